@@ -1,0 +1,54 @@
+"""What a file in ``datasets/`` declares: classes, domains, settings and where each picture comes from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled picture.
+
+    ``path`` is relative, unique in its data set and the same on every machine: the splits are a function of it.
+    ``source`` is an encoded picture file or a decoded H x W x 3 ``uint8`` array.
+    """
+
+    path: str
+    label: int
+    source: Path | npt.NDArray[np.uint8]
+
+
+class Dataset(ABC):
+    """A labelled picture collection in several domains that share their classes."""
+
+    title: ClassVar[str]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    classes: ClassVar[tuple[str, ...]]
+    #: letter of a domain -> its name; the letters spell the settings
+    domains: ClassVar[Mapping[str, str]]
+    #: settings run when none is named, as ``MP-O``: teacher domains, dash, student domain
+    settings: ClassVar[tuple[str, ...]]
+    #: may a picture be mirrored without changing its class?
+    flip: ClassVar[bool] = True
+    #: channel statistics that every network's normaliser uses, for pixels in [0, 1]
+    mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
+    std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
+
+    @abstractmethod
+    def samples(self, domain: str, root: Path) -> Sequence[Sample]:
+        """All pictures of the domain named ``domain`` (a value of ``domains``); ``root`` is the data folder.
+
+        Raises:
+            UserError: the pictures are not there; the message says how to get them.
+        """
