@@ -10,7 +10,7 @@ class UserError(Exception):
     """Something the user can mend; the message is one line and names the cure."""
 
 
-class NonFiniteLoss(Exception):
+class NonFiniteLossError(Exception):
     """A loss became NaN or infinite; the message names the stage, the step and the term."""
 
 

@@ -47,7 +47,9 @@ class Setting:
         teacher, dash, student = text.upper().partition("-")
         letters = ", ".join(f"{letter} = {name}" for letter, name in domains.items())
         if not dash or not teacher or len(student) != 1:
-            raise UserError(f"setting {text!r} is not of the form AB-C: teacher domains, dash, student domain ({letters})")
+            raise UserError(
+                f"setting {text!r} is not of the form AB-C: teacher domains, dash, student domain ({letters})"
+            )
         for letter in teacher + student:
             if letter not in domains:
                 raise UserError(f"setting {text!r}: no domain has the letter {letter!r} ({letters})")
@@ -95,7 +97,9 @@ def budget_named(name: str) -> Budget:
     return BUDGETS[name]
 
 
-def split(paths: Sequence[str], labels: Sequence[int], fractions: Mapping[str, float]) -> dict[str, npt.NDArray[np.int64]]:
+def split(
+    paths: Sequence[str], labels: Sequence[int], fractions: Mapping[str, float]
+) -> dict[str, npt.NDArray[np.int64]]:
     """Divide samples into disjoint parts, stratified by class, as a pure function of their relative paths.
 
     Samples of a class are put in the order of their paths' SHA-256 and cut at the cumulated fractions, so neither the

@@ -79,7 +79,11 @@ class Cost(_Model):
 
 
 class Record(_Model):
-    """Everything about one run. ``oracle`` is the best evaluation on test: reported, never used."""
+    """Everything about one run.
+
+    ``oracle`` is the best evaluation on test: reported, never used. ``fingerprints`` are hashes of the evaluated
+    network's weights, ``selected`` and ``last``.
+    """
 
     schema_version: int = SCHEMA_VERSION
     key: str
@@ -107,6 +111,7 @@ class Record(_Model):
     selected: Outcome | None = None
     last: Outcome | None = None
     oracle: Evaluation | None = None
+    fingerprints: dict[str, str] = {}
     cost: Cost = Cost()
     error: str | None = None
     traceback: str | None = None

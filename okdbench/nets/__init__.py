@@ -1,0 +1,1 @@
+"""Networks: classifiers, generators, encoders, and the probe through which methods see a classifier."""

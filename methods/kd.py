@@ -1,0 +1,51 @@
+"""Plain knowledge distillation on the student domain: the teacher is asked about pictures that it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, adam, hyper
+from okdbench.losses import kl
+
+
+class PlainKD(Method):
+    """u * cross-entropy + (1 - u) * KL_tau(teacher || student) on labelled student-domain pictures."""
+
+    card = Card(
+        title="Distilling the Knowledge in a Neural Network",
+        venue="NIPS Deep Learning Workshop",
+        year=2015,
+        url="https://arxiv.org/abs/1503.02531",
+        reads=("teacher logits", "labelled student-domain pictures"),
+        role="reference",
+    )
+
+    class Hyperparameters(BaseHyperparameters):
+        """Weights and temperature as in AuG-KD's comparison."""
+
+        lr: float = hyper(1e-3, "learning rate of Adam, constant", paper=1e-3, gt=0, le=1)
+        weight_decay: float = hyper(1e-4, "weight decay of Adam", paper=1e-4, ge=0, le=1)
+        temperature: float = hyper(10.0, "temperature tau of the soft targets", paper=10, gt=0, le=100)
+        hard_weight: float = hyper(0.5, "weight u of the cross-entropy", paper=0.5, ge=0, le=1)
+
+    hp: Hyperparameters
+
+    def setup(self) -> None:
+        optimizer = adam(self.student, self.hp.lr, weight_decay=self.hp.weight_decay)
+        self.learner = self.own("student", self.student, optimizer)
+
+    def stages(self) -> Sequence[Stage]:
+        steps = self.task.student_images // self.task.batch_size
+        return [Stage("distil", steps, self.step, data="labelled")]
+
+    def step(self, batch: Batch) -> Losses:
+        with torch.no_grad():
+            taught = self.teacher(batch.images)
+        logits = self.student(batch.images)
+        hard = F.cross_entropy(logits, batch.labels)
+        soft = kl(taught, logits, self.hp.temperature)
+        self.learner.update(self.hp.hard_weight * hard + (1 - self.hp.hard_weight) * soft)
+        return {"cross_entropy": hard, "kl": soft}

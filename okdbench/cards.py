@@ -1,0 +1,72 @@
+"""What ``okdbench show`` prints: everything that a reader must know of a method or data set."""
+
+from __future__ import annotations
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from okdbench import registry
+from okdbench.api import Method
+from okdbench.data.dataset import Dataset
+from okdbench.errors import unknown
+
+SIGNS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
+
+
+def show(name: str) -> None:
+    """Print the card of the method or data set called ``name``.
+
+    Raises:
+        UserError: there is neither.
+    """
+    console = Console()
+    if name in registry.method_names():
+        _method(console, name, registry.load_method(name))
+    elif name in registry.dataset_names():
+        _dataset(console, name, registry.load_dataset(name))
+    else:
+        raise unknown("method or data set", name, registry.method_names() + registry.dataset_names())
+
+
+def _method(console: Console, name: str, method: type[Method]) -> None:
+    card = method.card
+    console.print(f"[bold]{name}[/]: {escape(card.title)}\n{escape(card.venue)} {card.year} {card.url}")
+    console.print(f"reads: {'; '.join(card.reads)}\ntracks: {', '.join(card.tracks)}\n", markup=False)
+    table = Table("hyper-parameter", "default", "allowed", "paper", "meaning", title="Hyper-parameters")
+    for key, field in method.Hyperparameters.model_fields.items():
+        extra = field.json_schema_extra
+        paper = extra.get("paper") if isinstance(extra, dict) else None
+        cells = (key, str(field.default), limits(field), "" if paper is None else str(paper), field.description or "")
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    for budget, preset in method.presets.items():
+        console.print(f"budget {budget}: " + ", ".join(f"{key}={value}" for key, value in preset.items()), markup=False)
+    if card.deviations:
+        deviations = Table("point", "paper or release", "here", "switch", title="Deviations")
+        for deviation in card.deviations:
+            deviations.add_row(*map(escape, (deviation.topic, deviation.theirs, deviation.ours, deviation.switch)))
+        console.print(deviations)
+
+
+def limits(field: FieldInfo) -> str:
+    """The allowed values of a hyper-parameter, as people write them: ``>= 0, <= 1`` or the choices."""
+    bounds = [
+        f"{sign} {getattr(m, attribute)}"
+        for m in field.metadata
+        for kind, (sign, attribute) in SIGNS.items()
+        if isinstance(m, kind)
+    ]
+    choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
+    return ", ".join(bounds + [str(choice) for choice in choices])
+
+
+def _dataset(console: Console, name: str, dataset: Dataset) -> None:
+    console.print(f"{name}: {dataset.title}\n{dataset.citation}\nlicence: {dataset.licence}", markup=False)
+    console.print(f"classes ({len(dataset.classes)}): {', '.join(dataset.classes)}", markup=False)
+    console.print(
+        "domains: " + ", ".join(f"{letter} = {domain}" for letter, domain in dataset.domains.items()), markup=False
+    )
+    console.print(f"default settings: {', '.join(dataset.settings)}", markup=False)

@@ -1,0 +1,126 @@
+"""The command line: one function per command, no logic of its own. Torch is imported by the commands that need it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from okdbench import __version__
+from okdbench.errors import UserError
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Out-of-domain knowledge distillation methods under one protocol that cannot leak.",
+)
+
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs, teachers and records.")]
+DataRoot = Annotated[Optional[Path], typer.Option("--data-root", help="Folder of data sets and caches.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+
+
+@app.command(epilog="Example: okdbench run --method augkd --dataset digits --setting MP-O --seeds 0-2 --budget quick")
+def run(
+    method: Annotated[list[str], typer.Option(help="Method; may be given several times.")],
+    dataset: Annotated[str, typer.Option(help="Data set.")],
+    setting: Annotated[Optional[str], typer.Option(help="Such as MP-O; default: all default settings.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of initialisation and order.")] = None,
+    seeds: Annotated[Optional[str], typer.Option(help="Several seeds, such as 0-2 or 0,3,5.")] = None,
+    budget: Annotated[Optional[str], typer.Option(help="smoke, quick, standard or paper.")] = None,
+    track: Annotated[Optional[str], typer.Option(help="labelled or label-free.")] = None,
+    assignments: Annotated[Optional[list[str]], typer.Option("--set", help="Hyper-parameter, key=value.")] = None,
+    config: Annotated[Optional[Path], typer.Option(help="YAML file of options; the command line wins.")] = None,
+    teacher: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
+    student: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
+    pretrained: Annotated[Optional[bool], typer.Option("--pretrained", help="Start both from timm's weights.")] = None,
+    teacher_weights: Annotated[Optional[Path], typer.Option(help="Your teacher: .safetensors or state dict.")] = None,
+    image_size: Annotated[Optional[int], typer.Option(help="Side of the pictures in pixels.")] = None,
+    precision: Annotated[Optional[str], typer.Option(help="float32 or bfloat16.")] = None,
+    device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
+    runs: Runs = Path("runs"),
+    data_root: DataRoot = None,
+) -> None:
+    """Distil: run methods on a data set's settings and print the table."""
+    from okdbench import commands
+
+    options = {
+        "dataset": dataset, "setting": setting, "budget": budget, "track": track, "teacher": teacher,
+        "student": student, "pretrained": pretrained, "image_size": image_size, "precision": precision, "device": device,
+        "teacher_weights": teacher_weights and str(teacher_weights),
+    }  # fmt: skip
+    if not commands.run(method, seed, seeds, assignments or [], options, config, runs, data_root):
+        raise typer.Exit(1)
+
+
+@app.command("ls", epilog="Example: okdbench ls settings --dataset digits")
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, datasets, settings or runs.")],
+    dataset: Annotated[Optional[str], typer.Option(help="Only this data set's settings.")] = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """List methods, data sets, settings or runs."""
+    from okdbench import listing
+
+    listing.show(what, dataset, runs)
+
+
+@app.command(epilog="Example: okdbench show augkd")
+def show(name: Annotated[str, typer.Argument(help="A method or a data set.")]) -> None:
+    """Show the card of a method or data set: source, what it reads, hyper-parameters, deviations."""
+    from okdbench import cards
+
+    cards.show(name)
+
+
+@app.command(epilog="Example: okdbench leaderboard --runs runs --output leaderboards")
+def leaderboard(
+    runs: Runs = Path("runs"),
+    output: Annotated[Optional[Path], typer.Option(help="Folder for one CSV per data set.")] = None,
+) -> None:
+    """Make the tables from the records: print them, and write CSV files when --output is given."""
+    from okdbench import listing
+
+    listing.leaderboard(runs, output)
+
+
+@app.command(epilog="Example: okdbench doctor")
+def doctor(runs: Runs = Path("runs"), data_root: DataRoot = None) -> None:
+    """Check the machine: libraries, device, threads, disk and folders."""
+    from okdbench import checkup
+
+    if not checkup.examine(runs, data_root):
+        raise typer.Exit(1)
+
+
+def main(command: Callable[..., Any] = app) -> None:
+    """Run the command line; what the user can mend ends in one line and exit code 2."""
+    try:
+        command()
+    except UserError as error:
+        print(f"okdbench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("okdbench: interrupted; the same command goes on from where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)

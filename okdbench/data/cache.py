@@ -1,0 +1,230 @@
+"""Pictures are decoded once, into a checked array of bytes on disk; damaged caches are rebuilt, never trained on."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+from filelock import FileLock
+from PIL import Image
+
+from okdbench.data.dataset import Dataset, Sample
+from okdbench.errors import UserError
+from okdbench.records import write_atomic
+
+#: Changes whenever the same samples would be decoded to other bytes.
+RECIPE = 1
+
+#: What Pillow raises for pictures that are cut off, damaged or no pictures at all.
+_UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+
+#: What may be wrong with a folder that cannot be written.
+_CURES = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EACCES: "it is not writable: change its permissions",
+    errno.EPERM: "it is not writable: change its permissions",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of this path is a file",
+    errno.EEXIST: "a file is in its place",
+}
+
+_BLOCK = 1024  # pictures that are decoded, written or hashed at a time: this bounds the memory
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """N labelled pictures of one or more domains.
+
+    Attributes:
+        pixels: N x H x W x 3, perhaps a read-only memory map.
+        labels: N class indices.
+        paths: N relative paths, the samples' names.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    paths: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of paths, labels and pixels in hexadecimal; it is part of a run's key."""
+        content = hashlib.sha256(json.dumps([self.paths, self.labels.tolist(), self.pixels.shape]).encode())
+        for start in range(0, len(self), _BLOCK):
+            content.update(np.ascontiguousarray(self.pixels[start : start + _BLOCK]).data)
+        return content.hexdigest()
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Images:
+        """The pictures at ``indices``, in that order, copied into memory."""
+        return Images(self.pixels[indices], self.labels[indices], tuple(self.paths[i] for i in indices))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Images]) -> Images:
+        """The pictures of all ``parts``, one part after the other; all have the same height and width."""
+        return Images(
+            np.concatenate([part.pixels for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            tuple(path for part in parts for path in part.paths),
+        )
+
+
+def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> Images:
+    """All pictures of ``domain``, ordered by path, ``image_size`` x ``image_size``, through the cache ``root/cache``.
+
+    Raises:
+        UserError: pictures are missing or cannot be decoded, or the cache cannot be written.
+    """
+    samples = sorted(dataset.samples(domain, root), key=lambda sample: sample.path)
+    if not samples:
+        raise UserError(f"the domain {domain!r} has no pictures in {root}; check --data-root")
+    key = _key(samples, image_size)
+    file = root / "cache" / f"{type(dataset).__name__.lower()}-{domain}-{image_size}-{key[:16]}.npy"
+    pixels = _read(file, key)
+    if pixels is None:
+        pixels = _build(file, key, samples, image_size)
+    labels = np.array([sample.label for sample in samples], dtype=np.int64)
+    return Images(pixels, labels, tuple(sample.path for sample in samples))
+
+
+def _key(samples: Sequence[Sample], image_size: int) -> str:
+    """SHA-256 of everything that the cached bytes depend on."""
+    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, image_size]).encode())
+    for sample in samples:
+        content.update(json.dumps([sample.path, sample.label, *_fingerprint(sample)]).encode())
+    return content.hexdigest()
+
+
+def _fingerprint(sample: Sample) -> tuple[str | int, ...]:
+    """What changes with the sample's content: a hash, or for a file its size and time (reading all would take long)."""
+    if isinstance(sample.source, np.ndarray):
+        pixels = np.ascontiguousarray(sample.source)
+        return (str(pixels.shape), hashlib.sha256(pixels.data).hexdigest())
+    try:
+        status = sample.source.stat()
+    except OSError as error:
+        raise UserError(f"cannot read the picture {sample.source} ({error.strerror}); check --data-root") from error
+    return (status.st_size, status.st_mtime_ns)
+
+
+def _read(file: Path, key: str) -> npt.NDArray[np.uint8] | None:
+    """The cached pixels as a memory map, or None when there are none or they are not those that were written."""
+    try:
+        manifest = json.loads(_manifest(file).read_bytes())
+        with file.open("rb") as stream:
+            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None
+    if manifest != {"key": key, "sha256": checksum}:
+        return None
+    pixels: npt.NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return pixels
+
+
+def _build(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> npt.NDArray[np.uint8]:
+    """Decode ``samples`` into ``file`` and read it back; of several processes one does, the others wait for it."""
+    with _writable(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):
+            pixels = _read(file, key)
+            if pixels is None:
+                _write(file, key, samples, image_size)
+                pixels = _read(file, key)
+    if pixels is None:
+        raise UserError(f"{file} reads differently from what was written; check the disk or change --data-root")
+    return pixels
+
+
+def _write(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> None:
+    """Write the array and the manifest that vouches for it, or neither; the caller holds the lock."""
+    temporary = file.with_suffix(".tmp")
+    checksum = hashlib.sha256()
+    try:
+        # Plain writes, not a memory map: when the disk is full, they raise an error and a memory map kills the process.
+        with temporary.open("wb") as stream:
+            for part in _encode(samples, image_size):
+                checksum.update(part)
+                stream.write(part)
+            stream.flush()
+            os.fsync(stream.fileno())
+        manifest = {"key": key, "sha256": checksum.hexdigest()}
+        write_atomic(_manifest(file), json.dumps(manifest, indent=1).encode())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(samples: Sequence[Sample], image_size: int) -> Iterator[bytes | memoryview]:
+    """The parts of a ``.npy`` file of all samples: its header, then block after block of pictures."""
+    header = io.BytesIO()
+    shape = (len(samples), image_size, image_size, 3)
+    np.lib.format.write_array_header_1_0(header, {"shape": shape, "fortran_order": False, "descr": "|u1"})
+    yield header.getvalue()
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(samples), _BLOCK):
+            block = samples[start : start + _BLOCK]
+            yield np.stack(list(pool.map(_decode, block, repeat(image_size)))).data
+
+
+def _decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
+    """Read ``sample`` as a ``size`` x ``size`` x 3 array, stretched to the square, white under transparent parts.
+
+    Raises:
+        UserError: the file cannot be read as a picture.
+    """
+    if isinstance(sample.source, np.ndarray):
+        return _shrink(Image.fromarray(sample.source), size)
+    try:
+        with Image.open(sample.source) as picture:
+            picture.draft("RGB", (2 * size, 2 * size))  # a JPEG is then decoded at a fraction of its size
+            return _shrink(_to_rgb(picture), size)
+    except _UNDECODABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"cannot read the picture {sample.source} ({reason}); replace or delete it, then run again"
+        ) from error
+
+
+def _shrink(picture: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits per pixel; Pillow's own conversion clips them at 255
+        return Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _manifest(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Turn the ways in which ``folder`` cannot be written into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        cure = _CURES.get(error.errno or 0)
+        if cure is None:
+            raise
+        raise UserError(f"cannot write the picture cache {folder}: {cure}, or choose another --data-root") from error

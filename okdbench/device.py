@@ -1,0 +1,44 @@
+"""Where the tensors live, how precisely they are computed and how much memory that took."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from okdbench.errors import UserError
+
+
+def choose(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is the first GPU, or the CPU without one.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r} cannot be used here; try --device cpu") from error
+    if device.type == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        torch.cuda.reset_peak_memory_stats(device)
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
+    """A factory of contexts in which forwards run in ``precision`` (``float32`` or ``bfloat16``)."""
+    return lambda: torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory held so far in MiB: the allocator's on a GPU, the process's on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

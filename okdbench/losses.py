@@ -1,0 +1,64 @@
+"""Loss terms as pure functions of tensors; each names the equation that it implements.
+
+Logits are B x C. Every function returns a scalar, a mean over the batch unless it says otherwise, and is finite for
+logits of any size: probabilities are never formed where their logarithm is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.linalg import vector_norm as norm
+
+from okdbench.nets.probe import BatchStatistics
+
+
+def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
+    """tau^2 * mean_b KL(softmax(teacher / tau) || softmax(student / tau)); AuG-KD sheet section 2.1.
+
+    Gradients flow into both arguments: detach the teacher's logits where it must not be differentiated.
+
+    >>> logits = torch.tensor([[100.0, -1e4, 3.0]])
+    >>> float(kl(logits, logits, temperature=10.0))
+    0.0
+    """
+    target = F.log_softmax(teacher / temperature, 1)
+    output = F.log_softmax(student / temperature, 1)
+    return temperature**2 * F.kl_div(output, target, reduction="batchmean", log_target=True)
+
+
+def one_hotness(logits: Tensor) -> Tensor:
+    """Cross-entropy of the logits with their own argmax: low when the network is confident; sheet section 2.4."""
+    return F.cross_entropy(logits, logits.argmax(1))
+
+
+def class_imbalance(logits: Tensor) -> Tensor:
+    """Negative entropy, in nats, of the batch-mean prediction: sum_c p_c ln p_c in [-ln C, 0]; sheet section 2.4."""
+    p = logits.softmax(1).mean(0)
+    return torch.special.xlogy(p, p).sum()
+
+
+def batch_norm_gap(statistics: Sequence[BatchStatistics], per_layer: bool = False) -> Tensor:
+    """Distance between a batch's statistics and those that the network remembers.
+
+    ||mean - running mean||_2 + ||var - running var||_2 over the channels of all layers together (AuG-KD sheet section
+    2.4), or summed over layers with ``per_layer`` (DeepInversion).
+    """
+    means = [s.mean - s.running_mean for s in statistics]
+    variances = [s.var - s.running_var for s in statistics]
+    if per_layer:
+        return torch.stack([norm(gap) for gap in means + variances]).sum()
+    return norm(torch.cat(means)) + norm(torch.cat(variances))
+
+
+def gaussian_prior(mean: Tensor, log_var: Tensor) -> Tensor:
+    """mean_b KL(N(mean, exp(log_var)) || N(0, I)), summed over latent dimensions; sheet section 2.4."""
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1).mean()
+
+
+def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Free energy -tau logsumexp(logits / tau) of each sample (B): lower is more familiar; sheet section 2.5."""
+    return -temperature * torch.logsumexp(logits / temperature, 1)

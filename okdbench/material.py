@@ -1,0 +1,51 @@
+"""The pictures of one setting, divided by the protocol, with walls between the parts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from okdbench.data.cache import Images, load_domain
+from okdbench.data.dataset import Dataset
+from okdbench.protocol import STUDENT_FRACTIONS, TEACHER_FRACTIONS, Setting, split
+
+
+@dataclass(frozen=True)
+class Material:
+    """All pictures of a run. A method is given ``student_train`` and nothing else; the teacher ``teacher_train``."""
+
+    student_train: Images
+    student_val: Images
+    student_test: Images
+    teacher_train: Images
+    teacher_test: Images
+
+    @property
+    def digest(self) -> str:
+        """A hash of every picture, label and path, in its part."""
+        return hashlib.sha256("".join(part.digest for part in vars(self).values()).encode()).hexdigest()
+
+
+def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path) -> Material:
+    """Load and split the domains of ``setting``; ``root`` is the data folder.
+
+    Raises:
+        UserError: pictures are missing or cannot be cached.
+    """
+    student = _parts(load_domain(dataset, setting.student_domain, image_size, root), STUDENT_FRACTIONS)
+    sources = [
+        _parts(load_domain(dataset, domain, image_size, root), TEACHER_FRACTIONS) for domain in setting.teacher_domains
+    ]
+    return Material(
+        student_train=student["train"],
+        student_val=student["val"],
+        student_test=student["test"],
+        teacher_train=Images.concatenate([source["train"] for source in sources]),
+        teacher_test=Images.concatenate([source["test"] for source in sources]),
+    )
+
+
+def _parts(images: Images, fractions: dict[str, float]) -> dict[str, Images]:
+    indices = split(images.paths, images.labels.tolist(), fractions)
+    return {part: images.take(chosen) for part, chosen in indices.items()}

@@ -1,0 +1,86 @@
+"""Teachers and students: any classifier of timm, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from okdbench.errors import UserError, unknown
+
+
+def build_classifier(name: str, classes: int, image_size: int, pretrained: bool = False) -> nn.Module:
+    """A timm classifier with ``classes`` outputs for square pictures of ``image_size`` pixels.
+
+    Raises:
+        UserError: timm has no such model, it cannot take pictures of this size, or its weights cannot be fetched.
+    """
+    if not timm.is_model(name):
+        raise unknown("network", name, timm.list_models())
+    if pretrained and not timm.is_model_pretrained(name):
+        raise UserError(f"timm has no pretrained weights for {name}; leave out --pretrained")
+    try:
+        return _create(name, classes, image_size, pretrained).to(memory_format=torch.channels_last)
+    except OSError as error:
+        raise UserError(
+            f"the pretrained weights of {name} could not be fetched ({_line(error)}); leave out --pretrained"
+        ) from error
+
+
+def _create(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Module:
+    # Only models with a fixed grid of patches take `img_size`; the others reject the keyword and accept any size.
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=classes, img_size=image_size)
+    except TypeError:
+        return timm.create_model(name, pretrained=pretrained, num_classes=classes)
+
+
+def load_weights(net: nn.Module, path: Path, name: str) -> None:
+    """Load a user's safetensors or state-dict file into ``net``; nothing in the file is executed.
+
+    Raises:
+        UserError: the file is missing, holds more than tensors, or belongs to another architecture.
+    """
+    state = _read_state(path)
+    expected = net.state_dict()
+    wrong = sorted(key for key in expected if key not in state or state[key].shape != expected[key].shape)
+    extra = sorted(key for key in state if key not in expected)
+    if wrong or extra:
+        example = (wrong or extra)[0]
+        raise UserError(
+            f"{path} is not a weights file of {name} with {_outputs(net)} classes: {len(wrong)} missing or differently "
+            f"shaped and {len(extra)} foreign tensors, the first {example!r}; name its architecture with --teacher"
+        )
+    net.load_state_dict(state)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"weights file {path} does not exist; give a .safetensors or a state-dict file")
+    try:
+        content = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # unpickling fails in many ways, and all of them mean the same to the user
+        raise UserError(
+            f"{path} is not a plain weights file ({_line(error)}); save it with safetensors or torch.save(net.state_dict())"
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(
+            f"{path} holds more than tensors; save torch.save(net.state_dict()) instead of the whole network"
+        )
+    return state
+
+
+def _outputs(net: nn.Module) -> int:
+    return int(getattr(net, "num_classes", 0))
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:120]

@@ -1,0 +1,117 @@
+"""What one run consists of, resolved and checked before anything is computed or written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from okdbench import config as configuration
+from okdbench import registry
+from okdbench.api import BaseHyperparameters, Method
+from okdbench.config import RunConfig
+from okdbench.data.dataset import Dataset
+from okdbench.errors import UserError
+from okdbench.material import Material, assemble
+from okdbench.protocol import PROTOCOL_VERSION, Budget, Setting, budget_named
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can be carried out: configuration, method, pictures and the key that names its folder."""
+
+    config: RunConfig
+    method: type[Method]
+    hyperparameters: BaseHyperparameters
+    variant: str
+    dataset: Dataset
+    setting: Setting
+    budget: Budget
+    material: Material
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the result depends on, the device excepted."""
+        resolved = self.config.model_dump(mode="json", exclude={"device", "teacher_weights", "hyperparameters"})
+        weights = self.config.teacher_weights
+        identity = {
+            **resolved,
+            "hyperparameters": self.hyperparameters.model_dump(mode="json"),
+            "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
+            "budget": vars(self.budget),
+            "source": registry.source_digest(self.config.method),
+            "data": self.material.digest,
+            "protocol": PROTOCOL_VERSION,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def command(self) -> str:
+        """The line that repeats this run; options at their defaults are left out."""
+        shown = {"method": None, "dataset": None, "setting": None, "seed": None, "budget": None, "track": None}
+        defaults = {name: field.default for name, field in RunConfig.model_fields.items()}
+        words = ["okdbench run"]
+        for name, value in self.config.model_dump(mode="json", exclude={"device", "hyperparameters"}).items():
+            if name in shown or value != defaults[name]:
+                words.append(_option(name, value))
+        for name, value in sorted(self.config.hyperparameters.items()):
+            words.append("--set " + shlex.quote(configuration.spell_assignments({name: value})))
+        return " ".join(words)
+
+
+def _option(name: str, value: Any) -> str:
+    flag = "--" + name.replace("_", "-")
+    return flag if value is True else f"{flag} {shlex.quote(str(value))}"
+
+
+def default_data_root() -> Path:
+    """Where data and caches are kept when ``--data-root`` is not given: ``$OKDBENCH_DATA`` or the user's cache folder."""
+    return Path(os.environ.get("OKDBENCH_DATA") or Path.home() / ".cache" / "okdbench")
+
+
+def make_plan(values: Mapping[str, Any], file: Path | None = None, data_root: Path | None = None) -> Plan:
+    """Resolve ``values`` over ``file`` over defaults, and load the pictures.
+
+    Without a setting, the first of the data set's default settings is taken.
+
+    Raises:
+        UserError: a name, value, file or combination that cannot be run.
+    """
+    in_file = configuration.load_yaml(file) if file else {}
+    dataset = registry.load_dataset(str(values.get("dataset") or in_file.get("dataset") or ""))
+    setting = values.get("setting") or in_file.get("setting") or dataset.settings[0]
+    config = configuration.resolve({**values, "setting": setting}, file=file)
+    method = registry.load_method(config.method)
+    preset = method.presets.get(config.budget, {})
+    _check_access(config, method)
+    parsed = Setting.parse(config.setting, dataset.domains)
+    return Plan(
+        config=config.model_copy(update={"setting": parsed.name}),
+        method=method,
+        hyperparameters=configuration.check_hyperparameters(
+            method.Hyperparameters, preset, config.hyperparameters, config.method
+        ),
+        variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
+        dataset=dataset,
+        setting=parsed,
+        budget=_budget(config.budget, method),
+        material=assemble(dataset, parsed, config.image_size, data_root or default_data_root()),
+    )
+
+
+def _check_access(config: RunConfig, method: type[Method]) -> None:
+    if config.track not in method.card.tracks:
+        tracks = ", ".join(method.card.tracks)
+        raise UserError(f"method {config.method!r} does not run in the {config.track} track; its tracks: {tracks}")
+    if config.teacher_weights and not Path(config.teacher_weights).is_file():
+        raise UserError(f"weights file {config.teacher_weights} does not exist; give a .safetensors or state-dict file")
+
+
+def _budget(name: str, method: type[Method]) -> Budget:
+    budget = budget_named(name)
+    return replace(budget, batch_size=method.paper_batch_size) if name == "paper" else budget

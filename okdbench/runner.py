@@ -1,0 +1,185 @@
+"""One run: (method, setting, seed, budget) in, one record out. Names no method and no data set."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from filelock import FileLock
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+import okdbench
+from okdbench import device as devices
+from okdbench import machine
+from okdbench.engine import History, Progress
+from okdbench.errors import UserError
+from okdbench.evaluate import best
+from okdbench.learners import clone_state
+from okdbench.plan import Plan, make_plan
+from okdbench.progress import quiet
+from okdbench.protocol import PROTOCOL_VERSION
+from okdbench.records import Cost, Outcome, Record, TeacherScore, read_record, write_atomic, write_record
+from okdbench.teacher import TeacherShop, teacher_key
+from okdbench.trial import Trial, normaliser
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+CHECKPOINT_SECONDS = 20.0
+
+
+def run(
+    *,
+    runs: str | Path = "runs",
+    data_root: str | Path | None = None,
+    config: str | Path | None = None,
+    progress: Progress = quiet,
+    **options: Any,
+) -> Record:
+    """Carry out one run and return its record; a run that is done already is not repeated.
+
+    Args:
+        runs: folder of runs and teachers.
+        data_root: folder of pictures and caches.
+        config: YAML file whose values ``options`` override.
+        progress: called with stage, step, losses and learned pictures; shows nothing by default.
+        options: fields of :class:`okdbench.config.RunConfig`; ``setting`` may be left out for the first default one.
+
+    Raises:
+        UserError: something that the caller can mend.
+
+    Example:
+        >>> okdbench.run(method="augkd", dataset="digits", setting="MP-O")  # doctest: +SKIP
+    """
+    plan = make_plan(options, Path(config) if config else None, Path(data_root) if data_root else None)
+    return execute(plan, Path(runs), progress)
+
+
+def execute(plan: Plan, runs: Path, progress: Progress) -> Record:
+    """The record of ``plan``: read when it is done, made otherwise, by one process at a time."""
+    device = devices.choose(plan.config.device)
+    folder = runs / plan.key
+    with _writing(runs):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            record = read_record(folder)
+            if record and record.status == "done":
+                return record
+            write_atomic(folder / "config.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False).encode())
+            return _attempt(plan, runs, folder, device, progress)
+
+
+@contextmanager
+def _writing(runs: Path) -> Iterator[None]:
+    """Turn what goes wrong with the disk into advice."""
+    try:
+        yield
+    except OSError as error:
+        what = "the disk is full" if error.errno in NO_ROOM else str(error.strerror or error)
+        where = error.filename or runs
+        cure = (
+            "free some space and run the same command again" if error.errno in NO_ROOM else "choose another with --runs"
+        )
+        raise UserError(f"cannot write to {where}: {what}; {cure}") from error
+
+
+def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: Progress) -> Record:
+    """Train and evaluate; what goes wrong in the method becomes a failed record, which the next start tries again."""
+    try:
+        record = _train(plan, runs, folder, device, progress)
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        record = Record(
+            **_identity(plan, device),
+            status="failed",
+            error=f"{type(error).__name__}: {error}",
+            traceback=traceback.format_exc(),
+        )
+        write_record(folder, record)
+    else:
+        write_record(folder, record)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return record
+
+
+def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: Progress) -> Record:
+    shop = TeacherShop(runs / "teachers", device, devices.autocast(device, plan.config.precision), progress)
+    dataset = plan.dataset
+    teacher = shop.get(plan.config, plan.material, len(dataset.classes), dataset.flip, normaliser(plan, device))
+    trial = Trial(plan, teacher, folder, device, progress)
+    history = trial.run(CHECKPOINT_SECONDS)
+    if trial.meter.learned("student"):
+        state = {name: tensor.contiguous().cpu() for name, tensor in history.selected_state.items()}
+        network = {name.removeprefix("net."): tensor for name, tensor in state.items()}
+        write_atomic(folder / "student.safetensors", to_safetensors(network))
+    return Record(**_identity(plan, device), status="done", **_results(trial, history, device))
+
+
+def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
+    config = plan.config
+    return {
+        "key": plan.key,
+        "variant": plan.variant,
+        "role": plan.method.card.role,
+        **config.model_dump(include={"method", "dataset", "setting", "budget", "seed", "teacher", "student"}),
+        "track": config.track.value,
+        "config": _resolved(plan),
+        "command": plan.command,
+        "version": okdbench.__version__,
+        "commit": machine.commit(),
+        "protocol": PROTOCOL_VERSION,
+        "data_digest": plan.material.digest,
+        "environment": machine.environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
+    }
+
+
+def _resolved(plan: Plan) -> dict[str, Any]:
+    hyperparameters = plan.hyperparameters.model_dump(mode="json")
+    return plan.config.model_dump(mode="json") | {"hyperparameters": hyperparameters}
+
+
+def _results(trial: Trial, history: History, device: torch.device) -> dict[str, Any]:
+    last_stage = list(history.stage_ends)[-1]
+    last = Outcome(evaluation=history.evaluations[-1], teacher_domain_acc=history.retention[last_stage])
+    fingerprints = {"last": fingerprint(clone_state(trial.answer)), "selected": fingerprint(history.selected_state)}
+    cost = Cost(
+        traffic=trial.meter.traffic(),
+        seconds=sum(history.stage_seconds.values()),
+        stage_seconds=history.stage_seconds,
+        peak_memory_mb=devices.peak_memory_mb(device),
+    )
+    trial.answer.load_state_dict(history.selected_state)
+    own, student_domain = trial.examiner.teacher_accuracies()
+    key = teacher_key(trial.plan.config, trial.plan.material)
+    return {
+        "teacher_score": TeacherScore(key=key, own_acc=own, student_domain_acc=student_domain),
+        "evaluations": history.evaluations,
+        "stages": {
+            stage: Outcome(evaluation=history.evaluations[index], teacher_domain_acc=history.retention[stage])
+            for stage, index in history.stage_ends.items()
+        },
+        "selected": Outcome(
+            evaluation=history.evaluations[history.selected], teacher_domain_acc=trial.examiner.retention()
+        ),
+        "last": last,
+        "oracle": best(history.evaluations),
+        "fingerprints": fingerprints,
+        "cost": cost,
+    }
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and values, the same for equal weights whatever their memory layout."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()

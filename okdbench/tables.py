@@ -1,0 +1,331 @@
+"""Records -> leaderboard rows -> CSV and terminal tables. Pure functions: what they write can be deleted and rebuilt.
+
+Rows are compared only with rows of their *contest*: the same data set, track, budget, teacher and student. A contest's
+*cells* are its settings times its seeds; a row that lacks a cell shows ``4/6`` and is not ranked.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from okdbench.config import RunConfig, format_seeds, spell_assignments
+from okdbench.protocol import PROTOCOL_VERSION, UNRANKED_BUDGETS
+from okdbench.records import Record, Traffic, write_atomic
+from okdbench.stats import bootstrap_interval, mean_std
+
+#: the name of the row over all settings
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of a leaderboard; the fields are the columns of its CSV, None is an empty cell.
+
+    ``seeds`` counts the seeds with a finished run; ``complete`` reads finished/expected cells. Numbers are means over
+    the finished cells, each setting with the same weight. Accuracies, ``ece``, ``gain`` and ``selection_gap`` are in
+    percent; images, ``seconds`` and ``peak_memory_mb`` are per run.
+    """
+
+    rank: int | None = None
+    method: str
+    setting: str
+    track: str
+    budget: str
+    teacher: str
+    student: str
+    seeds: int
+    complete: str
+    acc: float | None = None
+    acc_std: float | None = None
+    acc_low: float | None = None
+    acc_high: float | None = None
+    top3: float | None = None
+    top5: float | None = None
+    macro_f1: float | None = None
+    ece: float | None = None
+    teacher_acc: float | None = None
+    teacher_domain_acc: float | None = None
+    gain: float | None = None
+    last_acc: float | None = None
+    oracle_acc: float | None = None
+    selection_gap: float | None = None
+    student_images: float | None = None
+    teacher_images: float | None = None
+    seconds: float | None = None
+    peak_memory_mb: float | None = None
+    version: str
+    commit: str
+    command: str
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+#: decimals of the columns that do not have two
+_DECIMALS = {"student_images": 0, "teacher_images": 0, "seconds": 1, "peak_memory_mb": 1}
+
+#: what, beside the architectures, makes two teachers or students incomparable
+_CONDITIONS = ("image_size", "pretrained", "precision", "teacher_weights")
+
+
+class Contest(NamedTuple):
+    """What rows must share to be compared."""
+
+    dataset: str
+    track: str
+    budget: str
+    teacher: str
+    student: str
+
+
+class Cell(NamedTuple):
+    """One run's place in a row."""
+
+    setting: str
+    seed: int
+
+
+#: cell -> column -> number, without the columns that a run has no number for
+Measured = dict[Cell, dict[str, float]]
+
+
+def leaderboard(records: Iterable[Record]) -> dict[str, list[Row]]:
+    """Data set -> its rows: ``all`` first, then by setting, track, budget, networks, rank and method.
+
+    Records of another protocol version are left out. Where several records fill one cell, the one that finished last
+    counts (``environment["finished"]``, an ISO time; without it, the later in ``records``).
+    """
+    contests: dict[Contest, list[Record]] = {}
+    for record in records:
+        if record.protocol == PROTOCOL_VERSION:
+            contests.setdefault(_contest(record), []).append(record)
+    boards: dict[str, list[Row]] = {}
+    for contest, members in sorted(contests.items()):
+        boards.setdefault(contest.dataset, []).extend(_contest_rows(contest, members))
+    return {dataset: sorted(rows, key=_order) for dataset, rows in boards.items()}
+
+
+def _contest(record: Record) -> Contest:
+    """The record's contest; conditions other than the defaults are spelt out behind the teacher's name."""
+    usual = {name: RunConfig.model_fields[name].default for name in _CONDITIONS}
+    unusual = {name: record.config[name] for name in _CONDITIONS if record.config.get(name, usual[name]) != usual[name]}
+    teacher = _named(record.teacher, spell_assignments(unusual))
+    return Contest(record.dataset, record.track, record.budget, teacher, record.student)
+
+
+def _named(name: str, difference: str) -> str:
+    """``kd`` when it is as usual, ``kd[lr=0.1]`` when it is not."""
+    return f"{name}[{difference}]" if difference else name
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    contest = (row.track, row.budget, row.teacher, row.student)
+    return row.setting != ALL, row.setting, *contest, math.inf if row.rank is None else row.rank, row.method
+
+
+def _contest_rows(contest: Contest, records: list[Record]) -> list[Row]:
+    settings = sorted({record.setting for record in records})
+    seeds = {record.seed for record in records}
+    baseline = _measured(record for record in records if record.role == "baseline" and not record.variant)
+    methods: dict[str, list[Record]] = {}
+    for record in records:
+        methods.setdefault(_named(record.method, record.variant), []).append(record)
+    rows: list[Row] = []
+    for setting in (ALL, *settings):
+        expected = len(seeds) * (len(settings) if setting == ALL else 1)
+        tried = {name: [r for r in runs if setting in (ALL, r.setting)] for name, runs in methods.items()}
+        rows += _ranked(
+            [_row(contest, name, setting, runs, expected, baseline) for name, runs in tried.items() if runs]
+        )
+    return rows
+
+
+def _finished(records: Iterable[Record]) -> dict[Cell, Record]:
+    """The run that counts in each cell; failed runs count as absent."""
+    done = [record for record in records if record.status == "done" and record.selected is not None]
+    done.sort(key=lambda record: record.environment.get("finished", ""))
+    return {Cell(record.setting, record.seed): record for record in done}
+
+
+def _measured(records: Iterable[Record]) -> Measured:
+    return {cell: _numbers(record) for cell, record in _finished(records).items()}
+
+
+def _with_gain(cells: Measured, baseline: Measured) -> Measured:
+    """The cells with their gain over the baseline in the same setting with the same seed, where there is one."""
+    gains = {cell: numbers["acc"] - baseline[cell]["acc"] for cell, numbers in cells.items() if cell in baseline}
+    return {cell: numbers | ({"gain": gains[cell]} if cell in gains else {}) for cell, numbers in cells.items()}
+
+
+def _numbers(record: Record) -> dict[str, float]:
+    """Column -> number of one finished run."""
+    assert record.selected is not None
+    score, traffic = record.selected.evaluation.test, record.cost.traffic
+    numbers = score.model_dump(exclude={"agreement"}) | {
+        "teacher_domain_acc": record.selected.teacher_domain_acc,
+        "student_images": traffic.get("student", Traffic()).learned,
+        "teacher_images": traffic.get("teacher", Traffic()).forward,
+        "seconds": record.cost.seconds,
+        "peak_memory_mb": record.cost.peak_memory_mb,
+    }
+    if record.teacher_score is not None:
+        numbers["teacher_acc"] = record.teacher_score.student_domain_acc
+    if record.last is not None:
+        numbers["last_acc"] = record.last.evaluation.test.acc
+    if record.oracle is not None:
+        numbers["oracle_acc"] = record.oracle.test.acc
+        numbers["selection_gap"] = record.oracle.test.acc - score.acc
+    return numbers
+
+
+def _row(contest: Contest, label: str, setting: str, records: list[Record], expected: int, baseline: Measured) -> Row:
+    """One method in one setting, or in all; the rank is given later, next to the others."""
+    cells = _with_gain(_measured(records), baseline)
+    shown = list(_finished(records).values()) or records
+    networks = contest._asdict()
+    del networks["dataset"]
+    return Row(
+        method=label,
+        setting=setting,
+        seeds=len({cell.seed for cell in cells}),
+        complete=f"{len(cells)}/{expected}",
+        version=_single(record.version for record in shown),
+        commit=_single(record.commit for record in shown),
+        command=_command(shown, setting),
+        **networks,
+        **_summary(cells),
+    )
+
+
+def _summary(cells: Measured) -> dict[str, Any]:
+    """Column -> number of a row: means with the same weight for each setting, and the spread of the accuracy."""
+    if not cells:
+        return {}
+    columns = {column for numbers in cells.values() for column in numbers}
+    summary = {column: _mean_over_settings(cells, column) for column in columns}
+    by_seed = _seed_means(cells)
+    if len(by_seed) > 1:
+        summary["acc_std"] = mean_std(by_seed)[1]
+    interval = bootstrap_interval([numbers["acc"] for numbers in cells.values()])
+    if interval is not None:
+        summary["acc_low"], summary["acc_high"] = interval
+    return summary
+
+
+def _seed_means(cells: Measured) -> list[float]:
+    """Accuracy of each seed, of those with every setting: other means differ by their settings too."""
+    settings = {cell.setting for cell in cells}
+    seeds = sorted({cell.seed for cell in cells})
+    blocks = [[cells[cell]["acc"] for cell in cells if cell.seed == seed] for seed in seeds]
+    return [mean_std(block)[0] for block in blocks if len(block) == len(settings)]
+
+
+def _mean_over_settings(cells: Measured, column: str) -> float:
+    """Mean over the settings of the mean over the seeds, of the cells that have the column."""
+    settings: dict[str, list[float]] = {}
+    for cell, numbers in cells.items():
+        if column in numbers:
+            settings.setdefault(cell.setting, []).append(numbers[column])
+    return mean_std([mean_std(values)[0] for values in settings.values()])[0]
+
+
+def _ranked(rows: list[Row]) -> list[Row]:
+    """The rows of one contest and setting with their ranks: 1 is the highest accuracy, equals share a rank."""
+    scores = {row.method: row.acc for row in rows if row.acc is not None and _is_ranked(row)}
+    ranks = {method: 1 + sum(other > score for other in scores.values()) for method, score in scores.items()}
+    return [replace(row, rank=ranks.get(row.method)) for row in rows]
+
+
+def _is_ranked(row: Row) -> bool:
+    return _is_complete(row) and row.budget not in UNRANKED_BUDGETS
+
+
+def _is_complete(row: Row) -> bool:
+    done, _, expected = row.complete.partition("/")
+    return done == expected
+
+
+def _single(values: Iterable[str]) -> str:
+    different = set(values)
+    return different.pop() if len(different) == 1 else "mixed"
+
+
+def _command(records: Sequence[Record], setting: str) -> str:
+    """The command that makes all of these runs: that of the first seed, with the range of seeds."""
+    seeds = {record.seed for record in records}
+    command = min(records, key=lambda record: (record.seed, record.setting)).command
+    if len(seeds) > 1:
+        command = re.sub(r"--seed[ =]\d+", f"--seeds {format_seeds(seeds)}", command)
+    return re.sub(r" --setting[ =]\S+", "", command) if setting == ALL else command
+
+
+def to_csv(rows: Iterable[Row]) -> str:
+    """The rows as CSV with a header line, LF line ends and two decimals; None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_spell(column, getattr(row, column)) for column in COLUMNS] for row in rows)
+    return text.getvalue()
+
+
+def _spell(column: str, value: float | str | None) -> str:
+    if value is None:
+        return ""
+    # "z": a gain that rounds to nothing is 0.00, not -0.00
+    return f"{value:z.{_DECIMALS.get(column, 2)}f}" if isinstance(value, float) else str(value)
+
+
+def write_leaderboards(records: Iterable[Record], output: Path) -> list[Path]:
+    """Write ``output/<dataset>.csv`` for every data set that has records; returns the files."""
+    written = []
+    for dataset, rows in leaderboard(records).items():
+        written.append(output / f"{dataset}.csv")
+        write_atomic(written[-1], to_csv(rows).encode())
+    return written
+
+
+_SHOWN = ("rank", "method", "setting", "acc %", "teacher", "retention", "gain", "gap", "seconds")
+_CAPTION = (
+    "acc: student on its test split; teacher: the teacher on the same pictures\n"
+    "retention: student on the teacher's domains; gain: over the baseline\n"
+    "gap: best on test minus selected"
+)
+
+
+def render(rows: Sequence[Row]) -> Table:
+    """The main columns for the terminal; the title names what all rows share, a column what they do not."""
+    contests = [f"{row.track}, {row.budget}, {row.teacher} -> {row.student}" for row in rows]
+    several = len(set(contests)) > 1
+    title = None if several or not rows else escape(contests[0])
+    table = Table(title=title, caption=_CAPTION, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.caption_justify = "left"
+    for name in _SHOWN:
+        if name == "method":
+            # the only column that may fold, for variants have long names
+            table.add_column(name, overflow="fold", min_width=8)
+        else:
+            table.add_column(name, justify="left" if name == "setting" else "right", no_wrap=True)
+    if several:
+        table.add_column("contest", overflow="fold")
+    for row, contest, following in zip(rows, contests, [*rows[1:], None], strict=True):
+        ends = following is not None and following.setting != row.setting
+        table.add_row(*_shown(row), *([escape(contest)] if several else []), end_section=ends)
+    return table
+
+
+def _shown(row: Row) -> list[str]:
+    """The cells of one line; where runs are missing, their number stands instead of a rank."""
+    place = (str(row.rank) if row.rank else "-") if _is_complete(row) else row.complete
+    acc = _spell("acc", row.acc) + (f" ± {_spell('acc_std', row.acc_std)}" if row.acc_std is not None else "")
+    others = ("teacher_acc", "teacher_domain_acc", "gain", "selection_gap", "seconds")
+    return [place, escape(row.method), row.setting, acc, *(_spell(column, getattr(row, column)) for column in others)]

@@ -1,0 +1,136 @@
+"""Teachers: trained once per data, architecture, seed and recipe, kept on disk and read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from safetensors.torch import save as to_safetensors
+
+from okdbench.api import Batch, Losses, Stage, Trainable, adam, cosine
+from okdbench.config import RunConfig
+from okdbench.data.batches import Stream
+from okdbench.engine import Engine, Equipment, Progress
+from okdbench.material import Material
+from okdbench.meter import Meter
+from okdbench.nets.classifiers import build_classifier, load_weights
+from okdbench.nets.probe import Normaliser, Probe
+from okdbench.protocol import PROTOCOL_VERSION, budget_named
+from okdbench.records import write_atomic
+from okdbench.seeds import derive_seed
+
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 1e-4
+WARM_UP = 0.1
+
+
+class Supervised(Trainable):
+    """Cross-entropy on labelled pictures: Adam, weight decay, linear warm-up and cosine to zero; the last state counts.
+
+    AuG-KD's teachers (sheet section 2.3) with weight decay that reaches the optimiser and a schedule that lets short
+    budgets converge.
+    """
+
+    def __init__(self, net: Probe, steps: int, device: torch.device, meter: Meter) -> None:
+        super().__init__(device, meter)
+        self._steps = steps
+        self._net = net
+        fall, rise = cosine(steps), max(1, round(WARM_UP * steps))
+        optimizer = adam(net, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self._learner = self.own("teacher", net, optimizer, lambda step: fall(step) * min(1.0, (step + 1) / rise))
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage on the teacher's domains."""
+        return [Stage("teacher", self._steps, self._step, data="labelled")]
+
+    def _step(self, batch: Batch) -> Losses:
+        loss = F.cross_entropy(self._net(batch.images), batch.labels)
+        self._learner.update(loss)
+        return {"cross_entropy": loss}
+
+
+def teacher_key(config: RunConfig, material: Material) -> str:
+    """The name of this teacher's folder: a hash of everything that its weights depend on."""
+    if config.teacher_weights:
+        identity: dict[str, Any] = {"weights": hashlib.sha256(Path(config.teacher_weights).read_bytes()).hexdigest()}
+    else:
+        budget = budget_named(config.budget)
+        identity = {
+            "data": material.teacher_train.digest,
+            "seed": config.seed,
+            "pretrained": config.pretrained,
+            "images": budget.teacher_images,
+            "batch_size": 2 * budget.batch_size,
+            "recipe": [LEARNING_RATE, WEIGHT_DECAY, WARM_UP],
+            "protocol": PROTOCOL_VERSION,
+        }
+    identity |= {"network": config.teacher, "image_size": config.image_size}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class TeacherShop:
+    """Hands out locked teachers, training each at most once below ``folder``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        device: torch.device,
+        autocast: Callable[[], AbstractContextManager[Any]],
+        progress: Progress,
+    ) -> None:
+        self._folder, self._device, self._autocast, self._progress = folder, device, autocast, progress
+
+    def get(self, config: RunConfig, material: Material, classes: int, flip: bool, normaliser: Normaliser) -> Probe:
+        """The teacher of ``config``, frozen and in eval mode.
+
+        Raises:
+            UserError: the network is unknown, or the user's weights do not fit it.
+        """
+        torch.manual_seed(derive_seed("teacher", config.seed))
+        net = build_classifier(
+            config.teacher, classes, config.image_size, config.pretrained and not config.teacher_weights
+        )
+        probe = Probe(net, normaliser).to(self._device)
+        if config.teacher_weights:
+            load_weights(net, Path(config.teacher_weights), config.teacher)
+            return probe.lock()
+        folder = self._folder / teacher_key(config, material)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = folder / "teacher.safetensors"
+        with FileLock(folder / "lock"):
+            if not weights.exists():
+                self._train(probe, folder, config, material, flip)
+                state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+                write_atomic(weights, to_safetensors(state))
+                (folder / "checkpoint.pt").unlink(missing_ok=True)
+        load_weights(net, weights, config.teacher)
+        return probe.lock()
+
+    def _train(self, probe: Probe, folder: Path, config: RunConfig, material: Material, flip: bool) -> None:
+        budget = budget_named(config.budget)
+        stream = Stream(
+            material.teacher_train,
+            batch_size=2 * budget.batch_size,
+            seed=derive_seed("teacher data", config.seed),
+            flip=flip,
+            device=self._device,
+        )
+        meter = Meter()
+        meter.watch("teacher", probe)
+        trainable = Supervised(probe, max(1, budget.teacher_images // stream.batch_size), self._device, meter)
+        kit = Equipment(
+            folder=folder,
+            stream=lambda _stage: stream,
+            rng=torch.Generator(self._device).manual_seed(derive_seed("teacher noise", config.seed)),
+            meter=meter,
+            progress=self._progress,
+            autocast=self._autocast,
+        )
+        Engine(trainable, probe, kit).run()

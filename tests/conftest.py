@@ -1,0 +1,33 @@
+"""Fixtures: one data root for the session, and plans small enough to run in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from okdbench.plan import Plan, make_plan
+
+torch.set_num_threads(1)
+
+#: a residual network with batch norm, 0.4 million parameters
+TINY = "test_resnet"
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def plan(data_root: Path) -> Callable[..., Plan]:
+    """make_plan() for a tiny pair of networks on the digits at budget smoke, unless told otherwise."""
+
+    def make(method: str = "augkd", **options: Any) -> Plan:
+        usual = {"dataset": "digits", "setting": "MO-P", "budget": "smoke", "teacher": TINY, "student": TINY}
+        return make_plan({**usual, "method": method, "device": "cpu", **options}, data_root=data_root)
+
+    return make

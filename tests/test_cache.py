@@ -1,0 +1,300 @@
+"""Whatever happens to the cache, what comes out of it are the pictures."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from okdbench.data import cache
+from okdbench.data.cache import Images, load_domain
+from okdbench.data.dataset import Dataset, Sample
+from okdbench.datasets.digits import Digits
+from okdbench.errors import UserError
+
+
+class Folder(Dataset):
+    """The given samples, in the given order."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+
+    def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002
+        return self._samples
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Folder:
+    """Twelve real digits as PNG files."""
+    samples = []
+    for index, digit in enumerate(Digits().samples("optical", tmp_path)[:12]):
+        file = tmp_path / "pictures" / f"{11 - index:02d}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(digit.source).save(file)
+        samples.append(Sample(file.name, digit.label, file))
+    return Folder(samples)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def no_decoding(*_: object) -> None:
+    raise AssertionError("decoded again")
+
+
+def files(root: Path) -> list[str]:
+    """The suffixes of what lies in the cache, lock files aside."""
+    return sorted(file.suffix for file in root.glob("cache/*") if file.suffix != ".lock")
+
+
+def test_pictures_come_out_as_they_went_in_and_ordered_by_path(pictures: Folder, root: Path) -> None:
+    images = load_domain(pictures, "any", 32, root)
+    expected = sorted(pictures.samples("any", root), key=lambda sample: sample.path)
+    assert images.paths == tuple(sample.path for sample in expected)
+    assert images.labels.tolist() == [sample.label for sample in expected]
+    assert images.labels.dtype == np.int64
+    assert (images.pixels == np.stack([np.asarray(Image.open(sample.source)) for sample in expected])).all()
+    assert files(root) == [".json", ".npy"]
+
+
+def test_arrays_are_cached_like_files(root: Path) -> None:
+    samples = sorted(Digits().samples("optical", root), key=lambda sample: sample.path)
+    images = load_domain(Digits(), "optical", 32, root)
+    assert len(images) == len(samples) > cache._BLOCK
+    assert (images.pixels == np.stack([sample.source for sample in samples])).all()
+
+
+def test_the_order_on_disk_does_not_matter(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_domain(pictures, "any", 32, root)
+    monkeypatch.setattr(cache, "_decode", no_decoding)
+    after = load_domain(Folder(pictures.samples("any", root)[::-1]), "any", 32, root)
+    assert before.digest == after.digest
+
+
+def flip_a_pixel(array: Path, _: Path) -> None:
+    content = bytearray(array.read_bytes())
+    content[-1] ^= 1
+    array.write_bytes(content)
+
+
+def lose_the_end(array: Path, _: Path) -> None:
+    os.truncate(array, 1000)
+
+
+def damage_the_header(array: Path, _: Path) -> None:
+    array.write_bytes(array.read_bytes().replace(b"{", b"(", 1))
+
+
+def change_the_type(array: Path, _: Path) -> None:
+    np.save(array, np.load(array).astype(np.int16))
+
+
+def change_the_shape(array: Path, _: Path) -> None:
+    np.save(array, np.load(array)[:-1])
+
+
+def empty_the_array(array: Path, _: Path) -> None:
+    array.write_bytes(b"")
+
+
+def delete_the_array(array: Path, _: Path) -> None:
+    array.unlink()
+
+
+def delete_the_manifest(_: Path, manifest: Path) -> None:
+    manifest.unlink()
+
+
+def cut_the_manifest(_: Path, manifest: Path) -> None:
+    os.truncate(manifest, 20)
+
+
+def write_nonsense_into_the_manifest(_: Path, manifest: Path) -> None:
+    manifest.write_bytes(b"\xff\x00[]")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_pixel, lose_the_end, damage_the_header, change_the_type, change_the_shape, empty_the_array,
+        delete_the_array, delete_the_manifest, cut_the_manifest, write_nonsense_into_the_manifest,
+    ],
+)  # fmt: skip
+def test_a_damaged_cache_is_rebuilt(pictures: Folder, root: Path, damage: Callable[[Path, Path], None]) -> None:
+    digest = load_domain(pictures, "any", 32, root).digest
+    (array,) = root.glob("cache/*.npy")
+    intact = array.read_bytes()
+    damage(array, array.with_suffix(".json"))
+    assert load_domain(pictures, "any", 32, root).digest == digest
+    assert array.read_bytes() == intact
+
+
+def test_an_intact_cache_is_used(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = load_domain(pictures, "any", 32, root).digest
+    monkeypatch.setattr(cache, "_decode", no_decoding)
+    assert load_domain(pictures, "any", 32, root).digest == digest
+
+
+def test_a_changed_file_is_read_again(pictures: Folder, root: Path) -> None:
+    before = load_domain(pictures, "any", 32, root)
+    changed = pictures.samples("any", root)[3]
+    Image.new("RGB", (32, 32), "red").save(changed.source)
+    after = load_domain(pictures, "any", 32, root)
+    assert before.digest != after.digest
+    assert (after.pixels[after.paths.index(changed.path)] == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize(("name", "value"), [("RECIPE", 2), ("PIL.__version__", "0")])
+def test_another_recipe_makes_another_cache(
+    pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    load_domain(pictures, "any", 32, root)
+    monkeypatch.setattr(f"okdbench.data.cache.{name}", value)
+    load_domain(pictures, "any", 32, root)
+    assert files(root) == [".json", ".json", ".npy", ".npy"]
+
+
+def test_sizes_have_caches_of_their_own(pictures: Folder, root: Path) -> None:
+    assert load_domain(pictures, "any", 32, root).pixels.shape == (12, 32, 32, 3)
+    assert load_domain(pictures, "any", 16, root).pixels.shape == (12, 16, 16, 3)
+
+
+def build(samples: Sequence[Sample], root: Path, log: Path, start: Any, results: Any) -> None:
+    """Load the cache when the other process does; every decoded picture leaves a byte in ``log``."""
+    decode = cache._decode
+
+    def logged(sample: Sample, size: int) -> Any:
+        with log.open("ab") as file:
+            file.write(b".")
+        return decode(sample, size)
+
+    cache._decode = logged
+    start.wait(60)
+    results.put(load_domain(Folder(samples), "any", 32, root).digest)
+
+
+def test_two_processes_build_once(pictures: Folder, root: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(2), context.Queue()
+    arguments = (pictures.samples("any", root), root, tmp_path / "log", start, results)
+    processes = [context.Process(target=build, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    digests = {results.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join(60)
+    assert digests == {load_domain(pictures, "any", 32, root).digest}
+    assert (tmp_path / "log").stat().st_size == 12
+
+
+def decoded(root: Path, picture: Image.Image, name: str = "one.png", size: int = 8) -> np.ndarray:
+    root.mkdir()
+    picture.save(root / name)
+    return load_domain(Folder([Sample(name, 0, root / name)]), "any", size, root).pixels[0]
+
+
+def paletted() -> Image.Image:
+    return Image.new("RGB", (8, 8), (200, 40, 0)).quantize(4)
+
+
+@pytest.mark.parametrize(
+    ("picture", "name", "expected"),
+    [
+        (Image.new("L", (8, 8), 77), "one.png", (77, 77, 77)),
+        (Image.new("1", (8, 8), 1), "one.png", (255, 255, 255)),
+        (paletted(), "one.png", (200, 40, 0)),
+        (Image.new("RGBA", (8, 8), (9, 9, 9, 0)), "one.png", (255, 255, 255)),
+        (Image.new("LA", (8, 8), (0, 128)), "one.png", (127, 127, 127)),
+        (Image.fromarray(np.full((8, 8), 128 * 257, np.uint16)), "one.png", (128, 128, 128)),
+        (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "one.tif", (255, 0, 0)),
+    ],
+    ids=["grey", "one bit", "palette", "transparent", "half transparent", "16 bits", "CMYK"],
+)
+def test_every_kind_of_picture_becomes_rgb(
+    root: Path, picture: Image.Image, name: str, expected: tuple[int, int, int]
+) -> None:
+    assert (decoded(root, picture, name) == expected).all()
+
+
+def test_a_big_photograph_is_stretched_to_the_square(root: Path) -> None:
+    photograph = Image.new("RGB", (1200, 800))
+    photograph.paste((255, 255, 255), (600, 0, 1200, 800))
+    pixels = decoded(root, photograph, "one.jpg", size=64).astype(int)
+    assert pixels[:, :30].max() < 8
+    assert pixels[:, 34:].min() > 247
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"half"])
+def test_an_undecodable_picture_is_named_and_nothing_is_left(pictures: Folder, root: Path, content: bytes) -> None:
+    broken = pictures.samples("any", root)[5].source
+    assert isinstance(broken, Path)
+    broken.write_bytes(broken.read_bytes()[:100] if content == b"half" else content)
+    with pytest.raises(UserError, match=r"cannot read the picture .*06\.png .*; replace or delete it") as caught:
+        load_domain(pictures, "any", 32, root)
+    assert "\n" not in str(caught.value)
+    assert files(root) == []
+
+
+def test_a_missing_picture_is_named(pictures: Folder, root: Path) -> None:
+    Path(str(pictures.samples("any", root)[0].source)).unlink()
+    with pytest.raises(UserError, match=r"11\.png \(No such file or directory\)"):
+        load_domain(pictures, "any", 32, root)
+
+
+def test_an_empty_domain_is_an_error(root: Path) -> None:
+    with pytest.raises(UserError, match="'any' has no pictures"):
+        load_domain(Folder([]), "any", 32, root)
+
+
+def test_a_full_disk_leaves_nothing(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"data/cache: the disk is full: free some space, or choose"):
+        load_domain(pictures, "any", 32, root)
+    assert files(root) == []
+
+
+def test_a_root_that_is_a_file_is_an_error(pictures: Folder, root: Path) -> None:
+    root.write_text("")
+    with pytest.raises(UserError, match="choose another --data-root"):
+        load_domain(pictures, "any", 32, root)
+
+
+def test_other_faults_of_the_disk_are_not_hidden(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fault)
+    with pytest.raises(OSError, match="Input/output error"):
+        load_domain(pictures, "any", 32, root)
+    assert files(root) == []
+
+
+def test_take_and_concatenate_keep_pictures_labels_and_paths_together(root: Path) -> None:
+    images = load_domain(Digits(), "optical", 32, root)
+    head, tail = images.take(np.arange(700)), images.take(np.arange(700, len(images)))
+    both = Images.concatenate([head, tail])
+    assert both.digest == images.digest
+    assert len({head.digest, tail.digest, images.digest}) == 3
+    backwards = images.take(np.arange(len(images))[::-1])
+    assert backwards.paths == images.paths[::-1]
+    assert (backwards.pixels[0] == images.pixels[-1]).all()
+    assert backwards.labels[0] == images.labels[-1]
+
+
+@pytest.mark.parametrize("part", ["pixels", "labels", "paths"])
+def test_the_digest_covers(part: str) -> None:
+    original = {"pixels": np.zeros((2, 4, 4, 3), np.uint8), "labels": np.zeros(2, np.int64), "paths": ("a", "b")}
+    changed = {"pixels": np.ones((2, 4, 4, 3), np.uint8), "labels": np.ones(2, np.int64), "paths": ("a", "c")}
+    assert Images(**original).digest != Images(**(original | {part: changed[part]})).digest  # type: ignore[arg-type]

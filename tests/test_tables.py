@@ -1,0 +1,261 @@
+"""Leaderboards from hand-made records: every number here can be worked out on paper."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from okdbench.protocol import PROTOCOL_VERSION
+from okdbench.records import Cost, Evaluation, Outcome, Record, Score, TeacherScore, Traffic
+from okdbench.tables import COLUMNS, Row, leaderboard, render, to_csv, write_leaderboards
+
+HEADER = (
+    "rank,method,setting,track,budget,teacher,student,seeds,complete,acc,acc_std,acc_low,acc_high,top3,top5,macro_f1,"
+    "ece,teacher_acc,teacher_domain_acc,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_images,seconds,"
+    "peak_memory_mb,version,commit,command"
+)
+
+
+def evaluation(acc: float) -> Evaluation:
+    score = Score(acc=acc, top3=acc + 1, top5=acc + 2, macro_f1=acc - 1, ece=5.0, agreement=50.0)
+    return Evaluation(stage="anchor", step=1, images=64, val_acc=acc, test=score)
+
+
+def record(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Record:
+    outcome = Outcome(evaluation=evaluation(acc), teacher_domain_acc=30.0)
+    values: dict[str, Any] = {
+        "key": f"{method}{setting}{seed}",
+        "status": "done",
+        "method": method,
+        "variant": "",
+        "role": "baseline" if method == "finetune" else "method",
+        "dataset": "digits",
+        "setting": setting,
+        "track": "labelled",
+        "budget": "quick",
+        "seed": seed,
+        "teacher": "resnet18",
+        "student": "resnet10t",
+        "config": {"image_size": 32, "pretrained": False},
+        "command": f"okdbench run --method {method} --dataset digits --setting {setting} --seed {seed} --budget quick",
+        "version": "0.1.0",
+        "commit": "abc",
+        "protocol": PROTOCOL_VERSION,
+        "data_digest": "d",
+        "environment": {},
+        "teacher_score": TeacherScore(key="t", own_acc=90.0, student_domain_acc=40.0),
+        "selected": outcome,
+        "last": Outcome(evaluation=evaluation(acc - 2), teacher_domain_acc=30.0),
+        "oracle": evaluation(acc + 3),
+        "cost": Cost(
+            traffic={"student": Traffic(learned=100), "teacher": Traffic(forward=200)}, seconds=10, peak_memory_mb=500
+        ),
+    }
+    return Record(**values | changes)
+
+
+def failed(method: str, setting: str, seed: int, **changes: Any) -> Record:
+    return record(method, setting, seed, 0, status="failed", selected=None, last=None, oracle=None, **changes)
+
+
+def rows(*records: Record) -> dict[tuple[str, str], Row]:
+    return {(row.method, row.setting): row for row in leaderboard(records)["digits"]}
+
+
+GRID = [
+    record("kd", "A-C", 0, 60),
+    record("kd", "A-C", 1, 64),
+    record("kd", "B-C", 0, 80),
+    record("kd", "B-C", 1, 82),
+    record("finetune", "A-C", 0, 50),
+    record("finetune", "A-C", 1, 60),
+    record("finetune", "B-C", 0, 81),
+    record("finetune", "B-C", 1, 83),
+]
+
+
+def test_a_setting_row_by_hand() -> None:
+    row = rows(*GRID)["kd", "A-C"]
+    assert (row.rank, row.seeds, row.complete) == (1, 2, "2/2")
+    assert (row.acc, row.top3, row.top5, row.macro_f1, row.ece) == (62, 63, 64, 61, 5)
+    assert row.acc_std == pytest.approx(8**0.5)
+    assert (row.acc_low, row.acc_high) == (60, 64)
+    assert (row.teacher_acc, row.teacher_domain_acc) == (40, 30)
+    assert (row.last_acc, row.oracle_acc, row.selection_gap) == (60, 65, 3)
+    # (60 - 50 + 64 - 60) / 2
+    assert row.gain == 7
+    assert (row.student_images, row.teacher_images, row.seconds, row.peak_memory_mb) == (100, 200, 10, 500)
+    assert (row.version, row.commit) == ("0.1.0", "abc")
+    assert row.command == "okdbench run --method kd --dataset digits --setting A-C --seeds 0-1 --budget quick"
+
+
+def test_the_row_over_all_settings_by_hand() -> None:
+    row = rows(*GRID)["kd", "all"]
+    # means over the settings are 70 and 73 for the two seeds
+    assert (row.rank, row.seeds, row.complete, row.acc) == (1, 2, "4/4", 71.5)
+    assert row.acc_std == pytest.approx(4.5**0.5)
+    assert row.acc_low is not None
+    assert row.acc_high is not None
+    assert 60 < row.acc_low < 71.5 < row.acc_high < 82
+    # settings gain 7 and -1
+    assert row.gain == 3
+    assert row.command == "okdbench run --method kd --dataset digits --seeds 0-1 --budget quick"
+
+
+def test_settings_have_the_same_weight_whatever_their_number_of_seeds() -> None:
+    row = rows(record("kd", "A-C", 0, 60), record("kd", "B-C", 0, 80), record("kd", "B-C", 1, 90))["kd", "all"]
+    assert row.acc == (60 + 85) / 2
+    # only seed 0 has both settings, so the spread over seeds is unknown
+    assert row.acc_std is None
+    assert (row.complete, row.rank) == ("3/4", None)
+
+
+def test_ranks_are_within_the_setting_and_equals_share_one() -> None:
+    table = rows(*[record(name, "A-C", 0, acc) for name, acc in [("a", 70), ("b", 80), ("c", 80), ("d", 60)]])
+    assert {name: table[name, "A-C"].rank for name in "abcd"} == {"b": 1, "c": 1, "a": 3, "d": 4}
+
+
+def test_order_is_all_first_then_setting_rank_method_with_the_unranked_last() -> None:
+    records = [*GRID, record("late", "A-C", 0, 99), record("smoked", "A-C", 0, 99, budget="smoke")]
+    random.Random(0).shuffle(records)
+    order = [(row.setting, row.budget, row.rank, row.method) for row in leaderboard(records)["digits"]]
+    assert order == [
+        ("all", "quick", 1, "kd"),
+        ("all", "quick", 2, "finetune"),
+        ("all", "quick", None, "late"),
+        ("all", "smoke", None, "smoked"),
+        ("A-C", "quick", 1, "kd"),
+        ("A-C", "quick", 2, "finetune"),
+        ("A-C", "quick", None, "late"),
+        ("A-C", "smoke", None, "smoked"),
+        ("B-C", "quick", 1, "finetune"),
+        ("B-C", "quick", 2, "kd"),
+    ]
+
+
+def test_a_failed_run_is_absent_but_its_cell_is_expected_of_everyone() -> None:
+    table = rows(*GRID[:4], failed("kd", "A-C", 2), failed("augkd", "B-C", 0))
+    assert (table["kd", "A-C"].complete, table["kd", "A-C"].rank, table["kd", "A-C"].acc) == ("2/3", None, 62)
+    assert table["kd", "B-C"].complete == "2/3"
+    assert table["kd", "all"].complete == "4/6"
+    empty = table["augkd", "B-C"]
+    assert (empty.complete, empty.seeds, empty.acc, empty.gain, empty.rank) == ("0/3", 0, None, None, None)
+    assert "--method augkd" in empty.command
+
+
+def test_smoke_is_never_ranked() -> None:
+    assert rows(record("kd", "A-C", 0, 60, budget="smoke"))["kd", "A-C"].rank is None
+
+
+def test_variants_and_unusual_conditions_have_rows_of_their_own() -> None:
+    table = leaderboard(
+        [
+            record("kd", "A-C", 0, 60),
+            record("kd", "A-C", 0, 61, variant="lr=0.1"),
+            record("kd", "A-C", 0, 62, config={"image_size": 64, "pretrained": True}),
+            record("kd", "A-C", 0, 63, student="resnet18"),
+            record("kd", "A-C", 0, 64, track="label-free"),
+        ]
+    )["digits"]
+    found = {
+        (row.method, row.track, row.teacher, row.student): (row.acc, row.rank) for row in table if row.setting == "A-C"
+    }
+    assert found == {
+        ("kd", "labelled", "resnet18", "resnet10t"): (60, 2),
+        ("kd[lr=0.1]", "labelled", "resnet18", "resnet10t"): (61, 1),
+        ("kd", "labelled", "resnet18[image_size=64,pretrained=true]", "resnet10t"): (62, 1),
+        ("kd", "labelled", "resnet18", "resnet18"): (63, 1),
+        ("kd", "label-free", "resnet18", "resnet10t"): (64, 1),
+    }
+
+
+def test_gain_pairs_settings_and_seeds_and_is_blank_without_a_baseline_in_the_track() -> None:
+    free = record("kd", "A-C", 0, 60, track="label-free")
+    table = leaderboard([free, record("finetune", "A-C", 0, 50)])["digits"]
+    assert [row.gain for row in table if row.method == "kd"] == [None, None]
+    partly = rows(record("kd", "A-C", 0, 60), record("kd", "A-C", 1, 90), record("finetune", "A-C", 0, 50))
+    assert partly["kd", "A-C"].gain == 10
+    assert partly["finetune", "A-C"].gain == 0
+    tuned = rows(record("kd", "A-C", 0, 60), record("finetune", "A-C", 0, 50, variant="lr=1"))
+    assert tuned["kd", "A-C"].gain is None
+
+
+def test_the_run_that_finished_last_fills_a_cell() -> None:
+    new = record("kd", "A-C", 0, 70, environment={"finished": "2025-02-01T00:00:00"})
+    old = record("kd", "A-C", 0, 60, environment={"finished": "2025-01-01T00:00:00"})
+    assert rows(new, old) == rows(old, new)
+    assert rows(new, old)["kd", "A-C"].acc == 70
+
+
+def test_records_of_another_protocol_never_meet_these() -> None:
+    assert rows(*GRID, record("kd", "A-C", 7, 0, protocol=PROTOCOL_VERSION + 1)) == rows(*GRID)
+    assert leaderboard([]) == {}
+
+
+def test_missing_parts_are_empty_and_different_versions_are_mixed() -> None:
+    bare = record("kd", "A-C", 0, 60, teacher_score=None, last=None, oracle=None, cost=Cost(), version="0.2.0")
+    row = rows(bare, record("kd", "A-C", 2, 60, commit="def"))["kd", "A-C"]
+    assert (row.version, row.commit) == ("mixed", "mixed")
+    assert row.command.endswith("--seeds 0,2 --budget quick")
+    single = rows(bare)["kd", "A-C"]
+    assert (single.teacher_acc, single.last_acc, single.oracle_acc, single.selection_gap) == (None, None, None, None)
+    assert (single.student_images, single.acc_std, single.acc_low) == (0, None, None)
+    assert "--seed 0 " in single.command
+
+
+def test_csv_is_the_contract() -> None:
+    assert ",".join(COLUMNS) == HEADER
+    text = to_csv([rows(*GRID)["kd", "B-C"], rows(GRID[0])["kd", "A-C"]])
+    assert text.splitlines() == [
+        HEADER,
+        "2,kd,B-C,labelled,quick,resnet18,resnet10t,2,2/2,81.00,1.41,80.00,82.00,82.00,83.00,80.00,5.00,40.00,30.00,"
+        "-1.00,79.00,84.00,3.00,100,200,10.0,500.0,0.1.0,abc,"
+        "okdbench run --method kd --dataset digits --setting B-C --seeds 0-1 --budget quick",
+        "1,kd,A-C,labelled,quick,resnet18,resnet10t,1,1/1,60.00,,,,61.00,62.00,59.00,5.00,40.00,30.00,"
+        ",58.00,63.00,3.00,100,200,10.0,500.0,0.1.0,abc,"
+        "okdbench run --method kd --dataset digits --setting A-C --seed 0 --budget quick",
+    ]
+
+
+def test_csv_quotes_variants_and_has_no_negative_zero() -> None:
+    table = rows(record("kd", "A-C", 0, 59.999, variant="a=1,b=2"), record("finetune", "A-C", 0, 60))
+    line = next(csv.DictReader(io.StringIO(to_csv([table["kd[a=1,b=2]", "A-C"]]))))
+    assert (line["method"], line["gain"]) == ("kd[a=1,b=2]", "0.00")
+
+
+def test_one_file_for_each_data_set(tmp_path: Path) -> None:
+    paths = write_leaderboards([*GRID, record("kd", "A-W", 0, 50, dataset="office31")], tmp_path / "new")
+    assert [path.name for path in paths] == ["digits.csv", "office31.csv"]
+    assert paths[0].read_text() == to_csv(leaderboard(GRID)["digits"])
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["digits.csv", "office31.csv"]
+
+
+def printed(*records: Record) -> str:
+    console = Console(width=200, file=io.StringIO())
+    console.print(render(leaderboard(records)["digits"]))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_terminal_table_shows_brackets_shares_and_contests() -> None:
+    text = printed(*GRID, failed("mad", "A-C", 0), record("kd", "A-C", 0, 50, variant="lr=0.1"))
+    assert "labelled, quick, resnet18 -> resnet10t" in text
+    assert "71.50 ± 2.12" in text
+    assert "kd[lr=0.1]" in text
+    assert "0/2" in text
+    several = printed(*GRID, record("kd", "A-C", 0, 60, budget="smoke"))
+    assert "labelled, smoke, resnet18 -> resnet10t" in several
+    assert "contest" in several
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(GRID))
+def test_the_order_of_the_records_does_not_matter(records: list[Record]) -> None:
+    assert to_csv(leaderboard(records)["digits"]) == to_csv(leaderboard(GRID)["digits"])
