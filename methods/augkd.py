@@ -1,8 +1,8 @@
 """AuG-KD: anchor-based mixup generation, with the equations' behaviour by default and the release's behind switches.
 
 Reads from top to bottom: card, constants, then the three stages in the paper's order. Every picture in this file is
-raw, in [0, 1]; the probes normalise. Section numbers are those of the equations in the project's notes on the paper:
-2.4 data-free stage, 2.5 anchor stage, 2.6 mixup stage.
+raw, in [0, 1]; the probes normalise. T is the teacher, S the student, G the generator, E the encoder, A the anchor
+network, z a latent, f the mixing factor.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class AuGKD(Method):
         adversarial: float = hyper(1.0, "weight of -KL(teacher || student)", paper=1, ge=0)
         one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0)
         balance: float = hyper(8.686, "weight of the class balance, in nats", paper=8.686, ge=0)
-        bn: float = hyper(1.0, "weight of the batch-norm statistics, if the teacher has any", paper=1, ge=0)
+        bn: float = hyper(1.0, "weight of the batch-norm statistics", paper=1, ge=0)
+        bn_per_layer: bool = hyper(False, "one norm for each layer instead of one for all", paper=False)
         prior: float = hyper(2.5e-4, "weight of the encoder's Gaussian prior", paper=2.5e-4, ge=0)
         keep: Literal["last", "lowest_kl"] = hyper("last", "state of stage 1 that the others build on")
         anchor_steps: int = hyper(2000, "steps of stage 2", ge=1)
@@ -108,7 +109,13 @@ class AuGKD(Method):
     paper_batch_size = 2048
     presets = {
         "smoke": {"generator_width": 8, "anchor_steps": 8},
-        "quick": {"generator_width": 16, "anchor_steps": 60, "lr_anchor": 1e-2},
+        "quick": {
+            "generator_width": 16,
+            "lr_generator": 1e-2,
+            "lr_encoder": 1e-3,
+            "anchor_steps": 60,
+            "lr_anchor": 1e-2,
+        },
         "paper": {"data_free_steps": 40_000, "mixup_epochs": 200},
     }
 
@@ -153,7 +160,7 @@ class AuGKD(Method):
             Stage("mixup", self.mixup_steps, self.mixup_step, "labelled", self.half, begin=self.begin_mixup),
         ]
 
-    # Stage 1 (section 2.4): generator, encoder and student from noise
+    # Stage 1: G, E and S from noise alone
 
     def data_free_step(self) -> Losses:
         losses = self.generator_step()
@@ -164,9 +171,13 @@ class AuGKD(Method):
         return losses
 
     def generator_step(self) -> Losses:
-        terms = generator_terms(self.teacher, self.student, self.generator.module(self.noise()))
+        terms = self.generator_terms(self.noise())
         self.generator.update(weighted(terms, self.hp))
         return terms
+
+    def generator_terms(self, z: Tensor) -> Losses:
+        images = self.generator.module(z)
+        return generator_terms(self.teacher, self.student, images, self.hp.bn_per_layer)
 
     def student_and_encoder_step(self) -> Losses:
         z = self.noise()
@@ -189,12 +200,12 @@ class AuGKD(Method):
         """Remember the state with the lowest KL(T || S), or generator loss as the release does, on fixed latents."""
         self.generator.module.eval()
         with self.student.judging():
-            results = [generator_terms(self.teacher, self.student, self.generator.module(z)) for z in self.monitored]
+            results = [self.generator_terms(z) for z in self.monitored]
         self.generator.module.train()
         scores = [weighted(terms, self.hp) if self.hp.legacy_ckpt_rule else -terms["adversarial"] for terms in results]
         self.best.offer(float(torch.stack(scores).mean()))
 
-    # Stage 2 (section 2.5): the anchor network alone
+    # Stage 2: A alone
 
     def begin_anchor(self) -> None:
         self.generator.module.eval()
@@ -225,7 +236,7 @@ class AuGKD(Method):
         return energy(logits) if self.hp.uncertainty == "energy" else 1 - logits.softmax(1).amax(1)
 
     def mask_gap(self, mask: Tensor) -> Tensor:
-        """|mean_j m - (1 - rho)| of each sample; the release compares the sum over the whole batch with N_z (1 - rho)."""
+        """|mean_j m - (1 - rho)| per sample; the release compares the whole batch's sum with N_z (1 - rho)."""
         if self.hp.legacy_inv_sum:
             return (mask.sum() - self.hp.latent * (1 - self.hp.rho)).abs()
         return (mask.mean(1) - (1 - self.hp.rho)).abs()
@@ -236,7 +247,7 @@ class AuGKD(Method):
             return 1.0
         return float(self.hp.latent if self.hp.invariance is None else self.hp.invariance)
 
-    # Stage 3 (section 2.6): the student on real pictures and their mixtures with generated anchors
+    # Stage 3: S on real pictures and their mixtures with generated anchors
 
     def begin_mixup(self) -> None:
         self.begin_anchor()

@@ -11,7 +11,7 @@ from okdbench.losses import batch_norm_gap, class_imbalance, kl, one_hotness
 from okdbench.nets.probe import Probe
 
 
-def generator_terms(teacher: Probe, student: Probe, images: Tensor) -> dict[str, Tensor]:
+def generator_terms(teacher: Probe, student: Probe, images: Tensor, bn_per_layer: bool = False) -> dict[str, Tensor]:
     """What generated pictures are worth, each term to be minimised (AuG-KD, equation of stage 1; DFQ's terms).
 
     ``adversarial`` = -KL(T || S), ``one_hot`` = CE(T, argmax T), ``balance`` = sum_c p_c ln p_c, and ``bn``, which is
@@ -23,7 +23,7 @@ def generator_terms(teacher: Probe, student: Probe, images: Tensor) -> dict[str,
         "one_hot": one_hotness(taught.logits),
         "balance": class_imbalance(taught.logits),
     }
-    return terms | ({"bn": batch_norm_gap(taught.bn)} if taught.bn else {})
+    return terms | ({"bn": batch_norm_gap(taught.bn, bn_per_layer)} if taught.bn else {})
 
 
 def weighted(terms: Mapping[str, Tensor], weights: object) -> Tensor:

@@ -52,7 +52,7 @@ class BaseHyperparameters(BaseModel):
 
 
 def hyper(default: Any, doc: str, *, paper: Any = None, **limits: Any) -> Any:
-    """A hyper-parameter: default, one line of documentation, the value in the paper, and limits (``ge``, ``le``, ...)."""
+    """A hyper-parameter: default, a line of documentation, the paper's value, and limits (``ge``, ``le``, ...)."""
     return Field(default, description=doc, json_schema_extra={"paper": paper}, **limits)
 
 

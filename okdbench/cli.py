@@ -65,8 +65,8 @@ def run(
 
     options = {
         "dataset": dataset, "setting": setting, "budget": budget, "track": track, "teacher": teacher,
-        "student": student, "pretrained": pretrained, "image_size": image_size, "precision": precision, "device": device,
-        "teacher_weights": teacher_weights and str(teacher_weights),
+        "student": student, "pretrained": pretrained, "image_size": image_size, "precision": precision,
+        "device": device, "teacher_weights": teacher_weights and str(teacher_weights),
     }  # fmt: skip
     if not commands.run(method, seed, seeds, assignments or [], options, config, runs, data_root):
         raise typer.Exit(1)

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.linalg import vector_norm as norm
+from torch.linalg import vector_norm
 
 from okdbench.nets.probe import BatchStatistics
 
 
 def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
-    """tau^2 * mean_b KL(softmax(teacher / tau) || softmax(student / tau)); AuG-KD sheet section 2.1.
+    """tau^2 * mean_b KL(softmax(teacher / tau) || softmax(student / tau)) (Hinton et al., 2015).
 
     Gradients flow into both arguments: detach the teacher's logits where it must not be differentiated.
 
@@ -31,34 +31,34 @@ def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def one_hotness(logits: Tensor) -> Tensor:
-    """Cross-entropy of the logits with their own argmax: low when the network is confident; sheet section 2.4."""
+    """Cross-entropy of the logits with their argmax: low when the network is confident (DAFL, Chen et al., 2019)."""
     return F.cross_entropy(logits, logits.argmax(1))
 
 
 def class_imbalance(logits: Tensor) -> Tensor:
-    """Negative entropy, in nats, of the batch-mean prediction: sum_c p_c ln p_c in [-ln C, 0]; sheet section 2.4."""
+    """Negative entropy, in nats, of the batch-mean prediction: sum_c p_c ln p_c in [-ln C, 0] (DAFL)."""
     p = logits.softmax(1).mean(0)
-    return torch.special.xlogy(p, p).sum()
+    negative_entropy: Tensor = torch.special.xlogy(p, p).sum()
+    return negative_entropy
 
 
 def batch_norm_gap(statistics: Sequence[BatchStatistics], per_layer: bool = False) -> Tensor:
     """Distance between a batch's statistics and those that the network remembers.
 
-    ||mean - running mean||_2 + ||var - running var||_2 over the channels of all layers together (AuG-KD sheet section
-    2.4), or summed over layers with ``per_layer`` (DeepInversion).
+    ||mean - running mean||_2 + ||var - running var||_2 over the channels of all layers together, as AuG-KD's
+    released code has it, or summed over layers with ``per_layer`` (DeepInversion, Yin et al., 2020).
     """
     means = [s.mean - s.running_mean for s in statistics]
     variances = [s.var - s.running_var for s in statistics]
-    if per_layer:
-        return torch.stack([norm(gap) for gap in means + variances]).sum()
-    return norm(torch.cat(means)) + norm(torch.cat(variances))
+    gaps = means + variances if per_layer else [torch.cat(means), torch.cat(variances)]
+    return torch.stack([vector_norm(gap) for gap in gaps]).sum()
 
 
 def gaussian_prior(mean: Tensor, log_var: Tensor) -> Tensor:
-    """mean_b KL(N(mean, exp(log_var)) || N(0, I)), summed over latent dimensions; sheet section 2.4."""
+    """mean_b KL(N(mean, exp(log_var)) || N(0, I)), summed over latent dimensions (Kingma & Welling, 2014)."""
     return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1).mean()
 
 
 def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Free energy -tau logsumexp(logits / tau) of each sample (B): lower is more familiar; sheet section 2.5."""
+    """Free energy -tau logsumexp(logits / tau) of each sample (B): lower is more familiar (Liu et al., 2020)."""
     return -temperature * torch.logsumexp(logits / temperature, 1)

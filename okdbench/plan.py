@@ -70,7 +70,7 @@ def _option(name: str, value: Any) -> str:
 
 
 def default_data_root() -> Path:
-    """Where data and caches are kept when ``--data-root`` is not given: ``$OKDBENCH_DATA`` or the user's cache folder."""
+    """The data folder without ``--data-root``: ``$OKDBENCH_DATA`` or one in the user's cache."""
     return Path(os.environ.get("OKDBENCH_DATA") or Path.home() / ".cache" / "okdbench")
 
 

@@ -34,7 +34,7 @@ WARM_UP = 0.1
 class Supervised(Trainable):
     """Cross-entropy on labelled pictures: Adam, weight decay, linear warm-up and cosine to zero; the last state counts.
 
-    AuG-KD's teachers (sheet section 2.3) with weight decay that reaches the optimiser and a schedule that lets short
+    AuG-KD's teachers, with weight decay that reaches the optimiser and a schedule that lets short
     budgets converge.
     """
 

@@ -38,8 +38,6 @@ def stream(images: Images, **changes: Any) -> Stream:
 
 
 def equal(one: Batch, two: Batch) -> bool:
-    assert one.labels is not None
-    assert two.labels is not None
     return torch.equal(one.images, two.images) and torch.equal(one.labels, two.labels)
 
 
@@ -60,8 +58,8 @@ def test_every_picture_comes_once_per_epoch(count: int, batch_size: int, seed: i
     assert len(batches) == count
     assert batches.batch_size == min(batch_size, count)
     drawn = [batches.batch(step).labels for step in range(3 * count // batches.batch_size)]
-    assert all(labels is not None and len(labels) == batches.batch_size for labels in drawn)
-    order = torch.cat([labels for labels in drawn if labels is not None]).tolist()
+    assert all(len(labels) == batches.batch_size for labels in drawn)
+    order = torch.cat(drawn).tolist()
     for start in range(0, len(order) - count + 1, count):
         assert sorted(order[start : start + count]) == list(range(count))
 
@@ -89,18 +87,21 @@ def test_every_picture_of_a_batch_has_its_own_shift(digits: Images) -> None:
     assert 50 < len(different) <= 81
 
 
+def test_every_step_draws_new_shifts(digits: Images) -> None:
+    copies = stream(digits.take(np.zeros(64, np.int64)))
+    assert not torch.equal(copies.batch(0).images, copies.batch(1).images)
+
+
 def test_without_flip_every_picture_is_a_shift_of_its_original(digits: Images) -> None:
     batches = stream(digits)
     for step in range(3):
         batch = batches.batch(step)
-        assert batch.labels is not None
         for image, index in zip(batch.images, batch.labels, strict=True):
             assert is_a_crop(image, digits.pixels[index])
 
 
 def test_with_flip_about_half_of_the_pictures_are_mirrored(digits: Images) -> None:
     batch = stream(digits, batch_size=200, flip=True).batch(0)
-    assert batch.labels is not None
     pairs = list(zip(batch.images, batch.labels, strict=True))
     straight = [is_a_crop(image, digits.pixels[index]) for image, index in pairs]
     mirrored = [is_a_crop(image.flip(2), digits.pixels[index]) for image, index in pairs]
@@ -117,7 +118,6 @@ def test_an_unshifted_picture_is_the_original(digits: Images) -> None:
 
 def test_without_augmentation_pictures_stay_as_they_are(digits: Images) -> None:
     batch = stream(digits, augment=False, flip=True).batch(0)
-    assert batch.labels is not None
     assert torch.equal(batch.images.permute(0, 2, 3, 1), torch.from_numpy(digits.pixels[batch.labels]) / 255)
 
 
@@ -132,20 +132,20 @@ def test_images_are_channels_last_floats_in_0_1(size: tuple[int, int]) -> None:
         assert batch.images.is_contiguous(memory_format=torch.channels_last)
         assert batch.images.min() >= 0
         assert batch.images.max() <= 1
-        assert batch.labels is not None
         assert batch.labels.dtype == torch.int64
 
 
 def test_labels_are_withheld(digits: Images) -> None:
     batch = stream(digits, labelled=False).batch(0)
-    assert batch.labels is None
+    with pytest.raises(LookupError, match="withheld"):
+        _ = batch.labels
     assert torch.equal(batch.images, stream(digits).batch(0).images)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 300, 512])
 def test_evaluation_shows_every_picture_once_and_in_order(digits: Images, batch_size: int) -> None:
     batches = list(evaluation_batches(digits, batch_size, CPU))
-    assert torch.cat([batch.labels for batch in batches if batch.labels is not None]).tolist() == list(range(300))
+    assert torch.cat([batch.labels for batch in batches]).tolist() == list(range(300))
     pixels = torch.cat([batch.images for batch in batches]).permute(0, 2, 3, 1)
     assert torch.equal(pixels, torch.from_numpy(digits.pixels) / 255)
 

@@ -21,11 +21,18 @@ class Batch:
 
     Attributes:
         images: B x 3 x H x W ``float32`` in [0, 1], in ``channels_last`` layout.
-        labels: B ``int64`` class indices, or None where the method may not see them.
+        classes: B ``int64`` class indices, or None where they are withheld.
     """
 
     images: Tensor
-    labels: Tensor | None
+    classes: Tensor | None
+
+    @property
+    def labels(self) -> Tensor:
+        """The class indices, B ``int64``; a LookupError where the stage did not ask for them."""
+        if self.classes is None:
+            raise LookupError("labels are withheld: the stage does not declare data='labelled'")
+        return self.classes
 
 
 class Stream:

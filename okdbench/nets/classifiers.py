@@ -68,7 +68,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         )
     except Exception as error:  # unpickling fails in many ways, and all of them mean the same to the user
         raise UserError(
-            f"{path} is not a plain weights file ({_line(error)}); save it with safetensors or torch.save(net.state_dict())"
+            f"{path} is not a plain weights file ({_line(error)}); use safetensors or torch.save(net.state_dict())"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -61,7 +61,7 @@ class Generator(nn.Module):
 class Encoder(nn.Module):
     """Class-conditional Gaussian encoder, raw pictures and labels -> mean and log-variance, each B x latent.
 
-    Layers of AuG-KD's released code (sheet section 2.2): a 1x1 convolution of the picture beside one channel made from
+    Layers of AuG-KD's released code: a 1x1 convolution of the picture beside one channel made from
     the label, then subsamplings with 3x3 convolutions that mirror :class:`Generator`. Log-variances lie in [-5, 3].
     """
 
