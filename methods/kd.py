@@ -6,20 +6,22 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, adam, hyper
+from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, Track, adam, hyper
 from okdbench.losses import kl
 
 
 class PlainKD(Method):
-    """u * cross-entropy + (1 - u) * KL_tau(teacher || student) on labelled student-domain pictures."""
+    """u * cross-entropy + (1 - u) * KL_tau(teacher || student) on student-domain pictures; label-free, the KL alone."""
 
     card = Card(
         title="Distilling the Knowledge in a Neural Network",
         venue="NIPS Deep Learning Workshop",
         year=2015,
         url="https://arxiv.org/abs/1503.02531",
-        reads=("teacher logits", "labelled student-domain pictures"),
+        reads=("teacher logits", "student-domain pictures", "their labels, in the labelled track"),
+        tracks=(Track.LABELLED, Track.LABEL_FREE),
         role="reference",
     )
 
@@ -39,13 +41,23 @@ class PlainKD(Method):
 
     def stages(self) -> Sequence[Stage]:
         steps = self.task.student_images // self.task.batch_size
+        if self.task.track is Track.LABEL_FREE:
+            return [Stage("distil", steps, self.label_free_step, data="images")]
         return [Stage("distil", steps, self.step, data="labelled")]
 
     def step(self, batch: Batch) -> Losses:
-        with torch.no_grad():
-            taught = self.teacher(batch.images)
         logits = self.student(batch.images)
         hard = F.cross_entropy(logits, batch.labels)
-        soft = kl(taught, logits, self.hp.temperature)
+        soft = self.soft_loss(batch, logits)
         self.learner.update(self.hp.hard_weight * hard + (1 - self.hp.hard_weight) * soft)
         return {"cross_entropy": hard, "kl": soft}
+
+    def label_free_step(self, batch: Batch) -> Losses:
+        soft = self.soft_loss(batch, self.student(batch.images))
+        self.learner.update(soft)
+        return {"kl": soft}
+
+    def soft_loss(self, batch: Batch, logits: Tensor) -> Tensor:
+        with torch.no_grad():
+            taught = self.teacher(batch.images)
+        return kl(taught, logits, self.hp.temperature)
