@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import pickle
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The state at ``path``, on the CPU, or None when there is none."""
-    if not path.is_file():
+    """The state at ``path``, on the CPU, or None when there is none that can be read; then the run starts over."""
+    for leftover in path.parent.glob(f"{path.name}.*.tmp"):
+        leftover.unlink()  # of a process that was killed while it saved
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        warnings.warn(f"{path} cannot be read ({error}); the run starts over", stacklevel=2)
+        return None
     return state
 
 

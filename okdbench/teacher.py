@@ -63,7 +63,9 @@ def teacher_key(config: RunConfig, material: Material) -> str:
     else:
         budget = budget_named(config.budget)
         identity = {
+            "dataset": config.dataset,
             "data": material.teacher_train.digest,
+            "precision": config.precision,
             "seed": config.seed,
             "pretrained": config.pretrained,
             "images": budget.teacher_images,
