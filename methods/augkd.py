@@ -54,13 +54,19 @@ class AuGKD(Method):
             Deviation("anchor loss", "release: sums over the batch", "means; mask per sample", "legacy_inv_sum"),
             Deviation("mask", "release: range [0, 1/3), 1 - rho unreachable", "sigmoid in (0, 1)", "legacy_mask"),
             Deviation("end of stage 1", "release: lowest generator loss", "last state", "legacy_ckpt_rule"),
-            Deviation("schedules", "release: per batch, first steps at 1/3", "cosine over all steps", "legacy_sched"),
+            Deviation(
+                "schedules",
+                "release: per batch, E's forgotten, first steps at 1/3",
+                "cosine over all steps",
+                "legacy_sched",
+            ),
             Deviation("latents in stages 2 and 3", "release: sampled", "the mean; sample_latents restores it"),
             Deviation("end of stage 2", "release: lowest loss on evaluation pictures", "last state: none are in reach"),
             Deviation("class balance", "release: weight 20 on log10", "the same in nats: 8.686"),
-            Deviation("learning rate of stage 3's student", "constant", "constant"),
+            Deviation("what f multiplies", "paper unknown; release: latents and pictures alike", "as the release"),
             Deviation("share of the budget in stage 1", "unknown at equal budgets", "0.5: data_free_share"),
-            Deviation("generator width at budget quick", "64", "16, so that a run takes a minute on two cores"),
+            Deviation("budget quick", "width 64; Adam 1e-3, 1e-4, 1e-3", "16; 1e-2, 1e-3, 1e-2 for G, E, A: few steps"),
+            Deviation("steps of stage 2", "release: 200 epochs, one or more steps each", "2000 steps"),
         ),
     )
 

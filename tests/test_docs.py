@@ -1,0 +1,77 @@
+"""What README and CONTRIBUTING tell people to type works as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import okdbench.methods
+from okdbench import config as configuration
+from okdbench import plan as plans
+from okdbench import runner
+from okdbench.cli import app
+from okdbench.plan import Plan
+from okdbench.progress import quiet
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks(README, "") for line in block.splitlines() if line.startswith("okdbench ")]
+RUNS = [line for line in COMMANDS if line.startswith("okdbench run") and "my.yaml" not in line]
+
+
+def test_the_readme_shows_runs() -> None:
+    assert len(RUNS) >= 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme_exist_with_their_options(command: str) -> None:
+    words = shlex.split(command)[1:]
+    options = {word for word in words if word.startswith("--")}
+    page = CliRunner().invoke(app, [words[0], "--help"], terminal_width=200)
+    assert page.exit_code == 0
+    assert all(option in page.output for option in options)
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_runs_of_the_readme_can_be_planned(command: str, data_root: Path) -> None:
+    words = shlex.split(command)[2:]
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assignments = [value for flag, value in zip(words[::2], words[1::2], strict=True) if flag == "--set"]
+    names = {"--method", "--dataset", "--setting", "--budget", "--teacher", "--student"}
+    options = {flag[2:]: value for flag, value in given.items() if flag in names}
+    options["hyperparameters"] = configuration.parse_assignments(assignments)
+    assert plans.make_plan(options, data_root=data_root).config.method == given["--method"]
+
+
+def test_python_of_the_readme_runs(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OKDBENCH_DATA", str(data_root))
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(README, "python")
+    exec(compile(code.replace('"smoke"', '"smoke", teacher="test_resnet", student="test_resnet"'), "README.md", "exec"))
+    assert list((tmp_path / "runs").glob("*/record.json"))
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (code,) = blocks(CONTRIBUTING, "python")
+    (tmp_path / "noisekd.py").write_text(code)
+    monkeypatch.setattr(okdbench.methods, "__path__", [*okdbench.methods.__path__, str(tmp_path)])
+    return "noisekd"
+
+
+def test_the_method_of_contributing_runs_as_written(example: str, plan: Callable[..., Plan], tmp_path: Path) -> None:
+    record = runner.execute(plan(example), tmp_path / "runs", quiet)
+    assert record.status == "done", record.traceback
+    assert record.cost.traffic["student"].learned == 640
