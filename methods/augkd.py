@@ -56,7 +56,7 @@ class AuGKD(Method):
             Deviation("end of stage 1", "release: lowest generator loss", "last state", "legacy_ckpt_rule"),
             Deviation(
                 "schedules",
-                "release: per batch, E's forgotten, first steps at 1/3",
+                "release: per batch; E constant; slow start",
                 "cosine over all steps",
                 "legacy_sched",
             ),
