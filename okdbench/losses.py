@@ -6,6 +6,7 @@ logits of any size: probabilities are never formed where their logarithm is mean
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -37,9 +38,8 @@ def one_hotness(logits: Tensor) -> Tensor:
 
 def class_imbalance(logits: Tensor) -> Tensor:
     """Negative entropy, in nats, of the batch-mean prediction: sum_c p_c ln p_c in [-ln C, 0] (DAFL)."""
-    p = logits.softmax(1).mean(0)
-    negative_entropy: Tensor = torch.special.xlogy(p, p).sum()
-    return negative_entropy
+    log_p = logits.log_softmax(1).logsumexp(0) - math.log(len(logits))
+    return (log_p.exp() * log_p).sum()
 
 
 def batch_norm_gap(statistics: Sequence[BatchStatistics], per_layer: bool = False) -> Tensor:

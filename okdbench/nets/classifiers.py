@@ -23,10 +23,17 @@ def build_classifier(name: str, classes: int, image_size: int, pretrained: bool 
     if pretrained and not timm.is_model_pretrained(name):
         raise UserError(f"timm has no pretrained weights for {name}; leave out --pretrained")
     try:
-        return _create(name, classes, image_size, pretrained).to(memory_format=torch.channels_last)
+        net = _create(name, classes, image_size, pretrained).to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, 3, image_size, image_size))
+        return net.train()
     except OSError as error:
         raise UserError(
             f"the pretrained weights of {name} could not be fetched ({_line(error)}); leave out --pretrained"
+        ) from error
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{name} cannot take pictures of {image_size} pixels ({_line(error)}); choose another network or image size"
         ) from error
 
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from okdbench.errors import UserError
+
 LARGEST_SEED = 8
 
 
@@ -20,7 +22,10 @@ def halvings(image_size: int) -> tuple[int, int]:
     count, side = 0, image_size
     while side > LARGEST_SEED:
         if side % 2:
-            raise ValueError(f"image size {image_size} does not halve evenly down to {LARGEST_SEED} pixels or fewer")
+            raise UserError(
+                f"pictures of {image_size} pixels do not halve evenly down to {LARGEST_SEED} or fewer; "
+                f"choose another image size, for example {2 ** (image_size.bit_length() - 1)}"
+            )
         count, side = count + 1, side // 2
     return count, side
 
