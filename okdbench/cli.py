@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -68,7 +67,13 @@ def run(
         "student": student, "pretrained": pretrained, "image_size": image_size, "precision": precision,
         "device": device, "teacher_weights": teacher_weights and str(teacher_weights),
     }  # fmt: skip
-    if not commands.run(method, seed, seeds, assignments or [], options, config, runs, data_root):
+    try:
+        done = commands.run(method, seed, seeds, assignments or [], options, config, runs, data_root)
+    except KeyboardInterrupt:
+        # Caught here, because typer would swallow it without a word.
+        print("okdbench: interrupted; the same command goes on from where it stopped", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if not done:
         raise typer.Exit(1)
 
 
@@ -112,15 +117,10 @@ def doctor(runs: Runs = Path("runs"), data_root: DataRoot = None) -> None:
         raise typer.Exit(1)
 
 
-def main(command: Callable[..., Any] = app) -> None:
+def main() -> None:
     """Run the command line; what the user can mend ends in one line and exit code 2."""
     try:
-        command()
+        app()
     except UserError as error:
         print(f"okdbench: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("okdbench: interrupted; the same command goes on from where it stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
