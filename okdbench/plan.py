@@ -18,6 +18,7 @@ from okdbench.config import RunConfig
 from okdbench.data.dataset import Dataset
 from okdbench.errors import UserError
 from okdbench.material import Material, assemble
+from okdbench.nets.classifiers import check_name
 from okdbench.protocol import PROTOCOL_VERSION, Budget, Setting, budget_named
 
 
@@ -108,6 +109,8 @@ def _check_access(config: RunConfig, method: type[Method]) -> None:
     if config.track not in method.card.tracks:
         tracks = ", ".join(method.card.tracks)
         raise UserError(f"method {config.method!r} does not run in the {config.track} track; its tracks: {tracks}")
+    for network in (config.teacher, config.student):
+        check_name(network, config.pretrained)
     if config.teacher_weights and not Path(config.teacher_weights).is_file():
         raise UserError(f"weights file {config.teacher_weights} does not exist; give a .safetensors or state-dict file")
 

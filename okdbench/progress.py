@@ -44,7 +44,8 @@ class Shower:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:  # elsewhere stopping what never started would print an empty line
+            self._bar.stop()
 
     def __call__(self, stage: Stage, step: int, losses: dict[str, float], learned: int) -> None:
         """Take note that ``step`` of ``stage`` is done; ``learned`` counts pictures since the stage was entered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 from collections.abc import Callable
@@ -61,6 +62,25 @@ def test_python_of_the_readme_runs(data_root: Path, tmp_path: Path, monkeypatch:
     (code,) = blocks(README, "python")
     exec(compile(code.replace('"smoke"', '"smoke", teacher="test_resnet", student="test_resnet"'), "README.md", "exec"))
     assert list((tmp_path / "runs").glob("*/record.json"))
+
+
+def test_the_table_of_the_readme_is_the_committed_leaderboard() -> None:
+    with (ROOT / "leaderboards" / "digits.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["track"] == "labelled"]
+    columns = (
+        "setting",
+        "rank",
+        "method",
+        "acc",
+        "acc_std",
+        "teacher_acc",
+        "teacher_domain_acc",
+        "gain",
+        "selection_gap",
+    )
+    expected = [" | ".join(row[column] for column in columns) for row in rows]
+    shown = [line.strip("| ") for line in README.splitlines() if re.match(r"\| (all|\w+-\w) \|", line)]
+    assert shown == expected
 
 
 @pytest.fixture

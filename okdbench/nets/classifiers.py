@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import timm
@@ -18,10 +19,7 @@ def build_classifier(name: str, classes: int, image_size: int, pretrained: bool 
     Raises:
         UserError: timm has no such model, it cannot take pictures of this size, or its weights cannot be fetched.
     """
-    if not timm.is_model(name):
-        raise unknown("network", name, timm.list_models())
-    if pretrained and not timm.is_model_pretrained(name):
-        raise UserError(f"timm has no pretrained weights for {name}; leave out --pretrained")
+    check_name(name, pretrained)
     try:
         net = _create(name, classes, image_size, pretrained).to(memory_format=torch.channels_last)
         with torch.no_grad():
@@ -35,6 +33,14 @@ def build_classifier(name: str, classes: int, image_size: int, pretrained: bool 
         raise UserError(
             f"{name} cannot take pictures of {image_size} pixels ({_line(error)}); choose another network or image size"
         ) from error
+
+
+def check_name(name: str, pretrained: bool = False) -> None:
+    """Raise UserError when timm has no classifier called ``name``, or ``pretrained`` wants weights that it lacks."""
+    if not timm.is_model(name):
+        raise unknown("network", name, timm.list_models())
+    if pretrained and not timm.is_model_pretrained(name):
+        raise UserError(f"timm has no pretrained weights for {name}; leave out --pretrained")
 
 
 def _create(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Module:
@@ -68,11 +74,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"weights file {path} does not exist; give a .safetensors or a state-dict file")
     try:
-        content = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        with warnings.catch_warnings(action="ignore"):  # what is wrong with the file is said in one line below
+            content = _load(path)
     except Exception as error:  # unpickling fails in many ways, and all of them mean the same to the user
         raise UserError(
             f"{path} is not a plain weights file ({_line(error)}); use safetensors or torch.save(net.state_dict())"
@@ -83,6 +86,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors; save torch.save(net.state_dict()) instead of the whole network"
         )
     return state
+
+
+def _load(path: Path) -> object:
+    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _outputs(net: nn.Module) -> int:
