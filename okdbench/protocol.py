@@ -90,6 +90,16 @@ BUDGETS = {
 UNRANKED_BUDGETS = frozenset({"smoke"})
 
 
+def is_ranked(budget: str, student_images: float) -> bool:
+    """Whether a row may have a rank: its budget is a ranked one, and it kept to it.
+
+    Explicit steps and some faults of released code make the student learn from more pictures than the budget allows;
+    such a row is shown, and compared with nobody. Budget ``paper`` is each author's own and has no limit.
+    """
+    limit = BUDGETS[budget].student_images if budget in BUDGETS and budget != "paper" else float("inf")
+    return budget not in UNRANKED_BUDGETS and student_images <= limit
+
+
 def budget_named(name: str) -> Budget:
     """The budget called ``name``; UserError when there is none."""
     if name not in BUDGETS:

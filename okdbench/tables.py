@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from okdbench.config import RunConfig, format_seeds, spell_assignments
-from okdbench.protocol import PROTOCOL_VERSION, UNRANKED_BUDGETS
+from okdbench.protocol import PROTOCOL_VERSION, is_ranked
 from okdbench.records import Record, Traffic, write_atomic
 from okdbench.stats import bootstrap_interval, mean_std
 
@@ -247,7 +247,7 @@ def _ranked(rows: list[Row]) -> list[Row]:
 
 
 def _is_ranked(row: Row) -> bool:
-    return _is_complete(row) and row.budget not in UNRANKED_BUDGETS
+    return _is_complete(row) and is_ranked(row.budget, row.student_images or 0)
 
 
 def _is_complete(row: Row) -> bool:
