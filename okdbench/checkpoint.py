@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import random
 import warnings
 from pathlib import Path
@@ -24,14 +23,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 def load(path: Path) -> dict[str, Any] | None:
     """The state at ``path``, on the CPU, or None when there is none that can be read; then the run starts over."""
-    for leftover in path.parent.glob(f"{path.name}.*.tmp"):
-        leftover.unlink()  # of a process that was killed while it saved
+    for leftover in path.parent.glob("*.tmp"):
+        leftover.unlink()  # of a process that was killed while it wrote; the folder's lock is ours
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        warnings.warn(f"{path} cannot be read ({error}); the run starts over", stacklevel=2)
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a file that is cut off or overwritten fails in many ways, an OSError among them
+        warnings.warn(f"{path} cannot be read ({type(error).__name__}); the run starts over", stacklevel=2)
         return None
     return state
 

@@ -102,6 +102,8 @@ class Engine:
         with interrupt.deferred() as interrupted:
             while self._stage_index < len(self._stages):
                 self._run_stage(self._stages[self._stage_index], interrupted)
+            if interrupted():  # while the last stage ended, which is on disk
+                raise KeyboardInterrupt
         return self.history
 
     def _run_stage(self, stage: Stage, interrupted: Callable[[], bool]) -> None:
