@@ -100,9 +100,10 @@ class Probe(nn.Module):
     @contextmanager
     def judging(self) -> Iterator[None]:
         """Eval mode inside the block: the network gives an opinion and its running statistics stay as they are."""
-        before = self.training
+        before = [(module, module.training) for module in self.modules()]  # a method may have frozen some layers
         self.eval()
         try:
             yield
         finally:
-            self.train(before)
+            for module, mode in before:
+                module.training = mode
