@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
-
-from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, adam, hyper
+from okdbench.api import BaseHyperparameters, Card, Method, Stage, hyper
+from okdbench.finetuning import LEARNING_RATE, WEIGHT_DECAY, FineTuning
 
 
 class FineTune(Method):
@@ -24,20 +23,14 @@ class FineTune(Method):
     class Hyperparameters(BaseHyperparameters):
         """Optimiser settings of AuG-KD's baselines."""
 
-        lr: float = hyper(1e-3, "learning rate of Adam, constant", paper=1e-3, gt=0, le=1)
-        weight_decay: float = hyper(1e-4, "weight decay of Adam", paper=1e-4, ge=0, le=1)
+        lr: float = hyper(LEARNING_RATE, "learning rate of Adam, constant", paper=1e-3, gt=0, le=1)
+        weight_decay: float = hyper(WEIGHT_DECAY, "weight decay of Adam", paper=1e-4, ge=0, le=1)
 
     hp: Hyperparameters
 
     def setup(self) -> None:
-        optimizer = adam(self.student, self.hp.lr, weight_decay=self.hp.weight_decay)
-        self.learner = self.own("student", self.student, optimizer)
+        self.tuning = FineTuning(self.task, self.hp.lr, self.hp.weight_decay)
+        self.state = self.tuning.state
 
     def stages(self) -> Sequence[Stage]:
-        steps = self.task.student_images // self.task.batch_size
-        return [Stage("finetune", steps, self.step, data="labelled")]
-
-    def step(self, batch: Batch) -> Losses:
-        loss = F.cross_entropy(self.student(batch.images), batch.labels)
-        self.learner.update(loss)
-        return {"cross_entropy": loss}
+        return self.tuning.stages()

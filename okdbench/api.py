@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from okdbench.data.batches import Batch
-from okdbench.learners import Learner, Schedule, Snapshot, adam, cosine
+from okdbench.data.batches import Batch, augment
+from okdbench.learners import Learner, Schedule, Snapshot, adam, cosine, cosine_overrun, sgd, slow_start
 from okdbench.meter import Meter
 from okdbench.nets.probe import Normaliser, Probe
 from okdbench.protocol import Track
@@ -38,7 +38,11 @@ __all__ = [
     "Track",
     "adam",
     "cosine",
+    "cosine_overrun",
     "hyper",
+    "legacy",
+    "sgd",
+    "slow_start",
 ]  # fmt: skip
 
 #: named scalar losses of one step, for the log; the names are the terms of the method's equations
@@ -51,9 +55,18 @@ class BaseHyperparameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def hyper(default: Any, doc: str, *, paper: Any = None, **limits: Any) -> Any:
-    """A hyper-parameter: default, a line of documentation, the paper's value, and limits (``ge``, ``le``, ...)."""
-    return Field(default, description=doc, json_schema_extra={"paper": paper}, **limits)
+def hyper(default: Any, doc: str, *, paper: Any = None, when: Mapping[str, Any] | None = None, **limits: Any) -> Any:
+    """A hyper-parameter: default, a line of documentation, the paper's value, and limits (``ge``, ``le``, ...).
+
+    ``when`` names the settings of other hyper-parameters without which this one has no effect.
+    """
+    return Field(default, description=doc, json_schema_extra={"paper": paper, "when": dict(when or {})}, **limits)
+
+
+def legacy(theirs: str, ours: str, *, when: Mapping[str, Any] | None = None) -> Any:
+    """A switch that restores what released code does instead of ours; off. It is also a deviation of the method."""
+    extra: dict[str, Any] = {"theirs": theirs, "ours": ours, "when": dict(when or {}), "paper": None}
+    return Field(False, description=f"restore: {theirs}", json_schema_extra=extra)
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,9 @@ class Deviation:
 class Card:
     """What a reader must know of a method before trusting a number of it.
 
-    ``reads`` lists what it takes from the outside; ``role`` is ``baseline`` for the row that gains are counted from.
+    ``reads`` lists what it takes from the outside; ``role`` is ``baseline`` for the row that gains are counted from;
+    ``paper`` has the authors' values of hyper-parameters that the method inherits;
+    ``deviations`` are those that no switch restores, see :meth:`Method.deviations`.
     """
 
     title: str
@@ -80,6 +95,7 @@ class Card:
     reads: tuple[str, ...]
     tracks: tuple[Track, ...] = (Track.LABELLED,)
     role: Literal["method", "reference", "baseline"] = "method"
+    paper: Mapping[str, Any] = field(default_factory=dict)
     deviations: tuple[Deviation, ...] = ()
 
 
@@ -94,15 +110,19 @@ class Stage:
         data: ``None`` for data-free, ``"images"`` or ``"labelled"`` for batches of the student domain's train split;
             the second is refused in the label-free track.
         batch_size: pictures in each batch, when not the budget's.
+        batches: batches that each step gets.
+        augment: whether they are shifted and mirrored.
         begin: called before the first step, and again when the stage is resumed: sets modes, changes no state.
         finish: called once after the last step.
     """
 
     name: str
     steps: int
-    step: Callable[[Batch], Losses] | Callable[[], Losses]
+    step: Callable[..., Losses]
     data: Literal["images", "labelled"] | None = None
     batch_size: int | None = None
+    batches: int = 1
+    augment: bool = True
     begin: Callable[[], None] | None = None
     finish: Callable[[], None] | None = None
 
@@ -120,6 +140,7 @@ class Task:
         student_images: pictures that the student may learn from, all stages together.
         batch_size: pictures of one student update.
         normaliser: the map from raw pictures to what the networks' layers read.
+        flip: whether mirrored pictures keep their class.
         rng: the run's random generator, on the device.
         meter: counts the traffic of owned modules.
     """
@@ -133,6 +154,7 @@ class Task:
     batch_size: int
     track: Track
     normaliser: Normaliser
+    flip: bool
     device: torch.device
     rng: torch.Generator
     meter: Meter = field(default_factory=Meter)
@@ -140,6 +162,10 @@ class Task:
     def noise(self, *shape: int) -> Tensor:
         """Standard normal noise of this shape from the run's generator."""
         return torch.randn(*shape, generator=self.rng, device=self.device)
+
+    def augment(self, images: Tensor) -> Tensor:
+        """Raw pictures shifted, and mirrored where that keeps their class, as those of a stage are."""
+        return augment(images, self.rng, self.flip)
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -165,9 +191,9 @@ class Clock(NamedTuple):
 
 
 class Trainable(ABC):
-    """A set of stages and everything that they change. The engine sets ``clock`` before each step."""
+    """A set of stages and everything that they change. ``clock`` is right in each step."""
 
-    clock: Clock
+    clock = Clock(0, 1)
 
     def __init__(self, device: torch.device, meter: Meter) -> None:
         self._device = device
@@ -177,6 +203,10 @@ class Trainable(ABC):
     @abstractmethod
     def stages(self) -> Sequence[Stage]:
         """The stages in the order in which they run."""
+
+    def tell(self, clock: Clock) -> None:
+        """Set the clock; the engine does so before each step."""
+        self.clock = clock
 
     def place(self, name: str, module: M) -> M:
         """Put a module on the device in the layout that convolutions like; it is metered and checkpointed."""
@@ -201,6 +231,7 @@ class Method(Trainable):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: pictures of one student update at budget ``paper``
     paper_batch_size: ClassVar[int] = 256
+    data_free: ClassVar[bool] = False
 
     hp: Any
 
@@ -214,6 +245,21 @@ class Method(Trainable):
 
     def setup(self) -> None:
         """Make networks and learners; called once."""
+
+    @classmethod
+    def deviations(cls) -> tuple[Deviation, ...]:
+        """Where this code differs from paper and released code: what a ``legacy_*`` switch restores, then the rest."""
+        switched = []
+        for name, declared in cls.Hyperparameters.model_fields.items():
+            extra: Any = declared.json_schema_extra
+            if name.startswith("legacy_"):
+                switched.append(Deviation(name.removeprefix("legacy_"), extra["theirs"], extra["ours"], name))
+        return (*switched, *cls.card.deviations)
+
+    @classmethod
+    def is_data_free(cls, hp: BaseHyperparameters) -> bool:  # noqa: ARG003 - for those that depend on it
+        """Whether it reads no label: the labelled track then lets the shared fine-tuning stage follow."""
+        return cls.data_free
 
     @property
     def answer(self) -> Probe:

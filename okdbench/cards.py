@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 from rich.console import Console
@@ -9,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from okdbench import registry
-from okdbench.api import Method
+from okdbench.api import Card, Method
+from okdbench.config import spell_assignments
 from okdbench.data.dataset import Dataset
 from okdbench.errors import unknown
 
@@ -37,18 +40,32 @@ def _method(console: Console, name: str, method: type[Method]) -> None:
     console.print(f"reads: {'; '.join(card.reads)}\ntracks: {', '.join(card.tracks)}\n", markup=False)
     table = Table("hyper-parameter", "default", "allowed", "paper", "meaning", title="Hyper-parameters")
     for key, field in method.Hyperparameters.model_fields.items():
-        extra = field.json_schema_extra
-        paper = extra.get("paper") if isinstance(extra, dict) else None
-        cells = (key, str(field.default), limits(field), "" if paper is None else str(paper), field.description or "")
+        cells = (key, str(field.default), limits(field), _paper(card, key, field), _meaning(field))
         table.add_row(*map(escape, cells))
     console.print(table)
     for budget, preset in method.presets.items():
         console.print(f"budget {budget}: " + ", ".join(f"{key}={value}" for key, value in preset.items()), markup=False)
-    if card.deviations:
+    if method.deviations():
         deviations = Table("point", "paper or release", "here", "switch", title="Deviations")
-        for deviation in card.deviations:
+        for deviation in method.deviations():
             deviations.add_row(*map(escape, (deviation.topic, deviation.theirs, deviation.ours, deviation.switch)))
         console.print(deviations)
+
+
+def _paper(card: Card, key: str, field: FieldInfo) -> str:
+    paper = card.paper.get(key, _extra(field).get("paper"))
+    return "" if paper is None else str(paper)
+
+
+def _meaning(field: FieldInfo) -> str:
+    """What it is, and the settings without which it has no effect."""
+    needed = _extra(field).get("when")
+    return (field.description or "") + (f" (with {spell_assignments(needed)})" if needed else "")
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
 
 
 def limits(field: FieldInfo) -> str:

@@ -129,9 +129,10 @@ class Engine:
         self._end_stage(stage)
 
     def _do_step(self, stage: Stage, stream: Stream | None) -> Losses:
-        self._trainable.clock = Clock(self._step, stage.steps)
+        self._trainable.tell(Clock(self._step, stage.steps))
         with self._kit.autocast():
-            return stage.step(stream.batch(self._step)) if stream else stage.step()  # type: ignore[call-arg]
+            batches = [stream.batch(self._step * stage.batches + i) for i in range(stage.batches)] if stream else []
+            return stage.step(*batches)
 
     def _end_stage(self, stage: Stage) -> None:
         self._trace.flush()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -23,6 +24,11 @@ def adam(
     return torch.optim.Adam(module.parameters(), lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
+def sgd(module: nn.Module, lr: float, *, weight_decay: float = 0.0) -> Optimizer:
+    """Stochastic gradient descent with momentum 0.9 over all parameters of ``module``, in the fused form."""
+    return torch.optim.SGD(module.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay, fused=True)
+
+
 def cosine(steps: int) -> Schedule:
     """Half a cosine from 1 at update 0 to 0 at update ``steps`` and after.
 
@@ -30,6 +36,16 @@ def cosine(steps: int) -> Schedule:
     [1.0, 0.5, 0.0, 0.0]
     """
     return lambda step: 0.5 * (1 + math.cos(math.pi * min(step / max(steps, 1), 1.0)))
+
+
+def cosine_overrun(steps: int) -> Schedule:
+    """The cosine of a scheduler that is stepped past its end: from 1 to 0 at ``steps``, and up again."""
+    return lambda step: 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
+
+
+def slow_start(update: int) -> float:
+    """PyTorch's ConstantLR as it is by default: a third of the learning rate for five updates."""
+    return 1 / 3 if update < 5 else 1.0
 
 
 class Learner:
@@ -42,18 +58,32 @@ class Learner:
         self._meter = meter
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def update(self, loss: Tensor) -> None:
+    def update(self, loss: Tensor, also: Sequence[Tensor] = (), clip: float = 0.0) -> None:
         """One optimiser step down ``loss``, a scalar.
 
         The gradient is asked for this module's parameters alone: none is computed for, or left behind in, any other
         network that the loss passes through.
+
+        Args:
+            loss: differentiated here.
+            also: gradients from :meth:`gradients` to be added to those of ``loss``.
+            clip: largest norm of the whole gradient; 0 leaves it as it is.
         """
         self.optimizer.zero_grad(set_to_none=True)
         with self._meter.learning(self.module):
             torch.autograd.backward(loss, inputs=self._parameters)
+        for parameter, gradient in zip(self._parameters, also, strict=False):
+            parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        if clip:
+            clip_grad_norm_(self._parameters, clip)
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
+
+    def gradients(self, loss: Tensor, differentiable: bool = False) -> tuple[Tensor, ...]:
+        """D loss / d parameters, one tensor for each parameter; ``differentiable`` keeps the way back through them."""
+        with self._meter.learning(self.module):
+            return torch.autograd.grad(loss, self._parameters, create_graph=differentiable)
 
     @property
     def lr(self) -> float:
@@ -75,13 +105,24 @@ class Learner:
             self.scheduler.last_epoch = state["updates"]
 
 
-class Snapshot:
-    """Remembers the state of some modules at their best moment."""
+def rest(*learners: Learner) -> None:
+    """Put modules that a stage only uses into eval mode."""
+    for learner in learners:
+        learner.module.eval()
 
-    def __init__(self, *modules: nn.Module) -> None:
+
+class Snapshot:
+    """Remembers the state of some modules at their best moment; with ``often`` = 0 at none."""
+
+    def __init__(self, *modules: nn.Module, often: int = 0, steps: int = 1) -> None:
         self._modules = modules
+        self._every = max(1, steps // often) if often else 0
         self.score = math.inf
         self._states: list[dict[str, Tensor]] = []
+
+    def is_due(self, step: int) -> bool:
+        """Whether the state after ``step`` is to be judged."""
+        return bool(self._every) and step % self._every == 0
 
     def offer(self, score: float) -> None:
         """Keep the present state if ``score`` is lower than every one before."""

@@ -15,7 +15,8 @@ class Meter:
     """Forward and backward pictures per network.
 
     A backward counts as *learned* when it happens inside :meth:`learning` of the same network. So the student's
-    forwards that only carry a gradient to a generator cost a backward, but are no pictures that it learned from.
+    forwards that only carry a gradient to a generator cost a backward, but are no pictures that it learned from. A
+    forward that is differentiated twice costs two backwards, and its pictures are learned from once.
     """
 
     def __init__(self) -> None:
@@ -30,16 +31,20 @@ class Meter:
         self._watched.add(id(module))
         counts = self._counts.setdefault(role, {"forward": 0, "backward": 0, "learned": 0})
 
-        def backward(pictures: int) -> None:
-            counts["backward"] += pictures
-            counts["learned"] += pictures if self._learner is module else 0
-
         def forward(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            pictures = len(inputs[0])
+            unlearned = pictures = len(inputs[0])
             counts["forward"] += pictures
+
+            def backward(_gradient: Tensor) -> None:
+                nonlocal unlearned
+                counts["backward"] += pictures
+                if self._learner is module:
+                    counts["learned"] += unlearned
+                    unlearned = 0
+
             logits = output[0] if isinstance(output, tuple) else output
             if isinstance(logits, Tensor) and logits.requires_grad:
-                logits.register_hook(lambda _gradient: backward(pictures))  # type: ignore[no-untyped-call]
+                logits.register_hook(backward)  # type: ignore[no-untyped-call]
 
         module.register_forward_hook(forward)
 

@@ -22,6 +22,10 @@ TEACHER_FRACTIONS = {"train": 0.8, "test": 0.2}
 STUDENT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
+#: labelled track: share of a data-free method's budget before the shared fine-tuning stage gets the rest
+DATA_FREE_SHARE = 0.5
+
+
 class Track(StrEnum):
     """Whether a method may see the student domain's labels."""
 
@@ -81,7 +85,7 @@ BUDGETS = {
     budget.name: budget
     for budget in (
         Budget("smoke", student_images=640, batch_size=16, teacher_images=640, evaluations=2),
-        Budget("quick", student_images=24_000, batch_size=64, teacher_images=24_000, evaluations=10),
+        Budget("quick", student_images=20_000, batch_size=64, teacher_images=24_000, evaluations=10),
         Budget("standard", student_images=10_000_000, batch_size=256, teacher_images=2_000_000, evaluations=20),
         Budget("paper", student_images=10_000_000, batch_size=256, teacher_images=2_000_000, evaluations=50),
     )

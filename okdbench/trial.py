@@ -8,16 +8,17 @@ from pathlib import Path
 import torch
 
 from okdbench import device as devices
-from okdbench.api import Stage, Task
+from okdbench.api import Stage, Task, Trainable
 from okdbench.data.batches import Stream
 from okdbench.engine import Engine, Equipment, History, Progress
 from okdbench.errors import UserError
 from okdbench.evaluate import Examiner
+from okdbench.finetuning import Chain, FineTuning
 from okdbench.meter import Meter
 from okdbench.nets.classifiers import build_classifier
 from okdbench.nets.probe import Normaliser, Probe
 from okdbench.plan import Plan
-from okdbench.protocol import Track
+from okdbench.protocol import DATA_FREE_SHARE, Track
 from okdbench.seeds import derive_seed
 
 
@@ -33,7 +34,9 @@ class Trial:
         self.meter = Meter()
         config, material = plan.config, plan.material
         torch.manual_seed(derive_seed("student", config.seed))
-        classes = len(plan.dataset.classes)
+        classes, images = len(plan.dataset.classes), plan.budget.student_images
+        tuned = config.track is Track.LABELLED and plan.method.is_data_free(plan.hyperparameters)
+        own = round(DATA_FREE_SHARE * images) if tuned else images
         net = build_classifier(config.student, classes, config.image_size, config.pretrained)
         student = Probe(net, teacher.normaliser).to(device)
         self.meter.watch("teacher", teacher)
@@ -45,16 +48,20 @@ class Trial:
             classes=classes,
             image_size=config.image_size,
             train_size=len(material.student_train.labels),
-            student_images=plan.budget.student_images,
+            student_images=own,
             batch_size=min(plan.budget.batch_size, len(material.student_train.labels)),
             track=config.track,
             normaliser=teacher.normaliser,
+            flip=plan.dataset.flip,
             device=device,
             rng=self.rng,
             meter=self.meter,
         )
         torch.manual_seed(derive_seed("method", config.seed))
         self.method = plan.method(task, plan.hyperparameters)
+        self.trainable: Trainable = self.method
+        if tuned:
+            self.trainable = Chain(self.method, FineTuning(replace(task, student_images=images - own)))
         self.answer = self.method.answer
         self.examiner = Examiner(
             self.answer, teacher, material.student_val, material.student_test, material.teacher_test, device
@@ -75,7 +82,7 @@ class Trial:
     def run(self, checkpoint_seconds: float = 20.0) -> History:
         """Train to the end, from the folder's checkpoint if it has one."""
         kit = replace(self._kit, checkpoint_seconds=checkpoint_seconds)
-        return Engine(self.method, self.answer, kit).run()
+        return Engine(self.trainable, self.answer, kit).run()
 
     def _stream(self, stage: Stage) -> Stream:
         config, train = self.plan.config, self.plan.material.student_train
@@ -90,6 +97,7 @@ class Trial:
             flip=self.plan.dataset.flip,
             device=self.device,
             labelled=stage.data == "labelled",
+            augment=stage.augment,
         )
 
 

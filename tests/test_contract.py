@@ -73,7 +73,7 @@ def test_the_card_tells_what_a_reader_must_know(method: str) -> None:
     assert found.card.url or found.card.role == "reference"
     assert all(field.description for field in found.Hyperparameters.model_fields.values())
     switches = {name for name in found.Hyperparameters.model_fields if name.startswith("legacy_")}
-    assert switches == {deviation.switch for deviation in found.card.deviations if deviation.switch}
+    assert switches == {deviation.switch for deviation in found.deviations() if deviation.switch}
     assert all(found.Hyperparameters.model_fields[name].default is False for name in switches)
     assert set(found.presets) <= set(BUDGETS)
 

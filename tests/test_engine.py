@@ -240,14 +240,14 @@ def test_no_checkpoint_holds_a_state_after_a_bad_loss(tmp_path: Path) -> None:
 def test_a_failed_run_leaves_its_reason_and_the_next_start_tries_again(
     plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    class Broken(registry.load_method("finetune")):  # type: ignore[misc]
+    class Broken(registry.load_method("kd")):  # type: ignore[misc]
         def step(self, batch: Any) -> Losses:
             return super().step(batch) | ({"gap": torch.tensor(math.nan)} if self.clock.step == 3 else {})
 
-    healthy = plan("finetune")
+    healthy = plan("kd")
     failed = runner.execute(replace(healthy, method=Broken), tmp_path / "runs", quiet)
     assert failed.status == "failed"
-    assert failed.error == "NonFiniteLossError: stage finetune, step 3: the loss term 'gap' is nan"
+    assert failed.error == "NonFiniteLossError: stage distil, step 3: the loss term 'gap' is nan"
     assert "Traceback" in str(failed.traceback)
     assert failed.selected is None
     again = runner.execute(healthy, tmp_path / "runs", quiet)
@@ -256,7 +256,7 @@ def test_a_failed_run_leaves_its_reason_and_the_next_start_tries_again(
 
 
 def test_an_error_of_the_method_is_a_record_too(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    class Broken(registry.load_method("finetune")):  # type: ignore[misc]
+    class Broken(registry.load_method("kd")):  # type: ignore[misc]
         def setup(self) -> None:
             raise ZeroDivisionError("by the method")
 

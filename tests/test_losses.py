@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,6 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from okdbench.adversarial import generator_terms, weighted
 from okdbench.losses import batch_norm_gap, class_imbalance, energy, gaussian_prior, kl, one_hotness
 from okdbench.nets.classifiers import build_classifier
 from okdbench.nets.probe import BatchStatistics, Normaliser, Probe
@@ -178,52 +176,7 @@ def test_batch_norm_gap_of_a_network_agrees_with_hooks_and_numpy(images: Tensor)
         handle.remove()
     norms = [np.linalg.norm(np.concatenate(gaps)) for gaps in (means, variances)]
     per_layer = sum(np.linalg.norm(gap) for gap in means + variances)
-    observed = teacher.observe(images).bn
+    observed = teacher.observe(images, "bn").bn
     assert len(observed) == len(means) == 15
     assert batch_norm_gap(observed).item() == pytest.approx(sum(norms), rel=1e-5)
     assert batch_norm_gap(observed, per_layer=True).item() == pytest.approx(per_layer, rel=1e-5)
-
-
-# the generator's loss
-
-
-def test_generator_terms_are_those_of_the_equation(images: Tensor) -> None:
-    teacher, student = probe("test_resnet", 0), probe("test_resnet", 1)
-    with torch.no_grad():
-        terms = generator_terms(teacher, student, images)
-        t, s = (softmax(net(images).double().numpy(), axis=1) for net in (teacher, student))
-    assert terms["adversarial"].item() == pytest.approx(-entropy(t, s, axis=1).mean(), rel=1e-4)
-    assert terms["one_hot"].item() == pytest.approx(-np.log(t.max(1)).mean(), rel=1e-4)
-    assert terms["balance"].item() == pytest.approx(-entropy(t.mean(0)), rel=1e-4)
-    assert terms["bn"].item() == pytest.approx(batch_norm_gap(teacher.observe(images).bn).item())
-    assert terms["bn"] < generator_terms(teacher, student, images, bn_per_layer=True)["bn"]
-
-
-def test_every_generator_term_moves_the_pictures_and_the_adversarial_one_through_both_networks(images: Tensor) -> None:
-    teacher, student = probe("test_resnet", 0).lock(), probe("test_resnet", 1)
-    x = images.clone().requires_grad_()
-    gradients = {
-        name: torch.autograd.grad(term, x, retain_graph=True)[0]
-        for name, term in generator_terms(teacher, student, x).items()
-    }
-    assert set(gradients) == {"adversarial", "one_hot", "balance", "bn"}
-    assert all(gradient.norm() > 1e-6 for gradient in gradients.values())
-    through_one = [
-        torch.autograd.grad(-kl(teacher(x), student(x).detach()), x)[0],
-        torch.autograd.grad(-kl(teacher(x).detach(), student(x)), x)[0],
-    ]
-    assert all(gradient.norm() > 1e-6 for gradient in through_one)
-    torch.testing.assert_close(gradients["adversarial"], sum(through_one))
-
-
-def test_a_teacher_without_batch_norm_has_no_such_term(images: Tensor) -> None:
-    terms = generator_terms(probe("test_convnext", 0), probe("test_resnet", 1), images)
-    assert list(terms) == ["adversarial", "one_hot", "balance"]
-
-
-def test_weighted_takes_each_weight_by_the_name_of_its_term() -> None:
-    terms = {"one_hot": torch.tensor(2.0), "balance": torch.tensor(-3.0)}
-    weights = SimpleNamespace(one_hot=0.5, balance=4.0, bn=100.0)
-    assert weighted(terms, weights) == 0.5 * 2 - 4 * 3
-    with pytest.raises(AttributeError, match="balance"):
-        weighted(terms, SimpleNamespace(one_hot=1.0))

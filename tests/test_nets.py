@@ -287,7 +287,7 @@ def test_observe_gives_the_logits_and_the_statistics_in_order_of_execution(probe
     logits = probe(images)
     for handle in handles:
         handle.remove()
-    observed = probe.observe(images)
+    observed = probe.observe(images, "bn")
     assert torch.equal(observed.logits, logits)
     assert len(observed.bn) == len(layers) == 15
     for statistics, layer, x in zip(observed.bn, layers, inputs, strict=True):
@@ -302,7 +302,7 @@ def test_observed_statistics_carry_gradients_to_the_pictures_and_change_no_buffe
     probe.lock()
     before = clone_state(probe)
     images = torch.rand(8, 3, 32, 32, requires_grad=True)
-    last = probe.observe(images).bn[-1]
+    last = probe.observe(images, "bn").bn[-1]
     for statistic in (last.mean, last.var):
         (gradient,) = torch.autograd.grad(statistic.sum(), images, retain_graph=True)
         assert gradient.norm() > 1e-6
@@ -310,10 +310,10 @@ def test_observed_statistics_carry_gradients_to_the_pictures_and_change_no_buffe
 
 
 def test_observe_leaves_no_hook_even_when_it_fails(probe: Probe) -> None:
-    probe.observe(torch.rand(2, 3, 32, 32))
+    probe.observe(torch.rand(2, 3, 32, 32), "bn")
     assert hooks(probe) == 0
     with pytest.raises(RuntimeError):
-        probe.observe(torch.rand(2, 5, 32, 32))
+        probe.observe(torch.rand(2, 5, 32, 32), "bn")
     assert hooks(probe) == 0
 
 
@@ -358,9 +358,9 @@ def test_a_patch_grid_is_cut_for_the_image_size() -> None:
 def test_classifiers_without_batch_norm_observe_no_statistics() -> None:
     for name in ("test_vit", "test_convnext"):
         probe = Probe(build_classifier(name, 7, 32), Normaliser(MEAN, STD))
-        logits, statistics = probe.observe(torch.rand(2, 3, 32, 32))
-        assert logits.shape == (2, 7)
-        assert statistics == probe.norm_layers() == []
+        seen = probe.observe(torch.rand(2, 3, 32, 32), "bn")
+        assert seen.logits.shape == (2, 7)
+        assert seen.bn == probe.norm_layers() == []
 
 
 def test_classifier_weights_are_channels_last() -> None:

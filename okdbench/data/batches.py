@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from okdbench.data.cache import Images
@@ -102,6 +103,19 @@ class Stream:
         head = _permutation(self._seed, epoch, len(self))[start : start + self.batch_size]
         tail = _permutation(self._seed, epoch + 1, len(self))[: self.batch_size - len(head)]
         return np.concatenate([head, tail])
+
+
+def augment(images: Tensor, rng: torch.Generator, flip: bool) -> Tensor:
+    """What a :class:`Stream` does to its pictures, done to B x 3 x H x W ones with numbers from ``rng``."""
+    count, _, height, width = images.shape
+    padded = F.pad(images, [width // 8] * 2 + [height // 8] * 2)
+    draw = partial(torch.randint, size=(count, 1), generator=rng, device=images.device)
+    rows = draw(high=2 * (height // 8) + 1) + torch.arange(height, device=images.device)
+    columns = draw(high=2 * (width // 8) + 1) + torch.arange(width, device=images.device)
+    if flip:
+        columns = torch.where(draw(high=2) == 1, columns.flip(1), columns)
+    each = torch.arange(count, device=images.device)[:, None, None]
+    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def evaluation_batches(images: Images, batch_size: int, device: torch.device) -> Iterator[Batch]:

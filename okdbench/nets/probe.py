@@ -1,13 +1,15 @@
-"""A classifier as methods see it: raw pictures in, logits out, batch statistics on request."""
+"""A classifier as methods see it: raw pictures in, logits out, statistics and features on request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
 class Normaliser(nn.Module):
@@ -42,18 +44,31 @@ class BatchStatistics(NamedTuple):
     running_var: Tensor
 
 
-class Observation(NamedTuple):
-    """Logits (B x classes) and the statistics of every batch-normalisation layer, in order of execution."""
+Wanted = Literal["bn", "penultimate", "stages"]
+
+
+@dataclass
+class Observation:
+    """What one forward showed; only what was wanted is there.
+
+    Attributes:
+        logits: B x classes.
+        bn: the statistics of every batch-normalisation layer, in order of execution.
+        penultimate: what the last linear layer read, B x F.
+        stages: the feature maps at the end of each of the network's stages, B x C x H x W.
+    """
 
     logits: Tensor
     bn: list[BatchStatistics]
+    penultimate: Tensor
+    stages: list[Tensor]
 
 
 class Probe(nn.Module):
     """A classifier behind its normaliser.
 
-    ``probe(x)`` are the logits of raw pictures x in [0, 1]. ``probe.observe(x)`` gives batch statistics as well; hooks
-    exist only while it runs, so a plain forward pays nothing for them.
+    ``probe(x)`` are the logits of raw pictures x in [0, 1]. ``probe.observe(x, "bn")`` gives batch statistics as well;
+    hooks exist only while it runs, so a plain forward pays nothing for them.
     """
 
     def __init__(self, net: nn.Module, normaliser: Normaliser) -> None:
@@ -67,20 +82,38 @@ class Probe(nn.Module):
         logits: Tensor = self.net(self.normaliser(images))
         return logits
 
-    def observe(self, images: Tensor) -> Observation:
-        """Logits and batch statistics of raw pictures, with gradients to the pictures."""
-        statistics: list[BatchStatistics] = []
-
-        def record(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-            var, mean = torch.var_mean(inputs[0], (0, 2, 3))
-            statistics.append(BatchStatistics(mean, var, layer.running_mean, layer.running_var))  # type: ignore[arg-type]
-
-        hooks = [layer.register_forward_pre_hook(record) for layer in self.norm_layers()]
+    def observe(self, images: Tensor, *wanted: Wanted) -> Observation:
+        """Logits of raw pictures and what else is ``wanted`` of this forward, all with gradients to the pictures."""
+        seen = Observation(torch.empty(0), [], torch.empty(0), [])
+        hooks = [hook for want in wanted for hook in self._hooks(want, seen)]
         try:
-            return Observation(self(images), statistics)
+            seen.logits = self(images)
         finally:
             for hook in hooks:
                 hook.remove()
+        return seen
+
+    def _hooks(self, want: Wanted, seen: Observation) -> list[RemovableHandle]:
+        def statistics(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+            var, mean = torch.var_mean(inputs[0], (0, 2, 3))
+            seen.bn.append(BatchStatistics(mean, var, layer.running_mean, layer.running_var))  # type: ignore[arg-type]
+
+        def penultimate(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+            seen.penultimate = inputs[0]
+
+        def stage(_layer: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
+            seen.stages.append(output)
+
+        if want == "bn":
+            return [layer.register_forward_pre_hook(statistics) for layer in self.norm_layers()]
+        if want == "penultimate":
+            return [self.net.get_classifier().register_forward_pre_hook(penultimate)]  # type: ignore[operator]
+        return [layer.register_forward_hook(stage) for layer in self.stage_layers()]
+
+    def stage_layers(self) -> list[nn.Module]:
+        """The modules whose outputs end the network's stages, as timm lists them; none where it lists none."""
+        names = [info["module"] for info in getattr(self.net, "feature_info", [])]
+        return [self.net.get_submodule(name) for name in names if name in dict(self.net.named_modules())]
 
     def norm_layers(self) -> list[nn.BatchNorm2d]:
         """The batch-normalisation layers that keep running statistics."""

@@ -1,0 +1,173 @@
+"""The game that data-free distillation plays: a generator against a student, with the teacher as referee.
+
+A round is one generator step and some student steps, from noise alone. A member of the family is a file in ``methods/``
+that names its weights and overrides what it does differently; here is everything that they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from okdbench.api import BaseHyperparameters, Losses, Method, Stage, adam, cosine, hyper, sgd
+from okdbench.errors import UserError
+from okdbench.losses import batch_norm_gap, class_imbalance, entropy, kl, one_hotness
+from okdbench.nets.generators import Generator
+from okdbench.nets.probe import Observation, Wanted
+
+Priors = dict[str, Callable[[Observation], Tensor]]
+
+#: term of the generator's loss -> what it makes of the teacher's view of generated pictures; all are minimised
+PRIORS: Priors = {
+    "one_hot": lambda seen: one_hotness(seen.logits),
+    "entropy": lambda seen: entropy(seen.logits),
+    "balance": lambda seen: class_imbalance(seen.logits),
+    "bn": lambda seen: batch_norm_gap(seen.bn, per_layer=True),
+    "activation": lambda seen: -seen.penultimate.abs().mean(),
+}
+WANTED: dict[str, Wanted] = {"bn": "bn", "activation": "penultimate"}
+
+#: what all members change at budget ``quick``, where the generator has a few dozen steps: a narrow one learns faster
+QUICK: dict[str, Any] = {"generator_width": 16, "lr_generator": 1e-2}
+#: and what those change as well whose student uses SGD
+QUICK_STUDENT: dict[str, Any] = {"student_optimizer": "adam", "lr_student": 1e-3}
+
+
+class DataFreeHyperparameters(BaseHyperparameters):
+    """What every member has. A term of the generator's loss is on where a member declares a weight of its name."""
+
+    latent: int = hyper(100, "latent dimensions", ge=2, le=4096)
+    generator_width: int = hyper(64, "channels of the generator's last block", ge=4, le=512)
+    lr_generator: float = hyper(1e-3, "Adam, generator; cosine to 0", gt=0, le=1)
+    generator_beta1: float = hyper(0.9, "Adam's beta_1, generator", ge=0, lt=1)
+    student_optimizer: Literal["adam", "sgd"] = hyper("adam", "data-free stage; sgd has momentum 0.9")
+    lr_student: float = hyper(1e-3, "student; cosine to 0 in the data-free stage", gt=0, le=1)
+    weight_decay: float = hyper(1e-4, "student", ge=0, le=1)
+    inner_steps: int = hyper(5, "student steps for each generator step", ge=1, le=100)
+    data_free_steps: int | None = hyper(None, "generator steps, instead of what the budget allows", ge=1)
+    adversarial: float = hyper(1.0, "weight of -D(teacher, student) in the generator's loss", ge=0)
+
+
+class BackboneHyperparameters(DataFreeHyperparameters):
+    """The generator's loss that several methods share."""
+
+    one_hot: float = hyper(1.0, "weight of the teacher's confidence", ge=0)
+    balance: float = hyper(8.686, "weight of the class balance, in nats: 20 on log10", ge=0)
+    bn: float = hyper(1.0, "weight of the batch-norm statistics", ge=0)
+
+
+class DataFree(Method):
+    """Rounds of one generator step and ``inner_steps`` student steps."""
+
+    Hyperparameters: ClassVar[type[BaseHyperparameters]] = DataFreeHyperparameters
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": QUICK, "smoke": {"generator_width": 8}}
+    data_free = True
+    hp: Any
+
+    def setup(self) -> None:
+        """Prepare for the whole budget."""
+        self.prepare(self.task.student_images)
+
+    def prepare(self, student_images: int) -> None:
+        """Make generator and learners for a stage in which the student learns from so many pictures."""
+        hp = self.hp
+        self.priors = {name: prior for name, prior in self.available_priors().items() if getattr(hp, name, 0)}
+        if "bn" in self.priors and not self.teacher.norm_layers():
+            raise UserError("this teacher has no batch-norm statistics to match; add --set bn=0")
+        self.rounds = hp.data_free_steps or max(1, student_images // (hp.inner_steps * self.batch_size))
+        generator = Generator(hp.latent, self.task.image_size, hp.generator_width)
+        optimizer = adam(generator, hp.lr_generator, betas=(hp.generator_beta1, 0.999))
+        self.generator = self.own("generator", generator, optimizer, cosine(self.rounds))
+        make = {"adam": adam, "sgd": sgd}[hp.student_optimizer]
+        optimizer = make(self.student, hp.lr_student, weight_decay=hp.weight_decay)
+        self.learner = self.own("student", self.student, optimizer, cosine(self.rounds * hp.inner_steps))
+
+    @property
+    def batch_size(self) -> int:
+        """Generated pictures in each step."""
+        return self.task.batch_size
+
+    def available_priors(self) -> Priors:
+        """Term -> function; a member overrides it for a form of its own."""
+        return PRIORS
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage of rounds."""
+        return [Stage("data-free", self.rounds, self.round)]
+
+    def round(self) -> Losses:
+        """One generator step, then the student's steps."""
+        losses = self.generator_step()
+        for _ in range(self.hp.inner_steps):
+            losses |= self.student_step()
+        return losses
+
+    def noise(self) -> Tensor:
+        """Latents for one batch, B x latent."""
+        return self.task.noise(self.batch_size, self.hp.latent)
+
+    # The generator
+
+    def generator_step(self) -> Losses:
+        """One step up the disagreement and down the priors."""
+        terms = self.generator_terms(self.generator.module(self.noise()))
+        if terms:
+            self.generator.update(self.weighted(terms))
+        return terms
+
+    def generator_terms(self, images: Tensor, adversarial: bool = True) -> Losses:
+        """The terms that have a weight, each to be minimised, of raw pictures; gradients flow to them."""
+        seen = self.teacher.observe(images, *(WANTED[name] for name in self.priors if name in WANTED))
+        terms = {name: prior(seen) for name, prior in self.priors.items()}
+        if adversarial and self.hp.adversarial:
+            terms["adversarial"] = -self.divergence(seen.logits, self.opinion(images))
+        return terms
+
+    def weighted(self, terms: Losses) -> Tensor:
+        """Sum of the terms, each times the hyper-parameter of its name."""
+        return torch.stack([getattr(self.hp, name) * term for name, term in terms.items()]).sum()
+
+    def opinion(self, images: Tensor) -> Tensor:
+        """The adversary's logits: the student in eval mode, so that its running statistics stay as they are."""
+        with self.student.judging():
+            return self.student(images)  # type: ignore[no-any-return]
+
+    def divergence(self, taught: Tensor, said: Tensor) -> Tensor:
+        """D(teacher, student) of logits, which the generator maximises: KL(T || S) at temperature 1."""
+        return kl(taught, said)
+
+    # The student
+
+    def student_step(self) -> Losses:
+        """One step on freshly generated pictures."""
+        images = self.draw()
+        return self.teach(images, self.ask(images))
+
+    def draw(self) -> Tensor:
+        """Pictures for the student."""
+        return self.generate(self.noise())
+
+    @torch.no_grad()
+    def generate(self, z: Tensor) -> Tensor:
+        """Pictures of these latents, without a way back to the generator."""
+        images: Tensor = self.generator.module(z)
+        return images
+
+    @torch.no_grad()
+    def ask(self, images: Tensor) -> Tensor:
+        """The teacher's logits, as targets."""
+        logits: Tensor = self.teacher(images)
+        return logits
+
+    def teach(self, images: Tensor, taught: Tensor) -> Losses:
+        """One step of the student on these pictures towards the teacher's logits."""
+        loss = self.student_loss(taught, self.student(images))
+        self.learner.update(loss)
+        return {"disagreement": loss}
+
+    def student_loss(self, taught: Tensor, said: Tensor) -> Tensor:
+        """What the student minimises: the same divergence."""
+        return self.divergence(taught, said)
