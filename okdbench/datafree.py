@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from okdbench.api import BaseHyperparameters, Losses, Method, Stage, adam, cosine, hyper, sgd
+from okdbench.api import BaseHyperparameters, Losses, Method, Schedule, Stage, adam, cosine, hyper, sgd
 from okdbench.errors import UserError
 from okdbench.losses import batch_norm_gap, class_imbalance, entropy, kl, one_hotness
 from okdbench.nets.generators import Generator
@@ -32,8 +32,8 @@ WANTED: dict[str, Wanted] = {"bn": "bn", "activation": "penultimate"}
 
 #: what all members change at budget ``quick``, where the generator has a few dozen steps: a narrow one learns faster
 QUICK: dict[str, Any] = {"generator_width": 16, "lr_generator": 1e-2}
-#: and what those change as well whose student uses SGD
-QUICK_STUDENT: dict[str, Any] = {"student_optimizer": "adam", "lr_student": 1e-3}
+#: the same for those whose student uses SGD
+QUICK_SGD: dict[str, Any] = QUICK | {"student_optimizer": "adam", "lr_student": 1e-3}
 
 
 class DataFreeHyperparameters(BaseHyperparameters):
@@ -51,6 +51,14 @@ class DataFreeHyperparameters(BaseHyperparameters):
     adversarial: float = hyper(1.0, "weight of -D(teacher, student) in the generator's loss", ge=0)
 
 
+class SGDHyperparameters(DataFreeHyperparameters):
+    """Those whose authors train the student with SGD."""
+
+    student_optimizer: Literal["adam", "sgd"] = hyper("sgd", "data-free stage; sgd has momentum 0.9", paper="sgd")
+    lr_student: float = hyper(0.1, "student, data-free stage; cosine to 0", paper=0.1, gt=0, le=1)
+    weight_decay: float = hyper(5e-4, "student, data-free stage", paper=5e-4, ge=0, le=1)
+
+
 class BackboneHyperparameters(DataFreeHyperparameters):
     """The generator's loss that several methods share."""
 
@@ -65,30 +73,48 @@ class DataFree(Method):
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = DataFreeHyperparameters
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": QUICK, "smoke": {"generator_width": 8}}
     data_free = True
+    #: largest norm of a gradient of generator or student; 0: any
+    clip = 0.0
     hp: Any
 
     def setup(self) -> None:
         """Prepare for the whole budget."""
         self.prepare(self.task.student_images)
 
-    def prepare(self, student_images: int) -> None:
-        """Make generator and learners for a stage in which the student learns from so many pictures."""
+    def prepare(self, student_images: int, warm_up: int = 0) -> None:
+        """Make generator and learners for a stage in which the student learns from so many pictures.
+
+        ``warm_up`` is the number of :meth:`prior_step` before it, over which the generator's schedule stretches.
+        """
         hp = self.hp
         self.priors = {name: prior for name, prior in self.available_priors().items() if getattr(hp, name, 0)}
         if "bn" in self.priors and not self.teacher.norm_layers():
             raise UserError("this teacher has no batch-norm statistics to match; add --set bn=0")
-        self.rounds = hp.data_free_steps or max(1, student_images // (hp.inner_steps * self.batch_size))
-        generator = Generator(hp.latent, self.task.image_size, hp.generator_width)
+        self.rounds = hp.data_free_steps or max(1, student_images // (hp.inner_steps * self.step_pictures))
+        generator = self.make_generator()
         optimizer = adam(generator, hp.lr_generator, betas=(hp.generator_beta1, 0.999))
-        self.generator = self.own("generator", generator, optimizer, cosine(self.rounds))
+        self.generator = self.own("generator", generator, optimizer, self.generator_schedule(warm_up))
         make = {"adam": adam, "sgd": sgd}[hp.student_optimizer]
         optimizer = make(self.student, hp.lr_student, weight_decay=hp.weight_decay)
         self.learner = self.own("student", self.student, optimizer, cosine(self.rounds * hp.inner_steps))
 
+    def make_generator(self) -> Generator:
+        """The generator, new."""
+        return Generator(self.hp.latent, self.task.image_size, self.hp.generator_width)
+
+    def generator_schedule(self, warm_up: int) -> Schedule:
+        """Cosine to 0 over all of the generator's updates."""
+        return cosine(warm_up + self.rounds)
+
+    @property
+    def step_pictures(self) -> int:
+        """Pictures that the student learns from in each of its steps."""
+        return self.task.batch_size
+
     @property
     def batch_size(self) -> int:
         """Generated pictures in each step."""
-        return self.task.batch_size
+        return self.step_pictures
 
     def available_priors(self) -> Priors:
         """Term -> function; a member overrides it for a form of its own."""
@@ -100,27 +126,38 @@ class DataFree(Method):
 
     def round(self) -> Losses:
         """One generator step, then the student's steps."""
-        losses = self.generator_step()
+        losses = self.generator_step(self.generator.module(self.noise()))
         for _ in range(self.hp.inner_steps):
             losses |= self.student_step()
         return losses
 
-    def noise(self) -> Tensor:
-        """Latents for one batch, B x latent."""
-        return self.task.noise(self.batch_size, self.hp.latent)
+    def noise(self, count: int | None = None) -> Tensor:
+        """Latents for one batch or for ``count`` pictures, B x latent."""
+        return self.task.noise(self.batch_size if count is None else count, self.hp.latent)
 
     # The generator
 
-    def generator_step(self) -> Losses:
-        """One step up the disagreement and down the priors."""
-        terms = self.generator_terms(self.generator.module(self.noise()))
+    def generator_step(self, images: Tensor) -> Losses:
+        """One step on these pictures, up the disagreement and down the priors."""
+        return self.descend(self.generator_terms(images))
+
+    def prior_step(self) -> Losses:
+        """One step of the generator that leaves the student out, for a warm-up."""
+        return self.descend(self.generator_terms(self.generator.module(self.noise()), adversarial=False))
+
+    def descend(self, terms: Losses) -> Losses:
+        """The generator's update down the weighted terms."""
         if terms:
-            self.generator.update(self.weighted(terms))
+            self.generator.update(self.weighted(terms), clip=self.clip)
         return terms
 
-    def generator_terms(self, images: Tensor, adversarial: bool = True) -> Losses:
+    def observe(self, images: Tensor) -> Observation:
+        """The teacher's view of pictures, with what the priors need."""
+        return self.teacher.observe(images, *(WANTED[name] for name in self.priors if name in WANTED))
+
+    def generator_terms(self, images: Tensor, seen: Observation | None = None, adversarial: bool = True) -> Losses:
         """The terms that have a weight, each to be minimised, of raw pictures; gradients flow to them."""
-        seen = self.teacher.observe(images, *(WANTED[name] for name in self.priors if name in WANTED))
+        seen = seen or self.observe(images)
         terms = {name: prior(seen) for name, prior in self.priors.items()}
         if adversarial and self.hp.adversarial:
             terms["adversarial"] = -self.divergence(seen.logits, self.opinion(images))
@@ -165,7 +202,7 @@ class DataFree(Method):
     def teach(self, images: Tensor, taught: Tensor) -> Losses:
         """One step of the student on these pictures towards the teacher's logits."""
         loss = self.student_loss(taught, self.student(images))
-        self.learner.update(loss)
+        self.learner.update(loss, clip=self.clip)
         return {"disagreement": loss}
 
     def student_loss(self, taught: Tensor, said: Tensor) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -85,6 +86,10 @@ class Learner:
         with self._meter.learning(self.module):
             return torch.autograd.grad(loss, self._parameters, create_graph=differentiable)
 
+    def named_parameters(self) -> dict[str, Tensor]:
+        """The parameters by their names in the module, in the order of :meth:`gradients`."""
+        return dict(self.module.named_parameters())
+
     @property
     def lr(self) -> float:
         """The learning rate of the next update."""
@@ -103,6 +108,13 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.last_epoch = state["updates"]
+
+
+def aside(module: nn.Module, inputs: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+    """``module(inputs)`` as in its present mode, but its buffers stay as they are; with other parameters if given."""
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    output: Tensor = functional_call(module, {**buffers, **(parameters or {})}, inputs)
+    return output
 
 
 def rest(*learners: Learner) -> None:

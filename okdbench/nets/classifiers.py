@@ -7,6 +7,7 @@ from pathlib import Path
 
 import timm
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -33,6 +34,26 @@ def build_classifier(name: str, classes: int, image_size: int, pretrained: bool 
         raise UserError(
             f"{name} cannot take pictures of {image_size} pixels ({_line(error)}); choose another network or image size"
         ) from error
+
+
+class HardSigmoid(nn.Module):
+    """relu6(x + 3) / 6, which PyTorch's own hard sigmoid is too, but that has no second derivative."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape, in [0, 1]."""
+        return F.relu6(x + 3) / 6
+
+
+def make_twice_differentiable(net: nn.Module) -> None:
+    """Replace hard sigmoids by ones with a second derivative, and switch dropout off, in place."""
+    for parent in list(net.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, (nn.Hardsigmoid, timm.layers.HardSigmoid)):
+                setattr(parent, name, HardSigmoid())
+            if isinstance(child, nn.modules.dropout._DropoutNd):
+                child.p = 0.0
+    if hasattr(net, "drop_rate"):  # timm's heads call dropout as a function
+        net.drop_rate = 0.0  # type: ignore[assignment]
 
 
 def check_name(name: str, pretrained: bool = False) -> None:

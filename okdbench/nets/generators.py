@@ -63,11 +63,20 @@ class Generator(nn.Module):
         return pictures
 
 
+class ConditionalGenerator(Generator):
+    """A generator with a table of class embeddings; its input is z + table(y) (MAD, Do et al., 2022)."""
+
+    def __init__(self, classes: int, latent: int, image_size: int, width: int = 64) -> None:
+        super().__init__(latent, image_size, width)
+        self.table = nn.Embedding(classes, latent)
+
+
 class Encoder(nn.Module):
-    """Class-conditional Gaussian encoder, raw pictures and labels -> mean and log-variance, each B x latent.
+    """Gaussian encoder, raw pictures and labels -> mean and log-variance, each B x latent.
 
     Layers of AuG-KD's released code: a 1x1 convolution of the picture beside one channel made from
     the label, then subsamplings with 3x3 convolutions that mirror :class:`Generator`. Log-variances lie in [-5, 3].
+    With ``classes`` = 0 there is no such channel, and no labels are asked for.
     """
 
     def __init__(self, latent: int, image_size: int, classes: int, width: int = 64) -> None:
@@ -76,9 +85,9 @@ class Encoder(nn.Module):
         self.image_size = image_size
         self.picture = nn.Conv2d(3, 3, 1)
         self.classes = classes
-        self.label = nn.Linear(classes, image_size * image_size)
-        widths = [4] + [width * min(2, 2**i) for i in range(count)]
-        layers: list[nn.Module] = [nn.BatchNorm2d(4)]
+        self.label = nn.Linear(classes, image_size * image_size) if classes else None
+        widths = [4 if classes else 3] + [width * min(2, 2**i) for i in range(count)]
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]
         for channels_in, channels_out in pairwise(widths):
             layers += [Subsample(), *_block(channels_in, channels_out)]
         layers += [nn.Conv2d(widths[-1], 4 * width, 3, padding=1), nn.BatchNorm2d(4 * width), nn.Tanh(), nn.Flatten()]
@@ -87,13 +96,13 @@ class Encoder(nn.Module):
         self.log_var = nn.Linear(4 * width * side * side, latent)
         self.apply(_uniform)
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latents of raw pictures (B x 3 x H x W in [0, 1]) with labels (B)."""
-        one_hot = F.one_hot(labels, self.classes).to(images.dtype)
-        plane = self.label(one_hot).view(-1, 1, self.image_size, self.image_size)
-        features = self.shrink(
-            torch.cat([self.picture(images), plane], 1).contiguous(memory_format=torch.channels_last)
-        )
+        planes = self.picture(images)
+        if self.label is not None and labels is not None:
+            plane = self.label(F.one_hot(labels, self.classes).to(images.dtype))
+            planes = torch.cat([planes, plane.view(-1, 1, self.image_size, self.image_size)], 1)
+        features = self.shrink(planes.contiguous(memory_format=torch.channels_last))
         return self.mean(features), self.log_var(features).clamp(-5.0, 3.0)
 
 

@@ -1,0 +1,43 @@
+"""DFAD: the adversarial game on logits alone, which asks nothing of the teacher but gradients."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from okdbench.api import Card, Deviation, Track, hyper, legacy
+from okdbench.datafree import QUICK_SGD, DataFree, SGDHyperparameters
+from okdbench.losses import l1
+
+
+class DFAD(DataFree):
+    """L_G = -mean|T - S|, L_S = mean|T - S| of logits, in five student steps for each step of the generator."""
+
+    card = Card(
+        title="Data-Free Adversarial Distillation",
+        venue="arXiv",
+        year=2019,
+        url="https://arxiv.org/abs/1912.11006",
+        reads=("teacher logits and input gradients",),
+        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        deviations=(
+            Deviation(
+                "order in a round", "release: student steps, then generator", "the generator first, as the others"
+            ),
+            Deviation("generator's head", "release: tanh, batch norm, in normalised space", "sigmoid: raw pictures"),
+            Deviation("schedule", "release: x0.1 at 1/5 and 2/5, optional", "cosine"),
+        ),
+    )
+
+    class Hyperparameters(SGDHyperparameters):
+        """Values of the release."""
+
+        latent: int = hyper(256, "latent dimensions", paper=256, ge=2, le=4096)
+        legacy_teacher_as_student: bool = legacy("Fast-Datafree's adversary is the teacher itself", "the student")
+
+    presets = DataFree.presets | {"quick": QUICK_SGD, "paper": {"data_free_steps": 25_000}}
+
+    def opinion(self, images: Tensor) -> Tensor:
+        return self.teacher(images) if self.hp.legacy_teacher_as_student else super().opinion(images)
+
+    def divergence(self, taught: Tensor, said: Tensor) -> Tensor:
+        return l1(taught, said)

@@ -1,0 +1,39 @@
+"""Data-free adversarial distillation: the backbone that AuG-KD begins with and DFQ's terms made common."""
+
+from __future__ import annotations
+
+from okdbench.api import Card, Deviation, Track
+from okdbench.datafree import BackboneHyperparameters, DataFree
+
+
+class DFKD(DataFree):
+    """L_G = -KL(T || S) + CE(T, argmax T) + 20 sum p log10 p + batch-norm gap; L_S = KL(T || S)."""
+
+    card = Card(
+        title="Data-free adversarial distillation, common backbone (MosaicKD's DFQ baseline, AuG-KD's stage 1)",
+        venue="NeurIPS",
+        year=2021,
+        url="https://arxiv.org/abs/2110.15094",
+        reads=("teacher logits, input gradients and batch-norm statistics",),
+        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        paper={
+            "latent": 100,
+            "generator_width": 64,
+            "lr_generator": 1e-3,
+            "student_optimizer": "adam",
+            "lr_student": 1e-3,
+            "weight_decay": 1e-4,
+            "inner_steps": 5,
+            "one_hot": 1,
+            "balance": 8.686,
+            "bn": 1,
+        },
+        deviations=(
+            Deviation("batch-norm gap", "release: one norm over all layers", "summed over layers, as DeepInversion"),
+            Deviation("variances", "CMI's code: biased", "unbiased, as AuG-KD's"),
+        ),
+    )
+
+    Hyperparameters = BackboneHyperparameters
+    paper_batch_size = 128
+    presets = DataFree.presets | {"paper": {"data_free_steps": 40_000}}

@@ -1,0 +1,66 @@
+"""DFQ: adversarial distillation with batch-norm statistics, confident predictions and balanced classes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from okdbench.api import Card, Deviation, Schedule, Stage, Track, hyper, legacy
+from okdbench.datafree import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
+from okdbench.learners import cosine_overrun
+from okdbench.losses import batch_norm_kl
+
+
+class DFQ(DataFree):
+    """L_G = -KL(T || S) + 0.01 (sum p ln p + mean entropy + KL of batch-norm statistics); L_S = KL(T || S)."""
+
+    card = Card(
+        title="Data-Free Network Quantization With Adversarial Knowledge Distillation",
+        venue="CVPR Workshops",
+        year=2020,
+        url="https://arxiv.org/abs/2005.04136",
+        reads=("teacher logits, input gradients and batch-norm statistics",),
+        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        deviations=(
+            Deviation(
+                "official code", "none; two re-implementations disagree in signs", "the signs of the first, da2so's"
+            ),
+            Deviation("weight 0.01", "da2so's; the paper's value is unknown", "the same, one hyper-parameter a term"),
+            Deviation("warm-up", "da2so: 20,000 generator steps", "1000; the student learns nothing in it"),
+            Deviation("student", "da2so: Nesterov momentum", "momentum"),
+        ),
+    )
+
+    class Hyperparameters(SGDHyperparameters):
+        """Values of the re-implementation whose signs follow the paper."""
+
+        latent: int = hyper(512, "latent dimensions", paper=512, ge=2, le=4096)
+        generator_beta1: float = hyper(0.5, "Adam's beta_1, generator", paper=0.5, ge=0, lt=1)
+        weight_decay: float = hyper(0.0, "student, data-free stage", paper=0, ge=0, le=1)
+        inner_steps: int = hyper(10, "student steps for each generator step", paper=10, ge=1, le=100)
+        warm_up: int = hyper(1000, "generator steps on the priors alone", paper=20_000, ge=0)
+        entropy: float = hyper(0.01, "weight of the predictions' entropy", paper=0.01, ge=0)
+        balance: float = hyper(0.01, "weight of the class balance, in nats", paper=0.01, ge=0)
+        bn: float = hyper(0.01, "weight of the divergence of batch-norm statistics", paper=0.01, ge=0)
+        legacy_teacher_as_student: bool = legacy("Fast-Datafree's adversary is the teacher itself", "the student")
+        legacy_cosine_overrun: bool = legacy("the generator's cosine passes its end and rises", "cosine over all steps")
+
+    presets = DataFree.presets | {
+        "smoke": {"generator_width": 8, "warm_up": 2},
+        "quick": {**QUICK_SGD, "warm_up": 20},
+        "paper": {"data_free_steps": 80_000, "warm_up": 20_000},
+    }
+
+    def setup(self) -> None:
+        self.prepare(self.task.student_images, self.hp.warm_up)
+
+    def generator_schedule(self, warm_up: int) -> Schedule:
+        return cosine_overrun(self.rounds) if self.hp.legacy_cosine_overrun else super().generator_schedule(warm_up)
+
+    def available_priors(self) -> Priors:
+        return PRIORS | {"bn": lambda seen: batch_norm_kl(seen.bn)}
+
+    def stages(self) -> list[Stage]:
+        return [Stage("warm-up", self.hp.warm_up, self.prior_step), *super().stages()]
+
+    def opinion(self, images: Tensor) -> Tensor:
+        return self.teacher(images) if self.hp.legacy_teacher_as_student else super().opinion(images)

@@ -1,0 +1,138 @@
+"""Momentum Adversarial Distillation: the student also learns from a slow copy of the generator, so it forgets less.
+
+G generator with weights phi, its copy with weights phi~ <- alpha phi~ + (1 - alpha) phi after every generator step.
+With ema=false both halves of a batch come from G: the control row without the copy (ABM).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from okdbench.api import Card, Deviation, Losses, Stage, Track, hyper
+from okdbench.datafree import QUICK_SGD, BackboneHyperparameters, DataFree, SGDHyperparameters
+from okdbench.learners import aside
+from okdbench.losses import kl
+from okdbench.nets.generators import ConditionalGenerator, Generator
+from okdbench.nets.probe import Observation
+
+CONDITIONAL = {"conditional": True}
+
+
+class MAD(DataFree):
+    """L_S = (1 - lambda) D on pictures of G + lambda D on pictures of its copy, in one batch of the usual size."""
+
+    card = Card(
+        title="Momentum Adversarial Distillation: Handling Large Distribution Shifts in Data-Free KD",
+        venue="NeurIPS",
+        year=2022,
+        url="https://arxiv.org/abs/2209.10359",
+        reads=("teacher logits, input gradients and batch-norm statistics",),
+        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        deviations=(
+            Deviation("released code", "none is known", "from the equations; what follows is chosen"),
+            Deviation("divergence D", "unknown", "KL at temperature 1"),
+            Deviation("generator's loss", "unknown beyond adversary and batch-norm term", "the common backbone's"),
+            Deviation("batch", "unknown: halves or two whole batches", "halves; full_batches gives two"),
+            Deviation("steps", "unknown", "1000 of pre-training; one of the generator to ten of the student"),
+            Deviation("copy's batch norm", "unknown", "statistics of each batch; its forwards change no buffer"),
+            Deviation("norm term", "bound unknown", "max(|z + e|^2 - 1.5 N_z, 0)"),
+        ),
+    )
+
+    class Hyperparameters(SGDHyperparameters, BackboneHyperparameters):
+        """The copy, and the class-conditional generator; only momentum is the paper's."""
+
+        latent: int = hyper(256, "latent dimensions N_z", ge=2, le=4096)
+        generator_beta1: float = hyper(0.5, "Adam's beta_1, generator", ge=0, lt=1)
+        inner_steps: int = hyper(10, "student steps for each generator step", ge=1, le=100)
+        warm_up: int = hyper(1000, "generator steps without the adversarial term", ge=0)
+        momentum: float = hyper(
+            0.95, "alpha of the copy; 1 freezes it, 0 makes it the generator", paper=0.95, ge=0, le=1
+        )
+        copy_share: float = hyper(0.5, "lambda: share of the batch that the copy makes", ge=0, le=1)
+        ema: bool = hyper(True, "false: the generator makes that share too (control)", paper=True)
+        full_batches: bool = hyper(False, "a whole batch of each, for twice the budget")
+        bounded_adversarial: bool = hyper(False, "log(1 + D) in the generator's loss")
+        conditional: bool = hyper(False, "the generator reads z + e_y for a class y", paper=False)
+        nll: float = hyper(1.0, "weight of -log T(x)_y", ge=0, when=CONDITIONAL)
+        norm: float = hyper(1.0, "weight of the bound on z + e_y", ge=0, when=CONDITIONAL)
+        norm_bound: float = hyper(1.5, "bound on |z + e_y|^2 / N_z", ge=0, when=CONDITIONAL)
+        stratified_labels: bool = hyper(False, "every class as often in each batch", when=CONDITIONAL)
+        ema_embeddings: bool = hyper(False, "the copy has embeddings of its own", paper=False, when=CONDITIONAL)
+
+    presets = {**DataFree.presets, "smoke": {"generator_width": 8, "warm_up": 2}, "quick": {**QUICK_SGD, "warm_up": 20}}
+
+    def setup(self) -> None:
+        if self.hp.conditional:  # three terms: adversary, likelihood and norm
+            self.hp = self.hp.model_copy(update={"one_hot": 0.0, "balance": 0.0, "bn": 0.0})
+        self.prepare(self.task.student_images, self.hp.warm_up)
+        # the first update of an averaged model makes it equal, the others follow with the momentum
+        copy = AveragedModel(self.generator.module, multi_avg_fn=get_ema_multi_avg_fn(self.hp.momentum))
+        self.copy = self.place("slow generator", copy)
+
+    def make_generator(self) -> Generator:
+        size = (self.hp.latent, self.task.image_size, self.hp.generator_width)
+        return ConditionalGenerator(self.task.classes, *size) if self.hp.conditional else Generator(*size)
+
+    def stages(self) -> list[Stage]:
+        return [Stage("warm-up", self.hp.warm_up, self.prior_step, finish=self.follow), *super().stages()]
+
+    def follow(self) -> None:
+        """Move the copy one step towards the generator."""
+        self.copy.update_parameters(self.generator.module)
+
+    # The generator
+
+    def generator_step(self, images: Tensor) -> Losses:
+        losses = super().generator_step(images)
+        self.follow()
+        return losses
+
+    def generator_terms(self, images: Tensor, seen: Observation | None = None, adversarial: bool = True) -> Losses:
+        seen = seen or self.observe(images)
+        terms = super().generator_terms(images, seen, adversarial)
+        if self.hp.conditional:
+            terms["nll"] = F.cross_entropy(seen.logits, self.labels)
+            terms["norm"] = (self.code.square().sum(1) - self.hp.norm_bound * self.hp.latent).relu().mean()
+        return terms
+
+    def noise(self, count: int | None = None, generator: nn.Module | None = None) -> Tensor:
+        """The generator's input: z, or z + e_y with a class y for each picture, from the table of ``generator``."""
+        z = super().noise(count)
+        if not self.hp.conditional:
+            return z
+        self.labels = self.draw_labels(len(z))
+        self.code: Tensor = z + (generator or self.generator.module).get_submodule("table")(self.labels)
+        return self.code
+
+    def draw_labels(self, count: int) -> Tensor:
+        rng, classes = self.task.rng, self.task.classes
+        if self.hp.stratified_labels:
+            return torch.arange(count, device=rng.device) % classes
+        return torch.randint(classes, (count,), generator=rng, device=rng.device)
+
+    def divergence(self, taught: Tensor, said: Tensor) -> Tensor:
+        return kl(taught, said).log1p() if self.hp.bounded_adversarial else kl(taught, said)
+
+    # The student
+
+    def student_loss(self, taught: Tensor, said: Tensor) -> Tensor:
+        return kl(taught, said)
+
+    def draw(self) -> Tensor:
+        """Pictures of the generator and, behind them, of its copy, which no forward changes."""
+        size, hp = self.step_pictures, self.hp
+        slow = size if hp.full_batches else round(hp.copy_share * size)
+        quick = size if hp.full_batches else size - slow
+        pictures = [self.generate(self.noise(quick))] if quick else []
+        if slow:
+            codes = self.noise(slow, self.copy.module if hp.ema and hp.ema_embeddings else None)
+            pictures.append(self.recall(codes) if hp.ema else self.generate(codes))
+        return torch.cat(pictures)
+
+    @torch.no_grad()
+    def recall(self, codes: Tensor) -> Tensor:
+        return aside(self.copy, codes)
