@@ -310,17 +310,16 @@ def test_an_interrupted_sweep_goes_on(
     assert record.comparable() == singles[1][key].comparable()
 
 
-def test_children_are_processes_of_their_own(tmp_path: Path, data_root: Path) -> None:
-    (tmp_path / "okdbench").mkdir()
-    (tmp_path / "okdbench" / "__init__.py").write_text("raise ImportError('another okdbench')")
+def test_children_are_processes_of_their_own(taught: Path, data_root: Path) -> None:
+    (taught / "okdbench").mkdir()
+    (taught / "okdbench" / "__init__.py").write_text("raise ImportError('another okdbench')")
     environment = {**os.environ, "OKDBENCH_DATA": str(data_root), "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-P", "-m", "okdbench", "sweep", "--methods", "finetune", *TINY.split(), "--jobs", "2"]
-    result = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(words, cwd=taught, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "[1/1] finetune digits MO-P seed 0: " in result.stderr
-    logs = [path.read_text() for path in tmp_path.glob("runs/**/log.txt")]
-    assert len(logs) == 2
-    assert all(log.startswith("$ okdbench run --method finetune --dataset digits --setting MO-P") for log in logs)
+    (log,) = taught.glob("runs/*/log.txt")
+    assert log.read_text().startswith("$ okdbench run --method finetune --dataset digits --setting MO-P")
 
 
 def test_threads_are_shared_unless_the_user_has_said_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
