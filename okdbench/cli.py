@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from okdbench import __version__
+from okdbench import __version__, interrupt
 from okdbench.errors import UserError
 
 app = typer.Typer(
@@ -31,16 +33,29 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - typer calls _version
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    parent: Annotated[Optional[int], typer.Option(hidden=True, help="End with the process of this number.")] = None,
 ) -> None:
     """Take the options that stand before the command."""
+    if parent is not None:
+        interrupt.end_with(parent)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say how to go on after Ctrl-C; caught here, because typer would swallow it without a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("okdbench: interrupted; the same command goes on from where it stopped", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @app.command(epilog="Example: okdbench run --method augkd --dataset digits --setting MP-O --seeds 0-2 --budget quick")
 def run(
-    method: Annotated[list[str], typer.Option(help="Method; may be given several times.")],
+    method: Annotated[list[str], typer.Option(help="Method, also kd\\[lr=0.1]; may be given several times.")],
     dataset: Annotated[str, typer.Option(help="Data set.")],
     setting: Annotated[Optional[str], typer.Option(help="Such as MP-O; default: all default settings.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of initialisation and order.")] = None,
@@ -58,6 +73,7 @@ def run(
     device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
     runs: Runs = Path("runs"),
     data_root: DataRoot = None,
+    teacher_only: Annotated[bool, typer.Option("--teacher-only", hidden=True, help="Train no student.")] = False,
 ) -> None:
     """Distil: run methods on a data set's settings and print the table."""
     from okdbench import commands
@@ -67,12 +83,45 @@ def run(
         "student": student, "pretrained": pretrained, "image_size": image_size, "precision": precision,
         "device": device, "teacher_weights": teacher_weights and str(teacher_weights),
     }  # fmt: skip
-    try:
-        done = commands.run(method, seed, seeds, assignments or [], options, config, runs, data_root)
-    except KeyboardInterrupt:
-        # Caught here, because typer would swallow it without a word.
-        print("okdbench: interrupted; the same command goes on from where it stopped", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with _interruptible():
+        done = commands.run(method, seed, seeds, assignments or [], options, config, runs, data_root, teacher_only)
+    if not done:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: okdbench sweep --methods 'augkd,kd,finetune' --datasets digits --seeds 0-2 --jobs 2")
+def sweep(
+    methods: Annotated[str, typer.Option(help="Methods and variants: kd,kd\\[lr=0.1].")],
+    datasets: Annotated[str, typer.Option(help="Data sets, with commas between.")],
+    settings: Annotated[Optional[str], typer.Option(help="Such as MP-O,MO-P; default: all default settings.")] = None,
+    seeds: Annotated[Optional[str], typer.Option(help="Such as 0-2 or 0,3,5.")] = None,
+    budget: Annotated[Optional[str], typer.Option(help="smoke, quick, standard or paper.")] = None,
+    tracks: Annotated[Optional[str], typer.Option(help="labelled, label-free or labelled,label-free.")] = None,
+    jobs: Annotated[Optional[int], typer.Option(help="Runs at a time; default: half of the cores.")] = None,
+    assignments: Annotated[Optional[list[str]], typer.Option("--set", help="Hyper-parameter, key=value.")] = None,
+    config: Annotated[Optional[Path], typer.Option(help="YAML file of options; the command line wins.")] = None,
+    teacher: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
+    student: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
+    pretrained: Annotated[Optional[bool], typer.Option("--pretrained", help="Start both from timm's weights.")] = None,
+    teacher_weights: Annotated[Optional[Path], typer.Option(help="Your teacher: .safetensors or state dict.")] = None,
+    image_size: Annotated[Optional[int], typer.Option(help="Side of the pictures in pixels.")] = None,
+    precision: Annotated[Optional[str], typer.Option(help="float32 or bfloat16.")] = None,
+    device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
+    runs: Runs = Path("runs"),
+    data_root: DataRoot = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the grid and what is missing; run nothing.")] = False,
+) -> None:
+    """Run a grid of methods, data sets, settings, seeds and tracks, several at a time, and print the table."""
+    from okdbench import sweep as sweeping
+    from okdbench.grid import Grid
+
+    options = {
+        "budget": budget, "teacher": teacher, "student": student, "pretrained": pretrained, "image_size": image_size,
+        "precision": precision, "device": device, "teacher_weights": teacher_weights and str(teacher_weights),
+    }  # fmt: skip
+    grid = Grid(methods, datasets, settings, seeds, tracks, assignments or [], options, config)
+    with _interruptible():
+        done = sweeping.preview(grid, jobs, runs, data_root) if plan else sweeping.sweep(grid, jobs, runs, data_root)
     if not done:
         raise typer.Exit(1)
 

@@ -11,10 +11,11 @@ from rich.console import Console
 from okdbench import config as configuration
 from okdbench import registry
 from okdbench.errors import UserError
+from okdbench.material import Shelf
 from okdbench.plan import Plan, make_plan
 from okdbench.progress import Shower
 from okdbench.records import Record
-from okdbench.runner import execute
+from okdbench.runner import execute, prepare
 from okdbench.tables import leaderboard, render
 
 
@@ -27,33 +28,53 @@ def run(
     file: Path | None,
     runs: Path,
     data_root: Path | None,
+    teacher_only: bool = False,
 ) -> bool:
-    """Run every (method, setting, seed) that the options name and print the table; False when one of them failed."""
+    """Run every (method, setting, seed) that the options name and print the table; False when one of them failed.
+
+    A method may carry hyper-parameters of its own in brackets; they win over ``assignments``.
+    """
     if seed is not None and seeds is not None:
         raise UserError("give --seed or --seeds, not both")
     in_file = configuration.load_yaml(file) if file else {}
-    hyperparameters = configuration.parse_assignments(assignments)
+    common = configuration.parse_assignments(assignments)
+    chosen = [configuration.parse_method(method) for method in methods]
+    pictures = Shelf()
     chosen_seeds = configuration.parse_seeds(seeds) if seeds else [seed]
     setting = options["setting"] or in_file.get("setting")
     settings = [setting] if setting else registry.load_dataset(options["dataset"]).settings
     # All plans are made first: a mistake in any of them is told before the first one trains.
     plans = [
         make_plan(
-            {**options, "method": m, "setting": s, "seed": n, "hyperparameters": hyperparameters}, file, data_root
+            {**options, "method": m, "setting": s, "seed": n, "hyperparameters": {**common, **own}},
+            file,
+            data_root,
+            pictures,
         )
         for s in settings
         for n in chosen_seeds
-        for m in methods
+        for m, own in chosen
     ]
-    records = [_one(plan, runs) for plan in plans]
-    for rows in leaderboard(records).values():
-        Console().print(render(rows))
+    if teacher_only:
+        for plan in plans:
+            with Shower(f"teacher of {plan.title}", Console(stderr=True, highlight=False)) as progress:
+                prepare(plan, runs, progress)
+        return True
+    return conclude([_one(plan, runs) for plan in plans])
+
+
+def conclude(records: Sequence[Record]) -> bool:
+    """Print the tables of ``records``, one for each data set and track; False when one of them failed."""
+    for dataset, rows in leaderboard(records).items():
+        for track in dict.fromkeys(row.track for row in rows):
+            Console().print(dataset, style="bold", justify="center")
+            Console().print(render([row for row in rows if row.track == track]))
     return all(record.status == "done" for record in records)
 
 
 def _one(plan: Plan, runs: Path) -> Record:
     console = Console(stderr=True, highlight=False)
-    title = f"{plan.config.method} {plan.config.dataset} {plan.config.setting} seed {plan.config.seed}"
+    title = plan.title
     with Shower(title, console) as progress:
         record = execute(plan, runs, progress)
     if record.selected is None:

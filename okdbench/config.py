@@ -233,6 +233,41 @@ def spell_assignments(values: Mapping[str, Any]) -> str:
     return ",".join(f"{key}={texts[key]}" for key in sorted(texts))
 
 
+def split_methods(text: str) -> list[str]:
+    """The methods in a list of them: divided at the commas that stand outside of brackets.
+
+    >>> split_methods("kd[lr=0.1,temperature=2], finetune")
+    ['kd[lr=0.1,temperature=2]', 'finetune']
+    """
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def parse_method(text: str) -> tuple[str, dict[str, Any]]:
+    """A method as the tables name it: its name and the hyper-parameters in brackets behind it.
+
+    >>> parse_method("kd[lr=1e-3,betas=[0.5, 0.9]]")
+    ('kd', {'lr': 0.001, 'betas': [0.5, 0.9]})
+    >>> parse_method("kd")
+    ('kd', {})
+
+    Raises:
+        UserError: not of that form, or a key that appears twice.
+    """
+    name, bracket, rest = text.strip().partition("[")
+    if not bracket:
+        return name, {}
+    if not rest.endswith("]"):
+        raise UserError(f"method {text!r} is not of the form name or name[key=value,key=value]")
+    return name.strip(), parse_assignments(split_methods(rest[:-1]))
+
+
 def parse_seeds(text: str) -> list[int]:
     """Read seeds and ranges of seeds; both ends of a range count.
 

@@ -46,6 +46,22 @@ def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path) ->
     )
 
 
+class Shelf:
+    """Does the work of :func:`assemble`, but keeps the pictures asked for last, for plans that share them."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._material: Material | None = None
+
+    def __call__(self, dataset: Dataset, setting: Setting, image_size: int, root: Path) -> Material:
+        """The pictures of ``setting``, loaded unless the call before asked for the same."""
+        key = (type(dataset), setting, image_size, root)
+        if self._material is None or key != self._key:
+            self._material = None  # two settings of a large data set need not fit into memory together
+            self._key, self._material = key, assemble(dataset, setting, image_size, root)
+        return self._material
+
+
 def _parts(images: Images, fractions: dict[str, float]) -> dict[str, Images]:
     indices = split(images.paths, images.labels.tolist(), fractions)
     return {part: images.take(chosen) for part, chosen in indices.items()}

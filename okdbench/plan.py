@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,22 +52,35 @@ class Plan:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def title(self) -> str:
+        """The run in a few words: ``kd[lr=0.1] digits MP-O seed 0``; the track is named unless it is the usual one."""
+        config = self.config
+        method = f"{config.method}[{self.variant}]" if self.variant else config.method
+        track = "" if config.track is RunConfig.model_fields["track"].default else f" {config.track}"
+        return f"{method} {config.dataset} {config.setting} seed {config.seed}{track}"
+
+    @property
     def command(self) -> str:
         """The line that repeats this run; options at their defaults are left out."""
+        return shlex.join(["okdbench", *self.words])
+
+    @property
+    def words(self) -> list[str]:
+        """What follows ``okdbench`` in :attr:`command`."""
         shown = {"method": None, "dataset": None, "setting": None, "seed": None, "budget": None, "track": None}
         defaults = {name: field.default for name, field in RunConfig.model_fields.items()}
-        words = ["okdbench run"]
+        words = ["run"]
         for name, value in self.config.model_dump(mode="json", exclude={"device", "hyperparameters"}).items():
             if name in shown or value != defaults[name]:
-                words.append(_option(name, value))
+                words += _option(name, value)
         for name, value in sorted(self.config.hyperparameters.items()):
-            words.append("--set " + shlex.quote(configuration.spell_assignments({name: value})))
-        return " ".join(words)
+            words += ["--set", configuration.spell_assignments({name: value})]
+        return words
 
 
-def _option(name: str, value: Any) -> str:
+def _option(name: str, value: Any) -> list[str]:
     flag = "--" + name.replace("_", "-")
-    return flag if value is True else f"{flag} {shlex.quote(str(value))}"
+    return [flag] if value is True else [flag, str(value)]
 
 
 def default_data_root() -> Path:
@@ -75,10 +88,16 @@ def default_data_root() -> Path:
     return Path(os.environ.get("OKDBENCH_DATA") or Path.home() / ".cache" / "okdbench")
 
 
-def make_plan(values: Mapping[str, Any], file: Path | None = None, data_root: Path | None = None) -> Plan:
+def make_plan(
+    values: Mapping[str, Any],
+    file: Path | None = None,
+    data_root: Path | None = None,
+    load: Callable[[Dataset, Setting, int, Path], Material] = assemble,
+) -> Plan:
     """Resolve ``values`` over ``file`` over defaults, and load the pictures.
 
-    Without a setting, the first of the data set's default settings is taken.
+    Without a setting, the first of the data set's default settings is taken. ``load`` may be a
+    :class:`~okdbench.material.Shelf`, so that several plans share their pictures.
 
     Raises:
         UserError: a name, value, file or combination that cannot be run.
@@ -101,7 +120,7 @@ def make_plan(values: Mapping[str, Any], file: Path | None = None, data_root: Pa
         dataset=dataset,
         setting=parsed,
         budget=_budget(config.budget, method),
-        material=assemble(dataset, parsed, config.image_size, data_root or default_data_root()),
+        material=load(dataset, parsed, config.image_size, data_root or default_data_root()),
     )
 
 

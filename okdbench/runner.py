@@ -24,6 +24,7 @@ from okdbench.engine import History, Progress
 from okdbench.errors import UserError
 from okdbench.evaluate import best
 from okdbench.learners import clone_state
+from okdbench.nets.probe import Probe
 from okdbench.plan import Plan, make_plan
 from okdbench.progress import quiet
 from okdbench.protocol import PROTOCOL_VERSION
@@ -66,7 +67,7 @@ def execute(plan: Plan, runs: Path, progress: Progress) -> Record:
     """The record of ``plan``: read when it is done, made otherwise, by one process at a time."""
     device = devices.choose(plan.config.device)
     folder = runs / plan.key
-    with _writing(runs):
+    with writing(runs):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             record = read_record(folder)
@@ -76,8 +77,29 @@ def execute(plan: Plan, runs: Path, progress: Progress) -> Record:
             return _attempt(plan, runs, folder, device, progress)
 
 
+def prepare(plan: Plan, runs: Path, progress: Progress) -> None:
+    """Train the teacher of ``plan``, unless it is there."""
+    device = devices.choose(plan.config.device)
+    with writing(runs):
+        _teacher(plan, runs, device, progress)
+
+
+def give_up(plan: Plan, runs: Path, error: str) -> Record:
+    """The failed record of a run whose process cannot write one; the checkpoint stays, for the next start."""
+    folder = runs / plan.key
+    with writing(runs):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            record = read_record(folder)
+            if record is None or record.status != "done":
+                device = devices.choose(plan.config.device)
+                record = Record(**_identity(plan, device), status="failed", error=error)
+                write_record(folder, record)
+            return record
+
+
 @contextmanager
-def _writing(runs: Path) -> Iterator[None]:
+def writing(runs: Path) -> Iterator[None]:
     """Turn what goes wrong with the disk into advice."""
     try:
         yield
@@ -110,10 +132,14 @@ def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progres
     return record
 
 
-def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: Progress) -> Record:
+def _teacher(plan: Plan, runs: Path, device: torch.device, progress: Progress) -> Probe:
     shop = TeacherShop(runs / "teachers", device, devices.autocast(device, plan.config.precision), progress)
     dataset = plan.dataset
-    teacher = shop.get(plan.config, plan.material, len(dataset.classes), dataset.flip, normaliser(plan, device))
+    return shop.get(plan.config, plan.material, len(dataset.classes), dataset.flip, normaliser(plan, device))
+
+
+def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: Progress) -> Record:
+    teacher = _teacher(plan, runs, device, progress)
     trial = Trial(plan, teacher, folder, device, progress)
     history = trial.run(CHECKPOINT_SECONDS)
     if trial.meter.learned("student"):

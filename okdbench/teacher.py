@@ -77,6 +77,11 @@ def teacher_key(config: RunConfig, material: Material) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def teacher_file(folder: Path, config: RunConfig, material: Material) -> Path:
+    """Where the weights of this teacher are, or will be, below the folder of teachers."""
+    return folder / teacher_key(config, material) / "teacher.safetensors"
+
+
 class TeacherShop:
     """Hands out locked teachers, training each at most once below ``folder``."""
 
@@ -103,9 +108,9 @@ class TeacherShop:
         if config.teacher_weights:
             load_weights(net, Path(config.teacher_weights), config.teacher)
             return probe.lock()
-        folder = self._folder / teacher_key(config, material)
+        weights = teacher_file(self._folder, config, material)
+        folder = weights.parent
         folder.mkdir(parents=True, exist_ok=True)
-        weights = folder / "teacher.safetensors"
         with FileLock(folder / "lock"):
             if not weights.exists():
                 self._train(probe, folder, config, material, flip)

@@ -189,6 +189,27 @@ def test_assignments_keep_what_follows_the_first_equals_sign_and_refuse_repetiti
     assert refusal(config.parse_assignments, ["a=[1"]).startswith("a=[1: line 1: ")
 
 
+def test_variants_are_read_as_the_tables_write_them() -> None:
+    assert config.split_methods("a[x=1,y=[1,2]], b ,c[z={u: 1, v: 2}]") == ["a[x=1,y=[1,2]]", "b", "c[z={u: 1, v: 2}]"]
+    given = {"rho": 0.25, "betas": [0.5, 0.9], "kd_on": "mixed_only"}
+    variant = config.variant_name(Hyperparameters, {}, given)
+    assert config.parse_method(f" kd[{variant}]") == ("kd", given)
+    assert config.parse_method("kd") == ("kd", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("kd[rho=1", "method 'kd[rho=1' is not of the form name or name[key=value,key=value]"),
+        ("kd[rho=1]x", "method 'kd[rho=1]x' is not of the form name or name[key=value,key=value]"),
+        ("kd[]", "'' is not of the form key=value, for example lr=1e-3"),
+        ("kd[rho=1,rho=2]", "'rho' is given twice"),
+    ],
+)
+def test_a_malformed_variant_is_refused(text: str, complaint: str) -> None:
+    assert refusal(config.parse_method, text) == complaint
+
+
 @pytest.mark.parametrize("text", ["", "a", "1-", "-1", "2-0", "1,,2", "0-2-4", "1.5", "9999999999"])
 def test_malformed_seeds(text: str) -> None:
     assert refusal(config.parse_seeds, text) == f"seeds {text!r} are not of the form 0-2 or 0,3,5-7"

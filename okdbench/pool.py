@@ -1,0 +1,173 @@
+"""Child processes, a few at a time: started, tried once more when they die, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from okdbench import interrupt
+
+#: how often a job may be started before it is given up
+TRIES = 2
+#: how long interrupted children may take to save their state
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.1
+
+State = Literal["waiting", "running", "done", "failed"]
+
+
+@dataclass(eq=False)
+class Job:
+    """One command in a child process; a subclass knows what the command leaves behind.
+
+    Attributes:
+        title: the job in a few words.
+        words: what follows ``okdbench`` on the command line.
+        log: the file that takes the child's output.
+        needs: the job that must be done before this one starts.
+        began: when the latest child was started, by the monotonic clock, in seconds.
+    """
+
+    title: str
+    words: list[str]
+    log: Path
+    needs: Job | None = None
+    state: State = "waiting"
+    deaths: int = 0
+    began: float = 0.0
+    error: str = ""
+
+    def begin(self) -> None:
+        """Get ready for a child; called before each start."""
+
+    def verdict(self) -> State | None:
+        """What the child that has just ended left behind, ``done`` or ``failed``; None when it left nothing."""
+        raise NotImplementedError
+
+    def outcome(self) -> str:
+        """What became of the job that has ended, in a few words."""
+        return f"failed: {self.error.splitlines()[0]} ({self.log})" if self.state == "failed" else self.state
+
+    def give_up(self, error: str) -> None:
+        """Take note that there will be no further try."""
+        self.error = error
+
+
+class Pool:
+    """Runs ``jobs`` in their order, at most ``limit`` at a time, each child with ``threads`` threads.
+
+    ``report`` is called with each job that has come to its end, ``show`` several times a second.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        limit: int,
+        threads: int,
+        report: Callable[[Job], None],
+        show: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._jobs, self._limit, self._threads = jobs, limit, threads
+        self._report, self._show = report, show
+        self._children: dict[Job, subprocess.Popen[bytes]] = {}
+
+    def run(self) -> None:
+        """Bring every job to its end.
+
+        Raises:
+            KeyboardInterrupt: interrupted or asked to terminate; the children have ended, too.
+        """
+        with interrupt.deferred() as interrupted:
+            try:
+                while any(job.state in ("waiting", "running") for job in self._jobs):
+                    if interrupted():
+                        raise KeyboardInterrupt
+                    self._reap()
+                    self._start()
+                    self._show()
+                    time.sleep(POLL_SECONDS)
+            finally:
+                self._stop()
+
+    def _start(self) -> None:
+        for job in self._jobs:
+            if job.state != "waiting" or (job.needs and job.needs.state in ("waiting", "running")):
+                continue
+            if job.needs and job.needs.state == "failed":
+                self._fail(job, f"{job.needs.title} failed: {job.needs.error}")
+            elif len(self._children) < self._limit:
+                job.begin()
+                job.state, job.began = "running", time.monotonic()
+                self._children[job] = launch(job.words, job.log, self._threads)
+
+    def _reap(self) -> None:
+        for job, child in list(self._children.items()):
+            code = child.poll()
+            if code is None:
+                continue
+            del self._children[job]
+            job.state = job.verdict() or "waiting"
+            job.deaths += job.state == "waiting"
+            if job.state != "waiting":
+                self._report(job)
+            elif job.deaths == TRIES:
+                self._fail(job, f"ended early {job.deaths} times, at last {_how(code)}; its log:\n{tail(job.log)}")
+
+    def _fail(self, job: Job, error: str) -> None:
+        job.give_up(error)
+        job.state = "failed"
+        self._report(job)
+
+    def _stop(self) -> None:
+        """End the children that are left: a chance to save their state, then, or at a second Ctrl-C, no mercy."""
+        for child in self._children.values():
+            child.send_signal(signal.SIGINT)
+        until = time.monotonic() + STOP_SECONDS
+        try:
+            for child in self._children.values():
+                child.wait(max(0.0, until - time.monotonic()))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            pass
+        finally:
+            for child in self._children.values():
+                child.kill()
+                child.wait()
+
+
+def launch(words: Sequence[str], log: Path, threads: int) -> subprocess.Popen[bytes]:
+    """Start ``okdbench <words>`` as a child that ends with this process and appends all that it says to ``log``."""
+    # The path of this process, so that a child never finds another okdbench, in the folder that it is started from.
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": path}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        output.write(f"$ {shlex.join(['okdbench', *words])}\n".encode())
+        output.flush()
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "okdbench", "--parent", str(os.getpid()), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            process_group=0,  # a terminal's Ctrl-C is for the parent; the children hear of it from there, once
+        )
+
+
+def _how(code: int) -> str:
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last lines of ``log``."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-lines:])

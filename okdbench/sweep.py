@@ -1,0 +1,175 @@
+"""What ``okdbench sweep`` does: a grid of runs in child processes, those that are missing and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+
+from rich.console import Console
+
+from okdbench import device as devices
+from okdbench.board import Board, spell_seconds
+from okdbench.commands import conclude
+from okdbench.config import RunConfig
+from okdbench.errors import UserError
+from okdbench.grid import Grid, plans_of
+from okdbench.plan import Plan, default_data_root, make_plan
+from okdbench.pool import Job, Pool, State
+from okdbench.records import Record, read_record, read_records
+from okdbench.runner import give_up, writing
+from okdbench.teacher import teacher_file
+
+
+@dataclass(eq=False, kw_only=True)
+class Teacher(Job):
+    """Trains a teacher that several cells wait for."""
+
+    weights: Path
+
+    def verdict(self) -> State | None:
+        """``done`` when the weights are there."""
+        return "done" if self.weights.exists() else None
+
+
+@dataclass(eq=False, kw_only=True)
+class Cell(Job):
+    """One run of the grid. Its plan is not kept, because the pictures of many would fill the memory."""
+
+    config: RunConfig
+    runs: Path
+    data_root: Path
+    _before: int = field(default=0, init=False)
+
+    @property
+    def record(self) -> Record | None:
+        """What the cell's folder holds."""
+        return read_record(self.log.parent)
+
+    def begin(self) -> None:
+        """Remember an earlier failure's record, which says nothing about the child to come."""
+        self._before = self._written()
+
+    def verdict(self) -> State | None:
+        """The status of the record, unless it is a failure from before."""
+        record = self.record
+        return record.status if record and (record.status == "done" or self._written() != self._before) else None
+
+    def outcome(self) -> str:
+        """Accuracy and seconds, or what went wrong."""
+        record = self.record
+        if record is None or record.selected is None:
+            self.error = (record and record.error) or self.error
+            return super().outcome()
+        return f"{record.selected.evaluation.test.acc:.1f} % in {spell_seconds(record.cost.seconds)}"
+
+    def give_up(self, error: str) -> None:
+        """Write the record that the children could not write."""
+        super().give_up(error)
+        give_up(make_plan(self.config.model_dump(), data_root=self.data_root), self.runs, error)
+
+    def _written(self) -> int:
+        path = self.log.parent / "record.json"
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def sweep(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None) -> bool:
+    """Run the cells of ``grid`` that are not done, ``jobs`` at a time, and print the table; False when one failed.
+
+    Raises:
+        UserError: a mistake in the options, told before anything runs.
+        KeyboardInterrupt: interrupted; no child is left.
+    """
+    limit = _limit(jobs)
+    teachers, cells = lay_out(grid, runs, data_root)
+    with Board(teachers, cells, Console(stderr=True, highlight=False)) as board:
+        threads = max(1, _cores() // limit)
+        with writing(runs):
+            Pool([*teachers, *cells], limit, threads, board.report, board.show).run()
+    conclude([record for cell in cells if (record := cell.record)])
+    return all(cell.state == "done" for cell in cells)
+
+
+def preview(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None) -> bool:
+    """Print the cells of ``grid``, what is missing, and how long that will take by the records there are."""
+    limit = _limit(jobs)
+    teachers, cells = lay_out(grid, runs, data_root)
+    missing = [cell for cell in cells if cell.state != "done"]
+    for cell in cells:
+        print(f"{'done' if cell.state == 'done' else 'missing'}\t{cell.title}")
+    print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
+    print(f"teachers missing: {len(teachers)}")
+    print(f"time left with {limit} at a time: {_time_left(missing, runs, limit)}")
+    return True
+
+
+def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teacher], list[Cell]]:
+    """The cells of ``grid``, each once, and the teachers that the missing ones wait for.
+
+    Raises:
+        UserError: something in the grid cannot be run.
+    """
+    cells: dict[str, Cell] = {}
+    teachers: dict[Path, Teacher] = {}
+    for plan in plans_of(grid, data_root or default_data_root()):
+        cell = _cell(plan, runs, data_root or default_data_root())
+        if cells.setdefault(plan.key, cell) is not cell:
+            continue  # two ways to write one variant
+        weights = teacher_file(runs / "teachers", plan.config, plan.material)
+        if cell.state != "done" and not plan.config.teacher_weights and not weights.exists():
+            cell.needs = teachers.setdefault(weights, _teacher(plan, cell, weights))
+    for device in {cell.config.device for cell in cells.values()} - {"auto"}:
+        devices.choose(device)
+    return list(teachers.values()), list(cells.values())
+
+
+def _cell(plan: Plan, runs: Path, data_root: Path) -> Cell:
+    where = ["--device", plan.config.device, "--runs", str(runs), "--data-root", str(data_root)]
+    folder = runs / plan.key
+    record = read_record(folder)
+    return Cell(
+        title=plan.title,
+        words=[*plan.words, *where],
+        log=folder / "log.txt",
+        state="done" if record and record.status == "done" else "waiting",
+        config=plan.config,
+        runs=runs,
+        data_root=data_root,
+    )
+
+
+def _teacher(plan: Plan, cell: Cell, weights: Path) -> Teacher:
+    config = plan.config
+    return Teacher(
+        title=f"teacher {config.teacher} {config.dataset} {config.setting} seed {config.seed}",
+        words=[*cell.words, "--teacher-only"],
+        log=weights.with_name("log.txt"),
+        weights=weights,
+    )
+
+
+def _limit(jobs: int | None) -> int:
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs {jobs}: out of range; allowed at least 1")
+    return jobs or max(1, _cores() // 2)
+
+
+def _cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _time_left(missing: Sequence[Cell], runs: Path, limit: int) -> str:
+    """The mean of the finished runs of the same method, budget and networks stands for each missing one."""
+    seconds: dict[tuple[str, ...], list[float]] = {}
+    for record in read_records(runs):
+        if record.status == "done":
+            kind = (record.method, record.budget, record.teacher, record.student)
+            seconds.setdefault(kind, []).append(record.cost.seconds)
+    kinds = [(c.config.method, c.config.budget, c.config.teacher, c.config.student) for c in missing]
+    strange = sorted({kind[0] for kind in kinds if kind not in seconds})
+    if strange:
+        return f"unknown, for there is no finished run of {', '.join(strange)} yet"
+    return spell_seconds(sum(mean(seconds[kind]) for kind in kinds) / limit)

@@ -1,0 +1,355 @@
+"""The grid: the same records as single runs, whatever dies on the way, and no child that is left behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+from processes import Command, nothing
+
+import okdbench.methods
+from okdbench import cli, pool
+from okdbench.plan import Plan
+from okdbench.progress import quiet
+from okdbench.records import Record, read_record
+from okdbench.runner import execute
+from okdbench.teacher import teacher_file
+
+ROOT = Path(__file__).parent.parent
+TINY = "--datasets digits --settings MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
+#: a run that is long enough to be killed in the middle
+LONG = {"anchor_steps": 30, "data_free_steps": 12}
+VARIANT = "augkd[anchor_steps=30,data_free_steps=12]"
+METHODS = f"finetune,kd,{VARIANT}"
+FORK = multiprocessing.get_context("fork")
+
+
+class Forked:
+    """Stands for the Popen of a child, without seconds of imports: a fork of the sweep, which has them behind it."""
+
+    def __init__(self, words: Sequence[str], log: Path, threads: int) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._process = FORK.Process(target=_child, args=(["--parent", str(os.getpid()), *words], log, threads))
+        self._process.start()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> None:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("okdbench", timeout or 0)
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid or 0, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _child(words: list[str], log: Path, threads: int) -> None:
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (1, 2):
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    print(f"pid {os.getpid()} threads {threads}", flush=True)
+    sys.argv = ["okdbench", *words]
+    cli.main()
+
+
+def fork_children(then: Callable[[], object] = nothing) -> None:
+    """Run in the sweep before it starts: its children are forks from now on."""
+    pool.launch = Forked  # type: ignore[assignment]
+    then()
+
+
+def add_methods(folder: Path) -> None:
+    okdbench.methods.__path__ = [*okdbench.methods.__path__, str(folder)]
+
+
+class Sweep:
+    """``okdbench sweep <line>`` with forked children, and what the test may know of it."""
+
+    def __init__(self, line: str, folder: Path, data_root: Path, then: Callable[[], object] = nothing) -> None:
+        self.runs = folder / "runs"
+        words = ["sweep", *shlex.split(f"{line} {TINY}")]
+        self.command = Command(words, folder, data_root, partial(fork_children, then))
+
+    def end(self) -> tuple[int, str, str]:
+        result = self.command.wait()
+        return result.returncode, result.stdout, result.stderr
+
+    def wait_for(self, what: Callable[[], object]) -> None:
+        until = time.monotonic() + 60
+        while not what():
+            assert self.command.running(), self.end()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+def children(folder: Path) -> list[int]:
+    """Every child that was started for this run or teacher, in order."""
+    log = folder / "log.txt"
+    return [int(pid) for pid in re.findall(r"^pid (\d+)", log.read_text(), re.MULTILINE)] if log.exists() else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def singles(tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]) -> tuple[Path, dict[str, Record]]:
+    """What single runs give: their folder, and the records by key."""
+    runs = tmp_path_factory.mktemp("singles")
+    plans = [
+        plan("finetune"),
+        plan("kd"),
+        plan("kd", track="label-free"),
+        plan("augkd", hyperparameters=LONG),
+    ]
+    return runs, {made.key: execute(made, runs, quiet) for made in plans}
+
+
+@pytest.fixture
+def taught(tmp_path: Path, singles: tuple[Path, dict[str, Record]]) -> Path:
+    """A folder with a trained teacher and no runs."""
+    (tmp_path / "runs").mkdir()
+    subprocess.run(["cp", "-r", str(singles[0] / "teachers"), str(tmp_path / "runs")], check=True)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[Sweep, str, str]:
+    folder = tmp_path_factory.mktemp("swept")
+    done = Sweep(f"--methods '{METHODS}' --tracks labelled,label-free --jobs 2", folder, data_root)
+    code, stdout, stderr = done.end()
+    assert code == 0, stderr
+    return done, stdout, stderr
+
+
+def test_a_grid_gives_the_records_of_single_runs(
+    swept: tuple[Sweep, str, str], singles: tuple[Path, dict[str, Record]]
+) -> None:
+    sweep, stdout, stderr = swept
+    for key, single in singles[1].items():
+        record = read_record(sweep.runs / key)
+        assert record is not None
+        assert record.comparable() == single.comparable()
+        assert len(children(sweep.runs / key)) == 1
+    assert len(list(sweep.runs.glob("*/record.json"))) == 4, "the label-free track leaves two methods out"
+    assert [len(children(folder)) for folder in sweep.runs.glob("teachers/*")] == [1]
+    lines = stderr.splitlines()
+    assert lines[0] == "teacher test_resnet digits MO-P seed 0: done"
+    assert [line[:5] for line in lines[1:]] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert re.search(r"^\[./4\] kd digits MO-P seed 0 label-free: [\d.]+ % in \d+ s$", stderr, re.MULTILINE)
+    assert f"{VARIANT} digits MO-P seed 0: " in stderr
+    assert "finetune" in stdout
+
+
+def test_a_second_sweep_starts_nothing(swept: tuple[Sweep, str, str], data_root: Path) -> None:
+    runs = swept[0].runs
+    before = {path: path.stat().st_mtime_ns for path in [*runs.rglob("log.txt"), *runs.glob("*/record.json")]}
+    again = Sweep(f"--methods '{METHODS}' --tracks labelled,label-free", runs.parent, data_root)
+    code, stdout, stderr = again.end()
+    assert (code, stderr) == (0, "4 of 4 cells are done already\n")
+    assert "finetune" in stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_variant_in_brackets_is_the_run_with_its_assignments(swept: tuple[Sweep, str, str], data_root: Path) -> None:
+    folder = swept[0].runs.parent
+    before = sorted(folder.glob("runs/*/record.json"))
+    options = TINY.replace("--datasets", "--dataset").replace("--settings", "--setting").split()
+    variant = "augkd[data_free_steps=12,anchor_steps=30]"
+    result = Command(["run", "--method", variant, "--set", "anchor_steps=5", *options], folder, data_root).wait()
+    assert result.returncode == 0, result.stderr
+    assert sorted(folder.glob("runs/*/record.json")) == before, "the same key, so nothing was run"
+
+
+def test_the_plan_tells_what_is_missing(swept: tuple[Sweep, str, str], data_root: Path) -> None:
+    line = "--methods 'kd,kd[temperature=10],kd[temperature=4]' --seeds 0-1 --plan"
+    plan = Sweep(f"{line} --jobs 1", swept[0].runs.parent, data_root)
+    code, stdout, stderr = plan.end()
+    assert (code, stderr) == (0, "")
+    assert stdout.splitlines()[:5] == [
+        "done\tkd digits MO-P seed 0",
+        "missing\tkd[temperature=4.0] digits MO-P seed 0",
+        "missing\tkd digits MO-P seed 1",
+        "missing\tkd[temperature=4.0] digits MO-P seed 1",
+        "4 cells: 1 done, 3 missing",
+    ]
+    assert re.fullmatch(r"teachers missing: 1\ntime left with 1 at a time: \d+ s\n", stdout.split("missing\n")[-1])
+
+
+def test_nothing_is_known_of_the_time_before_a_first_run(tmp_path: Path, data_root: Path) -> None:
+    _, stdout, _ = Sweep("--methods kd,finetune --plan", tmp_path, data_root).end()
+    assert "unknown, for there is no finished run of finetune, kd yet" in stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_child_that_is_killed_once_is_tried_again(
+    taught: Path, data_root: Path, plan: Callable[..., Plan], singles: tuple[Path, dict[str, Record]]
+) -> None:
+    key = plan("augkd", hyperparameters=LONG).key
+    sweep = Sweep(f"--methods {VARIANT} --jobs 1", taught, data_root)
+    sweep.wait_for((sweep.runs / key / "metrics.jsonl").exists)
+    os.kill(children(sweep.runs / key)[0], signal.SIGKILL)
+    code, _, stderr = sweep.end()
+    assert code == 0, stderr
+    assert len(children(sweep.runs / key)) == 2
+    record = read_record(sweep.runs / key)
+    assert record is not None
+    assert record.comparable() == singles[1][key].comparable()
+
+
+def kill_all(sweep: Sweep, folder: Path) -> None:
+    """Kill every child of ``folder`` as soon as it appears, until the sweep is over."""
+    killed: set[int] = set()
+    while sweep.command.running():
+        for pid in set(children(folder)) - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        time.sleep(0.01)
+
+
+def test_a_child_that_always_dies_fails_and_the_rest_is_done(
+    taught: Path, data_root: Path, plan: Callable[..., Plan]
+) -> None:
+    key = plan("kd").key
+    sweep = Sweep("--methods kd,finetune --jobs 2", taught, data_root)
+    kill_all(sweep, sweep.runs / key)
+    code, stdout, stderr = sweep.end()
+    assert code == 1
+    assert "kd digits MO-P seed 0: failed: ended early 2 times, at last by SIGKILL" in stderr
+    assert "finetune digits MO-P seed 0: " in stderr
+    assert "finetune" in stdout
+    failed, other = read_record(sweep.runs / key), read_record(sweep.runs / plan("finetune").key)
+    assert failed is not None
+    assert failed.status == "failed"
+    assert f"pid {children(sweep.runs / key)[-1]}" in (failed.error or ""), "the tail of the log"
+    assert other is not None
+    assert other.status == "done"
+
+
+def test_cells_fail_with_their_teacher(tmp_path: Path, data_root: Path, plan: Callable[..., Plan]) -> None:
+    made = plan("kd")
+    sweep = Sweep("--methods kd,finetune --jobs 1", tmp_path, data_root)
+    kill_all(sweep, teacher_file(sweep.runs / "teachers", made.config, made.material).parent)
+    code, _, stderr = sweep.end()
+    assert code == 1
+    assert len(stderr.splitlines()) == 3
+    record = read_record(sweep.runs / made.key)
+    assert record is not None
+    assert "teacher test_resnet digits MO-P seed 0 failed: ended early 2 times" in (record.error or "")
+    assert not children(sweep.runs / made.key)
+
+
+def test_a_run_that_fails_by_itself_is_tried_by_the_next_sweep_only(taught: Path, data_root: Path) -> None:
+    source = (ROOT / "methods" / "finetune.py").read_text().replace("loss = ", "loss = 1 / 0 + ")
+    (taught / "broken.py").write_text(source)
+    for tries in (1, 2):
+        sweep = Sweep("--methods broken --jobs 1", taught, data_root, partial(add_methods, taught))
+        code, _, stderr = sweep.end()
+        assert code == 1
+        assert "[1/1] broken digits MO-P seed 0: failed: ZeroDivisionError: division by zero (runs/" in stderr
+        (log,) = sweep.runs.glob("*/log.txt")
+        assert len(children(log.parent)) == tries
+
+
+def test_a_killed_sweep_takes_its_children_along(taught: Path, data_root: Path, plan: Callable[..., Plan]) -> None:
+    folders = [taught / "runs" / plan("augkd", hyperparameters=given).key for given in ({}, LONG)]
+    sweep = Sweep(f"--methods augkd,{VARIANT} --jobs 2", taught, data_root)
+    sweep.wait_for(lambda: all(children(folder) for folder in folders))
+    sweep.wait_for((folders[0] / "metrics.jsonl").exists)
+    pids = [children(folder)[0] for folder in folders]
+    assert all(alive(pid) for pid in pids)
+    os.kill(sweep.command.pid, signal.SIGKILL)
+    sweep.end()
+    until = time.monotonic() + 5
+    while any(alive(pid) for pid in pids) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not [pid for pid in pids if alive(pid)]
+    assert not list(taught.glob("runs/*/record.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_goes_on(
+    number: signal.Signals,
+    taught: Path,
+    data_root: Path,
+    plan: Callable[..., Plan],
+    singles: tuple[Path, dict[str, Record]],
+) -> None:
+    key = plan("augkd", hyperparameters=LONG).key
+    sweep = Sweep(f"--methods {VARIANT} --jobs 1", taught, data_root)
+    sweep.wait_for((sweep.runs / key / "metrics.jsonl").exists)
+    os.kill(sweep.command.pid, number)
+    code, _, stderr = sweep.end()
+    assert (code, stderr) == (130, "okdbench: interrupted; the same command goes on from where it stopped\n")
+    assert not alive(children(sweep.runs / key)[0])
+    assert "the same command goes on" in (sweep.runs / key / "log.txt").read_text(), "the child could save its state"
+    assert (sweep.runs / key / "checkpoint.pt").exists()
+    code, _, stderr = Sweep(f"--methods {VARIANT} --jobs 1", taught, data_root).end()
+    assert code == 0, stderr
+    record = read_record(sweep.runs / key)
+    assert record is not None
+    assert record.comparable() == singles[1][key].comparable()
+
+
+def test_children_are_processes_of_their_own(taught: Path, data_root: Path) -> None:
+    (taught / "okdbench").mkdir()
+    (taught / "okdbench" / "__init__.py").write_text("raise ImportError('another okdbench')")
+    environment = {**os.environ, "OKDBENCH_DATA": str(data_root), "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-P", "-m", "okdbench", "sweep", "--methods", "finetune", *TINY.split(), "--jobs", "2"]
+    result = subprocess.run(words, cwd=taught, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "[1/1] finetune digits MO-P seed 0: " in result.stderr
+    (log,) = taught.glob("runs/*/log.txt")
+    assert log.read_text().startswith("$ okdbench run --method finetune --dataset digits --setting MO-P")
+
+
+def test_threads_are_shared_unless_the_user_has_said_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(pool.subprocess, "Popen", lambda *_args, env, **_rest: started.append(env))
+    for given in ("3", None):
+        monkeypatch.setenv("OMP_NUM_THREADS", given) if given else monkeypatch.delenv("OMP_NUM_THREADS")
+        pool.launch(["run"], tmp_path / "log.txt", 8)
+    assert [environment["OMP_NUM_THREADS"] for environment in started] == ["3", "8"]
+
+
+MISTAKES = {
+    "--methods kd,augk": "did you mean 'augkd'",
+    "--methods 'kd[temprature=2]'": "did you mean 'temperature'",
+    "--methods 'kd[temperature=2'": "is not of the form",
+    "--methods 'kd[temperature]'": "key=value",
+    "--methods finetune,kd --set temperature=2": "finetune: unknown hyper-parameter 'temperature'",
+    "--methods kd --tracks labeled": "did you mean 'labelled'",
+    "--methods finetune,augkd --tracks label-free": "finetune, augkd: not in the label-free track",
+    "--methods kd --seeds 2-0": "not of the form 0-2",
+    "--methods kd --jobs 0": "--jobs 0: out of range",
+    "--methods kd --config bad.yaml": "did you mean 'seed'",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_ends_in_one_line_before_anything_starts(line: str, tmp_path: Path, data_root: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("sed: 3\n")
+    code, stdout, stderr = Sweep(line, tmp_path, data_root).end()
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1), stderr
+    assert stderr.startswith("okdbench: ")
+    assert MISTAKES[line] in stderr
+    assert not (tmp_path / "runs").exists()
