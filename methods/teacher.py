@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from okdbench.api import Card, Losses, Method, Stage, Track
+from okdbench.api import Card, Deviation, Losses, Method, Stage, Track
 from okdbench.nets.probe import Probe
 
 
@@ -19,6 +19,7 @@ class TeacherItself(Method):
         reads=("teacher logits",),
         tracks=(Track.LABELLED, Track.LABEL_FREE),
         role="reference",
+        deviations=(Deviation("teacher's schedule", "AuG-KD: constant", "warm-up and cosine: short budgets converge"),),
     )
 
     @property

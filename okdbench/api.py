@@ -52,7 +52,7 @@ Losses = dict[str, Tensor]
 class BaseHyperparameters(BaseModel):
     """Base of a method's hyper-parameters; declare each with :func:`hyper`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 def hyper(default: Any, doc: str, *, paper: Any = None, when: Mapping[str, Any] | None = None, **limits: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from okdbench import registry
-from okdbench.api import Card, Method
 from okdbench.config import spell_assignments
-from okdbench.data.dataset import Dataset
 from okdbench.errors import unknown
+
+if TYPE_CHECKING:
+    from okdbench.api import Card, Method
+    from okdbench.data.dataset import Dataset
 
 SIGNS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 

@@ -55,8 +55,10 @@ def _interruptible() -> Iterator[None]:
 
 @app.command(epilog="Example: okdbench run --method augkd --dataset digits --setting MP-O --seeds 0-2 --budget quick")
 def run(
-    method: Annotated[list[str], typer.Option(help="Method, also kd\\[lr=0.1]; may be given several times.")],
-    dataset: Annotated[str, typer.Option(help="Data set.")],
+    method: Annotated[
+        Optional[list[str]], typer.Option(help="Method, also kd\\[lr=0.1]; may be given several times.")
+    ] = None,
+    dataset: Annotated[Optional[str], typer.Option(help="Data set.")] = None,
     setting: Annotated[Optional[str], typer.Option(help="Such as MP-O; default: all default settings.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of initialisation and order.")] = None,
     seeds: Annotated[Optional[str], typer.Option(help="Several seeds, such as 0-2 or 0,3,5.")] = None,
@@ -66,7 +68,7 @@ def run(
     config: Annotated[Optional[Path], typer.Option(help="YAML file of options; the command line wins.")] = None,
     teacher: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
     student: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
-    pretrained: Annotated[Optional[bool], typer.Option("--pretrained", help="Start both from timm's weights.")] = None,
+    pretrained: Annotated[Optional[bool], typer.Option(help="Start both from timm's weights.")] = None,
     teacher_weights: Annotated[Optional[Path], typer.Option(help="Your teacher: .safetensors or state dict.")] = None,
     image_size: Annotated[Optional[int], typer.Option(help="Side of the pictures in pixels.")] = None,
     precision: Annotated[Optional[str], typer.Option(help="float32 or bfloat16.")] = None,
@@ -84,7 +86,9 @@ def run(
         "device": device, "teacher_weights": teacher_weights and str(teacher_weights),
     }  # fmt: skip
     with _interruptible():
-        done = commands.run(method, seed, seeds, assignments or [], options, config, runs, data_root, teacher_only)
+        done = commands.run(
+            method or [], seed, seeds, assignments or [], options, config, runs, data_root, teacher_only
+        )
     if not done:
         raise typer.Exit(1)
 
@@ -102,7 +106,7 @@ def sweep(
     config: Annotated[Optional[Path], typer.Option(help="YAML file of options; the command line wins.")] = None,
     teacher: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
     student: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
-    pretrained: Annotated[Optional[bool], typer.Option("--pretrained", help="Start both from timm's weights.")] = None,
+    pretrained: Annotated[Optional[bool], typer.Option(help="Start both from timm's weights.")] = None,
     teacher_weights: Annotated[Optional[Path], typer.Option(help="Your teacher: .safetensors or state dict.")] = None,
     image_size: Annotated[Optional[int], typer.Option(help="Side of the pictures in pixels.")] = None,
     precision: Annotated[Optional[str], typer.Option(help="float32 or bfloat16.")] = None,

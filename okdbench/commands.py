@@ -17,6 +17,7 @@ from okdbench.progress import Shower
 from okdbench.records import Record
 from okdbench.runner import execute, prepare
 from okdbench.tables import leaderboard, render
+from okdbench.trial import check_once
 
 
 def run(
@@ -38,11 +39,12 @@ def run(
         raise UserError("give --seed or --seeds, not both")
     in_file = configuration.load_yaml(file) if file else {}
     common = configuration.parse_assignments(assignments)
-    chosen = [configuration.parse_method(method) for method in methods]
+    chosen = [configuration.parse_method(method) for method in methods or _named("method", in_file)]
     pictures = Shelf()
-    chosen_seeds = configuration.parse_seeds(seeds) if seeds else [seed]
-    setting = options["setting"] or in_file.get("setting")
-    settings = [setting] if setting else registry.load_dataset(options["dataset"]).settings
+    chosen_seeds = configuration.parse_seeds(seeds) if seeds is not None else [seed]
+    setting = in_file.get("setting") if options["setting"] is None else options["setting"]
+    dataset = options["dataset"] or _named("dataset", in_file)[0]
+    settings = registry.load_dataset(dataset).settings if setting is None else [setting]
     # All plans are made first: a mistake in any of them is told before the first one trains.
     plans = [
         make_plan(
@@ -55,12 +57,22 @@ def run(
         for n in chosen_seeds
         for m, own in chosen
     ]
+    checked: set[str] = set()
+    for plan in plans:
+        check_once(plan, checked)
     if teacher_only:
         for plan in plans:
             with Shower(f"teacher of {plan.title}", Console(stderr=True, highlight=False)) as progress:
                 prepare(plan, runs, progress)
         return True
     return conclude([_one(plan, runs) for plan in plans])
+
+
+def _named(key: str, in_file: Mapping[str, Any]) -> list[str]:
+    """What the YAML file has under ``key``, for want of an option."""
+    if not in_file.get(key):
+        raise UserError(f"no {key} is named; give one with --{key}, or in the file of --config")
+    return [str(in_file[key])]
 
 
 def conclude(records: Sequence[Record]) -> bool:

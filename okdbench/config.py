@@ -127,7 +127,9 @@ def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig
     in_file = {key: value for key, value in (load_yaml(file) if file else {}).items() if value is not None}
     merged = {**in_file, **given}
     parts = [layer["hyperparameters"] for layer in (in_file, given) if "hyperparameters" in layer]
-    if parts and all(isinstance(part, Mapping) for part in parts):
+    if not all(isinstance(part, Mapping) for part in parts):
+        raise UserError(f"{file or 'hyperparameters'}: hyperparameters are 'name: value' lines of their own")
+    if parts:
         merged["hyperparameters"] = {name: value for part in parts for name, value in part.items()}
     try:
         return RunConfig.model_validate(merged)

@@ -40,7 +40,7 @@ class DataFreeHyperparameters(BaseHyperparameters):
     """What every member has. A term of the generator's loss is on where a member declares a weight of its name."""
 
     latent: int = hyper(100, "latent dimensions", ge=2, le=4096)
-    generator_width: int = hyper(64, "channels of the generator's last block", ge=4, le=512)
+    generator_width: int = hyper(64, "channels of the generator's last block, and of an encoder's first", ge=4, le=512)
     lr_generator: float = hyper(1e-3, "Adam, generator; cosine to 0", gt=0, le=1)
     generator_beta1: float = hyper(0.9, "Adam's beta_1, generator", ge=0, lt=1)
     student_optimizer: Literal["adam", "sgd"] = hyper("adam", "data-free stage; sgd has momentum 0.9")

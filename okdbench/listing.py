@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from okdbench import registry
 from okdbench.errors import UserError, unknown
-from okdbench.records import read_records
+from okdbench.records import read_records, writing
 from okdbench.tables import leaderboard as make_tables
 from okdbench.tables import render, write_leaderboards
 
@@ -29,6 +28,8 @@ def show(what: str, dataset: str | None, runs: Path) -> None:
     }
     if what not in lists:
         raise unknown("list", what, lists)
+    if dataset and what != "settings":
+        raise UserError(f"--dataset goes with okdbench ls settings, not with {what}")
     lists[what]()
 
 
@@ -45,13 +46,11 @@ def _settings(names: list[str]) -> None:
 
 
 def _runs(runs: Path) -> None:
-    table = Table("run", "method", "data set", "setting", "track", "budget", "seed", "status", "acc %")
     for record in read_records(runs):
-        acc = f"{record.selected.evaluation.test.acc:.2f}" if record.selected else ""
+        acc = f"{record.selected.evaluation.test.acc:.2f}" if record.selected else "-"
         method = f"{record.method}[{record.variant}]" if record.variant else record.method
-        cells = (record.key, method, record.dataset, record.setting, record.track, record.budget)
-        table.add_row(*cells, str(record.seed), record.status, acc)
-    Console().print(table)
+        cells = (record.key, method, record.dataset, record.setting, record.track, record.budget, str(record.seed))
+        print(*cells, record.status, acc, sep="\t")
 
 
 def leaderboard(runs: Path, output: Path | None) -> None:
@@ -65,5 +64,6 @@ def leaderboard(runs: Path, output: Path | None) -> None:
         raise UserError(f"no records below {runs}; make some with okdbench run, or name another folder with --runs")
     for rows in make_tables(records).values():
         Console().print(render(rows))
-    for path in write_leaderboards(records, output) if output else []:
-        print(path)
+    if output:
+        with writing(output, "--output"):
+            print(*write_leaderboards(records, output), sep="\n")

@@ -45,7 +45,7 @@ class Plan:
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
             "budget": vars(self.budget),
-            "source": registry.source_digest(self.config.method),
+            "source": registry.source_digest(self.method),
             "data": self.material.digest,
             "protocol": PROTOCOL_VERSION,
         }
@@ -104,17 +104,22 @@ def make_plan(
     """
     in_file = configuration.load_yaml(file) if file else {}
     dataset = registry.load_dataset(str(values.get("dataset") or in_file.get("dataset") or ""))
-    setting = values.get("setting") or in_file.get("setting") or dataset.settings[0]
+    given = in_file.get("setting") if values.get("setting") is None else values["setting"]
+    setting = dataset.settings[0] if given is None else given
     config = configuration.resolve({**values, "setting": setting}, file=file)
     method = registry.load_method(config.method)
     preset = method.presets.get(config.budget, {})
     _check_access(config, method)
+    source = f"{file}: {config.method}" if file else config.method
     parsed = Setting.parse(config.setting, dataset.domains)
     return Plan(
         config=config.model_copy(update={"setting": parsed.name}),
         method=method,
         hyperparameters=configuration.check_hyperparameters(
-            method.Hyperparameters, preset, config.hyperparameters, config.method
+            method.Hyperparameters,
+            preset,
+            config.hyperparameters,
+            source,
         ),
         variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
         dataset=dataset,

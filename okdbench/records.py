@@ -5,15 +5,20 @@ Accuracies are percentages in [0, 100] throughout. Writing is atomic: a reader s
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
+
+from okdbench.errors import UserError
 
 SCHEMA_VERSION = 1
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class _Model(BaseModel):
@@ -108,6 +113,7 @@ class Record(_Model):
     teacher_score: TeacherScore | None = None
     evaluations: list[Evaluation] = []
     stages: dict[str, Outcome] = {}
+    default_settings: tuple[str, ...] = ()
     selected: Outcome | None = None
     last: Outcome | None = None
     oracle: Evaluation | None = None
@@ -122,6 +128,18 @@ class Record(_Model):
         for name in ("seconds", "stage_seconds", "peak_memory_mb"):
             del content["cost"][name]
         return content
+
+
+@contextmanager
+def writing(folder: Path, option: str = "--runs") -> Iterator[None]:
+    """Turn what goes wrong with the disk into advice; ``option`` chooses another folder."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in NO_ROOM
+        what = "the disk is full" if full else str(error.strerror or error)
+        cure = "free some space and run the same command again" if full else f"choose another with {option}"
+        raise UserError(f"cannot write to {error.filename or folder}: {what}; {cure}") from error
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -147,7 +165,7 @@ def read_record(folder: Path) -> Record | None:
     """The record in ``folder``, or None when there is none that this version can read."""
     try:
         return Record.model_validate(json.loads((folder / "record.json").read_bytes()))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, ValidationError):
+    except (OSError, ValueError):  # missing, or damaged in any of the ways there are
         return None
 
 

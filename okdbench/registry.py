@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import os
 import pkgutil
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -56,18 +56,12 @@ def load_dataset(name: str) -> Dataset:
     return dataset
 
 
-def source_digest(name: str) -> str:
-    """SHA-256 of the method's file in hexadecimal, without importing it; it is part of a run's key.
+def source_digest(method: type[Method]) -> str:
+    """SHA-256 of the files of a method and of the classes that it builds on; it is part of a run's key."""
+    from okdbench.api import Method
 
-    Raises:
-        UserError: there is no such method.
-    """
-    if name not in method_names():
-        raise unknown("method", name, method_names())
-    spec = find_spec(f"{_METHODS}.{name}")
-    assert spec is not None
-    assert spec.origin is not None
-    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+    files = {inspect.getfile(cls) for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method}
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files, key=os.path.basename))).hexdigest()
 
 
 def _names(package: str) -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,11 +26,10 @@ from okdbench.nets.probe import Probe
 from okdbench.plan import Plan, make_plan
 from okdbench.progress import quiet
 from okdbench.protocol import PROTOCOL_VERSION
-from okdbench.records import Cost, Outcome, Record, TeacherScore, read_record, write_atomic, write_record
+from okdbench.records import Cost, Outcome, Record, TeacherScore, read_record, write_atomic, write_record, writing
 from okdbench.teacher import TeacherShop, teacher_key
-from okdbench.trial import Trial, normaliser
+from okdbench.trial import Trial, check, normaliser
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CHECKPOINT_SECONDS = 20.0
 
 
@@ -67,11 +64,15 @@ def execute(plan: Plan, runs: Path, progress: Progress) -> Record:
     """The record of ``plan``: read when it is done, made otherwise, by one process at a time."""
     device = devices.choose(plan.config.device)
     folder = runs / plan.key
+    record = read_record(folder)
+    if record and record.status == "done":
+        return record
+    check(plan)
     with writing(runs):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             record = read_record(folder)
-            if record and record.status == "done":
+            if record and record.status == "done":  # by another process, meanwhile
                 return record
             write_atomic(folder / "config.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False).encode())
             return _attempt(plan, runs, folder, device, progress)
@@ -96,20 +97,6 @@ def give_up(plan: Plan, runs: Path, error: str) -> Record:
                 record = Record(**_identity(plan, device), status="failed", error=error)
                 write_record(folder, record)
             return record
-
-
-@contextmanager
-def writing(runs: Path) -> Iterator[None]:
-    """Turn what goes wrong with the disk into advice."""
-    try:
-        yield
-    except OSError as error:
-        what = "the disk is full" if error.errno in NO_ROOM else str(error.strerror or error)
-        where = error.filename or runs
-        cure = (
-            "free some space and run the same command again" if error.errno in NO_ROOM else "choose another with --runs"
-        )
-        raise UserError(f"cannot write to {where}: {what}; {cure}") from error
 
 
 def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: Progress) -> Record:
@@ -140,6 +127,7 @@ def _teacher(plan: Plan, runs: Path, device: torch.device, progress: Progress) -
 
 def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: Progress) -> Record:
     teacher = _teacher(plan, runs, device, progress)
+    devices.forget_peak_memory(device)
     trial = Trial(plan, teacher, folder, device, progress)
     history = trial.run(CHECKPOINT_SECONDS)
     if trial.meter.learned("student"):
@@ -163,6 +151,7 @@ def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "commit": machine.commit(),
         "protocol": PROTOCOL_VERSION,
         "data_digest": plan.material.digest,
+        "default_settings": tuple(plan.dataset.settings),
         "environment": machine.environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }
 

@@ -18,9 +18,10 @@ from okdbench.errors import UserError
 from okdbench.grid import Grid, plans_of
 from okdbench.plan import Plan, default_data_root, make_plan
 from okdbench.pool import Job, Pool, State
-from okdbench.records import Record, read_record, read_records
-from okdbench.runner import give_up, writing
+from okdbench.records import Record, read_record, read_records, writing
+from okdbench.runner import give_up
 from okdbench.teacher import teacher_file
+from okdbench.trial import check_once
 
 
 @dataclass(eq=False, kw_only=True)
@@ -113,11 +114,14 @@ def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teache
     """
     cells: dict[str, Cell] = {}
     teachers: dict[Path, Teacher] = {}
+    checked: set[str] = set()
     for plan in plans_of(grid, data_root or default_data_root()):
         cell = _cell(plan, runs, data_root or default_data_root())
         if cells.setdefault(plan.key, cell) is not cell:
             continue  # two ways to write one variant
         weights = teacher_file(runs / "teachers", plan.config, plan.material)
+        if cell.state != "done":
+            check_once(plan, checked)
         if cell.state != "done" and not plan.config.teacher_weights and not weights.exists():
             cell.needs = teachers.setdefault(weights, _teacher(plan, cell, weights))
     for device in {cell.config.device for cell in cells.values()} - {"auto"}:

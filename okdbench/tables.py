@@ -1,7 +1,8 @@
 """Records -> leaderboard rows -> CSV and terminal tables. Pure functions: what they write can be deleted and rebuilt.
 
 Rows are compared only with rows of their *contest*: the same data set, track, budget, teacher and student. A contest's
-*cells* are its settings times its seeds; a row that lacks a cell shows ``4/6`` and is not ranked.
+*cells* are the data set's default settings times the seeds of its rows without changed hyper-parameters; a row that
+lacks a cell shows ``4/6`` and is not ranked.
 """
 
 from __future__ import annotations
@@ -135,15 +136,17 @@ def _order(row: Row) -> tuple[object, ...]:
 
 def _contest_rows(contest: Contest, records: list[Record]) -> list[Row]:
     settings = sorted({record.setting for record in records})
-    seeds = {record.seed for record in records}
+    usual = {setting for record in records for setting in record.default_settings} or set(settings)
+    seeds = {record.seed for record in records if not record.variant} or {record.seed for record in records}
     baseline = _measured(record for record in records if record.role == "baseline" and not record.variant)
     methods: dict[str, list[Record]] = {}
     for record in records:
         methods.setdefault(_named(record.method, record.variant), []).append(record)
     rows: list[Row] = []
     for setting in (ALL, *settings):
-        expected = len(seeds) * (len(settings) if setting == ALL else 1)
-        tried = {name: [r for r in runs if setting in (ALL, r.setting)] for name, runs in methods.items()}
+        wanted = usual if setting == ALL else {setting}
+        expected = len(seeds) * len(wanted)
+        tried = {name: [r for r in runs if r.setting in wanted] for name, runs in methods.items()}
         rows += _ranked(
             [_row(contest, name, setting, runs, expected, baseline) for name, runs in tried.items() if runs]
         )

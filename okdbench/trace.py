@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -63,6 +64,8 @@ class Trace:
         if rows:
             with self._path.open("a") as file:
                 file.writelines(rows)
+                file.flush()
+                os.fsync(file.fileno())  # a checkpoint must never know of more lines than the disk
 
     def size(self) -> int:
         """Bytes written so far."""

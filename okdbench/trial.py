@@ -15,7 +15,7 @@ from okdbench.errors import UserError
 from okdbench.evaluate import Examiner
 from okdbench.finetuning import Chain, FineTuning
 from okdbench.meter import Meter
-from okdbench.nets.classifiers import build_classifier
+from okdbench.nets.classifiers import build_classifier, load_weights
 from okdbench.nets.probe import Normaliser, Probe
 from okdbench.plan import Plan
 from okdbench.protocol import DATA_FREE_SHARE, Track
@@ -33,35 +33,14 @@ class Trial:
         self.plan, self.device = plan, device
         self.meter = Meter()
         config, material = plan.config, plan.material
-        torch.manual_seed(derive_seed("student", config.seed))
-        classes, images = len(plan.dataset.classes), plan.budget.student_images
-        tuned = config.track is Track.LABELLED and plan.method.is_data_free(plan.hyperparameters)
-        own = round(DATA_FREE_SHARE * images) if tuned else images
-        net = build_classifier(config.student, classes, config.image_size, config.pretrained)
-        student = Probe(net, teacher.normaliser).to(device)
-        self.meter.watch("teacher", teacher)
-        self.meter.watch("student", student)
         self.rng = torch.Generator(device).manual_seed(derive_seed("noise", config.seed))
-        task = Task(
-            teacher=teacher,
-            student=student,
-            classes=classes,
-            image_size=config.image_size,
-            train_size=len(material.student_train.labels),
-            student_images=own,
-            batch_size=min(plan.budget.batch_size, len(material.student_train.labels)),
-            track=config.track,
-            normaliser=teacher.normaliser,
-            flip=plan.dataset.flip,
-            device=device,
-            rng=self.rng,
-            meter=self.meter,
-        )
+        task = make_task(plan, teacher, self.rng, self.meter)
         torch.manual_seed(derive_seed("method", config.seed))
         self.method = plan.method(task, plan.hyperparameters)
         self.trainable: Trainable = self.method
-        if tuned:
-            self.trainable = Chain(self.method, FineTuning(replace(task, student_images=images - own)))
+        if is_tuned(plan):
+            rest = plan.budget.student_images - task.student_images
+            self.trainable = Chain(self.method, FineTuning(replace(task, student_images=rest)))
         self.answer = self.method.answer
         self.examiner = Examiner(
             self.answer, teacher, material.student_val, material.student_test, material.teacher_test, device
@@ -86,19 +65,78 @@ class Trial:
 
     def _stream(self, stage: Stage) -> Stream:
         config, train = self.plan.config, self.plan.material.student_train
-        if stage.data == "labelled" and config.track is Track.LABEL_FREE:
-            raise UserError(
-                f"stage {stage.name!r} of {config.method!r} reads labels, which the label-free track withholds"
-            )
         return Stream(
             train,
             batch_size=stage.batch_size or min(self.plan.budget.batch_size, len(train.labels)),
             seed=derive_seed("data", stage.name, config.seed),
             flip=self.plan.dataset.flip,
             device=self.device,
-            labelled=stage.data == "labelled",
+            labelled=stage.data == "labelled" and config.track is Track.LABELLED,
             augment=stage.augment,
         )
+
+
+def make_task(plan: Plan, teacher: Probe, rng: torch.Generator, meter: Meter) -> Task:
+    """All that the method may see, with a new student; a data-free method in the labelled track has half the budget."""
+    config, train, classes = plan.config, plan.material.student_train, len(plan.dataset.classes)
+    torch.manual_seed(derive_seed("student", config.seed))
+    net = build_classifier(config.student, classes, config.image_size, config.pretrained)
+    student = Probe(net, teacher.normaliser).to(rng.device)
+    meter.watch("teacher", teacher)
+    meter.watch("student", student)
+    return Task(
+        teacher=teacher,
+        student=student,
+        classes=classes,
+        image_size=config.image_size,
+        train_size=len(train.labels),
+        student_images=round((DATA_FREE_SHARE if is_tuned(plan) else 1) * plan.budget.student_images),
+        batch_size=min(plan.budget.batch_size, len(train.labels)),
+        track=config.track,
+        normaliser=teacher.normaliser,
+        flip=plan.dataset.flip,
+        device=rng.device,
+        rng=rng,
+        meter=meter,
+    )
+
+
+def is_tuned(plan: Plan) -> bool:
+    """Whether the shared fine-tuning stage follows the method."""
+    return plan.config.track is Track.LABELLED and plan.method.is_data_free(plan.hyperparameters)
+
+
+def check(plan: Plan) -> None:
+    """Build what the run needs on the CPU and throw it away, so that nothing is computed or written in vain.
+
+    Raises:
+        UserError: a network, a weights file or the method itself refuses.
+    """
+    config, cpu = plan.config, torch.device("cpu")
+    pretrained = config.pretrained and not config.teacher_weights
+    net = build_classifier(config.teacher, len(plan.dataset.classes), config.image_size, pretrained)
+    if config.teacher_weights:
+        load_weights(net, Path(config.teacher_weights), config.teacher)
+    teacher = Probe(net, normaliser(plan, cpu)).lock()
+    try:
+        stages = plan.method(make_task(plan, teacher, torch.Generator(cpu), Meter()), plan.hyperparameters).stages()
+    except UserError:
+        raise
+    except Exception:  # a fault of the method, which its run will put on record
+        return
+    for stage in stages:
+        if stage.data == "labelled" and config.track is Track.LABEL_FREE:
+            raise UserError(
+                f"stage {stage.name!r} of {config.method!r} reads labels, which the label-free track withholds"
+            )
+
+
+def check_once(plan: Plan, checked: set[str]) -> None:
+    """:func:`check` the plan, unless one that differs in seed and setting alone is among ``checked``."""
+    kind = plan.config.model_copy(update={"seed": 0, "setting": ""}).model_dump_json()
+    if kind not in checked:
+        check(plan)
+        checked.add(kind)
 
 
 def normaliser(plan: Plan, device: torch.device) -> Normaliser:

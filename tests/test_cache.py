@@ -271,12 +271,12 @@ def test_a_root_that_is_a_file_is_an_error(pictures: Folder, root: Path) -> None
         load_domain(pictures, "any", 32, root)
 
 
-def test_other_faults_of_the_disk_are_not_hidden(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_faults_of_the_disk_are_named(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fault(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fault)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(UserError, match="input/output error"):
         load_domain(pictures, "any", 32, root)
     assert files(root) == []
 

@@ -130,7 +130,7 @@ def test_command_line_wins_over_file_wins_over_defaults(file: Path) -> None:
         ("precision: half", "c.yaml: precision='half': not a choice; allowed 'float32' or 'bfloat16'"),
         ("track: free", "c.yaml: track='free': not a choice; allowed 'labelled' or 'label-free'"),
         ("pretrained: no", "c.yaml: pretrained='no': input should be a valid boolean"),
-        ("hyperparameters: 3", "c.yaml: hyperparameters=3: input should be a valid dictionary"),
+        ("hyperparameters: 3", "c.yaml: hyperparameters are 'name: value' lines of their own"),
     ],
 )
 def test_what_is_not_allowed_names_file_key_value_and_range(file: Path, line: str, complaint: str) -> None:

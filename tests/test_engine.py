@@ -238,14 +238,17 @@ def test_no_checkpoint_holds_a_state_after_a_bad_loss(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_leaves_its_reason_and_the_next_start_tries_again(
-    plan: Callable[..., Plan], tmp_path: Path
+    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken(registry.load_method("kd")):  # type: ignore[misc]
-        def step(self, batch: Any) -> Losses:
-            return super().step(batch) | ({"gap": torch.tensor(math.nan)} if self.clock.step == 3 else {})
-
     healthy = plan("kd")
-    failed = runner.execute(replace(healthy, method=Broken), tmp_path / "runs", quiet)
+    step = healthy.method.step
+
+    def broken(self: Any, batch: Any) -> Losses:
+        return step(self, batch) | ({"gap": torch.tensor(math.nan)} if self.clock.step == 3 else {})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(healthy.method, "step", broken)
+        failed = runner.execute(healthy, tmp_path / "runs", quiet)
     assert failed.status == "failed"
     assert failed.error == "NonFiniteLossError: stage distil, step 3: the loss term 'gap' is nan"
     assert "Traceback" in str(failed.traceback)

@@ -66,7 +66,7 @@ def test_judging_leaves_mode_buffers_and_bill_alone(plan: Callable[..., Plan], t
 
 
 def test_rows_beyond_their_budget_are_not_ranked() -> None:
-    assert is_ranked("quick", 24_000)
-    assert not is_ranked("quick", np.nextafter(24_000, np.inf))
+    assert is_ranked("quick", 20_000)
+    assert not is_ranked("quick", np.nextafter(20_000, np.inf))
     assert is_ranked("paper", 1e9)
     assert not is_ranked("smoke", 1)

@@ -80,7 +80,7 @@ def test_validation_labels_change_the_choice_at_most(
     _, last, history = train(real, tmp_path / "real")
     _, changed_last, changed_history = train(replace(real, material=changed), tmp_path / "changed")
     assert last == changed_last
-    if history.evaluations[-1].images:  # an untrained network names one class, and right or wrong is all the same
+    if history.evaluations[-1].test.macro_f1 > 5:  # a network that names one class is right as often with any labels
         assert [e.val_acc for e in history.evaluations] != [e.val_acc for e in changed_history.evaluations]
 
 

@@ -259,7 +259,7 @@ def test_cells_fail_with_their_teacher(tmp_path: Path, data_root: Path, plan: Ca
 
 
 def test_a_run_that_fails_by_itself_is_tried_by_the_next_sweep_only(taught: Path, data_root: Path) -> None:
-    source = (ROOT / "methods" / "finetune.py").read_text().replace("loss = ", "loss = 1 / 0 + ")
+    source = (ROOT / "methods" / "finetune.py").read_text().replace("self.tuning = ", "self.tuning = 1 / 0 or ")
     (taught / "broken.py").write_text(source)
     for tries in (1, 2):
         sweep = Sweep("--methods broken --jobs 1", taught, data_root, partial(add_methods, taught))

@@ -224,7 +224,5 @@ def _writable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = _CURES.get(error.errno or 0)
-        if cure is None:
-            raise
+        cure = _CURES.get(error.errno or 0, str(error.strerror or error).lower())
         raise UserError(f"cannot write the picture cache {folder}: {cure}, or choose another --data-root") from error

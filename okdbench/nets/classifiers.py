@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 
 import timm
 import torch
@@ -60,6 +61,9 @@ def check_name(name: str, pretrained: bool = False) -> None:
     """Raise UserError when timm has no classifier called ``name``, or ``pretrained`` wants weights that it lacks."""
     if not timm.is_model(name):
         raise unknown("network", name, timm.list_models())
+    base, _, tag = name.partition(".")
+    if tag and name not in timm.list_pretrained(f"{base}.*"):
+        raise unknown("network", name, timm.list_pretrained(f"{base}.*") or [base])
     if pretrained and not timm.is_model_pretrained(name):
         raise UserError(f"timm has no pretrained weights for {name}; leave out --pretrained")
 
@@ -98,11 +102,12 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"):  # what is wrong with the file is said in one line below
             content = _load(path)
     except Exception as error:  # unpickling fails in many ways, and all of them mean the same to the user
+        why = "damaged, or with code in it" if isinstance(error, UnpicklingError) else _line(error)
         raise UserError(
-            f"{path} is not a plain weights file ({_line(error)}); use safetensors or torch.save(net.state_dict())"
+            f"{path} is not a plain weights file ({why}); use safetensors or torch.save(net.state_dict())"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise UserError(
             f"{path} holds more than tensors; save torch.save(net.state_dict()) instead of the whole network"
         )
