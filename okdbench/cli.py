@@ -22,6 +22,16 @@ app = typer.Typer(
 )
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs, teachers and records.")]
+Budget = Annotated[Optional[str], typer.Option(help="smoke, quick, standard or paper.")]
+Assignments = Annotated[Optional[list[str]], typer.Option("--set", help="Hyper-parameter, key=value.")]
+Config = Annotated[Optional[Path], typer.Option(help="YAML file of options; the command line wins.")]
+Teacher = Annotated[Optional[str], typer.Option(help="timm classifier.")]
+Student = Annotated[Optional[str], typer.Option(help="timm classifier.")]
+Pretrained = Annotated[Optional[bool], typer.Option(help="Start both from timm's weights.")]
+TeacherWeights = Annotated[Optional[Path], typer.Option(help="Your teacher: .safetensors or state dict.")]
+ImageSize = Annotated[Optional[int], typer.Option(help="Side of the pictures in pixels.")]
+Precision = Annotated[Optional[str], typer.Option(help="float32 or bfloat16.")]
+Device = Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1.")]
 DataRoot = Annotated[Optional[Path], typer.Option("--data-root", help="Folder of data sets and caches.")]
 
 
@@ -62,17 +72,17 @@ def run(
     setting: Annotated[Optional[str], typer.Option(help="Such as MP-O; default: all default settings.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of initialisation and order.")] = None,
     seeds: Annotated[Optional[str], typer.Option(help="Several seeds, such as 0-2 or 0,3,5.")] = None,
-    budget: Annotated[Optional[str], typer.Option(help="smoke, quick, standard or paper.")] = None,
+    budget: Budget = None,
     track: Annotated[Optional[str], typer.Option(help="labelled or label-free.")] = None,
-    assignments: Annotated[Optional[list[str]], typer.Option("--set", help="Hyper-parameter, key=value.")] = None,
-    config: Annotated[Optional[Path], typer.Option(help="YAML file of options; the command line wins.")] = None,
-    teacher: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
-    student: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
-    pretrained: Annotated[Optional[bool], typer.Option(help="Start both from timm's weights.")] = None,
-    teacher_weights: Annotated[Optional[Path], typer.Option(help="Your teacher: .safetensors or state dict.")] = None,
-    image_size: Annotated[Optional[int], typer.Option(help="Side of the pictures in pixels.")] = None,
-    precision: Annotated[Optional[str], typer.Option(help="float32 or bfloat16.")] = None,
-    device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
+    assignments: Assignments = None,
+    config: Config = None,
+    teacher: Teacher = None,
+    student: Student = None,
+    pretrained: Pretrained = None,
+    teacher_weights: TeacherWeights = None,
+    image_size: ImageSize = None,
+    precision: Precision = None,
+    device: Device = None,
     runs: Runs = Path("runs"),
     data_root: DataRoot = None,
     teacher_only: Annotated[bool, typer.Option("--teacher-only", hidden=True, help="Train no student.")] = False,
@@ -99,18 +109,18 @@ def sweep(
     datasets: Annotated[str, typer.Option(help="Data sets, with commas between.")],
     settings: Annotated[Optional[str], typer.Option(help="Such as MP-O,MO-P; default: all default settings.")] = None,
     seeds: Annotated[Optional[str], typer.Option(help="Such as 0-2 or 0,3,5.")] = None,
-    budget: Annotated[Optional[str], typer.Option(help="smoke, quick, standard or paper.")] = None,
+    budget: Budget = None,
     tracks: Annotated[Optional[str], typer.Option(help="labelled, label-free or labelled,label-free.")] = None,
     jobs: Annotated[Optional[int], typer.Option(help="Runs at a time; default: half of the cores.")] = None,
-    assignments: Annotated[Optional[list[str]], typer.Option("--set", help="Hyper-parameter, key=value.")] = None,
-    config: Annotated[Optional[Path], typer.Option(help="YAML file of options; the command line wins.")] = None,
-    teacher: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
-    student: Annotated[Optional[str], typer.Option(help="timm classifier.")] = None,
-    pretrained: Annotated[Optional[bool], typer.Option(help="Start both from timm's weights.")] = None,
-    teacher_weights: Annotated[Optional[Path], typer.Option(help="Your teacher: .safetensors or state dict.")] = None,
-    image_size: Annotated[Optional[int], typer.Option(help="Side of the pictures in pixels.")] = None,
-    precision: Annotated[Optional[str], typer.Option(help="float32 or bfloat16.")] = None,
-    device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
+    assignments: Assignments = None,
+    config: Config = None,
+    teacher: Teacher = None,
+    student: Student = None,
+    pretrained: Pretrained = None,
+    teacher_weights: TeacherWeights = None,
+    image_size: ImageSize = None,
+    precision: Precision = None,
+    device: Device = None,
     runs: Runs = Path("runs"),
     data_root: DataRoot = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show the grid and what is missing; run nothing.")] = False,
