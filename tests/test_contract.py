@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_the_teacher_is_untouched(
     plan: Callable[..., Plan], runs: Path, tmp_path: Path, method: str, track: Track
 ) -> None:
     made = plan(method, track=track)
-    shop = TeacherShop(runs / "teachers", CPU, torch.no_grad, quiet)
+    shop = TeacherShop(runs / "teachers", CPU, nullcontext, quiet)
     teacher = shop.get(made.config, made.material, 10, False, normaliser(made, CPU))
     before = fingerprint(clone_state(teacher))
     trial = Trial(made, teacher, tmp_path, CPU, quiet)

@@ -259,3 +259,18 @@ def test_the_terminal_table_shows_brackets_shares_and_contests() -> None:
 @given(st.permutations(GRID))
 def test_the_order_of_the_records_does_not_matter(records: list[Record]) -> None:
     assert to_csv(leaderboard(records)["digits"]) == to_csv(leaderboard(GRID)["digits"])
+
+
+def test_the_row_over_all_settings_wants_the_default_ones_and_no_other() -> None:
+    usual = ("A-C", "B-C")
+    one = rows(record("kd", "A-C", 0, 60, default_settings=usual))
+    assert (one["kd", "all"].complete, one["kd", "all"].rank) == ("1/2", None)
+    full = [record("kd", setting, 0, 60, default_settings=usual) for setting in usual]
+    three = rows(*full, record("kd", "C-A", 0, 90, default_settings=usual))
+    assert (three["kd", "all"].complete, three["kd", "all"].rank, three["kd", "all"].acc) == ("2/2", 1, 60)
+    assert three["kd", "C-A"].rank == 1
+
+
+def test_seeds_of_a_variant_alone_ask_nothing_of_the_others() -> None:
+    seen = rows(record("kd", "A-C", 0, 60), *(record("kd", "A-C", seed, 70, variant="lr=1") for seed in (0, 1)))
+    assert seen["kd", "all"].complete == "1/1"
