@@ -120,8 +120,9 @@ class Probe(nn.Module):
         return [m for m in self.net.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
 
     def lock(self) -> Probe:
-        """Freeze for good: no parameter gradient, eval mode whatever anyone calls."""
+        """Freeze for good: no parameter gradient, not even one left over, and eval mode whatever anyone calls."""
         self.requires_grad_(False).eval()
+        self.zero_grad(set_to_none=True)
         self._locked = True
         return self
 
