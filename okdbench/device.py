@@ -38,6 +38,11 @@ def autocast(device: torch.device, precision: str) -> Callable[[], AbstractConte
     return lambda: torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def fits(size: int, device: torch.device) -> bool:
+    """Whether ``size`` bytes take at most half of what is free on the device; main memory takes anything."""
+    return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] / 2
+
+
 def forget_peak_memory(device: torch.device) -> None:
     """Let :func:`peak_memory_mb` count from here; on the CPU that takes Linux."""
     if device.type == "cuda":

@@ -173,3 +173,19 @@ def test_seeds_are_in_range_and_differ(one: list[int | str], two: list[int]) -> 
 
 def test_a_seed_never_changes() -> None:
     assert derive_seed("order", 0, 1) == 6948624756589500242
+
+
+def test_pictures_that_do_not_fit_on_the_device_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = Images(
+        pixels=np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), dtype=np.uint8),
+        labels=np.arange(9),
+        paths=tuple(map(str, range(9))),
+    )
+    here, there = [], []
+    for batches, roomy in ((here, True), (there, False)):
+        monkeypatch.setattr("okdbench.data.batches.fits", lambda *_, roomy=roomy: roomy)
+        stream = Stream(images, batch_size=4, seed=0, flip=True, device=torch.device("cpu"))
+        batches += [stream.batch(step) for step in range(3)]
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)

@@ -1,4 +1,4 @@
-"""Batches are cut, shifted and mirrored on the device, out of bytes that stay there."""
+"""Batches are cut, shifted and mirrored on the device, out of bytes that stay there if they fit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from okdbench.data.cache import Images
+from okdbench.device import fits
 from okdbench.seeds import derive_seed
 
 
@@ -45,7 +46,7 @@ class Stream:
     that is drawn on the CPU, so it is the same on every device.
 
     Args:
-        images: N pictures, N >= 1; all their bytes are copied to ``device``.
+        images: N pictures, N >= 1; their bytes stay on ``device`` when they fit there, and in main memory otherwise.
         batch_size: pictures of a batch; if there are fewer than that, a batch has each of them once.
         seed: order, shifts and mirroring depend on it, in 0 .. 2**63 - 1.
         flip: whether pictures may be mirrored.
@@ -71,8 +72,10 @@ class Stream:
         self._seed = seed
         self._device = device
         padding = [(0, 0), *((margin, margin) for margin in self._margins), (0, 0)]
-        self._pixels = torch.from_numpy(np.pad(images.pixels, padding)).to(device)
-        self._labels = torch.from_numpy(images.labels).to(device) if labelled else None
+        pixels = torch.from_numpy(np.pad(images.pixels, padding))
+        self._home = device if fits(pixels.nbytes, device) else torch.device("cpu")
+        self._pixels = pixels.to(self._home)
+        self._labels = torch.from_numpy(images.labels).to(self._home) if labelled else None
 
     def __len__(self) -> int:
         """How many pictures there are."""
@@ -80,15 +83,16 @@ class Stream:
 
     def batch(self, step: int) -> Batch:
         """Batch number ``step`` >= 0, always of ``batch_size`` pictures."""
-        chosen, top, left, mirrored = torch.from_numpy(self._draw(step)).to(self._device)
-        height, width = (torch.arange(side, device=self._device) for side in self._size)
+        chosen, top, left, mirrored = torch.from_numpy(self._draw(step)).to(self._home)
+        height, width = (torch.arange(side, device=self._home) for side in self._size)
         padded_height, padded_width = self._pixels.shape[1:3]
         rows = (chosen * padded_height + top)[:, None] + height
         columns = left[:, None] + torch.where(mirrored[:, None] == 1, width.flip(0), width)
         places = rows[:, :, None] * padded_width + columns[:, None, :]
         # On the CPU, selecting whole pixels takes a fifth of the time of indexing with three tensors.
         pixels = self._pixels.view(-1, 3).index_select(0, places.view(-1)).view(*places.shape, 3)
-        return Batch(_to_float(pixels), None if self._labels is None else self._labels[chosen])
+        labels = None if self._labels is None else self._labels[chosen].to(self._device)
+        return Batch(_to_float(pixels.to(self._device)), labels)
 
     def _draw(self, step: int) -> npt.NDArray[np.int64]:
         """4 x B: which picture, how far down and right its crop begins in the padded one, and 1 to mirror it."""
