@@ -36,6 +36,7 @@ class AuGKD(DataFree):
             Deviation("end of stage 2", "release: lowest loss on evaluation pictures", "last state: none are in reach"),
             Deviation("what f multiplies", "paper unknown; release: latents and pictures alike", "as the release"),
             Deviation("share of the budget in stage 1", "unknown at equal budgets", "0.5: data_free_share"),
+            Deviation("batch of stage 3", "release: B real and B mixed", "half and half: the budget of other methods"),
             Deviation("steps of stage 2", "release: 200 epochs, one or more steps each", "2000 steps"),
         ),
     )
@@ -101,17 +102,11 @@ class AuGKD(DataFree):
 
     def stages(self) -> list[Stage]:
         used = (self.generator, self.encoder)
+        all_three = (*used, self.anchor)
         return [
             Stage("data-free", self.rounds, self.round, finish=self.best.restore),
             Stage("anchor", self.hp.anchor_steps, self.anchor_step, "labelled", begin=lambda: rest(*used)),
-            Stage(
-                "mixup",
-                self.mixup_steps,
-                self.mixup_step,
-                "labelled",
-                self.half,
-                begin=lambda: rest(*used, self.anchor),
-            ),
+            Stage("mixup", self.mixup_steps, self.mixup_step, "labelled", self.half, begin=lambda: rest(*all_three)),
         ]
 
     # Stage 1: G, E and S from noise alone

@@ -27,6 +27,8 @@ class DFQ(DataFree):
             Deviation("weight 0.01", "da2so's; the paper's value is unknown", "the same, one hyper-parameter a term"),
             Deviation("warm-up", "da2so: 20,000 generator steps", "1000; the student learns nothing in it"),
             Deviation("student", "da2so: Nesterov momentum", "momentum"),
+            Deviation("generator's head", "da2so: tanh, batch norm", "sigmoid: raw pictures"),
+            Deviation("variance of a batch", "da2so: biased", "unbiased, as running statistics are"),
         ),
     )
 

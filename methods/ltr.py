@@ -33,7 +33,16 @@ class LTR(Rehearsal):
             Deviation("generator's head", "release: spectral norm, tanh, batch norm", "sigmoid: raw pictures"),
             Deviation("generator's rate", "release: 0.02, constant", "0.02, cosine"),
             Deviation("generative memory", "release: student and auto-encoder dream apart", "one dream serves both"),
-            Deviation("second order", "unknown for networks without it", "hard sigmoids replaced, dropout off"),
+            Deviation("networks", "unknown for dropout and hard sigmoids", "dropout off, the sigmoids made of ReLU6"),
+            Deviation(
+                "inner rate at quick",
+                "0.9, which the release never brought to bear",
+                "0.1: 0.9 steps past the new pictures",
+            ),
+            Deviation(
+                "generator's blocks and start", "release: 128, 64 channels, U(-0.08, 0.08)", "the common generator's"
+            ),
+            Deviation("steps at paper", "release: 28,800 of batch 512", "14,400 of 1024, as its controls"),
         ),
     )
 
@@ -47,17 +56,24 @@ class LTR(Rehearsal):
         legacy_concat_outer: bool = legacy("outer loss: one L1 mean over [new; old]", "on the new pictures alone")
         legacy_double_steps: bool = legacy("half the batch and twice the steps of the controls", "equal steps")
 
-    paper_batch_size = 512
-    presets = Rehearsal.presets | {"paper": {"data_free_steps": 28_800}}
+    paper_batch_size = 1024
+    presets = {
+        **Rehearsal.presets,
+        "quick": {**Rehearsal.presets["quick"], "alpha": 0.1},
+        "paper": {"data_free_steps": 14_400},
+    }
 
     @property
     def step_pictures(self) -> int:
         return self.task.batch_size // (2 if self.hp.legacy_double_steps else 1)
 
     def setup(self) -> None:
-        if self.hp.order == 2:
-            make_twice_differentiable(self.student.net)
+        make_twice_differentiable(self.student.net)
         super().setup()
+
+    def count_rounds(self, student_images: int) -> int:
+        asked = self.hp.data_free_steps
+        return 2 * asked if asked and self.hp.legacy_double_steps else super().count_rounds(student_images)
 
     def rehearse(self, new: Tensor, taught: Tensor, old: Tensor, known: Tensor) -> Losses:
         if self.hp.legacy_inert_meta or self.hp.legacy_concat_outer:

@@ -19,6 +19,10 @@ class Replay(Rehearsal):
         deviations=(
             Deviation("batches", "release: one L1 mean over new and old together", "one mean for each, as LTR's Eq. 7"),
             Deviation("generator's head", "release: spectral norm, tanh, batch norm", "sigmoid: raw pictures"),
+            Deviation("generator's rate", "release: 0.02, constant", "0.02, cosine"),
+            Deviation("batch", "release: B new and B/8 old pictures", "8B/9 and B/9: the same budget as other methods"),
+            Deviation("running statistics", "release: follow [new; old]", "one update a step, from the new pictures"),
+            Deviation("generative memory", "release: student and auto-encoder dream apart", "one dream serves both"),
         ),
     )
 

@@ -25,7 +25,11 @@ class ZSKT(DataFree):
         deviations=(
             Deviation("generator's head", "release: affine batch norm, unbounded", "sigmoid: raw pictures"),
             Deviation("pictures of the student's steps", "release: generated in each", "once: they are the same"),
-            Deviation("attention", "release: three blocks of WRNs", "every stage of equal side, stem included"),
+            Deviation(
+                "attention",
+                "release: three blocks of WRNs; off for unlike networks",
+                "on where all stages have equal sides",
+            ),
             Deviation("beta", "250 beside a KL divided by the classes", "250 beside the KL; legacy_mean_reduction"),
         ),
     )

@@ -90,13 +90,18 @@ class DataFree(Method):
         self.priors = {name: prior for name, prior in self.available_priors().items() if getattr(hp, name, 0)}
         if "bn" in self.priors and not self.teacher.norm_layers():
             raise UserError("this teacher has no batch-norm statistics to match; add --set bn=0")
-        self.rounds = hp.data_free_steps or max(1, student_images // (hp.inner_steps * self.step_pictures))
+        self.rounds = self.count_rounds(student_images)
         generator = self.make_generator()
         optimizer = adam(generator, hp.lr_generator, betas=(hp.generator_beta1, 0.999))
         self.generator = self.own("generator", generator, optimizer, self.generator_schedule(warm_up))
         make = {"adam": adam, "sgd": sgd}[hp.student_optimizer]
         optimizer = make(self.student, hp.lr_student, weight_decay=hp.weight_decay)
         self.learner = self.own("student", self.student, optimizer, cosine(self.rounds * hp.inner_steps))
+
+    def count_rounds(self, student_images: int) -> int:
+        """Rounds in which the student learns from so many pictures, or the number that was asked for."""
+        asked: int | None = self.hp.data_free_steps
+        return asked or max(1, student_images // (self.hp.inner_steps * self.step_pictures))
 
     def make_generator(self) -> Generator:
         """The generator, new."""

@@ -31,7 +31,9 @@ class Meter:
         self._watched.add(id(module))
         counts = self._counts.setdefault(role, {"forward": 0, "backward": 0, "learned": 0})
 
-        def forward(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        def forward(passed: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if passed is not module:  # a deep copy takes the hook along
+                return
             unlearned = pictures = len(inputs[0])
             counts["forward"] += pictures
 

@@ -82,6 +82,10 @@ class RehearsalHyperparameters(SGDHyperparameters):
     one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0)
     balance: float = hyper(2.171, "weight of the class balance, in nats: 5 on log10", paper=2.171, ge=0)
     activation: float = hyper(0.1, "weight of the penultimate features' size", paper=0.1, ge=0)
+    bn: float = hyper(0.0, "weight of the batch-norm statistics; 1 in other methods", paper=0, ge=0)
+    imitation: Literal["l1", "kl"] = hyper(
+        "l1", "what the student minimises: mean |T - S| of logits, or KL", paper="l1"
+    )
     memory: Literal["buffer", "generative"] = hyper("buffer", "ring buffer or variational auto-encoder")
     capacity: int = hyper(10, "batches in the buffer", paper=10, ge=1, when={"memory": "buffer"})
     pushes: int = hyper(80, "batches stored in a run", paper=80, ge=1, when={"memory": "buffer"})
@@ -105,6 +109,7 @@ class Rehearsal(DataFree):
         if hp.memory == "generative":
             dreamer = Dreamer(hp.latent, self.task.image_size, hp.generator_width)
             self.dreamer = self.own("memory", dreamer, adam(dreamer, hp.lr_memory))
+            self.task.meter.watch("memory generator", dreamer.generator)  # it also dreams without the encoder
 
     @property
     def batch_size(self) -> int:
@@ -120,9 +125,14 @@ class Rehearsal(DataFree):
         """A round of the game; the buffer gets a part of its last pictures every so often."""
         self.inner = 0
         losses = super().round()
-        if self.hp.memory == "buffer" and self.clock.step % max(1, self.rounds // self.hp.pushes) == 0:
+        if self.hp.memory == "buffer" and self.is_push_due(self.clock.step):
             self.buffer.push(self.newest[: self.old_size])
         return losses
+
+    def is_push_due(self, step: int) -> bool:
+        """True in the first round, and ``pushes`` times in all when there are so many rounds."""
+        pushes: int = self.hp.pushes
+        return step * pushes // self.rounds > (step - 1) * pushes // self.rounds
 
     def student_step(self) -> Losses:
         """A step on new and old pictures; on new ones alone while there is no memory."""
@@ -146,14 +156,15 @@ class Rehearsal(DataFree):
         return self.student(images) if self.hp.legacy_student_train_mode else super().opinion(images)
 
     def divergence(self, taught: Tensor, said: Tensor) -> Tensor:
-        """JS at temperature 3, or KL."""
+        """JS at temperature 3, or KL, up which the generator climbs through the student alone."""
+        taught = taught.detach()
         if self.hp.legacy_clamped_js:
             return clamped_js(taught, said)
         return js(taught, said) if self.hp.adversary == "js" else kl(taught, said)
 
     def student_loss(self, taught: Tensor, said: Tensor) -> Tensor:
-        """Mean absolute difference of logits."""
-        return l1(taught, said)
+        """Mean absolute difference of logits, or KL."""
+        return l1(taught, said) if self.hp.imitation == "l1" else kl(taught, said)
 
     # Memory
 
