@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from okdbench.pool import Job, Pool, State
 from okdbench.records import Record, read_record, read_records, writing
 from okdbench.runner import give_up
 from okdbench.teacher import teacher_file
-from okdbench.trial import check_once
+from okdbench.trial import LabelsWithheldError, check_once
 
 
 @dataclass(eq=False, kw_only=True)
@@ -117,16 +118,29 @@ def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teache
     checked: set[str] = set()
     for plan in plans_of(grid, data_root or default_data_root()):
         cell = _cell(plan, runs, data_root or default_data_root())
-        if cells.setdefault(plan.key, cell) is not cell:
-            continue  # two ways to write one variant
+        if plan.key in cells or (cell.state != "done" and not _is_allowed(plan, grid, checked)):
+            continue  # two ways to write one variant, or one that the track is not for
+        cells[plan.key] = cell
         weights = teacher_file(runs / "teachers", plan.config, plan.material)
-        if cell.state != "done":
-            check_once(plan, checked)
         if cell.state != "done" and not plan.config.teacher_weights and not weights.exists():
             cell.needs = teachers.setdefault(weights, _teacher(plan, cell, weights))
     for device in {cell.config.device for cell in cells.values()} - {"auto"}:
         devices.choose(device)
     return list(teachers.values()), list(cells.values())
+
+
+def _is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
+    """Check the plan; where several tracks are named, one that reads labels is left out of the label-free one."""
+    try:
+        check_once(plan, checked)
+    except LabelsWithheldError as error:
+        if "," not in (grid.tracks or ""):
+            raise
+        if str(error) not in checked:
+            print(f"okdbench: left out: {error}", file=sys.stderr)
+            checked.add(str(error))
+        return False
+    return True
 
 
 def _cell(plan: Plan, runs: Path, data_root: Path) -> Cell:

@@ -106,10 +106,15 @@ def is_tuned(plan: Plan) -> bool:
     return plan.config.track is Track.LABELLED and plan.method.is_data_free(plan.hyperparameters)
 
 
+class LabelsWithheldError(UserError):
+    """A method would read labels in the label-free track."""
+
+
 def check(plan: Plan) -> None:
     """Build what the run needs on the CPU and throw it away, so that nothing is computed or written in vain.
 
     Raises:
+        LabelsWithheldError: a stage reads labels that the track withholds.
         UserError: a network, a weights file or the method itself refuses.
     """
     config, cpu = plan.config, torch.device("cpu")
@@ -126,7 +131,7 @@ def check(plan: Plan) -> None:
         return
     for stage in stages:
         if stage.data == "labelled" and config.track is Track.LABEL_FREE:
-            raise UserError(
+            raise LabelsWithheldError(
                 f"stage {stage.name!r} of {config.method!r} reads labels, which the label-free track withholds"
             )
 

@@ -201,6 +201,15 @@ def test_nothing_is_known_of_the_time_before_a_first_run(tmp_path: Path, data_ro
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_variant_that_reads_labels_is_left_out_of_the_label_free_track(tmp_path: Path, data_root: Path) -> None:
+    line = "--methods 'mosaickd[form=joint]' --seeds 0-1 --plan --tracks"
+    code, stdout, stderr = Sweep(f"{line} labelled,label-free", tmp_path, data_root).end()
+    assert (code, stdout.count("missing\tmosaickd[form=joint]")) == (0, 2)
+    assert stderr.count("left out") == 1
+    code, _, stderr = Sweep(f"{line} label-free", tmp_path, data_root).end()
+    assert (code, stderr.count("withholds")) == (2, 1)
+
+
 def test_a_child_that_is_killed_once_is_tried_again(
     taught: Path, data_root: Path, plan: Callable[..., Plan], singles: tuple[Path, dict[str, Record]]
 ) -> None:
