@@ -14,7 +14,7 @@ import torch
 from okdbench import device as devices
 from okdbench import machine
 from okdbench.errors import UserError
-from okdbench.plan import default_data_root
+from okdbench.places import default_data_root
 
 ENOUGH_GB = 2.0
 

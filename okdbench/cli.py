@@ -10,8 +10,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from okdbench import __version__, interrupt
+from okdbench import __version__, interrupt, preflight
 from okdbench.errors import UserError
+from okdbench.places import default_data_root
 
 app = typer.Typer(
     add_completion=True,
@@ -31,6 +32,7 @@ Pretrained = Annotated[Optional[bool], typer.Option(help="Start both from timm's
 TeacherWeights = Annotated[Optional[Path], typer.Option(help="Your teacher: .safetensors or state dict.")]
 ImageSize = Annotated[Optional[int], typer.Option(help="Side of the pictures in pixels.")]
 Precision = Annotated[Optional[str], typer.Option(help="float32 or bfloat16.")]
+TestSplit = Annotated[Optional[str], typer.Option(help="protocol, or official: the data set's own test pictures.")]
 Device = Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1.")]
 DataRoot = Annotated[Optional[Path], typer.Option("--data-root", help="Folder of data sets and caches.")]
 
@@ -82,18 +84,20 @@ def run(
     teacher_weights: TeacherWeights = None,
     image_size: ImageSize = None,
     precision: Precision = None,
+    test_split: TestSplit = None,
     device: Device = None,
     runs: Runs = Path("runs"),
     data_root: DataRoot = None,
     teacher_only: Annotated[bool, typer.Option("--teacher-only", hidden=True, help="Train no student.")] = False,
 ) -> None:
     """Distil: run methods on a data set's settings and print the table."""
+    preflight.find_pictures([dataset] if dataset else [], [setting] if setting else [], data_root)
     from okdbench import commands
 
     options = {
         "dataset": dataset, "setting": setting, "budget": budget, "track": track, "teacher": teacher,
         "student": student, "pretrained": pretrained, "image_size": image_size, "precision": precision,
-        "device": device, "teacher_weights": teacher_weights and str(teacher_weights),
+        "device": device, "test_split": test_split, "teacher_weights": teacher_weights and str(teacher_weights),
     }  # fmt: skip
     with _interruptible():
         done = commands.run(
@@ -120,18 +124,21 @@ def sweep(
     teacher_weights: TeacherWeights = None,
     image_size: ImageSize = None,
     precision: Precision = None,
+    test_split: TestSplit = None,
     device: Device = None,
     runs: Runs = Path("runs"),
     data_root: DataRoot = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show the grid and what is missing; run nothing.")] = False,
 ) -> None:
     """Run a grid of methods, data sets, settings, seeds and tracks, several at a time, and print the table."""
+    preflight.find_pictures(datasets.split(","), settings.split(",") if settings else [], data_root)
     from okdbench import sweep as sweeping
     from okdbench.grid import Grid
 
     options = {
         "budget": budget, "teacher": teacher, "student": student, "pretrained": pretrained, "image_size": image_size,
-        "precision": precision, "device": device, "teacher_weights": teacher_weights and str(teacher_weights),
+        "precision": precision, "device": device, "test_split": test_split,
+        "teacher_weights": teacher_weights and str(teacher_weights),
     }  # fmt: skip
     grid = Grid(methods, datasets, settings, seeds, tracks, assignments or [], options, config)
     with _interruptible():
@@ -178,6 +185,65 @@ def doctor(runs: Runs = Path("runs"), data_root: DataRoot = None) -> None:
 
     if not checkup.examine(runs, data_root):
         raise typer.Exit(1)
+
+
+data = typer.Typer(no_args_is_help=True, help="Take in, fetch, check, list and forget data sets.")
+app.add_typer(data, name="data")
+Name = Annotated[str, typer.Argument(help="Data set.")]
+
+
+@data.command("add", epilog="Example: okdbench data add office31 ~/Downloads/domain_adaptation_images.tar.gz")
+def data_add(
+    name: Name,
+    path: Annotated[Path, typer.Argument(help="Folder or archive; any top folder, any usual spelling.")],
+    accept_differences: Annotated[
+        bool, typer.Option("--accept-differences", help="Take it although it differs; every record will say so.")
+    ] = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Read every picture of a copy that you have, compare it with the official counts, and register it."""
+    from okdbench import datastore
+
+    with _interruptible():
+        datastore.add(name, path, data_root or default_data_root(), accept_differences)
+
+
+@data.command("download", epilog="Example: okdbench data download visda --domain validation")
+def data_download(
+    name: Name,
+    domain: Annotated[Optional[list[str]], typer.Option(help="Only this domain; may be given several times.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Fetch a data set, go on where an earlier download stopped, and register it."""
+    from okdbench import datastore
+
+    with _interruptible():
+        datastore.download(name, domain or [], data_root or default_data_root())
+
+
+@data.command("check", epilog="Example: okdbench data check office10")
+def data_check(name: Name, data_root: DataRoot = None) -> None:
+    """Read the registered pictures again; print counts, digests and duplicates."""
+    from okdbench import datastore
+
+    with _interruptible():
+        datastore.check(name, data_root or default_data_root())
+
+
+@data.command("ls", epilog="Example: okdbench data ls")
+def data_ls(data_root: DataRoot = None) -> None:
+    """List what is registered."""
+    from okdbench import datastore
+
+    datastore.show(data_root or default_data_root())
+
+
+@data.command("rm", epilog="Example: okdbench data rm office31")
+def data_rm(name: Name, data_root: DataRoot = None) -> None:
+    """Forget a data set and its caches; your own folders stay."""
+    from okdbench import datastore
+
+    datastore.remove(name, data_root or default_data_root())
 
 
 def main() -> None:

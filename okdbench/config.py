@@ -33,6 +33,7 @@ class RunConfig(BaseModel):
 
     ``setting`` reads ``MP-O`` (:class:`okdbench.protocol.Setting`); ``teacher`` and ``student`` are architectures;
     ``teacher_weights`` is a file, instead of a teacher trained here; ``image_size`` is in pixels;
+    ``test_split`` is ``official`` for the test pictures that a challenge published, where a data set has such;
     ``hyperparameters`` are the method's own, checked by :func:`check_hyperparameters`.
     """
 
@@ -51,6 +52,7 @@ class RunConfig(BaseModel):
     image_size: int = Field(32, ge=16, le=512, multiple_of=16)
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
+    test_split: Literal["protocol", "official"] = "protocol"
     hyperparameters: dict[str, Any] = {}
 
 
@@ -137,6 +139,18 @@ def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig
         key = str(_first(error)["loc"][0])
         source = f"{file}: " if key in in_file and key not in given else ""
         raise UserError(source + _complaint(error, RunConfig, "key", "")) from error
+
+
+def validate(model: type[AnyModel], content: Mapping[str, Any], source: str) -> AnyModel:
+    """``content`` as a ``model``.
+
+    Raises:
+        UserError: an unknown or missing key, or a value that is not allowed; one line that starts with ``source``.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{source}: " + _complaint(error, model, "key", "")) from error
 
 
 def check_hyperparameters(

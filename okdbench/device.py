@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 from collections.abc import Callable
@@ -39,8 +40,10 @@ def autocast(device: torch.device, precision: str) -> Callable[[], AbstractConte
 
 
 def fits(size: int, device: torch.device) -> bool:
-    """Whether ``size`` bytes take at most half of what is free on the device; main memory takes anything."""
-    return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] / 2
+    """Whether ``size`` bytes take at most half of what is free on a GPU, or a quarter of the main memory."""
+    if device.type == "cuda":
+        return size <= torch.cuda.mem_get_info(device)[0] / 2
+    return size <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4
 
 
 def forget_peak_memory(device: torch.device) -> None:

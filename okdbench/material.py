@@ -8,6 +8,7 @@ from pathlib import Path
 
 from okdbench.data.cache import Images, load_domain
 from okdbench.data.dataset import Dataset
+from okdbench.errors import UserError
 from okdbench.protocol import STUDENT_FRACTIONS, TEACHER_FRACTIONS, Setting, split
 
 
@@ -27,16 +28,23 @@ class Material:
         return hashlib.sha256("".join(part.digest for part in vars(self).values()).encode()).hexdigest()
 
 
-def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path) -> Material:
+def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, test_split: str = "protocol") -> Material:
     """Load and split the domains of ``setting``; ``root`` is the data folder.
 
+    With ``test_split`` official, the data set's own test pictures stand in for the protocol's test split, and the other
+    parts stay as they are.
+
     Raises:
-        UserError: pictures are missing or cannot be cached.
+        UserError: pictures are missing or cannot be cached, or there is no official test split.
     """
+    if test_split == "official" and setting.student_domain not in dataset.official_tests:
+        raise UserError(f"{dataset.name} {setting.student_domain} has no official test split; leave out --test-split")
     student = _parts(load_domain(dataset, setting.student_domain, image_size, root), STUDENT_FRACTIONS)
     sources = [
         _parts(load_domain(dataset, domain, image_size, root), TEACHER_FRACTIONS) for domain in setting.teacher_domains
     ]
+    if test_split == "official":
+        student["test"] = load_domain(dataset, dataset.official_tests[setting.student_domain], image_size, root)
     return Material(
         student_train=student["train"],
         student_val=student["val"],
@@ -53,12 +61,14 @@ class Shelf:
         self._key: tuple[object, ...] = ()
         self._material: Material | None = None
 
-    def __call__(self, dataset: Dataset, setting: Setting, image_size: int, root: Path) -> Material:
+    def __call__(
+        self, dataset: Dataset, setting: Setting, image_size: int, root: Path, test_split: str = "protocol"
+    ) -> Material:
         """The pictures of ``setting``, loaded unless the call before asked for the same."""
-        key = (type(dataset), setting, image_size, root)
+        key = (dataset.name, setting, image_size, root, test_split)
         if self._material is None or key != self._key:
             self._material = None  # two settings of a large data set need not fit into memory together
-            self._key, self._material = key, assemble(dataset, setting, image_size, root)
+            self._key, self._material = key, assemble(dataset, setting, image_size, root, test_split)
         return self._material
 
 

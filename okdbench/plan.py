@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from okdbench.data.dataset import Dataset
 from okdbench.errors import UserError
 from okdbench.material import Material, assemble
 from okdbench.nets.classifiers import check_name
+from okdbench.places import default_data_root
 from okdbench.protocol import PROTOCOL_VERSION, Budget, Setting, budget_named
 
 
@@ -34,14 +34,18 @@ class Plan:
     setting: Setting
     budget: Budget
     material: Material
+    data_note: str
 
     @property
     def key(self) -> str:
         """Hash of everything that the result depends on, the device excepted."""
-        resolved = self.config.model_dump(mode="json", exclude={"device", "teacher_weights", "hyperparameters"})
+        resolved = self.config.model_dump(
+            mode="json", exclude={"device", "teacher_weights", "hyperparameters", "test_split"}
+        )
         weights = self.config.teacher_weights
         identity = {
             **resolved,
+            "dataset": self.dataset.name,
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
             "budget": vars(self.budget),
@@ -57,7 +61,7 @@ class Plan:
         config = self.config
         method = f"{config.method}[{self.variant}]" if self.variant else config.method
         track = "" if config.track is RunConfig.model_fields["track"].default else f" {config.track}"
-        return f"{method} {config.dataset} {config.setting} seed {config.seed}{track}"
+        return f"{method} {self.dataset.name} {config.setting} seed {config.seed}{track}"
 
     @property
     def command(self) -> str:
@@ -83,16 +87,11 @@ def _option(name: str, value: Any) -> list[str]:
     return [flag] if value is True else [flag, str(value)]
 
 
-def default_data_root() -> Path:
-    """The data folder without ``--data-root``: ``$OKDBENCH_DATA`` or one in the user's cache."""
-    return Path(os.environ.get("OKDBENCH_DATA") or Path.home() / ".cache" / "okdbench")
-
-
 def make_plan(
     values: Mapping[str, Any],
     file: Path | None = None,
     data_root: Path | None = None,
-    load: Callable[[Dataset, Setting, int, Path], Material] = assemble,
+    load: Callable[[Dataset, Setting, int, Path, str], Material] = assemble,
 ) -> Plan:
     """Resolve ``values`` over ``file`` over defaults, and load the pictures.
 
@@ -112,6 +111,7 @@ def make_plan(
     _check_access(config, method)
     source = f"{file}: {config.method}" if file else config.method
     parsed = Setting.parse(config.setting, dataset.domains)
+    root = data_root or default_data_root()
     return Plan(
         config=config.model_copy(update={"setting": parsed.name}),
         method=method,
@@ -125,8 +125,14 @@ def make_plan(
         dataset=dataset,
         setting=parsed,
         budget=_budget(config.budget, method),
-        material=load(dataset, parsed, config.image_size, data_root or default_data_root()),
+        material=load(dataset, parsed, config.image_size, root, config.test_split),
+        data_note=dataset.note(_domains(dataset, parsed, config.test_split), root),
     )
+
+
+def _domains(dataset: Dataset, setting: Setting, test_split: str) -> list[str]:
+    official = [dataset.official_tests[setting.student_domain]] if test_split == "official" else []
+    return [*setting.teacher_domains, setting.student_domain, *official]
 
 
 def _check_access(config: RunConfig, method: type[Method]) -> None:

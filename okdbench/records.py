@@ -86,6 +86,7 @@ class Cost(_Model):
 class Record(_Model):
     """Everything about one run.
 
+    ``data_note`` says how the pictures differ from the official ones; it is empty when they do not.
     ``oracle`` is the best evaluation on test: reported, never used. ``fingerprints`` are hashes of the evaluated
     network's weights, ``selected`` and ``last``.
     """
@@ -109,6 +110,7 @@ class Record(_Model):
     commit: str
     protocol: int
     data_digest: str
+    data_note: str = ""
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None
     evaluations: list[Evaluation] = []

@@ -44,11 +44,15 @@ def load_method(name: str) -> type[Method]:
 
 
 def load_dataset(name: str) -> Dataset:
-    """The data set in ``datasets/<name>.py``.
+    """The data set in ``datasets/<name>.py``, or the user's own that a YAML file ``name`` describes.
 
     Raises:
         UserError: there is no such file, or it does not define exactly one complete data set.
     """
+    if name.endswith((".yaml", ".yml")):
+        from okdbench.data.own import own_dataset
+
+        return own_dataset(Path(name))
     module = _module("dataset", _DATASETS, name)
     from okdbench.data.dataset import Dataset
 

@@ -143,7 +143,8 @@ def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "key": plan.key,
         "variant": plan.variant,
         "role": plan.method.card.role,
-        **config.model_dump(include={"method", "dataset", "setting", "budget", "seed", "teacher", "student"}),
+        **config.model_dump(include={"method", "setting", "budget", "seed", "teacher", "student"}),
+        "dataset": plan.dataset.name,
         "track": config.track.value,
         "config": _resolved(plan),
         "command": plan.command,
@@ -151,6 +152,7 @@ def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "commit": machine.commit(),
         "protocol": PROTOCOL_VERSION,
         "data_digest": plan.material.digest,
+        "data_note": plan.data_note,
         "default_settings": tuple(plan.dataset.settings),
         "environment": machine.environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }

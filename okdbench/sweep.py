@@ -17,7 +17,8 @@ from okdbench.commands import conclude
 from okdbench.config import RunConfig
 from okdbench.errors import UserError
 from okdbench.grid import Grid, plans_of
-from okdbench.plan import Plan, default_data_root, make_plan
+from okdbench.places import default_data_root
+from okdbench.plan import Plan, make_plan
 from okdbench.pool import Job, Pool, State
 from okdbench.records import Record, read_record, read_records, writing
 from okdbench.runner import give_up

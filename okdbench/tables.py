@@ -76,7 +76,7 @@ COLUMNS = tuple(field.name for field in fields(Row))
 _DECIMALS = {"student_images": 0, "teacher_images": 0, "seconds": 1, "peak_memory_mb": 1}
 
 #: what, beside the architectures, makes two teachers or students incomparable
-_CONDITIONS = ("image_size", "pretrained", "precision", "teacher_weights")
+_CONDITIONS = ("image_size", "pretrained", "precision", "teacher_weights", "test_split")
 
 
 class Contest(NamedTuple):

@@ -244,6 +244,47 @@ def test_an_undecodable_picture_is_named_and_nothing_is_left(pictures: Folder, r
     assert files(root) == []
 
 
+@pytest.mark.parametrize("torn", [0, 5])
+def test_an_interrupted_cache_goes_on_from_its_last_whole_block(
+    pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch, torn: int
+) -> None:
+    expected = load_domain(pictures, "any", 32, root / "elsewhere").pixels
+    monkeypatch.setattr(cache, "_BLOCK", 5)
+    whole, decoded = cache._decode, []
+
+    def decode(sample: Sample, size: int) -> np.ndarray:
+        decoded.append(sample.path)
+        if len(decoded) == 12:
+            raise KeyboardInterrupt
+        return whole(sample, size)
+
+    monkeypatch.setattr(cache, "_decode", decode)
+    with pytest.raises(KeyboardInterrupt):
+        load_domain(pictures, "any", 32, root)
+    (part,) = root.glob("cache/*.part")
+    with part.open("ab") as stream:
+        stream.write(b"x" * torn)
+    decoded.clear()
+    assert (load_domain(pictures, "any", 32, root).pixels == expected).all()
+    assert decoded == [f"{i:02d}.png" for i in (10, 11)]
+    assert files(root) == [".json", ".npy"]
+
+
+def test_many_pictures_stay_in_their_files(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = load_domain(pictures, "any", 32, root)
+    order = np.array([7, 2, 2, 11])
+    parts = [images.take(order), images.take(np.arange(3))]
+    monkeypatch.setattr(cache, "_IN_MEMORY", 1)
+    there = [images.take(order), images.take(np.arange(3))]
+    assert not isinstance(there[0].pixels, np.ndarray)
+    assert [part.digest for part in there] == [part.digest for part in parts]
+    assert Images.concatenate(there).digest == Images.concatenate(parts).digest
+    assert (
+        Images.concatenate(there).take(np.array([4, 0])).digest
+        == Images.concatenate(parts).take(np.array([4, 0])).digest
+    )
+
+
 def test_a_missing_picture_is_named(pictures: Folder, root: Path) -> None:
     Path(str(pictures.samples("any", root)[0].source)).unlink()
     with pytest.raises(UserError, match=r"11\.png \(No such file or directory\)"):

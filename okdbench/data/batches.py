@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -46,7 +48,8 @@ class Stream:
     that is drawn on the CPU, so it is the same on every device.
 
     Args:
-        images: N pictures, N >= 1; their bytes stay on ``device`` when they fit there, and in main memory otherwise.
+        images: N pictures, N >= 1; their bytes stay on ``device`` when they fit there, and are read batch by batch,
+            one ahead, otherwise. The batches are the same.
         batch_size: pictures of a batch; if there are fewer than that, a batch has each of them once.
         seed: order, shifts and mirroring depend on it, in 0 .. 2**63 - 1.
         flip: whether pictures may be mirrored.
@@ -71,28 +74,51 @@ class Stream:
         self._flip = flip and augment
         self._seed = seed
         self._device = device
-        padding = [(0, 0), *((margin, margin) for margin in self._margins), (0, 0)]
-        pixels = torch.from_numpy(np.pad(images.pixels, padding))
-        self._home = device if fits(pixels.nbytes, device) else torch.device("cpu")
-        self._pixels = pixels.to(self._home)
-        self._labels = torch.from_numpy(images.labels).to(self._home) if labelled else None
+        self._source, self._count = images.pixels, len(images)
+        self._resident = self._padded(slice(None)) if fits(self._bytes(), device) else None
+        self._reader = None if self._resident is not None else ThreadPoolExecutor(1)
+        self._ahead: tuple[int, Future[Tensor]] | None = None
+        self._labels = torch.from_numpy(images.labels).to(device) if labelled else None
 
     def __len__(self) -> int:
         """How many pictures there are."""
-        return len(self._pixels)
+        return self._count
 
     def batch(self, step: int) -> Batch:
         """Batch number ``step`` >= 0, always of ``batch_size`` pictures."""
-        chosen, top, left, mirrored = torch.from_numpy(self._draw(step)).to(self._home)
-        height, width = (torch.arange(side, device=self._home) for side in self._size)
-        padded_height, padded_width = self._pixels.shape[1:3]
-        rows = (chosen * padded_height + top)[:, None] + height
+        chosen, top, left, mirrored = torch.from_numpy(self._draw(step)).to(self._device)
+        height, width = (torch.arange(side, device=self._device) for side in self._size)
+        if self._resident is None:
+            pictures, places_in_it = self._read(step), torch.arange(self.batch_size, device=self._device)
+        else:
+            pictures, places_in_it = self._resident, chosen
+        padded_height, padded_width = pictures.shape[1:3]
+        rows = (places_in_it * padded_height + top)[:, None] + height
         columns = left[:, None] + torch.where(mirrored[:, None] == 1, width.flip(0), width)
         places = rows[:, :, None] * padded_width + columns[:, None, :]
         # On the CPU, selecting whole pixels takes a fifth of the time of indexing with three tensors.
-        pixels = self._pixels.view(-1, 3).index_select(0, places.view(-1)).view(*places.shape, 3)
-        labels = None if self._labels is None else self._labels[chosen].to(self._device)
-        return Batch(_to_float(pixels.to(self._device)), labels)
+        pixels = pictures.view(-1, 3).index_select(0, places.view(-1)).view(*places.shape, 3)
+        return Batch(_to_float(pixels), None if self._labels is None else self._labels[chosen])
+
+    def _bytes(self) -> int:
+        padded: list[int] = [side + 2 * margin for side, margin in zip(self._size, self._margins, strict=True)]
+        return 3 * len(self) * math.prod(padded)
+
+    def _padded(self, which: npt.NDArray[np.int64] | slice) -> Tensor:
+        """These pictures with their black margins, on the device; the transfer of a batch does not wait for itself."""
+        padding = [(0, 0), *((margin, margin) for margin in self._margins), (0, 0)]
+        pixels = torch.from_numpy(np.pad(self._source[which], padding))
+        if isinstance(which, slice) or self._device.type != "cuda":
+            return pixels.to(self._device)
+        return pixels.pin_memory().to(self._device, non_blocking=True)
+
+    def _read(self, step: int) -> Tensor:
+        """The pictures of batch ``step``, which a thread has read ahead if the last call was for the one before."""
+        assert self._reader is not None
+        number, coming = self._ahead or (-1, None)
+        pictures = coming.result() if coming and number == step else self._padded(self._order(step))
+        self._ahead = step + 1, self._reader.submit(lambda: self._padded(self._order(step + 1)))
+        return pictures
 
     def _draw(self, step: int) -> npt.NDArray[np.int64]:
         """4 x B: which picture, how far down and right its crop begins in the padded one, and 1 to mirror it."""

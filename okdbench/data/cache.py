@@ -8,6 +8,7 @@ import io
 import json
 import os
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,9 @@ from filelock import FileLock
 from PIL import Image
 
 from okdbench.data.dataset import Dataset, Sample
+from okdbench.data.rows import Pixels, Rows
 from okdbench.errors import UserError
+from okdbench.progress import counter
 from okdbench.records import write_atomic
 
 #: Changes whenever the same samples would be decoded to other bytes.
@@ -43,6 +47,9 @@ _CURES = {
     errno.EEXIST: "a file is in its place",
 }
 
+#: bytes of one part of a data set that are copied into memory; a larger part stays in its file
+_IN_MEMORY = 2**30
+
 _BLOCK = 1024  # pictures that are decoded, written or hashed at a time: this bounds the memory
 
 
@@ -51,12 +58,12 @@ class Images:
     """N labelled pictures of one or more domains.
 
     Attributes:
-        pixels: N x H x W x 3, perhaps a read-only memory map.
+        pixels: N x H x W x 3, perhaps a read-only memory map, or rows of some that are read when they are asked for.
         labels: N class indices.
         paths: N relative paths, the samples' names.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels | Rows
     labels: npt.NDArray[np.int64]
     paths: tuple[str, ...]
 
@@ -72,17 +79,22 @@ class Images:
         return content.hexdigest()
 
     def take(self, indices: npt.NDArray[np.int64]) -> Images:
-        """The pictures at ``indices``, in that order, copied into memory."""
-        return Images(self.pixels[indices], self.labels[indices], tuple(self.paths[i] for i in indices))
+        """The pictures at ``indices``, in that order; copied into memory unless there are too many of them."""
+        rows = Rows.of(self.pixels).take(indices)
+        return Images(_copied(rows), self.labels[indices], tuple(self.paths[i] for i in indices))
 
     @staticmethod
     def concatenate(parts: Sequence[Images]) -> Images:
         """The pictures of all ``parts``, one part after the other; all have the same height and width."""
         return Images(
-            np.concatenate([part.pixels for part in parts]),
+            _copied(Rows.chain([Rows.of(part.pixels) for part in parts])),
             np.concatenate([part.labels for part in parts]),
             tuple(path for part in parts for path in part.paths),
         )
+
+
+def _copied(rows: Rows) -> Pixels | Rows:
+    return rows[:] if rows.nbytes <= _IN_MEMORY else rows
 
 
 def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> Images:
@@ -95,7 +107,7 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     if not samples:
         raise UserError(f"the domain {domain!r} has no pictures in {root}; check --data-root")
     key = _key(samples, image_size)
-    file = root / "cache" / f"{type(dataset).__name__.lower()}-{domain}-{image_size}-{key[:16]}.npy"
+    file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
     pixels = _read(file, key)
     if pixels is None:
         pixels = _build(file, key, samples, image_size)
@@ -152,34 +164,42 @@ def _build(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> 
 
 
 def _write(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> None:
-    """Write the array and the manifest that vouches for it, or neither; the caller holds the lock."""
-    temporary = file.with_suffix(".tmp")
-    checksum = hashlib.sha256()
+    """Write the array and the manifest that vouches for it; the caller holds the lock.
+
+    When the process is killed or interrupted, the blocks that are on the disk stay, and the next start goes on there.
+    """
+    temporary = file.with_suffix(".part")
     try:
         # Plain writes, not a memory map: when the disk is full, they raise an error and a memory map kills the process.
-        with temporary.open("wb") as stream:
-            for part in _encode(samples, image_size):
-                checksum.update(part)
-                stream.write(part)
-            stream.flush()
-            os.fsync(stream.fileno())
-        manifest = {"key": key, "sha256": checksum.hexdigest()}
-        write_atomic(_manifest(file), json.dumps(manifest, indent=1).encode())
+        with temporary.open("a+b") as stream:
+            _fill(stream, samples, image_size, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
+            stream.seek(0)
+            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+        write_atomic(_manifest(file), json.dumps({"key": key, "sha256": checksum}, indent=1).encode())
         os.replace(temporary, file)
-    finally:
+    except Exception:
         temporary.unlink(missing_ok=True)
+        raise
 
 
-def _encode(samples: Sequence[Sample], image_size: int) -> Iterator[bytes | memoryview]:
-    """The parts of a ``.npy`` file of all samples: its header, then block after block of pictures."""
+def _fill(stream: BinaryIO, samples: Sequence[Sample], image_size: int, title: str) -> None:
+    """Make the file a ``.npy`` array of all samples; whole blocks that it holds already are not decoded again."""
     header = io.BytesIO()
     shape = (len(samples), image_size, image_size, 3)
     np.lib.format.write_array_header_1_0(header, {"shape": shape, "fortran_order": False, "descr": "|u1"})
-    yield header.getvalue()
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(samples), _BLOCK):
+    block_bytes = _BLOCK * image_size**2 * 3
+    blocks_done = max(0, stream.seek(0, os.SEEK_END) - len(header.getvalue())) // block_bytes
+    stream.truncate(len(header.getvalue()) + blocks_done * block_bytes if blocks_done else 0)
+    if not blocks_done:
+        stream.write(header.getvalue())
+    with ThreadPoolExecutor() as pool, counter(title, len(samples)) as advance:
+        advance(blocks_done * _BLOCK)
+        for start in range(blocks_done * _BLOCK, len(samples), _BLOCK):
             block = samples[start : start + _BLOCK]
-            yield np.stack(list(pool.map(_decode, block, repeat(image_size)))).data
+            stream.write(np.stack(list(pool.map(_decode, block, repeat(image_size)))).data)
+            stream.flush()
+            os.fsync(stream.fileno())  # so that what a later start finds is what was written
+            advance(len(block))
 
 
 def _decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
@@ -195,10 +215,23 @@ def _decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
             picture.draft("RGB", (2 * size, 2 * size))  # a JPEG is then decoded at a fraction of its size
             return _shrink(_to_rgb(picture), size)
     except _UNDECODABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"cannot read the picture {sample.source} ({reason}); replace or delete it, then run again"
+            f"cannot read the picture {sample.source} ({_reason(error)}); replace or delete it, then run again"
         ) from error
+
+
+def undecodable(content: bytes) -> str:
+    """Why these bytes are no picture that can be read to its end; empty for one that can."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as picture:
+            picture.load()
+    except _UNDECODABLE as error:
+        return _reason(error)
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _shrink(picture: Image.Image, size: int) -> npt.NDArray[np.uint8]:

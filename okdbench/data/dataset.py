@@ -39,11 +39,25 @@ class Dataset(ABC):
     domains: ClassVar[Mapping[str, str]]
     #: settings run when none is named, as ``MP-O``: teacher domains, dash, student domain
     settings: ClassVar[tuple[str, ...]]
+    #: student domain -> the domain whose pictures are its official test split
+    official_tests: ClassVar[Mapping[str, str]] = {}
     #: may a picture be mirrored without changing its class?
     flip: ClassVar[bool] = True
     #: channel statistics that every network's normaliser uses, for pixels in [0, 1]
     mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line and in records."""
+        return type(self).__name__.lower()
+
+    def find(self, domain: str, root: Path) -> None:  # noqa: B027 - most data sets have nothing to look for
+        """Raise UserError, with the way to get it, if the domain is not there; quick."""
+
+    def note(self, domains: Sequence[str], root: Path) -> str:  # noqa: ARG002 - there is nothing to differ from
+        """What of these domains differs from the official pictures, for the record; empty if nothing."""
+        return ""
 
     @abstractmethod
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:

@@ -1,0 +1,447 @@
+"""Copies of data sets: the right ones are taken in whatever they look like, the others are refused with the reason."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from trees import SHARED, grow, listed, needs_lists, needs_office, official, per_class, shrunk
+
+from okdbench import cli, datastore, registry
+from okdbench.data.cache import load_domain
+from okdbench.data.download import Remote
+from okdbench.data.folders import FolderDataset
+from okdbench.data.register import read_entry
+from okdbench.data.survey import canonical
+from okdbench.errors import UserError
+from okdbench.material import assemble
+from okdbench.plan import Plan
+from okdbench.progress import quiet
+from okdbench.protocol import STUDENT_FRACTIONS, Setting, split
+from okdbench.runner import execute
+
+FOLDERS = [n for n in registry.dataset_names() if isinstance(registry.load_dataset(n), FolderDataset)]
+OFFICIAL = {
+    "office10": {"amazon": 958, "caltech": 1123, "dslr": 157, "webcam": 295},
+    "office31": {"amazon": 2817, "dslr": 498, "webcam": 795},
+    "officehome": {"Art": 2427, "Clipart": 4365, "Product": 4439, "Real_World": 4357},
+    "pacs": {"art_painting": 2048, "cartoon": 2344, "photo": 1670, "sketch": 3929},
+    "visda": {"train": 152_397, "validation": 55_388, "test": 72_372},
+}
+PACS = type(registry.load_dataset("pacs"))
+VISDA = type(registry.load_dataset("visda"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data root"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PACS and VisDA with ten pictures of each class."""
+    for dataset in (PACS, VISDA):
+        shrunk(dataset, monkeypatch)
+
+
+def pacs(folder: Path, **changes: object) -> Path:
+    return grow(folder, official(PACS.counts, **changes))
+
+
+def registered(root: Path, name: str = "pacs") -> dict[str, int]:
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    entries = {domain: read_entry(name, domain, root) for domain in dataset.all_domains}
+    return {domain: len(entry.files) for domain, entry in entries.items() if entry}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_official_counts_are_declared(name: str) -> None:
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    assert {domain: sum(counts.values()) for domain, counts in dataset.counts.items()} == OFFICIAL[name]
+    assert all(tuple(counts) == dataset.classes for counts in dataset.counts.values())
+    assert len({canonical(label) for label in dataset.classes}) == len(dataset.classes)
+    for setting in dataset.settings:
+        assert Setting.parse(setting, dataset.domains).name == setting
+
+
+@needs_lists
+@pytest.mark.parametrize("name", ["office31", "officehome", "visda"])
+def test_the_counts_are_those_of_the_official_lists(name: str) -> None:
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    prefix = "visda2017" if name == "visda" else name
+    for domain, counts in dataset.counts.items():
+        assert counts == per_class(f"{prefix}_{domain}")
+
+
+def test_the_eight_settings_of_augkd_are_the_default_ones() -> None:
+    settings = {name: registry.load_dataset(name).settings for name in ("office31", "officehome", "visda")}
+    assert settings["office31"] == ("AW-D", "AD-W", "DW-A")
+    assert settings["officehome"] == ("ACP-R", "ACR-P", "APR-C", "CPR-A")
+    assert settings["visda"] == ("T-V",)
+
+
+@needs_office
+def test_the_real_ten_classes_are_office10_and_not_office31(root: Path) -> None:
+    folder = SHARED / "office31-10class"
+    datastore.add("office10", folder, root)
+    assert registered(root, "office10") == {"amazon": 958, "dslr": 157, "webcam": 295}
+    with pytest.raises(UserError, match="differs from the official pictures"):
+        datastore.add("office31", folder, root)
+    assert registered(root, "office31") == {}
+
+
+@needs_office
+def test_every_missing_class_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="--accept-differences"):
+        datastore.add("office31", SHARED / "office31-10class", root)
+    office31, office10 = (registry.load_dataset(name).classes for name in ("office31", "office10"))
+    missing = [name for name in office31 if name not in office10]
+    assert len(missing) == 21
+    assert f"amazon: 21 classes are missing: {', '.join(missing)}" in capsys.readouterr().err
+
+
+@needs_lists
+@pytest.mark.parametrize("name", ["office31", "officehome"])
+def test_trees_of_the_official_lists_are_accepted(name: str, tmp_path: Path, root: Path) -> None:
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    files = [path for domain in dataset.counts for path, _ in listed(f"{name}_{domain}")]
+    datastore.add(name, grow(tmp_path / "copy", files), root)
+    assert registered(root, name) == OFFICIAL[name]
+    for domain in dataset.counts:
+        there = {sample.path for sample in dataset.samples(domain, root)}
+        names = {path.split("/")[-2] + "/" + path.split("/")[-1] for path, _ in listed(f"{name}_{domain}")}
+        assert there == {f"{domain}/{file}" for file in names}
+
+
+def test_splits_do_not_depend_on_the_order_of_files_or_on_the_copy(small: None, tmp_path: Path) -> None:
+    parts = []
+    for place, spell in (("here", str), ("there", lambda name: name.upper().replace("_", " "))):
+        root = tmp_path / place
+        datastore.add("pacs", pacs(tmp_path / f"copy {place}", spell=spell, between="images/"), root)
+        samples = list(registry.load_dataset("pacs").samples("photo", root))
+        order = samples if place == "here" else samples[::-1]
+        indices = split([s.path for s in order], [s.label for s in order], STUDENT_FRACTIONS)
+        parts.append({part: {order[i].path for i in chosen} for part, chosen in indices.items()})
+    assert parts[0] == parts[1]
+    assert {part: len(paths) for part, paths in parts[0].items()} == {"train": 56, "val": 7, "test": 7}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_archive_is_unpacked_whatever_its_top_folder_is_called(
+    small: None, kind: str, tmp_path: Path, root: Path
+) -> None:
+    pacs(tmp_path / "copy" / "any name" / "kfold", spell=lambda name: name.replace("art_painting", "Art Painting"))
+    form = {"tar.gz": "gztar"}.get(kind, kind)
+    archive = Path(shutil.make_archive(str(tmp_path / "pacs"), form, tmp_path / "copy"))
+    shutil.rmtree(tmp_path / "copy")
+    datastore.add("pacs", archive, root)
+    datastore.add("pacs", archive, root)
+    assert registered(root) == dict.fromkeys(PACS.counts, 70)
+    assert len(list((root / "pictures" / "pacs").iterdir())) == 1, "what was replaced is deleted"
+    assert len(load_domain(registry.load_dataset("pacs"), "sketch", 32, root)) == 70
+
+
+def test_whole_domains_may_be_absent_and_come_later(small: None, tmp_path: Path, root: Path) -> None:
+    copy = pacs(tmp_path / "copy")
+    shutil.move(copy / "sketch", tmp_path / "later" / "sketch")
+    datastore.add("pacs", copy, root)
+    dataset = registry.load_dataset("pacs")
+    assemble(dataset, Setting.parse("AC-P", dataset.domains), 32, root)
+    with pytest.raises(UserError, match=r"pacs sketch is not registered .*there are art_painting, cartoon, photo"):
+        assemble(dataset, Setting.parse("AC-S", dataset.domains), 32, root)
+    datastore.add("pacs", tmp_path / "later" / "sketch", root)
+    assert registered(root) == dict.fromkeys(PACS.counts, 70)
+
+
+def damage_nothing_but_a_file(copy: Path) -> str:
+    picture = copy / "photo" / "dog" / "00003.jpg"
+    picture.unlink()
+    picture.write_bytes(b"<html>")
+    return r"photo: 1 pictures cannot be decoded: dog/00003\.jpg \("
+
+
+def lose_two(copy: Path) -> str:
+    for number in (1, 2):
+        (copy / "sketch" / "horse" / f"0000{number}.jpg").unlink()
+    return "sketch: 1 classes have another number of pictures: horse 8 of 10"
+
+
+def add_one(copy: Path) -> str:
+    shutil.copy(copy / "photo" / "dog" / "00003.jpg", copy / "photo" / "dog" / "more.jpg")
+    return "photo: 1 classes have another number of pictures: dog 11 of 10"
+
+
+def lose_a_class(copy: Path) -> str:
+    shutil.rmtree(copy / "cartoon" / "guitar")
+    return "cartoon: 1 classes are missing: guitar"
+
+
+def add_a_class(copy: Path) -> str:
+    shutil.copytree(copy / "cartoon" / "guitar", copy / "cartoon" / "violin")
+    return "cartoon: 1 folders are no classes of it: violin"
+
+
+DAMAGES = [damage_nothing_but_a_file, lose_two, add_one, lose_a_class, add_a_class]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_differing_copy_is_refused_until_it_is_accepted_and_then_noted(
+    small: None, damage: Callable[[Path], str], tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    copy = pacs(tmp_path / "copy")
+    expected = damage(copy)
+    with pytest.raises(UserError, match=r"differs from the official pictures .*okdbench data add pacs .*--accept-diff"):
+        datastore.add("pacs", copy, root)
+    assert re.search(expected, capsys.readouterr().err)
+    assert registered(root) == {}
+    datastore.add("pacs", copy, root, accept_differences=True)
+    domain, _, text = expected.partition(": ")
+    note = registry.load_dataset("pacs").note([domain], root)
+    assert re.search(text, note)
+    assert registry.load_dataset("pacs").note([d for d in PACS.counts if d != domain], root) == ""
+
+
+def test_the_record_says_what_was_accepted(
+    small: None, plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from okdbench.plan import make_plan
+
+    copy, root = pacs(tmp_path / "copy"), tmp_path / "root"
+    lose_two(copy)
+    datastore.add("pacs", copy, root, accept_differences=True)
+    usual = {"dataset": "pacs", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+    record = execute(make_plan({**usual, "method": "kd", "setting": "AC-S"}, data_root=root), tmp_path / "runs", quiet)
+    assert (record.status, record.data_note) == ("done", "1 classes have another number of pictures: horse 8 of 10")
+    record = execute(make_plan({**usual, "method": "kd", "setting": "AC-P"}, data_root=root), tmp_path / "runs", quiet)
+    assert (record.status, record.data_note) == ("done", "")
+
+
+def test_a_refused_copy_leaves_what_was_there(small: None, tmp_path: Path, root: Path) -> None:
+    datastore.add("pacs", pacs(tmp_path / "good"), root)
+    bad = pacs(tmp_path / "bad")
+    lose_a_class(bad)
+    archive = Path(shutil.make_archive(str(tmp_path / "bad"), "zip", bad))
+    for path in (bad, archive):
+        with pytest.raises(UserError, match="nothing is registered"):
+            datastore.add("pacs", path, root)
+    entry = read_entry("pacs", "cartoon", root)
+    assert entry is not None
+    assert Path(entry.folder).is_relative_to(tmp_path / "good")
+    assert not list((root / "pictures").glob("pacs/*"))
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere", "does not exist"),
+        ("empty", "holds no folder of pacs"),
+        ("text.zip", "neither a folder nor a zip or tar archive"),
+    ],
+)
+def test_what_is_no_copy_is_refused(path: str, reason: str, tmp_path: Path, root: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.zip").write_text("<html>not found</html>")
+    with pytest.raises(UserError, match=reason):
+        datastore.add("pacs", tmp_path / path, root)
+    assert registered(root) == {}
+
+
+def test_a_domain_that_lies_there_twice_is_ambiguous(small: None, tmp_path: Path, root: Path) -> None:
+    pacs(tmp_path / "copy" / "one")
+    pacs(tmp_path / "copy" / "two")
+    with pytest.raises(UserError, match="name the one that you mean"):
+        datastore.add("pacs", tmp_path / "copy", root)
+
+
+@pytest.mark.parametrize("change", ["gone", "other"])
+def test_files_that_change_behind_our_back_are_not_trained_on(
+    small: None, change: str, tmp_path: Path, root: Path
+) -> None:
+    copy = pacs(tmp_path / "copy")
+    datastore.add("pacs", copy, root)
+    dataset = registry.load_dataset("pacs")
+    load_domain(dataset, "photo", 32, root)
+    picture = copy / "photo" / "dog" / "00003.jpg"
+    picture.unlink()
+    if change == "other":
+        Image.new("RGB", (40, 40)).save(picture)
+    with pytest.raises(UserError, match=r"1 pictures of pacs photo .* 'dog/00003\.jpg'; bring them back"):
+        load_domain(dataset, "photo", 32, root)
+
+
+def test_the_passport_tells_duplicates_and_changes(
+    small: None, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = pacs(tmp_path / "copy")
+    own = copy / "photo" / "dog" / "00003.jpg"
+    own.unlink()
+    Image.new("RGB", (40, 40), "red").save(own)
+    shutil.copy(own, tmp_path / "saved.jpg")
+    shutil.copy(own, copy / "sketch" / "dog" / "tmp.jpg")
+    (copy / "sketch" / "dog" / "tmp.jpg").replace(copy / "sketch" / "dog" / "00000.jpg")
+    datastore.add("pacs", copy, root)
+    datastore.check("pacs", root)
+    said = capsys.readouterr().out
+    assert "exact duplicates in photo: 68" in said
+    assert "exact duplicates in cartoon: 69" in said
+    assert "pictures of photo that are also in sketch: 70" in said
+    own.write_bytes(own.read_bytes()[:-2] + b"\xff\xd9"[::-1])
+    with pytest.raises(UserError, match="photo: not as registered"):
+        datastore.check("pacs", root)
+
+
+def test_forgetting_keeps_the_users_own_folder(small: None, tmp_path: Path, root: Path) -> None:
+    copy = pacs(tmp_path / "copy")
+    archive = Path(shutil.make_archive(str(tmp_path / "pacs"), "zip", copy, "photo"))
+    datastore.add("pacs", copy, root)
+    datastore.add("pacs", archive, root)
+    load_domain(registry.load_dataset("pacs"), "photo", 32, root)
+    datastore.remove("pacs", root)
+    assert registered(root) == {}
+    assert not list(root.glob("cache/pacs-*"))
+    assert not (root / "pictures" / "pacs").exists()
+    assert (copy / "photo" / "dog" / "00003.jpg").exists()
+    with pytest.raises(UserError, match="nothing of pacs"):
+        datastore.remove("pacs", root)
+
+
+def test_a_data_set_without_files_is_refused(root: Path) -> None:
+    with pytest.raises(UserError, match="digits needs no files of its own; okdbench data is for office10"):
+        datastore.add("digits", root, root)
+
+
+# VisDA
+
+
+def visda(folder: Path) -> Path:
+    """VisDA with a labelled list of the test pictures in place of class folders."""
+    counts = {domain: VISDA.counts[domain] for domain in ("train", "validation")}
+    grow(folder, official(counts))
+    names = [(f"trunk{i % 3:02d}/{i:032x}.jpg", i % 12) for i in range(120)]
+    grow(folder / "test", [name for name, _ in names])
+    (folder / "test" / "image_list.txt").write_text("".join(f"{name} {label}\n" for name, label in names))
+    return folder
+
+
+def test_the_official_test_list_is_the_test_split_on_demand(small: None, tmp_path: Path, root: Path) -> None:
+    datastore.add("visda", visda(tmp_path / "copy"), root)
+    dataset = registry.load_dataset("visda")
+    setting = Setting.parse("T-V", dataset.domains)
+    usual = assemble(dataset, setting, 32, root)
+    official_one = assemble(dataset, setting, 32, root, "official")
+    assert official_one.student_train.digest == usual.student_train.digest
+    assert official_one.student_val.digest == usual.student_val.digest
+    assert len(official_one.student_test) == 120
+    assert official_one.student_test.paths[0].startswith("test/trunk00/")
+    assert official_one.digest != usual.digest
+    with pytest.raises(UserError, match="has no official test split"):
+        assemble(dataset, Setting.parse("V-T", dataset.domains), 32, root, "official")
+
+
+def test_a_list_without_labels_is_refused(small: None, tmp_path: Path, root: Path) -> None:
+    copy = visda(tmp_path / "copy")
+    (copy / "test" / "image_list.txt").write_text("trunk00/one.jpg\n")
+    with pytest.raises(UserError, match=r"image_list\.txt line 1 is not a path and a class index below 12"):
+        datastore.add("visda", copy, root)
+
+
+@pytest.mark.slow
+@needs_lists
+@pytest.mark.timeout(1200)
+def test_the_whole_of_visda_is_accepted(tmp_path: Path, root: Path) -> None:
+    copy = tmp_path / "copy"
+    grow(copy, official({"train": VISDA.counts["train"]}))
+    grow(copy, [path.removeprefix("VisDA/") for path, _ in listed("visda2017_validation")])
+    names = listed("visda2017_test")
+    grow(copy / "test", [path for path, _ in names])
+    (copy / "test" / "image_list.txt").write_text("".join(f"{path} {label}\n" for path, label in names))
+    datastore.add("visda", copy, root)
+    assert registered(root, "visda") == OFFICIAL["visda"]
+
+
+# Downloads
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Says ``answer`` of the class to everything."""
+
+    answer: Callable[[http.server.BaseHTTPRequestHandler], None]
+
+    def do_GET(self) -> None:
+        type(self).answer(self)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes, int, str], None]]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/pacs.zip"
+    monkeypatch.setattr(PACS, "remotes", (Remote("pacs.zip", (url,)),))
+
+    def offer(body: bytes, status: int = 200, kind: str = "application/zip") -> None:
+        def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+            handler.send_response(status)
+            handler.send_header("Content-Type", kind)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            handler.wfile.write(body)
+
+        monkeypatch.setattr(Server, "answer", answer)
+
+    yield offer
+    server.shutdown()
+
+
+def test_a_download_is_registered(small: None, serve: Callable[..., None], tmp_path: Path, root: Path) -> None:
+    serve(Path(shutil.make_archive(str(tmp_path / "pacs"), "zip", pacs(tmp_path / "copy"))).read_bytes())
+    datastore.download("pacs", [], root)
+    assert registered(root) == dict.fromkeys(PACS.counts, 70)
+    assert not list((root / "downloads").rglob("*.zip"))
+
+
+def other_archive(tmp_path: Path) -> bytes:
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("readme.txt", "something else")
+    return (tmp_path / "other.zip").read_bytes()
+
+
+@pytest.mark.parametrize("what", ["missing", "page", "other", "broken"])
+def test_a_bad_download_is_never_registered_and_never_a_success(
+    small: None,
+    serve: Callable[..., None],
+    what: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "root"
+    if what == "missing":
+        serve(b"", 404)
+    elif what == "page":
+        serve(b"<!doctype html><html>sign in</html>", 200, "text/html")
+    elif what == "other":
+        serve(other_archive(tmp_path))
+    else:
+        serve(b"PK\x03\x04 nothing more")
+    monkeypatch.setattr("sys.argv", ["okdbench", "data", "download", "pacs", "--data-root", str(root)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "okdbench data add pacs" in message or "holds no folder of pacs" in message
+    assert registered(root) == {}

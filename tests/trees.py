@@ -1,0 +1,66 @@
+"""Data sets as they lie on a disk, made of links to one tiny picture."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from okdbench.data.folders import FolderDataset
+
+#: real pictures and official lists; absent where only the project itself was checked out
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+needs_lists = pytest.mark.skipif(not (SHARED / "lists").is_dir(), reason="the official lists are not on this machine")
+needs_office = pytest.mark.skipif(not (SHARED / "office31-10class").is_dir(), reason="Office-31 is not on this machine")
+
+
+def grow(folder: Path, names: Iterable[str]) -> Path:
+    """Put one small JPEG under each of the names."""
+    seed = folder / "seed.bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(seed, "JPEG")
+    known: set[str] = set()
+    for name in names:
+        parent = os.path.dirname(name)
+        if parent not in known:
+            (folder / parent).mkdir(parents=True, exist_ok=True)
+            known.add(parent)
+        os.link(seed, folder / name)
+    seed.unlink()
+    return folder
+
+
+def official(counts: Mapping[str, Mapping[str, int]], spell: Any = str, between: str = "") -> list[str]:
+    """The names of as many files as ``counts`` says, with each domain and class spelt by ``spell``."""
+    return [
+        f"{spell(domain)}/{between}{spell(label)}/{index:05d}.jpg"
+        for domain, classes in counts.items()
+        for label, number in classes.items()
+        for index in range(number)
+    ]
+
+
+def listed(name: str) -> list[tuple[str, int]]:
+    """The paths and labels of an official list."""
+    with gzip.open(SHARED / "lists" / f"{name}.tsv.gz", "rt") as file:
+        return [(path, int(label)) for path, label in (line.rstrip("\n").split("\t") for line in file)]
+
+
+def per_class(name: str) -> dict[str, int]:
+    """The official count of each class."""
+    counts: dict[str, int] = json.loads((SHARED / "lists" / "counts.json").read_text())[name]["per_class"]
+    return counts
+
+
+def shrunk(dataset: type[FolderDataset], monkeypatch: pytest.MonkeyPatch, number: int = 10) -> None:
+    """Let a data set be whole with ``number`` pictures of each class, so that its trees are made in a moment."""
+    small = {domain: dict.fromkeys(classes, number) for domain, classes in dataset.counts.items()}
+    monkeypatch.setattr(dataset, "counts", small)
