@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from okdbench import registry
 from okdbench.data.folders import FolderDataset
+from okdbench.data.register import read_entry
 
 #: real pictures and official lists; absent where only the project itself was checked out
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -64,3 +66,11 @@ def shrunk(dataset: type[FolderDataset], monkeypatch: pytest.MonkeyPatch, number
     """Let a data set be whole with ``number`` pictures of each class, so that its trees are made in a moment."""
     small = {domain: dict.fromkeys(classes, number) for domain, classes in dataset.counts.items()}
     monkeypatch.setattr(dataset, "counts", small)
+
+
+def registered(root: Path, name: str = "pacs") -> dict[str, int]:
+    """How many pictures of each domain are registered."""
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    entries = {domain: read_entry(name, domain, root) for domain in dataset.all_domains}
+    return {domain: len(entry.files) for domain, entry in entries.items() if entry}

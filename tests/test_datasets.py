@@ -1,0 +1,105 @@
+"""The data sets are declared as they are published, and real and generated copies of them are accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trees import SHARED, grow, listed, needs_lists, needs_office, official, per_class, registered
+
+from okdbench import datastore, registry
+from okdbench.data.folders import FolderDataset
+from okdbench.data.survey import canonical
+from okdbench.errors import UserError
+from okdbench.protocol import Setting
+
+FOLDERS = [n for n in registry.dataset_names() if isinstance(registry.load_dataset(n), FolderDataset)]
+OFFICIAL = {
+    "office10": {"amazon": 958, "caltech": 1123, "dslr": 157, "webcam": 295},
+    "office31": {"amazon": 2817, "dslr": 498, "webcam": 795},
+    "officehome": {"Art": 2427, "Clipart": 4365, "Product": 4439, "Real_World": 4357},
+    "pacs": {"art_painting": 2048, "cartoon": 2344, "photo": 1670, "sketch": 3929},
+    "visda": {"train": 152_397, "validation": 55_388, "test": 72_372},
+}
+VISDA = type(registry.load_dataset("visda")).counts
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data root"
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_official_counts_are_declared(name: str) -> None:
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    assert {domain: sum(counts.values()) for domain, counts in dataset.counts.items()} == OFFICIAL[name]
+    assert all(tuple(counts) == dataset.classes for counts in dataset.counts.values())
+    assert len({canonical(label) for label in dataset.classes}) == len(dataset.classes)
+    for setting in dataset.settings:
+        assert Setting.parse(setting, dataset.domains).name == setting
+
+
+@needs_lists
+@pytest.mark.parametrize("name", ["office31", "officehome", "visda"])
+def test_the_counts_are_those_of_the_official_lists(name: str) -> None:
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    prefix = "visda2017" if name == "visda" else name
+    for domain, counts in dataset.counts.items():
+        assert counts == per_class(f"{prefix}_{domain}")
+
+
+def test_the_eight_settings_of_augkd_are_the_default_ones() -> None:
+    settings = {name: registry.load_dataset(name).settings for name in ("office31", "officehome", "visda")}
+    assert settings["office31"] == ("AW-D", "AD-W", "DW-A")
+    assert settings["officehome"] == ("ACP-R", "ACR-P", "APR-C", "CPR-A")
+    assert settings["visda"] == ("T-V",)
+
+
+@needs_office
+def test_the_real_ten_classes_are_office10_and_not_office31(root: Path) -> None:
+    folder = SHARED / "office31-10class"
+    datastore.add("office10", folder, root)
+    assert registered(root, "office10") == {"amazon": 958, "dslr": 157, "webcam": 295}
+    with pytest.raises(UserError, match="differs from the official pictures"):
+        datastore.add("office31", folder, root)
+    assert registered(root, "office31") == {}
+
+
+@needs_office
+def test_every_missing_class_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="--accept-differences"):
+        datastore.add("office31", SHARED / "office31-10class", root)
+    office31, office10 = (registry.load_dataset(name).classes for name in ("office31", "office10"))
+    missing = [name for name in office31 if name not in office10]
+    assert len(missing) == 21
+    assert f"amazon: 21 classes are missing: {', '.join(missing)}" in capsys.readouterr().err
+
+
+@needs_lists
+@pytest.mark.parametrize("name", ["office31", "officehome"])
+def test_trees_of_the_official_lists_are_accepted(name: str, tmp_path: Path, root: Path) -> None:
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    files = [path for domain in dataset.counts for path, _ in listed(f"{name}_{domain}")]
+    datastore.add(name, grow(tmp_path / "copy", files), root)
+    assert registered(root, name) == OFFICIAL[name]
+    for domain in dataset.counts:
+        there = {sample.path for sample in dataset.samples(domain, root)}
+        names = {path.split("/")[-2] + "/" + path.split("/")[-1] for path, _ in listed(f"{name}_{domain}")}
+        assert there == {f"{domain}/{file}" for file in names}
+
+
+@pytest.mark.slow
+@needs_lists
+@pytest.mark.timeout(1200)
+def test_the_whole_of_visda_is_accepted(tmp_path: Path, root: Path) -> None:
+    copy = tmp_path / "copy"
+    grow(copy, official({"train": VISDA["train"]}))
+    grow(copy, [path.removeprefix("VisDA/") for path, _ in listed("visda2017_validation")])
+    names = listed("visda2017_test")
+    grow(copy / "test", [path for path, _ in names])
+    (copy / "test" / "image_list.txt").write_text("".join(f"{path} {label}\n" for path, label in names))
+    datastore.add("visda", copy, root)
+    assert registered(root, "visda") == OFFICIAL["visda"]
