@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import multiprocessing
 import os
+import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -202,6 +205,12 @@ def decoded(root: Path, picture: Image.Image, name: str = "one.png", size: int =
     return load_domain(Folder([Sample(name, 0, root / name)]), "any", size, root).pixels[0]
 
 
+def transparent_palette() -> Image.Image:
+    picture = paletted()
+    picture.info["transparency"] = picture.getpixel((0, 0))
+    return picture
+
+
 def paletted() -> Image.Image:
     return Image.new("RGB", (8, 8), (200, 40, 0)).quantize(4)
 
@@ -216,8 +225,24 @@ def paletted() -> Image.Image:
         (Image.new("LA", (8, 8), (0, 128)), "one.png", (127, 127, 127)),
         (Image.fromarray(np.full((8, 8), 128 * 257, np.uint16)), "one.png", (128, 128, 128)),
         (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "one.tif", (255, 0, 0)),
+        (Image.new("P", (8, 8), 0), "one.gif", (0, 0, 0)),
+        (Image.new("RGB", (1, 1), (1, 2, 3)), "one.png", (1, 2, 3)),
+        (Image.new("RGB", (20_000, 3), (1, 2, 3)), "one.png", (1, 2, 3)),
+        (transparent_palette(), "one.png", (255, 255, 255)),
     ],
-    ids=["grey", "one bit", "palette", "transparent", "half transparent", "16 bits", "CMYK"],
+    ids=[
+        "grey",
+        "one bit",
+        "palette",
+        "transparent",
+        "half transparent",
+        "16 bits",
+        "CMYK",
+        "GIF",
+        "one pixel",
+        "20,000 pixels wide",
+        "transparent palette",
+    ],
 )
 def test_every_kind_of_picture_becomes_rgb(
     root: Path, picture: Image.Image, name: str, expected: tuple[int, int, int]
@@ -268,6 +293,36 @@ def test_an_interrupted_cache_goes_on_from_its_last_whole_block(
     assert (load_domain(pictures, "any", 32, root).pixels == expected).all()
     assert decoded == [f"{i:02d}.png" for i in (10, 11)]
     assert files(root) == [".json", ".npy"]
+
+
+def killed_while_decoding(pictures: Folder, root: Path) -> None:
+    """Load with blocks of five, and be killed at the twelfth picture."""
+    whole, count = cache._decode, itertools.count(1)
+
+    def decode(sample: Sample, size: int) -> np.ndarray:
+        if next(count) == 12:
+            time.sleep(0.3)  # the other decoders of the block finish, and the blocks before it are on the disk
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(sample, size)
+
+    cache._BLOCK, cache._decode = 5, decode
+    load_domain(pictures, "any", 32, root)
+
+
+def test_a_killed_process_leaves_whole_blocks_to_go_on_from(
+    pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load_domain(pictures, "any", 32, root / "elsewhere").pixels
+    process = multiprocessing.get_context("fork").Process(target=killed_while_decoding, args=(pictures, root))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    decoded: list[str] = []
+    monkeypatch.setattr(cache, "_BLOCK", 5)
+    whole = cache._decode
+    monkeypatch.setattr(cache, "_decode", lambda sample, size: (decoded.append(sample.path), whole(sample, size))[1])
+    assert (load_domain(pictures, "any", 32, root).pixels == expected).all()
+    assert decoded == ["10.png", "11.png"]
 
 
 def test_many_pictures_stay_in_their_files(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

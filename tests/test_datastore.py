@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from trees import grow, official, registered, shrunk
@@ -139,6 +140,29 @@ def test_a_differing_copy_is_refused_until_it_is_accepted_and_then_noted(
     note = registry.load_dataset("pacs").note([domain], root)
     assert re.search(text, note)
     assert registry.load_dataset("pacs").note([d for d in PACS.counts if d != domain], root) == ""
+
+
+@pytest.mark.parametrize("kind", ["truncated", "empty", "text", "16 bits", "CMYK", "one pixel", "wide"])
+def test_odd_pictures_are_taken_or_named(
+    kind: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = pacs(tmp_path / "copy")
+    picture = copy / "photo" / "dog" / "00003.jpg"
+    content = picture.read_bytes()
+    picture.unlink()
+    bad = {"truncated": content[: len(content) // 2], "empty": b"", "text": b"no picture"}
+    if kind in bad:
+        picture.write_bytes(bad[kind])
+        with pytest.raises(UserError, match="differs from the official pictures"):
+            datastore.add("pacs", copy, root)
+        assert "photo: 1 pictures cannot be decoded: dog/00003.jpg (" in capsys.readouterr().err
+        assert registered(root) == {}
+        return
+    sixteen = Image.fromarray(np.full((8, 8), 40_000, np.uint16))
+    odd = {"16 bits": sixteen, "CMYK": Image.new("CMYK", (8, 8)), "one pixel": Image.new("RGB", (1, 1))}
+    odd.get(kind, Image.new("RGB", (20_000, 4))).save(picture, "PNG" if kind == "16 bits" else "JPEG")
+    datastore.add("pacs", copy, root)
+    assert len(load_domain(registry.load_dataset("pacs"), "photo", 32, root)) == 70
 
 
 def test_the_record_says_what_was_accepted(tmp_path: Path) -> None:
