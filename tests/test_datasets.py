@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trees import SHARED, grow, listed, needs_lists, needs_office, official, per_class, registered
+from trees import SHARED, listed, needs_lists, needs_office, per_class, published, registered
 
 from okdbench import datastore, registry
 from okdbench.data.folders import FolderDataset
@@ -21,7 +21,6 @@ OFFICIAL = {
     "pacs": {"art_painting": 2048, "cartoon": 2344, "photo": 1670, "sketch": 3929},
     "visda": {"train": 152_397, "validation": 55_388, "test": 72_372},
 }
-VISDA = type(registry.load_dataset("visda")).counts
 
 
 @pytest.fixture
@@ -82,24 +81,9 @@ def test_every_missing_class_is_named(root: Path, capsys: pytest.CaptureFixture[
 def test_trees_of_the_official_lists_are_accepted(name: str, tmp_path: Path, root: Path) -> None:
     dataset = registry.load_dataset(name)
     assert isinstance(dataset, FolderDataset)
-    files = [path for domain in dataset.counts for path, _ in listed(f"{name}_{domain}")]
-    datastore.add(name, grow(tmp_path / "copy", files), root)
+    datastore.add(name, published(name, tmp_path / "copy"), root)
     assert registered(root, name) == OFFICIAL[name]
     for domain in dataset.counts:
         there = {sample.path for sample in dataset.samples(domain, root)}
         names = {path.split("/")[-2] + "/" + path.split("/")[-1] for path, _ in listed(f"{name}_{domain}")}
         assert there == {f"{domain}/{file}" for file in names}
-
-
-@pytest.mark.slow
-@needs_lists
-@pytest.mark.timeout(1200)
-def test_the_whole_of_visda_is_accepted(tmp_path: Path, root: Path) -> None:
-    copy = tmp_path / "copy"
-    grow(copy, official({"train": VISDA["train"]}))
-    grow(copy, [path.removeprefix("VisDA/") for path, _ in listed("visda2017_validation")])
-    names = listed("visda2017_test")
-    grow(copy / "test", [path for path, _ in names])
-    (copy / "test" / "image_list.txt").write_text("".join(f"{path} {label}\n" for path, label in names))
-    datastore.add("visda", copy, root)
-    assert registered(root, "visda") == OFFICIAL["visda"]

@@ -68,6 +68,20 @@ def shrunk(dataset: type[FolderDataset], monkeypatch: pytest.MonkeyPatch, number
     monkeypatch.setattr(dataset, "counts", small)
 
 
+def published(name: str, folder: Path) -> Path:
+    """The whole of Office-31, Office-Home or VisDA-2017, file for file."""
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, FolderDataset)
+    if name != "visda":
+        return grow(folder, [path for domain in dataset.counts for path, _ in listed(f"{name}_{domain}")])
+    grow(folder, official({"train": dataset.counts["train"]}))  # its list is not at hand
+    grow(folder, [path.removeprefix("VisDA/") for path, _ in listed("visda2017_validation")])
+    names = listed("visda2017_test")
+    grow(folder / "test", [path for path, _ in names])
+    (folder / "test" / "image_list.txt").write_text("".join(f"{path} {label}\n" for path, label in names))
+    return folder
+
+
 def registered(root: Path, name: str = "pacs") -> dict[str, int]:
     """How many pictures of each domain are registered."""
     dataset = registry.load_dataset(name)
