@@ -30,7 +30,7 @@ def show(name: str) -> None:
     console = Console()
     if name in registry.method_names():
         _method(console, name, registry.load_method(name))
-    elif name in registry.dataset_names():
+    elif name in registry.dataset_names() or name.endswith((".yaml", ".yml")):
         _dataset(console, name, registry.load_dataset(name))
     else:
         raise unknown("method or data set", name, registry.method_names() + registry.dataset_names())
@@ -89,3 +89,5 @@ def _dataset(console: Console, name: str, dataset: Dataset) -> None:
         "domains: " + ", ".join(f"{letter} = {domain}" for letter, domain in dataset.domains.items()), markup=False
     )
     console.print(f"default settings: {', '.join(dataset.settings)}", markup=False)
+    for line in dataset.facts():
+        console.print(line, markup=False)

@@ -52,6 +52,10 @@ class Dataset(ABC):
         """What it is called on the command line and in records."""
         return type(self).__name__.lower()
 
+    def facts(self) -> list[str]:
+        """More lines for ``okdbench show``."""
+        return []
+
     def find(self, domain: str, root: Path) -> None:  # noqa: B027 - most data sets have nothing to look for
         """Raise UserError, with the way to get it, if the domain is not there; quick."""
 

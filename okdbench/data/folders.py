@@ -30,6 +30,12 @@ class FolderDataset(Dataset):
     #: what ``okdbench data download`` fetches
     remotes: ClassVar[tuple[Remote, ...]] = ()
 
+    def facts(self) -> list[str]:
+        """Official counts, and where the pictures come from."""
+        counts = ", ".join(f"{domain} {sum(classes.values()):,}" for domain, classes in self.counts.items())
+        sources = [url for remote in self.remotes for url in remote.urls]
+        return [f"pictures: {counts}", f"page: {self.page}", f"sources: {', '.join(sources) or 'none known'}"]
+
     def find(self, domain: str, root: Path) -> None:
         """Raise UserError, with the way to get it, unless the domain is registered."""
         if not registered_file(self.name, domain, root).exists():
