@@ -291,7 +291,7 @@ class _Forwards:
         return content
 
     def seek(self, position: int) -> int:
-        if position < self._position:
+        if position < self._position:  # in a loop without end, in versions of tarfile that follow negative sizes
             raise tarfile.ReadError("members overlap")
         while self._position < position and self.read(min(_STEP, position - self._position)):
             pass
