@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from trees import grow, official
 
 from okdbench import registry
+from okdbench.api import Losses, Stage
+from okdbench.engine import Engine
 from okdbench.learners import clone_state
 from okdbench.plan import Plan
 from okdbench.progress import quiet
@@ -64,6 +71,57 @@ def test_the_teacher_is_untouched(
     assert fingerprint(clone_state(teacher)) == before
     assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
     assert not teacher.training
+
+
+def variants() -> list[tuple[str, dict[str, Any]]]:
+    """Every method as it is, and with each group of settings that some of its hyper-parameters need."""
+    found = []
+    for name in NAMES:
+        extras = [f.json_schema_extra for f in registry.load_method(name).Hyperparameters.model_fields.values()]
+        needed = [dict(extra["when"]) for extra in extras if isinstance(extra, dict) and extra.get("when")]
+        found += [(name, settings) for settings in [{}, *needed]]
+    return [cell for index, cell in enumerate(found) if cell not in found[:index]]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of files: two domains of twelve classes."""
+    folder = tmp_path_factory.mktemp("shop")
+    grow(folder, official({domain: dict.fromkeys("abcdefghijkl", 10) for domain in ("studio", "phone")}))
+    (folder / "shop.yaml").write_text("domains:\n  studio: studio\n  phone: phone\n")
+    return folder / "shop.yaml"
+
+
+@pytest.mark.parametrize(("method", "settings"), variants())
+def test_an_interrupted_run_on_files_ends_with_the_same_bits(
+    plan: Callable[..., Plan],
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    settings: dict[str, Any],
+) -> None:
+    made = plan(method, dataset=str(shop), setting="S-P", hyperparameters=settings)
+    whole = execute(made, tmp_path / "whole", quiet)
+    assert whole.status == "done", whole.traceback
+    shutil.copytree(tmp_path / "whole" / "teachers", tmp_path / "cut" / "teachers")
+    seen: set[str] = set()
+    do_step = Engine._do_step
+
+    def interrupted(engine: Engine, stage: Stage, *rest: Any) -> Losses:
+        if engine._step >= stage.steps // 2 and stage.name not in seen:
+            seen.add(stage.name)
+            os.kill(os.getpid(), signal.SIGINT)
+        return do_step(engine, stage, *rest)
+
+    monkeypatch.setattr(Engine, "_do_step", interrupted)
+    for _ in whole.stages:
+        if method != "teacher":
+            with pytest.raises(KeyboardInterrupt):
+                execute(made, tmp_path / "cut", quiet)
+    record = execute(made, tmp_path / "cut", quiet)
+    assert seen == set(whole.stages) or method == "teacher"
+    assert record.comparable() == whole.comparable()
 
 
 @pytest.mark.parametrize("method", NAMES)
