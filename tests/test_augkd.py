@@ -6,12 +6,12 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pydantic.fields import FieldInfo
+from games import another
 from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from torch import Tensor, nn
@@ -665,21 +665,6 @@ def test_legacy_ckpt_rule_leaves_the_losses_of_stage_1_alone(
 ) -> None:
     switched = whole_run(start(**ALONE, legacy_ckpt_rule=True))
     assert [term for term in without if term[0] == "data-free" and without[term] != switched[term]] == []
-
-
-def another(value: Any, field: FieldInfo) -> Any:
-    """A value of this hyper-parameter that differs from ``value`` and keeps its limits."""
-    kinds = [kind for kind in (get_args(field.annotation) or [field.annotation]) if kind is not type(None)]
-    if get_origin(field.annotation) is Literal:
-        return next(choice for choice in kinds if choice != value)
-    if value is None:
-        return 1 if kinds == [int] else 0.5
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return value + 1
-    highest = min((getattr(limit, "le", getattr(limit, "lt", math.inf)) for limit in field.metadata), default=math.inf)
-    return 1.5 * value if 1.5 * value < highest else 0.5 * value
 
 
 #: these take effect only if a state before the last one is preferred; a test above sees to that

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
 import torch
-from games import play, walk
-from pydantic.fields import FieldInfo
+from games import another, play, walk
 from torch import nn
 
 from okdbench import registry
@@ -78,21 +77,6 @@ def test_the_generators_step_leaves_the_student_alone(method: str) -> None:
     before = state(game.student)
     game.generator_step(game.generator.module(game.noise()))
     assert state(game.student) == before
-
-
-def another(value: Any, field: FieldInfo) -> Any:
-    """A value of this hyper-parameter that differs from ``value`` and keeps its limits."""
-    kinds = [kind for kind in (get_args(field.annotation) or [field.annotation]) if kind is not type(None)]
-    if get_origin(field.annotation) is Literal:
-        return next(choice for choice in kinds if choice != value)
-    if value is None:
-        return 1 if kinds == [int] else 0.5
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return value + 1
-    highest = min((getattr(limit, "le", getattr(limit, "lt", math.inf)) for limit in field.metadata), default=math.inf)
-    return (1.5 * value if 1.5 * value < highest else 0.5 * value) or min(0.5, highest)
 
 
 #: values that make a difference within a run of a few rounds
