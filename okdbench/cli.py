@@ -91,7 +91,7 @@ def run(
     teacher_only: Annotated[bool, typer.Option("--teacher-only", hidden=True, help="Train no student.")] = False,
 ) -> None:
     """Distil: run methods on a data set's settings and print the table."""
-    preflight.find_pictures([dataset] if dataset else [], [setting] if setting else [], data_root)
+    preflight.find_pictures(dataset, setting, test_split, config, data_root)
     from okdbench import commands
 
     options = {
@@ -131,7 +131,7 @@ def sweep(
     plan: Annotated[bool, typer.Option("--plan", help="Show the grid and what is missing; run nothing.")] = False,
 ) -> None:
     """Run a grid of methods, data sets, settings, seeds and tracks, several at a time, and print the table."""
-    preflight.find_pictures(datasets.split(","), settings.split(",") if settings else [], data_root)
+    preflight.find_pictures(datasets, settings, test_split, config, data_root)
     from okdbench import sweep as sweeping
     from okdbench.grid import Grid
 

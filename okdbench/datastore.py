@@ -5,19 +5,26 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from okdbench import registry
 from okdbench.data import archives
 from okdbench.data.download import Remote, fetch
 from okdbench.data.folders import FolderDataset
-from okdbench.data.register import Entry, read_entry, write_entry
-from okdbench.data.survey import Survey, count_files, find_domains, survey
+from okdbench.data.register import Entry, read_entry, registered_file, write_entry
+from okdbench.data.survey import Survey, survey
+from okdbench.data.tree import find_domains, list_pictures
 from okdbench.errors import UserError
 from okdbench.progress import counter
 from okdbench.records import writing
 
 MB = 1_000_000
+#: lies beside what was unpacked here; a folder without it is never deleted
+MARK = ".unpacked-by-okdbench"
 
 
 def add(name: str, path: Path, root: Path, accept_differences: bool = False) -> None:
@@ -28,22 +35,22 @@ def add(name: str, path: Path, root: Path, accept_differences: bool = False) -> 
     Raises:
         UserError: nothing is there, or it differs from what is official and that is not accepted.
     """
-    dataset = _named(name)
+    dataset, root = _named(name), root.resolve()
     if not path.exists():
         raise UserError(f"{path} does not exist; name the folder or archive of {name}")
-    folder = path.resolve()
-    with writing(root, "--data-root"):
-        if path.is_file():
-            folder = _unpack(dataset, folder, root)
+    with _locked(dataset, root):
+        folder = _unpack(dataset, path.resolve(), root) if path.is_file() else path.resolve()
         try:
             surveys = look_through(dataset, folder)
             _admit(surveys, accept_differences, f"okdbench data add {name} {path}")
         except BaseException:
             if path.is_file():
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(folder.parent, ignore_errors=True)
             raise
+        with writing(root, "--data-root"):
+            for found in surveys:
+                write_entry(name, found.domain, root, found.entry)
         for found in surveys:
-            write_entry(name, found.domain, root, found.entry)
             print(f"{name} {found.domain}: {len(found.entry.files)} pictures, digest {found.entry.digest[:16]}")
         _drop_unused(dataset, root)
 
@@ -51,28 +58,34 @@ def add(name: str, path: Path, root: Path, accept_differences: bool = False) -> 
 def look_through(dataset: FolderDataset, folder: Path) -> list[Survey]:
     """Read every picture of every domain in ``folder``."""
     places = find_domains(dataset, folder)
-    total = sum(count_files(dataset, domain, place) for domain, place in places.items())
-    with counter(f"reading {dataset.name}", total) as advance:
-        return [survey(dataset, domain, place, advance) for domain, place in places.items()]
+    with counter(f"reading {dataset.name}", sum(len(place.pictures) for place in places)) as advance:
+        return [survey(dataset, place, advance) for place in places]
 
 
 def download(name: str, domains: list[str], root: Path) -> None:
     """Fetch the archives of ``name`` that hold the wanted domains (all without any), and take them in.
 
+    What is registered already is not fetched again.
+
     Raises:
         UserError: no source would give it; the message says where to go.
     """
-    dataset = _named(name)
-    wanted = [remote for remote in dataset.remotes if not domains or {*remote.domains} & {*domains}]
-    unknown = [domain for domain in domains if domain not in dataset.all_domains]
-    if unknown:
-        raise UserError(f"{name} has no domain {unknown[0]!r}; known: {', '.join(dataset.all_domains)}")
-    if not wanted:
+    dataset, root = _named(name), root.resolve()
+    for domain in domains:
+        if domain not in dataset.all_domains:
+            raise UserError(f"{name} has no domain {domain!r}; known: {', '.join(dataset.all_domains)}")
+    if not dataset.remotes:
         raise UserError(f"no source of {name} is known: visit {dataset.page}, then okdbench data add {name} PATH")
-    for remote in wanted:
+    for remote in dataset.remotes:
+        held = [domain for domain in remote.domains or dataset.all_domains if not domains or domain in domains]
+        if all(registered_file(name, domain, root).exists() for domain in held):
+            print(f"{remote.name}: {', '.join(held) or 'nothing wanted'} is here already")
+            continue
         archive = _fetch(dataset, remote, root / "downloads" / name)
-        add(name, archive, root)
-        archive.unlink()
+        try:
+            add(name, archive, root)
+        finally:
+            archive.unlink()  # a wrong one must not be taken for the right one next time
 
 
 def check(name: str, root: Path) -> None:
@@ -81,23 +94,20 @@ def check(name: str, root: Path) -> None:
     Raises:
         UserError: nothing is registered, or files are not what they were.
     """
-    dataset = _named(name)
-    entries = _entries(dataset, root)
+    dataset, root = _named(name), root.resolve()
+    entries = {domain: entry for domain in dataset.all_domains if (entry := read_entry(name, domain, root))}
     if not entries:
         raise UserError(dataset.missing(dataset.all_domains[0], root))
     damaged = []
     for domain, entry in entries.items():
-        with counter(f"reading {name} {domain}", len(entry.files)) as advance:
-            now = survey(dataset, domain, Path(entry.folder), advance).entry
-        state = "" if now.digest == entry.digest else "  CHANGED since it was registered"
-        damaged += [domain] if state else []
-        print(f"{domain}: {len(entry.files)} pictures, {len({f.label for f in entry.files})} classes{state}")
+        changed = _changed(dataset, domain, entry)
+        damaged += [f"{domain} ({len(changed)} files, the first {changed[0]})"] if changed else []
+        print(f"{domain}: {len(entry.files)} pictures, {len({f.label for f in entry.files})} classes")
         print(f"  folder {entry.folder}\n  digest {entry.digest}\n  differences {entry.note or 'none'}")
     print("\n".join(duplicates(entries)))
     if damaged:
-        raise UserError(
-            f"{', '.join(damaged)}: not as registered; bring the files back, or okdbench data add {name} PATH"
-        )
+        what = f"not as registered: {', '.join(damaged)}"
+        raise UserError(f"{what}; bring the files back, or okdbench data add {name} PATH")
 
 
 def duplicates(entries: dict[str, Entry]) -> list[str]:
@@ -116,23 +126,18 @@ def show(root: Path) -> None:
     """Print one line for each domain of each data set: pictures and folder, or that it is missing."""
     for dataset in _all():
         for domain in dataset.all_domains:
-            entry = read_entry(dataset.name, domain, root)
-            state = f"{len(entry.files)} pictures\t{entry.folder}\t{entry.note}" if entry else "not registered"
-            print(f"{dataset.name}\t{domain}\t{state}".rstrip())
+            print(f"{dataset.name}\t{domain}\t{_state(dataset.name, domain, root)}".rstrip())
 
 
 def remove(name: str, root: Path) -> None:
     """Forget data set ``name``: its entries, caches, downloads and what was unpacked; never a folder of the user's."""
-    dataset = _named(name)
-    own = [root / "registered" / name, root / "pictures" / name, root / "downloads" / name]
-    doomed = [path for path in (*own, *sorted((root / "cache").glob(f"{name}-*"))) if path.exists()]
-    kept = [place for place in _folders(dataset, root) if not place.is_relative_to(root / "pictures")]
-    with writing(root, "--data-root"):
+    dataset, root = _named(name), root.resolve()
+    with _locked(dataset, root):
+        own = [root / "registered" / name, root / "downloads" / name, *_unpacked(dataset, root)]
+        doomed = [path for path in (*own, *sorted((root / "cache").glob(f"{name}-*"))) if path.exists()]
         for path in doomed:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             print(f"removed {path}")
-    for place in kept:
-        print(f"kept {place}")
     if not doomed:
         raise UserError(f"nothing of {name} is in {root}; okdbench data ls lists what is")
 
@@ -141,7 +146,7 @@ def _named(name: str) -> FolderDataset:
     dataset = registry.load_dataset(name)
     if not isinstance(dataset, FolderDataset):
         names = ", ".join(each.name for each in _all())
-        raise UserError(f"{name} needs no files of its own; okdbench data is for {names}")
+        raise UserError(f"{name} is not kept here: it is looked up in every run; okdbench data is for {names}")
     return dataset
 
 
@@ -150,13 +155,36 @@ def _all() -> list[FolderDataset]:
     return [dataset for dataset in datasets if isinstance(dataset, FolderDataset)]
 
 
-def _entries(dataset: FolderDataset, root: Path) -> dict[str, Entry]:
-    found = {domain: read_entry(dataset.name, domain, root) for domain in dataset.all_domains}
-    return {domain: entry for domain, entry in found.items() if entry}
+@contextmanager
+def _locked(dataset: FolderDataset, root: Path) -> Iterator[None]:
+    """One process at a time changes what is known of a data set; tells at once when ``root`` cannot be written."""
+    lock = root / "registered" / f"{dataset.name}.lock"
+    with writing(root, "--data-root"):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
-def _folders(dataset: FolderDataset, root: Path) -> list[Path]:
-    return [Path(entry.folder) for entry in _entries(dataset, root).values()]
+def _state(name: str, domain: str, root: Path) -> str:
+    try:
+        entry = read_entry(name, domain, root)
+    except UserError as error:
+        return f"damaged: {error}"
+    return f"{len(entry.files)} pictures\t{entry.folder}\t{entry.note}" if entry else "not registered"
+
+
+def _changed(dataset: FolderDataset, domain: str, entry: Entry) -> list[str]:
+    """The files that are gone, new or not what they were."""
+    if not Path(entry.folder).is_dir():
+        return [file.name for file in entry.files]
+    place = list_pictures(dataset, domain, Path(entry.folder))
+    with counter(f"reading {dataset.name} {domain}", len(place.pictures)) as advance:
+        now = survey(dataset, place, advance).entry
+    return sorted({file.name for file in set(now.files) ^ set(entry.files)})
 
 
 def _admit(surveys: list[Survey], accept: bool, command: str) -> None:
@@ -175,7 +203,7 @@ def _admit(surveys: list[Survey], accept: bool, command: str) -> None:
 
 
 def _unpack(dataset: FolderDataset, archive: Path, root: Path) -> Path:
-    """A folder of the archive's own below ``root``."""
+    """The pictures of the archive, in a folder beside a mark that it is ours to delete."""
     if not archives.is_archive(archive):
         raise UserError(f"{archive} is neither a folder nor a zip or tar archive")
     stem = archive.name.partition(".")[0]
@@ -183,31 +211,53 @@ def _unpack(dataset: FolderDataset, archive: Path, root: Path) -> Path:
     while folder.exists():
         number += 1
         folder = folder.with_name(f"{stem}-{number}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    archives.extract(archive, folder)
-    return folder
+    with writing(root, "--data-root"):
+        folder.mkdir(parents=True)
+        (folder / MARK).touch()
+    try:
+        with counter(f"unpacking {archive.name} (MB)", archive.stat().st_size // MB) as advance:
+            archives.extract(archive, folder / "content", progress=_in_mb(advance))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder / "content"
+
+
+def _unpacked(dataset: FolderDataset, root: Path) -> list[Path]:
+    """The folders that :func:`_unpack` has made."""
+    return sorted(mark.parent for mark in (root / "pictures" / dataset.name).glob(f"*/{MARK}"))
 
 
 def _drop_unused(dataset: FolderDataset, root: Path) -> None:
     """Delete what was unpacked for entries that have been replaced since."""
-    used = _folders(dataset, root)
-    for folder in (root / "pictures" / dataset.name).glob("*"):
+    try:
+        entries = [read_entry(dataset.name, domain, root) for domain in dataset.all_domains]
+    except UserError:  # one of them is damaged, and nobody knows what it needs
+        return
+    used = [Path(entry.folder) for entry in entries if entry]
+    for folder in _unpacked(dataset, root):
         if not any(place.is_relative_to(folder) for place in used):
             shutil.rmtree(folder, ignore_errors=True)
+            print(f"removed {folder}, which nothing needs any more")
 
 
 def _fetch(dataset: FolderDataset, remote: Remote, folder: Path) -> Path:
     try:
         with counter(f"fetching {remote.name} (MB)", (remote.size or 0) // MB) as advance:
-            seen = 0
-
-            def progress(done: int, total: int | None) -> None:  # noqa: ARG001 - the size is known, or nobody knows it
-                nonlocal seen
-                advance(done // MB - seen)
-                seen = done // MB
-
-            return fetch(remote, folder, progress)
+            return fetch(remote, folder, _in_mb(advance))
     except UserError as error:
-        raise UserError(
-            f"{error}; visit {dataset.page}, get {remote.name} there, then okdbench data add {dataset.name} PATH"
-        ) from error
+        place = folder / remote.name
+        by_hand = f"visit {dataset.page}, save {remote.name} as {place}"
+        raise UserError(f"{error}; or {by_hand}, then okdbench data add {dataset.name} {place}") from error
+
+
+def _in_mb(advance: Callable[[int], None]) -> Callable[[int, int | None], None]:
+    """Pass on bytes so far as new megabytes."""
+    seen = 0
+
+    def progress(done: int, _total: int | None) -> None:
+        nonlocal seen
+        advance(done // MB - seen)
+        seen = done // MB
+
+    return progress

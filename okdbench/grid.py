@@ -52,6 +52,8 @@ def _places(grid: Grid, in_file: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every data set with its settings: those that are named, or else the data set's default ones."""
     named = grid.settings or in_file.get("setting")
     datasets = {name.strip(): registry.load_dataset(name.strip()) for name in grid.datasets.split(",")}
+    if len({dataset.name for dataset in datasets.values()}) < len(datasets):
+        raise UserError(f"--datasets {grid.datasets}: two of them have one name; give the files different ones")
     return [
         (name, setting.strip())
         for name, dataset in datasets.items()

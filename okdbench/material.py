@@ -39,12 +39,13 @@ def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, te
     """
     if test_split == "official" and setting.student_domain not in dataset.official_tests:
         raise UserError(f"{dataset.name} {setting.student_domain} has no official test split; leave out --test-split")
+    own_test = dataset.official_tests.get(setting.student_domain, "") if test_split == "official" else ""
+    tests = {"test": load_domain(dataset, own_test, image_size, root)} if own_test else {}
     student = _parts(load_domain(dataset, setting.student_domain, image_size, root), STUDENT_FRACTIONS)
     sources = [
         _parts(load_domain(dataset, domain, image_size, root), TEACHER_FRACTIONS) for domain in setting.teacher_domains
     ]
-    if test_split == "official":
-        student["test"] = load_domain(dataset, dataset.official_tests[setting.student_domain], image_size, root)
+    student |= tests
     return Material(
         student_train=student["train"],
         student_val=student["val"],
@@ -65,7 +66,7 @@ class Shelf:
         self, dataset: Dataset, setting: Setting, image_size: int, root: Path, test_split: str = "protocol"
     ) -> Material:
         """The pictures of ``setting``, loaded unless the call before asked for the same."""
-        key = (dataset.name, setting, image_size, root, test_split)
+        key = (dataset.identity, setting, image_size, root, test_split)
         if self._material is None or key != self._key:
             self._material = None  # two settings of a large data set need not fit into memory together
             self._key, self._material = key, assemble(dataset, setting, image_size, root, test_split)
@@ -74,4 +75,8 @@ class Shelf:
 
 def _parts(images: Images, fractions: dict[str, float]) -> dict[str, Images]:
     indices = split(images.paths, images.labels.tolist(), fractions)
+    empty = [part for part, chosen in indices.items() if not len(chosen)]
+    if empty:
+        domain = images.paths[0].partition("/")[0]
+        raise UserError(f"{domain} has too few pictures for its {empty[0]} split; it takes 5 of at least one class")
     return {part: images.take(chosen) for part, chosen in indices.items()}

@@ -52,6 +52,8 @@ def load_dataset(name: str) -> Dataset:
     if name.endswith((".yaml", ".yml")):
         from okdbench.data.own import own_dataset
 
+        if Path(name).stem in _names(_DATASETS):
+            raise UserError(f"{name}: a data set that comes along is called so; give the file another name")
         return own_dataset(Path(name))
     module = _module("dataset", _DATASETS, name)
     from okdbench.data.dataset import Dataset

@@ -120,6 +120,8 @@ def _contest(record: Record) -> Contest:
     """The record's contest; conditions other than the defaults are spelt out behind the teacher's name."""
     usual = {name: RunConfig.model_fields[name].default for name in _CONDITIONS}
     unusual = {name: record.config[name] for name in _CONDITIONS if record.config.get(name, usual[name]) != usual[name]}
+    if record.data_note:
+        unusual["pictures"] = "differing"
     teacher = _named(record.teacher, spell_assignments(unusual))
     return Contest(record.dataset, record.track, record.budget, teacher, record.student)
 

@@ -9,7 +9,7 @@ from trees import SHARED, listed, needs_lists, needs_office, per_class, publishe
 
 from okdbench import datastore, registry
 from okdbench.data.folders import FolderDataset
-from okdbench.data.survey import canonical
+from okdbench.data.tree import canonical
 from okdbench.errors import UserError
 from okdbench.protocol import Setting
 

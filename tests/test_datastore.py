@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
+import multiprocessing
+import os
 import re
 import shutil
 import tarfile
@@ -23,6 +26,7 @@ from okdbench.data.register import read_entry
 from okdbench.errors import UserError
 from okdbench.material import assemble
 from okdbench.plan import make_plan
+from okdbench.preflight import find_pictures
 from okdbench.progress import quiet
 from okdbench.protocol import STUDENT_FRACTIONS, Setting, split
 from okdbench.runner import execute
@@ -71,7 +75,9 @@ def test_splits_do_not_depend_on_the_order_of_files_or_on_the_copy(tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
-def test_an_archive_is_unpacked_whatever_its_top_folder_is_called(kind: str, tmp_path: Path, root: Path) -> None:
+def test_an_archive_is_unpacked_whatever_its_top_folder_is_called(
+    kind: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pacs(tmp_path / "copy" / "any name" / "kfold", spell=lambda name: name.replace("art_painting", "Art Painting"))
     archive = pack(tmp_path / "copy", kind)
     shutil.rmtree(tmp_path / "copy")
@@ -79,6 +85,7 @@ def test_an_archive_is_unpacked_whatever_its_top_folder_is_called(kind: str, tmp
     datastore.add("pacs", archive, root)
     assert registered(root) == dict.fromkeys(PACS.counts, 70)
     assert len(list((root / "pictures" / "pacs").iterdir())) == 1, "what was replaced is deleted"
+    assert "removed" in capsys.readouterr().out
     assert len(load_domain(registry.load_dataset("pacs"), "sketch", 32, root)) == 70
 
 
@@ -171,7 +178,10 @@ def test_the_record_says_what_was_accepted(tmp_path: Path) -> None:
     datastore.add("pacs", copy, root, accept_differences=True)
     usual = {"dataset": "pacs", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
     record = execute(make_plan({**usual, "method": "kd", "setting": "AC-S"}, data_root=root), tmp_path / "runs", quiet)
-    assert (record.status, record.data_note) == ("done", "1 classes have another number of pictures: horse 8 of 10")
+    assert (record.status, record.data_note) == (
+        "done",
+        "sketch: 1 classes have another number of pictures: horse 8 of 10",
+    )
     record = execute(make_plan({**usual, "method": "kd", "setting": "AC-P"}, data_root=root), tmp_path / "runs", quiet)
     assert (record.status, record.data_note) == ("done", "")
 
@@ -196,10 +206,12 @@ def test_a_refused_copy_leaves_what_was_there(tmp_path: Path, root: Path) -> Non
         ("nowhere", "does not exist"),
         ("empty", "holds no folder of pacs"),
         ("text.zip", "neither a folder nor a zip or tar archive"),
+        ("dog", "must be called art_painting, cartoon"),
     ],
 )
 def test_what_is_no_copy_is_refused(path: str, reason: str, tmp_path: Path, root: Path) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "dog" / "images" / "cat").mkdir(parents=True)
     (tmp_path / "text.zip").write_text("<html>not found</html>")
     with pytest.raises(UserError, match=reason):
         datastore.add("pacs", tmp_path / path, root)
@@ -213,7 +225,7 @@ def test_a_domain_that_lies_there_twice_is_ambiguous(tmp_path: Path, root: Path)
         datastore.add("pacs", tmp_path / "copy", root)
 
 
-@pytest.mark.parametrize("change", ["gone", "other"])
+@pytest.mark.parametrize("change", ["gone", "other", "same size"])
 def test_files_that_change_behind_our_back_are_not_trained_on(change: str, tmp_path: Path, root: Path) -> None:
     copy = pacs(tmp_path / "copy")
     datastore.add("pacs", copy, root)
@@ -221,9 +233,14 @@ def test_files_that_change_behind_our_back_are_not_trained_on(change: str, tmp_p
     load_domain(dataset, "photo", 32, root)
     picture = copy / "photo" / "dog" / "00003.jpg"
     picture.unlink()
+    reason = r"1 pictures of pacs photo .* 'dog/00003\.jpg'; bring them back"
     if change == "other":
         Image.new("RGB", (40, 40)).save(picture)
-    with pytest.raises(UserError, match=r"1 pictures of pacs photo .* 'dog/00003\.jpg'; bring them back"):
+    elif change == "same size":
+        content = (copy / "photo" / "dog" / "00004.jpg").read_bytes()
+        picture.write_bytes(content[:-3] + b"!" + content[-2:])
+        reason = r"00003\.jpg \(its content is not what was registered\)"
+    with pytest.raises(UserError, match=reason):
         load_domain(dataset, "photo", 32, root)
 
 
@@ -244,7 +261,10 @@ def test_the_passport_tells_duplicates_and_changes(
     assert "exact duplicates in cartoon: 69" in said
     assert "pictures of photo that are also in sketch: 70" in said
     own.write_bytes(own.read_bytes()[:-2] + b"\xff\xd9"[::-1])
-    with pytest.raises(UserError, match="photo: not as registered"):
+    with pytest.raises(UserError, match=r"not as registered: photo \(1 files, the first dog/00003\.jpg\)"):
+        datastore.check("pacs", root)
+    shutil.rmtree(copy / "photo")
+    with pytest.raises(UserError, match=r"not as registered: photo \(70 files"):
         datastore.check("pacs", root)
 
 
@@ -257,15 +277,102 @@ def test_forgetting_keeps_the_users_own_folder(tmp_path: Path, root: Path) -> No
     datastore.remove("pacs", root)
     assert registered(root) == {}
     assert not list(root.glob("cache/pacs-*"))
-    assert not (root / "pictures" / "pacs").exists()
+    assert not list(root.glob("pictures/pacs/*"))
     assert (copy / "photo" / "dog" / "00003.jpg").exists()
     with pytest.raises(UserError, match="nothing of pacs"):
         datastore.remove("pacs", root)
 
 
 def test_a_data_set_without_files_is_refused(root: Path) -> None:
-    with pytest.raises(UserError, match="digits needs no files of its own; okdbench data is for office10"):
+    with pytest.raises(UserError, match=r"digits is not kept here: .* okdbench data is for office10"):
         datastore.add("digits", root, root)
+
+
+def test_a_users_folder_in_our_place_is_never_deleted(tmp_path: Path, root: Path) -> None:
+    inside = pacs(root / "pictures" / "pacs" / "mine")
+    datastore.add("pacs", inside, root)
+    datastore.add("pacs", pacs(tmp_path / "copy"), root)
+    datastore.remove("pacs", root)
+    assert (inside / "photo" / "dog" / "00003.jpg").exists()
+
+
+def test_a_root_behind_a_link_or_a_relative_one_is_the_same_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    datastore.add("pacs", pack(pacs(tmp_path / "copy"), "zip"), tmp_path / "link")
+    folder = tmp_path / "link" / "pictures" / "pacs" / "copy" / "content"
+    monkeypatch.chdir(tmp_path)
+    datastore.add("pacs", folder, Path("link"))
+    monkeypatch.chdir("/")
+    assert len(load_domain(registry.load_dataset("pacs"), "photo", 32, tmp_path / "real")) == 70
+
+
+def add_in_child(archive: Path, root: Path) -> None:
+    datastore.add("pacs", archive, root)
+
+
+def test_two_processes_may_add_at_once(tmp_path: Path, root: Path) -> None:
+    archives = []
+    for domain in ("photo", "sketch"):
+        grow(tmp_path / domain, official({domain: PACS.counts[domain]}))
+        archives += [pack(tmp_path / domain, "zip")] * 2
+    children = [multiprocessing.get_context("fork").Process(target=add_in_child, args=(a, root)) for a in archives]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * 4
+    for domain in ("photo", "sketch"):
+        assert len(load_domain(registry.load_dataset("pacs"), domain, 32, root)) == 70
+
+
+def test_a_damaged_entry_blocks_nothing(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = pacs(tmp_path / "copy")
+    datastore.add("pacs", copy, root)
+    (root / "registered" / "pacs" / "photo.json").write_text("{")
+    datastore.show(root)
+    assert "pacs\tphoto\tdamaged" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"photo\.json cannot be read .*run okdbench data add pacs PATH again"):
+        load_domain(registry.load_dataset("pacs"), "photo", 32, root)
+    datastore.add("pacs", copy / "sketch", root)
+    datastore.add("pacs", copy / "photo", root)
+    assert registered(root) == dict.fromkeys(PACS.counts, 70)
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path, root: Path) -> None:
+    copy = pacs(tmp_path / "elsewhere")
+    (tmp_path / "copy").mkdir()
+    for domain in PACS.counts:
+        (tmp_path / "copy" / domain).symlink_to(copy / domain)
+    (tmp_path / "copy" / "again").symlink_to(tmp_path / "copy")
+    datastore.add("pacs", tmp_path / "copy", root)
+    assert registered(root) == dict.fromkeys(PACS.counts, 70)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = pacs(tmp_path / "copy")
+    scandir = os.scandir
+
+    def guarded(folder: Path) -> object:  # the superuser, whom tests may run as, may read everything
+        if str(folder).endswith("photo"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(UserError, match=r"cannot read .*photo: permission denied"):
+        datastore.add("pacs", copy, root)
+    assert not list((root / "registered").glob("pacs/*"))
+
+
+def test_what_is_no_picture_is_told_without_an_address(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = pacs(tmp_path / "copy")
+    damage_nothing_but_a_file(copy)
+    datastore.add("pacs", copy, root, accept_differences=True)
+    assert "dog/00003.jpg (no picture)" in capsys.readouterr().err
 
 
 # VisDA
@@ -296,11 +403,44 @@ def test_the_official_test_list_is_the_test_split_on_demand(tmp_path: Path, root
         assemble(dataset, Setting.parse("V-T", dataset.domains), 32, root, "official")
 
 
-def test_a_list_without_labels_is_refused(tmp_path: Path, root: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("trunk00/one.jpg", "line 121 is not a path and a class index below 12"),
+        ("../train/bus/00000.jpg 2", "line 121 names '../train/bus/00000.jpg', which is outside"),
+        ("/etc/passwd 2", "line 121 names '/etc/passwd', which is outside"),
+        ("trunk00/00000000000000000000000000000000.jpg 2", "or there already"),
+    ],
+)
+def test_a_list_with_a_bad_line_is_refused(line: str, reason: str, tmp_path: Path, root: Path) -> None:
     copy = visda(tmp_path / "copy")
-    (copy / "test" / "image_list.txt").write_text("trunk00/one.jpg\n")
-    with pytest.raises(UserError, match=r"image_list\.txt line 1 is not a path and a class index below 12"):
+    file = copy / "test" / "image_list.txt"
+    file.write_text(file.read_text() + line + "\n")
+    with pytest.raises(UserError, match=reason):
         datastore.add("visda", copy, root)
+    assert registered(root, "visda") == {}
+
+
+def test_of_two_lists_the_one_with_labels_counts(tmp_path: Path, root: Path) -> None:
+    copy = visda(tmp_path / "copy")
+    labelled = copy / "test" / "image_list.txt"
+    labelled.rename(copy / "test" / "ground_truth.txt")
+    labelled.write_text("trunk00/one.jpg\n")
+    datastore.add("visda", copy, root)
+    assert registered(root, "visda")["test"] == 120
+
+
+def test_a_missing_official_split_is_told_before_anything_is_decoded(tmp_path: Path, root: Path) -> None:
+    copy = visda(tmp_path / "copy")
+    (copy / "test" / "image_list.txt").unlink()
+    datastore.add("visda", copy, root)
+    dataset = registry.load_dataset("visda")
+    setting = Setting.parse("T-V", dataset.domains)
+    with pytest.raises(UserError, match="visda test is not registered"):
+        assemble(dataset, setting, 32, root, "official")
+    with pytest.raises(UserError, match="visda test is not registered"):
+        find_pictures("visda", None, "official", None, root)
+    assert not (root / "cache").exists()
 
 
 # Downloads
@@ -344,6 +484,15 @@ def test_a_download_is_registered(serve: Callable[..., None], tmp_path: Path, ro
     datastore.download("pacs", [], root)
     assert registered(root) == dict.fromkeys(PACS.counts, 70)
     assert not list((root / "downloads").rglob("*.zip"))
+
+
+def test_what_is_registered_is_not_fetched_again(
+    serve: Callable[..., None], tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    datastore.add("pacs", pacs(tmp_path / "copy"), root)
+    serve(b"", 404)
+    datastore.download("pacs", [], root)
+    assert "is here already" in capsys.readouterr().out
 
 
 def other_archive(tmp_path: Path) -> bytes:

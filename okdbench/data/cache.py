@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 from filelock import FileLock
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.rows import Pixels, Rows
@@ -31,7 +31,7 @@ from okdbench.progress import counter
 from okdbench.records import write_atomic
 
 #: Changes whenever the same samples would be decoded to other bytes.
-RECIPE = 1
+RECIPE = 2
 
 #: What Pillow raises for pictures that are cut off, damaged or no pictures at all.
 _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
@@ -49,6 +49,9 @@ _CURES = {
 
 #: bytes of one part of a data set that are copied into memory; a larger part stays in its file
 _IN_MEMORY = 2**30
+
+# Large pictures are wanted here; beyond twice its limit, Pillow refuses them, and that is reported.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _BLOCK = 1024  # pictures that are decoded, written or hashed at a time: this bounds the memory
 
@@ -132,7 +135,7 @@ def _fingerprint(sample: Sample) -> tuple[str | int, ...]:
         status = sample.source.stat()
     except OSError as error:
         raise UserError(f"cannot read the picture {sample.source} ({error.strerror}); check --data-root") from error
-    return (status.st_size, status.st_mtime_ns)
+    return (status.st_size, status.st_mtime_ns, sample.sha256)
 
 
 def _read(file: Path, key: str) -> npt.NDArray[np.uint8] | None:
@@ -177,9 +180,18 @@ def _write(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> 
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         write_atomic(_manifest(file), json.dumps({"key": key, "sha256": checksum}, indent=1).encode())
         os.replace(temporary, file)
+        _drop_older(file)
     except Exception:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _drop_older(file: Path) -> None:
+    """Delete what other keys have left of the same domain and size; who still reads it keeps it until then."""
+    for other in file.parent.glob(f"{file.stem.rpartition('-')[0]}-*.npy"):
+        if other != file:
+            other.unlink(missing_ok=True)
+            _manifest(other).unlink(missing_ok=True)
 
 
 def _fill(stream: BinaryIO, samples: Sequence[Sample], image_size: int, title: str) -> None:
@@ -211,9 +223,12 @@ def _decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
     if isinstance(sample.source, np.ndarray):
         return _shrink(Image.fromarray(sample.source), size)
     try:
-        with Image.open(sample.source) as picture:
+        content = sample.source.read_bytes()
+        if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
+            raise ValueError("its content is not what was registered")
+        with Image.open(io.BytesIO(content)) as picture:
             picture.draft("RGB", (2 * size, 2 * size))  # a JPEG is then decoded at a fraction of its size
-            return _shrink(_to_rgb(picture), size)
+            return _shrink(_to_rgb(ImageOps.exif_transpose(picture)), size)
     except _UNDECODABLE as error:
         raise UserError(
             f"cannot read the picture {sample.source} ({_reason(error)}); replace or delete it, then run again"
@@ -223,7 +238,7 @@ def _decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
 def undecodable(content: bytes) -> str:
     """Why these bytes are no picture that can be read to its end; empty for one that can."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content)) as picture:
             picture.load()
     except _UNDECODABLE as error:
         return _reason(error)
@@ -231,6 +246,8 @@ def undecodable(content: bytes) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
+        return "no picture"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 

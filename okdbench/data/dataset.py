@@ -20,12 +20,14 @@ class Sample:
     """One labelled picture.
 
     ``path`` is relative, unique in its data set and the same on every machine: the splits are a function of it.
-    ``source`` is an encoded picture file or a decoded H x W x 3 ``uint8`` array.
+    ``source`` is an encoded picture file or a decoded H x W x 3 ``uint8`` array; ``sha256`` is the hash that a file's
+    content must have, empty if any will do.
     """
 
     path: str
     label: int
     source: Path | npt.NDArray[np.uint8]
+    sha256: str = ""
 
 
 class Dataset(ABC):
@@ -58,6 +60,11 @@ class Dataset(ABC):
 
     def find(self, domain: str, root: Path) -> None:  # noqa: B027 - most data sets have nothing to look for
         """Raise UserError, with the way to get it, if the domain is not there; quick."""
+
+    @property
+    def identity(self) -> str:
+        """What tells it from every other data set in a process."""
+        return self.name
 
     def note(self, domains: Sequence[str], root: Path) -> str:  # noqa: ARG002 - there is nothing to differ from
         """What of these domains differs from the official pictures, for the record; empty if nothing."""

@@ -38,7 +38,12 @@ class FolderDataset(Dataset):
 
     def find(self, domain: str, root: Path) -> None:
         """Raise UserError, with the way to get it, unless the domain is registered."""
-        if not registered_file(self.name, domain, root).exists():
+        file = registered_file(self.name, domain, root)
+        try:
+            known = file.exists()
+        except OSError as error:
+            raise UserError(f"cannot read {file}: {(error.strerror or '').lower()}; check --data-root") from error
+        if not known:
             raise UserError(self.missing(domain, root))
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:
@@ -56,13 +61,14 @@ class FolderDataset(Dataset):
                 f"{len(changed)} pictures of {self.name} {domain} in {entry.folder} are gone or differ in size, the "
                 f"first {changed[0]!r}; bring them back, or okdbench data add {self.name} PATH"
             )
-        names = list(self.classes)
-        return [Sample(f"{domain}/{f.name}", names.index(f.label), Path(entry.folder, f.path)) for f in entry.files]
+        label = {name: index for index, name in enumerate(self.classes)}
+        folder = Path(entry.folder)
+        return [Sample(f"{domain}/{f.name}", label[f.label], folder / f.path, f.sha256) for f in entry.files]
 
     def note(self, domains: Sequence[str], root: Path) -> str:
         """What of these domains differs from the official pictures; accepted by ``--accept-differences``."""
-        entries = [read_entry(self.name, domain, root) for domain in domains]
-        return "; ".join(entry.note for entry in entries if entry and entry.note)
+        entries = {domain: read_entry(self.name, domain, root) for domain in domains}
+        return "; ".join(f"{domain}: {entry.note}" for domain, entry in entries.items() if entry and entry.note)
 
     @property
     def all_domains(self) -> tuple[str, ...]:

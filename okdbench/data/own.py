@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -11,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from okdbench.config import load_yaml, validate
 from okdbench.data.dataset import Dataset, Sample
-from okdbench.data.survey import SUFFIXES
+from okdbench.data.tree import canonical, class_folders, pictures_in
 from okdbench.errors import UserError
+from okdbench.protocol import Setting
 
 
 class OwnFile(BaseModel):
@@ -34,12 +34,17 @@ class OwnDataset(Dataset):
     licence = "your own pictures"
     citation = ""
     folders: ClassVar[Mapping[str, Path]]
-    label: ClassVar[str]
+    file: ClassVar[Path]
 
     @property
     def name(self) -> str:
         """The file's name without its ending."""
-        return self.label
+        return self.file.stem
+
+    @property
+    def identity(self) -> str:
+        """The file's whole path."""
+        return str(self.file)
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the folders say where they are
         """All pictures below the class folders of ``domain``.
@@ -49,11 +54,8 @@ class OwnDataset(Dataset):
         """
         place, found = self.folders[domain], []
         for index, name in enumerate(self.classes):
-            pictures = (path for path in (place / name).rglob("*") if path.suffix.lower() in SUFFIXES)
+            pictures = pictures_in(place / name)
             found += [Sample(f"{domain}/{path.relative_to(place).as_posix()}", index, path) for path in pictures]
-        strange = sorted(set(_class_folders(place)) - set(self.classes))
-        if strange:
-            raise UserError(f"{place / strange[0]} is none of the classes in the data set's file; add or remove it")
         return found
 
 
@@ -64,16 +66,15 @@ def own_dataset(file: Path) -> Dataset:
         UserError: the file cannot be understood, or a folder that it names is not there.
     """
     said = validate(OwnFile, load_yaml(file), str(file))
-    folders = {name: file.absolute().parent / folder for name, folder in said.domains.items()}
-    for name, folder in folders.items():
-        if not folder.is_dir():
-            raise UserError(f"{file}: domain {name!r}: there is no folder {folder}")
-        if not _class_folders(folder):
-            raise UserError(f"{file}: domain {name!r}: {folder} holds no class folders")
-    classes = said.classes or sorted({name for folder in folders.values() for name in _class_folders(folder)})
-    letters = said.letters or _initials(file, list(folders))
+    folders = {name: (file.resolve().parent / Path(text).expanduser()).resolve() for name, text in said.domains.items()}
+    held = _look(file, folders)
+    classes = said.classes or sorted({name for names in held.values() for name in names})
+    _check_classes(file, classes, held)
+    letters = {letter.upper(): name for letter, name in said.letters.items()} or _initials(file, list(folders))
     if set(letters.values()) != set(folders) or any(len(letter) != 1 for letter in letters):
         raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
+    for setting in said.settings:
+        Setting.parse(setting, letters)
     content = {
         "title": said.title or file.stem,
         "classes": tuple(classes),
@@ -81,14 +82,42 @@ def own_dataset(file: Path) -> Dataset:
         "settings": tuple(said.settings) or _each_alone(letters),
         "flip": said.flip,
         "folders": folders,
-        "label": file.stem,
+        "file": file.resolve(),
     }
     made: Dataset = type("Own", (OwnDataset,), content)()
     return made
 
 
-def _class_folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+def _look(file: Path, folders: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Domain -> its class folders; no domain may lie in another."""
+    for name, folder in folders.items():
+        if not folder.is_dir():
+            raise UserError(f"{file}: domain {name!r}: there is no folder {folder}")
+        for other, place in folders.items():
+            if other != name and folder.is_relative_to(place):
+                raise UserError(f"{file}: domain {name!r} lies in the folder of {other!r}; give each its own")
+    held = {name: [inner.name for inner in class_folders(folder)] for name, folder in folders.items()}
+    for name, classes in held.items():
+        if not classes:
+            raise UserError(f"{file}: domain {name!r}: {folders[name]} holds no class folders")
+    return held
+
+
+def _check_classes(file: Path, classes: Sequence[str], held: Mapping[str, Sequence[str]]) -> None:
+    """Every class is spelt once, every folder is a class, and every domain has every class."""
+    spelt: dict[str, str] = {}
+    for name in classes:
+        if canonical(name) in spelt:
+            raise UserError(
+                f"{file}: the classes {spelt[canonical(name)]!r} and {name!r} are one; spell them alike, once"
+            )
+        spelt[canonical(name)] = name
+    for domain, names in held.items():
+        strange, absent = sorted(set(names) - set(classes)), sorted(set(classes) - set(names))
+        if strange:
+            raise UserError(f"{file}: {domain}/{strange[0]} is none of the classes; add it to them or remove it")
+        if absent:
+            raise UserError(f"{file}: domain {domain!r} has no class {absent[0]!r}; if so it is, make an empty folder")
 
 
 def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:
