@@ -178,6 +178,23 @@ def leaderboard(
     listing.leaderboard(runs, output)
 
 
+@app.command(epilog="Example: okdbench compare augkd kd finetune --runs runs")
+def compare(
+    methods: Annotated[list[str], typer.Argument(help="Two methods or more, as the tables write them.")],
+    dataset: Annotated[Optional[str], typer.Option(help="Only this data set; default: all.")] = None,
+    track: Annotated[Optional[str], typer.Option(help="labelled or label-free.")] = None,
+    budget: Budget = None,
+    teacher: Teacher = None,
+    student: Student = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Say how sure it is that the first method differs from the others: paired by setting and seed."""
+    from okdbench import duel
+
+    wanted = {"dataset": dataset, "track": track, "budget": budget, "teacher": teacher, "student": student}
+    duel.show(methods, runs, wanted)
+
+
 @app.command(epilog="Example: okdbench doctor")
 def doctor(runs: Runs = Path("runs"), data_root: DataRoot = None) -> None:
     """Check the machine: libraries, device, threads, disk and folders."""

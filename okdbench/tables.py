@@ -23,7 +23,7 @@ from rich.table import Table
 from okdbench.config import RunConfig, format_seeds, spell_assignments
 from okdbench.protocol import PROTOCOL_VERSION, is_ranked
 from okdbench.records import Record, Traffic, write_atomic
-from okdbench.stats import bootstrap_interval, mean_std
+from okdbench.stats import interval, mean_std
 
 #: the name of the row over all settings
 ALL = "all"
@@ -106,14 +106,27 @@ def leaderboard(records: Iterable[Record]) -> dict[str, list[Row]]:
     Records of another protocol version are left out. Where several records fill one cell, the one that finished last
     counts (``environment["finished"]``, an ISO time; without it, the later in ``records``).
     """
-    contests: dict[Contest, list[Record]] = {}
-    for record in records:
-        if record.protocol == PROTOCOL_VERSION:
-            contests.setdefault(_contest(record), []).append(record)
     boards: dict[str, list[Row]] = {}
-    for contest, members in sorted(contests.items()):
+    for contest, members in sorted(contests(records).items()):
         boards.setdefault(contest.dataset, []).extend(_contest_rows(contest, members))
     return {dataset: sorted(rows, key=_order) for dataset, rows in boards.items()}
+
+
+def contests(records: Iterable[Record]) -> dict[Contest, list[Record]]:
+    """The records of this protocol version by contest."""
+    found: dict[Contest, list[Record]] = {}
+    for record in records:
+        if record.protocol == PROTOCOL_VERSION:
+            found.setdefault(_contest(record), []).append(record)
+    return found
+
+
+def accuracies(records: Iterable[Record]) -> dict[str, dict[Cell, float]]:
+    """Method -> cell -> accuracy of the finished runs of one contest."""
+    methods: dict[str, list[Record]] = {}
+    for record in records:
+        methods.setdefault(_named(record.method, record.variant), []).append(record)
+    return {name: {cell: n["acc"] for cell, n in _measured(runs).items()} for name, runs in methods.items()}
 
 
 def _contest(record: Record) -> Contest:
@@ -221,9 +234,10 @@ def _summary(cells: Measured) -> dict[str, Any]:
     by_seed = _seed_means(cells)
     if len(by_seed) > 1:
         summary["acc_std"] = mean_std(by_seed)[1]
-    interval = bootstrap_interval([numbers["acc"] for numbers in cells.values()])
-    if interval is not None:
-        summary["acc_low"], summary["acc_high"] = interval
+    settings = {cell.setting for cell in cells}
+    ends = interval([[cells[cell]["acc"] for cell in cells if cell.setting == setting] for setting in settings])
+    if ends is not None:
+        summary["acc_low"], summary["acc_high"] = (min(100.0, max(0.0, end)) for end in ends)
     return summary
 
 

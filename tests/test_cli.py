@@ -28,7 +28,7 @@ def okdbench(line: str, folder: Path, data_root: Path) -> subprocess.CompletedPr
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "ls", "show", "leaderboard", "doctor"])
+@pytest.mark.parametrize("command", ["run", "sweep", "ls", "show", "leaderboard", "compare", "doctor"])
 def test_every_command_explains_itself_with_an_example(command: str, tmp_path: Path, data_root: Path) -> None:
     result = okdbench(f"{command} --help", tmp_path, data_root)
     assert result.returncode == 0

@@ -87,7 +87,8 @@ def test_a_setting_row_by_hand() -> None:
     assert (row.rank, row.seeds, row.complete) == (1, 2, "2/2")
     assert (row.acc, row.top3, row.top5, row.macro_f1, row.ece) == (62, 63, 64, 61, 5)
     assert row.acc_std == pytest.approx(8**0.5)
-    assert (row.acc_low, row.acc_high) == (60, 64)
+    half = 12.7062 * 2  # Student's t with one degree of freedom, times the standard error
+    assert (row.acc_low, row.acc_high) == (pytest.approx(62 - half, abs=1e-3), pytest.approx(62 + half, abs=1e-3))
     assert (row.teacher_acc, row.teacher_domain_acc) == (40, 30)
     assert (row.last_acc, row.oracle_acc, row.selection_gap) == (60, 65, 3)
     # (60 - 50 + 64 - 60) / 2
@@ -216,7 +217,7 @@ def test_csv_is_the_contract() -> None:
     text = to_csv([rows(*GRID)["kd", "B-C"], rows(GRID[0])["kd", "A-C"]])
     assert text.splitlines() == [
         HEADER,
-        "2,kd,B-C,labelled,quick,resnet18,resnet10t,2,2/2,81.00,1.41,80.00,82.00,82.00,83.00,80.00,5.00,40.00,30.00,"
+        "2,kd,B-C,labelled,quick,resnet18,resnet10t,2,2/2,81.00,1.41,68.29,93.71,82.00,83.00,80.00,5.00,40.00,30.00,"
         "-1.00,79.00,84.00,3.00,100,200,10.0,500.0,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting B-C --seeds 0-1 --budget quick",
         "1,kd,A-C,labelled,quick,resnet18,resnet10t,1,1/1,60.00,,,,61.00,62.00,59.00,5.00,40.00,30.00,"
