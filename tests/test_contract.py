@@ -73,14 +73,15 @@ def test_the_teacher_is_untouched(
     assert not teacher.training
 
 
-def variants() -> list[tuple[str, dict[str, Any]]]:
+def variants() -> list[Any]:
     """Every method as it is, and with each group of settings that some of its hyper-parameters need."""
     found = []
     for name in NAMES:
         extras = [f.json_schema_extra for f in registry.load_method(name).Hyperparameters.model_fields.values()]
         needed = [dict(extra["when"]) for extra in extras if isinstance(extra, dict) and extra.get("when")]
         found += [(name, settings) for settings in [{}, *needed]]
-    return [cell for index, cell in enumerate(found) if cell not in found[:index]]
+    cells = [cell for index, cell in enumerate(found) if cell not in found[:index]]
+    return [pytest.param(*cell, marks=pytest.mark.slow if cell[1] else ()) for cell in cells]
 
 
 @pytest.fixture(scope="module")
