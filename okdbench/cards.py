@@ -79,7 +79,7 @@ def limits(field: FieldInfo) -> str:
         if isinstance(m, kind)
     ]
     choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
-    return ", ".join(bounds + [str(choice) for choice in choices])
+    return ", ".join([str(choice) for choice in choices] or bounds)
 
 
 def _dataset(console: Console, name: str, dataset: Dataset) -> None:
