@@ -23,7 +23,7 @@ from rich.table import Table
 from okdbench.config import RunConfig, format_seeds, spell_assignments
 from okdbench.protocol import PROTOCOL_VERSION, is_ranked
 from okdbench.records import Record, Traffic, write_atomic
-from okdbench.stats import interval, mean_std
+from okdbench.stats import group_mean, interval, mean_std
 
 #: the name of the row over all settings
 ALL = "all"
@@ -123,10 +123,14 @@ def contests(records: Iterable[Record]) -> dict[Contest, list[Record]]:
 
 def accuracies(records: Iterable[Record]) -> dict[str, dict[Cell, float]]:
     """Method -> cell -> accuracy of the finished runs of one contest."""
+    return {name: {cell: n["acc"] for cell, n in _measured(runs).items()} for name, runs in _by_method(records).items()}
+
+
+def _by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
     methods: dict[str, list[Record]] = {}
     for record in records:
         methods.setdefault(_named(record.method, record.variant), []).append(record)
-    return {name: {cell: n["acc"] for cell, n in _measured(runs).items()} for name, runs in methods.items()}
+    return methods
 
 
 def _contest(record: Record) -> Contest:
@@ -154,9 +158,7 @@ def _contest_rows(contest: Contest, records: list[Record]) -> list[Row]:
     usual = {setting for record in records for setting in record.default_settings} or set(settings)
     seeds = {record.seed for record in records if not record.variant} or {record.seed for record in records}
     baseline = _measured(record for record in records if record.role == "baseline" and not record.variant)
-    methods: dict[str, list[Record]] = {}
-    for record in records:
-        methods.setdefault(_named(record.method, record.variant), []).append(record)
+    methods = _by_method(records)
     rows: list[Row] = []
     for setting in (ALL, *settings):
         wanted = usual if setting == ALL else {setting}
@@ -230,12 +232,11 @@ def _summary(cells: Measured) -> dict[str, Any]:
     if not cells:
         return {}
     columns = {column for numbers in cells.values() for column in numbers}
-    summary = {column: _mean_over_settings(cells, column) for column in columns}
+    summary = {column: group_mean(_by_setting(cells, column)) for column in columns}
     by_seed = _seed_means(cells)
     if len(by_seed) > 1:
         summary["acc_std"] = mean_std(by_seed)[1]
-    settings = {cell.setting for cell in cells}
-    ends = interval([[cells[cell]["acc"] for cell in cells if cell.setting == setting] for setting in settings])
+    ends = interval(_by_setting(cells, "acc"))
     if ends is not None:
         summary["acc_low"], summary["acc_high"] = (min(100.0, max(0.0, end)) for end in ends)
     return summary
@@ -249,13 +250,11 @@ def _seed_means(cells: Measured) -> list[float]:
     return [mean_std(block)[0] for block in blocks if len(block) == len(settings)]
 
 
-def _mean_over_settings(cells: Measured, column: str) -> float:
-    """Mean over the settings of the mean over the seeds, of the cells that have the column."""
-    settings: dict[str, list[float]] = {}
-    for cell, numbers in cells.items():
-        if column in numbers:
-            settings.setdefault(cell.setting, []).append(numbers[column])
-    return mean_std([mean_std(values)[0] for values in settings.values()])[0]
+def _by_setting(cells: Measured, column: str) -> list[list[float]]:
+    """The numbers of each setting, of the cells that have the column; in order, because resampling follows it."""
+    having = sorted(cell for cell in cells if column in cells[cell])
+    settings = dict.fromkeys(cell.setting for cell in having)
+    return [[cells[cell][column] for cell in having if cell.setting == setting] for setting in settings]
 
 
 def _ranked(rows: list[Row]) -> list[Row]:
