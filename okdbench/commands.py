@@ -11,12 +11,13 @@ from rich.console import Console
 from okdbench import config as configuration
 from okdbench import registry
 from okdbench.errors import UserError
+from okdbench.formats import render
 from okdbench.material import Shelf
 from okdbench.plan import Plan, make_plan
 from okdbench.progress import Shower
 from okdbench.records import Record
 from okdbench.runner import execute, prepare
-from okdbench.tables import leaderboard, render
+from okdbench.tables import leaderboard
 from okdbench.trial import check_once
 
 

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from okdbench import registry
 from okdbench.errors import UserError, unknown
+from okdbench.formats import render, write_leaderboards
 from okdbench.records import read_records, writing
 from okdbench.tables import leaderboard as make_tables
-from okdbench.tables import render, write_leaderboards
 
 
 def show(what: str, dataset: str | None, runs: Path) -> None:

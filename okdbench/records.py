@@ -6,18 +6,23 @@ Accuracies are percentages in [0, 100] throughout. Writing is atomic: a reader s
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from okdbench.curves import Curve
 from okdbench.errors import UserError
 
-SCHEMA_VERSION = 1
+#: 2: with curves
+SCHEMA_VERSION = 2
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -115,6 +120,7 @@ class Record(_Model):
     teacher_score: TeacherScore | None = None
     evaluations: list[Evaluation] = []
     stages: dict[str, Outcome] = {}
+    curves: dict[str, Curve] = {}
     default_settings: tuple[str, ...] = ()
     selected: Outcome | None = None
     last: Outcome | None = None
@@ -166,14 +172,66 @@ def write_record(folder: Path, record: Record) -> None:
 def read_record(folder: Path) -> Record | None:
     """The record in ``folder``, or None when there is none that this version can read."""
     try:
-        return Record.model_validate(json.loads((folder / "record.json").read_bytes()))
+        return _parse((folder / "record.json").read_bytes())
     except (OSError, ValueError):  # missing, or damaged in any of the ways there are
         return None
 
 
-def read_records(runs: Path) -> Iterator[Record]:
-    """All readable records below ``runs``, in the order of their keys."""
-    for path in sorted(runs.glob("*/record.json")):
-        record = read_record(path.parent)
-        if record is not None:
+def read_records(source: Path) -> Iterator[Record]:
+    """The records below a folder of runs in the order of their keys, or those of an archive.
+
+    What cannot be read is skipped with a line on standard error that names the file and the reason.
+
+    Raises:
+        UserError: an archive that cannot be opened.
+    """
+    for name, content in _archived(source) if source.is_file() else _loose(source):
+        try:
+            record = _parse(content)
+        except ValueError as error:
+            print(f"okdbench: skipped {name}: {error}", file=sys.stderr)
+        else:
             yield record
+
+
+def write_archive(path: Path, records: Iterable[Record]) -> None:
+    """Store records in one gzipped file, a line each; equal records give equal bytes in whatever order they come."""
+    ordered = sorted(records, key=lambda record: (record.dataset, record.track, record.method, record.key))
+    lines = "".join(record.model_dump_json() + "\n" for record in ordered)
+    write_atomic(path, gzip.compress(lines.encode(), mtime=0))
+
+
+def _loose(runs: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(runs.glob("*/record.json")):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            yield str(path), path.read_bytes()
+
+
+def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is not a whole archive of records ({error}); name another with --runs") from None
+    for number, line in enumerate(content.splitlines(), 1):
+        yield f"{path}:{number}", line
+
+
+def _parse(content: bytes) -> Record:
+    """The record in ``content``.
+
+    Raises:
+        ValueError: it is not one that this version can read; the message says why in a line.
+    """
+    fields = json.loads(content)
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if not isinstance(version, int):
+        raise ValueError("it is not a record")
+    if version > SCHEMA_VERSION:
+        raise ValueError(f"its schema {version} is newer than {SCHEMA_VERSION}; update okdbench")
+    try:
+        # what schema 2 added has a default
+        return Record.model_validate(fields | {"schema_version": SCHEMA_VERSION})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}") from None

@@ -18,6 +18,7 @@ from torch import Tensor
 import okdbench
 from okdbench import device as devices
 from okdbench import machine
+from okdbench.curves import read_curves
 from okdbench.engine import History, Progress
 from okdbench.errors import UserError
 from okdbench.evaluate import best
@@ -134,7 +135,12 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
         state = {name: tensor.contiguous().cpu() for name, tensor in history.selected_state.items()}
         network = {name.removeprefix("net."): tensor for name, tensor in state.items()}
         write_atomic(folder / "student.safetensors", to_safetensors(network))
-    return Record(**_identity(plan, device), status="done", **_results(trial, history, device))
+    return Record(
+        **_identity(plan, device),
+        status="done",
+        curves=read_curves(folder / "metrics.jsonl"),
+        **_results(trial, history, device),
+    )
 
 
 def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from okdbench.formats import render, to_csv, write_leaderboards
 from okdbench.protocol import PROTOCOL_VERSION
 from okdbench.records import Cost, Evaluation, Outcome, Record, Score, TeacherScore, Traffic
-from okdbench.tables import COLUMNS, Row, leaderboard, render, to_csv, write_leaderboards
+from okdbench.tables import COLUMNS, Row, leaderboard
 
 HEADER = (
     "rank,method,setting,track,budget,teacher,student,seeds,complete,acc,acc_std,acc_low,acc_high,top3,top5,macro_f1,"

@@ -1,0 +1,40 @@
+"""The commands that read finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from okdbench.cli_options import Budget, Runs, Student, Teacher
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: okdbench leaderboard --runs runs --output leaderboards")
+def leaderboard(
+    runs: Runs = Path("runs"),
+    output: Annotated[Path | None, typer.Option(help="Folder for one CSV per data set.")] = None,
+) -> None:
+    """Make the tables from the records: print them, and write CSV files when --output is given."""
+    from okdbench import listing
+
+    listing.leaderboard(runs, output)
+
+
+@app.command(epilog="Example: okdbench compare augkd kd finetune --runs runs")
+def compare(
+    methods: Annotated[list[str], typer.Argument(help="Two methods or more, as the tables write them.")],
+    dataset: Annotated[str | None, typer.Option(help="Only this data set; default: all.")] = None,
+    track: Annotated[str | None, typer.Option(help="labelled or label-free.")] = None,
+    budget: Budget = None,
+    teacher: Teacher = None,
+    student: Student = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Say how sure it is that the first method differs from the others: paired by setting and seed."""
+    from okdbench import duel
+
+    wanted = {"dataset": dataset, "track": track, "budget": budget, "teacher": teacher, "student": student}
+    duel.show(methods, runs, wanted)
