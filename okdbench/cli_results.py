@@ -7,20 +7,23 @@ from typing import Annotated
 
 import typer
 
-from okdbench.cli_options import Budget, Runs, Student, Teacher
+from okdbench.cli_options import Budget, Student, Teacher
 
 app = typer.Typer()
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs, or an archive of records.")]
 
 
 @app.command(epilog="Example: okdbench leaderboard --runs runs --output leaderboards")
 def leaderboard(
     runs: Runs = Path("runs"),
-    output: Annotated[Path | None, typer.Option(help="Folder for one CSV per data set.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for one file per data set.")] = None,
+    ending: Annotated[str | None, typer.Option("--format", help="csv, md or tex; default: csv.")] = None,
+    records: Annotated[bool, typer.Option("--records", help="Also keep the records, in OUTPUT/records.")] = False,
 ) -> None:
-    """Make the tables from the records: print them, and write CSV files when --output is given."""
+    """Make the tables from the records: print them, and write files when --output is given."""
     from okdbench import listing
 
-    listing.leaderboard(runs, output)
+    listing.leaderboard(runs, output, ending, records)
 
 
 @app.command(epilog="Example: okdbench compare augkd kd finetune --runs runs")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from okdbench.compare import Block, Comparison, Ranking, compare, rank
 from okdbench.errors import UserError, unknown
-from okdbench.records import Record, read_records
+from okdbench.records import Record, read_all
 from okdbench.tables import Contest, accuracies, contests
 
 Scores = dict[str, dict[Block, float]]
@@ -31,7 +31,7 @@ def show(names: Sequence[str], runs: Path, wanted: dict[str, str | None]) -> Non
     """
     if len(set(names)) < 2:
         raise UserError("name two different methods or more, such as okdbench compare augkd kd")
-    scores = gather(read_records(runs), wanted)
+    scores = gather(read_all(runs), wanted)
     for name in names:
         if name not in scores:
             raise unknown("method with a finished run", name, scores)

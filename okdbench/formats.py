@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
+from tabulate import tabulate
 
+from okdbench.published import Verdict, verdicts
 from okdbench.records import Record, write_atomic
 from okdbench.tables import COLUMNS, Row, leaderboard
 
@@ -34,31 +36,86 @@ def _spell(column: str, value: float | str | None) -> str:
     return f"{value:z.{_DECIMALS.get(column, 2)}f}" if isinstance(value, float) else str(value)
 
 
-def write_leaderboards(records: Iterable[Record], output: Path) -> list[Path]:
-    """Write ``output/<dataset>.csv`` for every data set that has records; returns the files."""
+def to_markdown(rows: Sequence[Row], published: Sequence[Verdict] = ()) -> str:
+    """The main columns as Markdown, a heading and a table for each contest, then the published numbers."""
+    return _document(rows, published, "### {}\n\n{}\n", "github")
+
+
+def to_latex(rows: Sequence[Row], published: Sequence[Verdict] = ()) -> str:
+    """The main columns as LaTeX tables for the package booktabs, one for each contest, then the published numbers."""
+    return _document(rows, published, "% {}\n{}\n", "latex_booktabs")
+
+
+def _document(rows: Sequence[Row], published: Sequence[Verdict], part: str, style: str) -> str:
+    tables = [(title, _table(map(_shown, members), style)) for title, members in _by_contest(rows)]
+    tables += [(PUBLISHED, _table(map(_judged, published), style))] if published else []
+    return "\n".join(part.format(title, table) for title, table in tables)
+
+
+def to_text(published: Sequence[Verdict]) -> str:
+    """The published numbers for the terminal."""
+    return f"{PUBLISHED}\n\n{_table(map(_judged, published), 'simple')}\n"
+
+
+def _by_contest(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    contests: dict[str, list[Row]] = {}
+    for row in rows:
+        contests.setdefault(_contest(row), []).append(row)
+    return list(contests.items())
+
+
+def _contest(row: Row) -> str:
+    return f"{row.track}, {row.budget}, {row.teacher} -> {row.student}"
+
+
+def _table(lines: Iterable[dict[str, str]], style: str) -> str:
+    """Cells by heading as one table."""
+    cells = list(lines)
+    aligned = ["left" if name in _TEXTS else "right" for name in cells[0]]
+    if style == "github":  # a bar would end the cell
+        cells = [{name: text.replace("|", "\\|") for name, text in line.items()} for line in cells]
+    return str(tabulate(cells, headers="keys", tablefmt=style, colalign=aligned, disable_numparse=True))
+
+
+#: what a leaderboard can be written as, by the ending of its file
+FORMATS: Mapping[str, Callable[[Sequence[Row], Sequence[Verdict]], str]] = {
+    "csv": lambda rows, _: to_csv(rows),
+    "md": to_markdown,
+    "tex": to_latex,
+}
+
+
+def write_leaderboards(records: Iterable[Record], output: Path, ending: str = "csv") -> list[Path]:
+    """Write ``output/<dataset>.<ending>`` for every data set that has records; returns the files."""
     written = []
     for dataset, rows in leaderboard(records).items():
-        written.append(output / f"{dataset}.csv")
-        write_atomic(written[-1], to_csv(rows).encode())
+        written.append(output / f"{dataset}.{ending}")
+        write_atomic(written[-1], FORMATS[ending](rows, verdicts(dataset, rows)).encode())
     return written
 
 
-_SHOWN = ("rank", "method", "setting", "acc %", "teacher", "retention", "gain", "gap", "seconds")
+#: the heading of the published numbers
+PUBLISHED = "published numbers and ours"
+#: columns of words, which stand on the left
+_TEXTS = ("method", "setting", "teacher -> student", "verdict", "why", "source")
+
 _CAPTION = (
     "acc: student on its test split; teacher: the teacher on the same pictures\n"
     "retention: student on the teacher's domains; gain: over the baseline\n"
-    "gap: best on test minus selected"
+    "gap: best on test minus selected; s: seconds of a run\n"
+    "rows whose intervals overlap share a rank; without intervals, equals do"
 )
 
 
 def render(rows: Sequence[Row]) -> Table:
     """The main columns for the terminal; the title names what all rows share, a column what they do not."""
-    contests = [f"{row.track}, {row.budget}, {row.teacher} -> {row.student}" for row in rows]
+    contests = [_contest(row) for row in rows]
     several = len(set(contests)) > 1
     title = None if several or not rows else escape(contests[0])
     table = Table(title=title, caption=_CAPTION, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.caption_justify = "left"
-    for name in _SHOWN:
+    lines = [{name: text for name, text in _shown(row).items() if name != _INTERVAL} for row in rows]
+    for name in lines[0] if lines else ():
         if name == "method":
             # the only column that may fold, for variants have long names
             table.add_column(name, overflow="fold", min_width=8)
@@ -66,15 +123,44 @@ def render(rows: Sequence[Row]) -> Table:
             table.add_column(name, justify="left" if name == "setting" else "right", no_wrap=True)
     if several:
         table.add_column("contest", overflow="fold")
-    for row, contest, following in zip(rows, contests, [*rows[1:], None], strict=True):
+    for row, line, following in zip(rows, lines, [*rows[1:], None], strict=True):
         ends = following is not None and following.setting != row.setting
-        table.add_row(*_shown(row), *([escape(contest)] if several else []), end_section=ends)
+        extra = [_contest(row)] if several else []
+        table.add_row(*(escape(text) for text in (*line.values(), *extra)), end_section=ends)
     return table
 
 
-def _shown(row: Row) -> list[str]:
-    """The cells of one line; where runs are missing, their number stands instead of a rank."""
-    place = (str(row.rank) if row.rank else "-") if row.is_complete else row.complete
-    acc = _spell("acc", row.acc) + (f" ± {_spell('acc_std', row.acc_std)}" if row.acc_std is not None else "")
-    others = ("teacher_acc", "teacher_domain_acc", "gain", "selection_gap", "seconds")
-    return [place, escape(row.method), row.setting, acc, *(_spell(column, getattr(row, column)) for column in others)]
+_INTERVAL = "95 %"
+
+
+def _shown(row: Row) -> dict[str, str]:
+    """Heading -> cell of one line; where runs are missing, their number stands instead of a rank."""
+    ends = (row.acc_low, row.acc_high)
+    return {
+        "rank": (str(row.rank) if row.rank else "-") if row.is_complete else row.complete,
+        "method": row.method,
+        "setting": row.setting,
+        "acc %": _spell("acc", row.acc) + (f" ± {_spell('acc_std', row.acc_std)}" if row.acc_std is not None else ""),
+        _INTERVAL: " - ".join(_spell("acc", end) for end in ends if end is not None),
+        "teacher": _spell("acc", row.teacher_acc),
+        "retention": _spell("acc", row.teacher_domain_acc),
+        "gain": _spell("gain", row.gain),
+        "gap": _spell("gap", row.selection_gap),
+        "s": "" if row.seconds is None else f"{row.seconds:.0f}",
+    }
+
+
+def _judged(verdict: Verdict) -> dict[str, str]:
+    """Heading -> cell of a published number."""
+    spread = "" if verdict.paper_std is None else f" ± {_spell('acc', verdict.paper_std)}"
+    return {
+        "method": verdict.method,
+        "setting": verdict.setting,
+        "teacher -> student": f"{verdict.teacher} -> {verdict.student}",
+        "metric": verdict.metric,
+        "paper": _spell("acc", verdict.paper) + spread,
+        "ours": _spell("acc", verdict.ours),
+        "verdict": verdict.verdict,
+        "why": verdict.why,
+        "source": f"{verdict.source} ({verdict.confidence})",
+    }

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from okdbench import registry
 from okdbench.errors import UserError, unknown
-from okdbench.formats import render, write_leaderboards
-from okdbench.records import read_records, writing
+from okdbench.formats import FORMATS, render, to_text, write_leaderboards
+from okdbench.published import verdicts
+from okdbench.records import read_all, read_records, write_archive, writing
 from okdbench.tables import leaderboard as make_tables
 
 
@@ -53,17 +54,36 @@ def _runs(runs: Path) -> None:
         print(*cells, record.status, acc, sep="\t")
 
 
-def leaderboard(runs: Path, output: Path | None) -> None:
-    """Print the tables of all records below ``runs``; write them as CSV files when ``output`` is given.
+def leaderboard(runs: Path, output: Path | None, ending: str | None, keep: bool) -> None:
+    """Print the tables of all records below ``runs``, or write them as files into ``output``.
+
+    Args:
+        runs: a folder of runs or an archive of records.
+        output: where the files go; without it, everything is printed.
+        ending: csv (what files are by default), md or tex; printed as such when it is given.
+        keep: also write the records of each data set into an archive, ``output/records/<dataset>.jsonl.gz``.
 
     Raises:
-        UserError: there are no records.
+        UserError: there are no records, no such format, or no folder to keep records in.
     """
-    records = list(read_records(runs))
-    if not records:
-        raise UserError(f"no records below {runs}; make some with okdbench run, or name another folder with --runs")
-    for rows in make_tables(records).values():
-        Console().print(render(rows))
+    if ending not in (None, *FORMATS):
+        raise unknown("format", str(ending), FORMATS)
+    if keep and not output:
+        raise UserError("--records needs a folder; name one with --output")
+    records = read_all(runs)
+    tables = make_tables(records)
+    for dataset, rows in tables.items():
+        published = verdicts(dataset, rows)
+        if ending and not output:
+            print(FORMATS[ending](rows, published))
+        else:
+            Console().print(render(rows))
+            if published:
+                print(to_text(published))
     if output:
         with writing(output, "--output"):
-            print(*write_leaderboards(records, output), sep="\n")
+            print(*write_leaderboards(records, output, ending or "csv"), sep="\n")
+            for dataset in tables if keep else ():
+                archive = output / "records" / f"{dataset}.jsonl.gz"
+                write_archive(archive, (record for record in records if record.dataset == dataset))
+                print(archive)

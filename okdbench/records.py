@@ -194,6 +194,18 @@ def read_records(source: Path) -> Iterator[Record]:
             yield record
 
 
+def read_all(source: Path) -> list[Record]:
+    """All of :func:`read_records`.
+
+    Raises:
+        UserError: there are none.
+    """
+    records = list(read_records(source))
+    if not records:
+        raise UserError(f"no records below {source}; make some with okdbench run, or name another folder with --runs")
+    return records
+
+
 def write_archive(path: Path, records: Iterable[Record]) -> None:
     """Store records in one gzipped file, a line each; equal records give equal bytes in whatever order they come."""
     ordered = sorted(records, key=lambda record: (record.dataset, record.track, record.method, record.key))

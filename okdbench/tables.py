@@ -2,7 +2,7 @@
 
 Rows are compared only with rows of their *contest*: the same data set, track, budget, teacher and student. A contest's
 *cells* are the data set's default settings times the seeds of its rows without changed hyper-parameters; a row that
-lacks a cell shows ``4/6`` and is not ranked.
+lacks a cell shows ``4/6`` and is not ranked. Rows whose intervals overlap share a rank.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _named(name: str, difference: str) -> str:
 
 def _order(row: Row) -> tuple[object, ...]:
     contest = (row.track, row.budget, row.teacher, row.student)
-    return row.setting != ALL, row.setting, *contest, math.inf if row.rank is None else row.rank, row.method
+    return row.setting != ALL, row.setting, *contest, math.inf if row.rank is None else row.rank, *_goodness(row)
 
 
 def _contest_rows(contest: Contest, records: list[Record]) -> list[Row]:
@@ -167,10 +167,14 @@ def _contest_rows(contest: Contest, records: list[Record]) -> list[Row]:
 
 
 def _finished(records: Iterable[Record]) -> dict[Cell, Record]:
-    """The run that counts in each cell; failed runs count as absent."""
-    done = [record for record in records if record.status == "done" and record.selected is not None]
+    """The run that counts in each cell; failed runs count as absent, and so do those without a true accuracy."""
+    done = [record for record in records if record.status == "done" and _has_score(record)]
     done.sort(key=lambda record: record.environment.get("finished", ""))
     return {Cell(record.setting, record.seed): record for record in done}
+
+
+def _has_score(record: Record) -> bool:
+    return record.selected is not None and math.isfinite(record.selected.evaluation.test.acc)
 
 
 def _measured(records: Iterable[Record]) -> Measured:
@@ -254,14 +258,32 @@ def _by_setting(cells: Measured, column: str) -> list[list[float]]:
 
 
 def _ranked(rows: list[Row]) -> list[Row]:
-    """The rows of one contest and setting with their ranks: 1 is the highest accuracy, equals share a rank."""
-    scores = {row.method: row.acc for row in rows if row.acc is not None and _is_ranked(row)}
-    ranks = {method: 1 + sum(other > score for other in scores.values()) for method, score in scores.items()}
+    """The rows of one contest and setting with their ranks.
+
+    From the best accuracy downwards, each row shares the rank of the first row of its group as long as their intervals
+    overlap; the next one begins a group, at its own place. Rows without intervals tie when they are equal.
+    """
+    ranks: dict[str, int] = {}
+    leader: Row | None = None
+    for place, row in enumerate(sorted(filter(_is_ranked, rows), key=_goodness), 1):
+        if leader is None or _is_apart(leader, row):
+            leader, rank = row, place
+        ranks[row.method] = rank
     return [replace(row, rank=ranks.get(row.method)) for row in rows]
 
 
+def _goodness(row: Row) -> tuple[float, str]:
+    return (math.inf if row.acc is None else -row.acc), row.method
+
+
+def _is_apart(better: Row, worse: Row) -> bool:
+    if better.acc_low is None or worse.acc_high is None:
+        return better.acc != worse.acc
+    return better.acc_low > worse.acc_high
+
+
 def _is_ranked(row: Row) -> bool:
-    return row.is_complete and is_ranked(row.budget, row.student_images or 0)
+    return row.acc is not None and row.is_complete and is_ranked(row.budget, row.student_images or 0)
 
 
 def _single(values: Iterable[str]) -> str:

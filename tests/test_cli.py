@@ -161,6 +161,29 @@ def test_the_csv_keeps_its_contract(compared: Path) -> None:
     assert all(row["complete"] == ("2/6" if row["setting"] == "all" else "2/2") for row in rows)
 
 
+def test_the_table_is_the_same_from_an_archive_of_the_records(compared: Path, data_root: Path) -> None:
+    kept = okdbench("leaderboard --output kept --records", compared, data_root)
+    assert kept.returncode == 0, kept.stderr
+    again = okdbench("leaderboard --runs kept/records/digits.jsonl.gz --output again", compared, data_root)
+    assert again.returncode == 0, again.stderr
+    assert (compared / "again" / "digits.csv").read_text() == (compared / "tables" / "digits.csv").read_text()
+
+
+@pytest.mark.parametrize(("ending", "sign"), [("md", "|--"), ("tex", "begin{tabular}"), ("csv", HEADER)])
+def test_the_table_is_printed_in_the_format_asked_for(ending: str, sign: str, compared: Path, data_root: Path) -> None:
+    assert sign in okdbench(f"leaderboard --format {ending}", compared, data_root).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [("--format txt", "did you mean 'tex'"), ("--records", "--output"), ("--runs absent", "okdbench run")],
+)
+def test_a_table_that_cannot_be_made_says_why(words: str, cure: str, compared: Path, data_root: Path) -> None:
+    result = okdbench(f"leaderboard {words}", compared, data_root)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert cure in result.stderr
+
+
 def test_the_command_of_a_row_repeats_it(compared: Path, data_root: Path) -> None:
     rows = csv.DictReader((compared / "tables" / "digits.csv").open())
     command = next(row["command"] for row in rows if row["setting"] == "MO-P" and row["method"] == "kd")

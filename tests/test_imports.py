@@ -14,7 +14,23 @@ from okdbench import registry
 ROOT = Path(__file__).parent.parent
 ENGINE = sorted((ROOT / "okdbench").rglob("*.py"))
 PLUGINS = sorted([*(ROOT / "methods").glob("*.py"), *(ROOT / "datasets").glob("*.py")])
-TORCH_FREE = ["config", "registry", "protocol", "records", "tables", "stats", "cli", "errors", "listing", "seeds"]
+TORCH_FREE = [
+    "config",
+    "registry",
+    "protocol",
+    "records",
+    "curves",
+    "tables",
+    "formats",
+    "published",
+    "stats",
+    "compare",
+    "duel",
+    "cli",
+    "errors",
+    "listing",
+    "seeds",
+]
 
 
 def imports(path: Path) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from okdbench.formats import render, to_csv, write_leaderboards
+from okdbench.formats import render, to_csv, to_latex, to_markdown, write_leaderboards
 from okdbench.protocol import PROTOCOL_VERSION
 from okdbench.records import Cost, Evaluation, Outcome, Record, Score, TeacherScore, Traffic
 from okdbench.tables import COLUMNS, Row, leaderboard
@@ -125,21 +126,28 @@ def test_ranks_are_within_the_setting_and_equals_share_one() -> None:
     assert {name: table[name, "A-C"].rank for name in "abcd"} == {"b": 1, "c": 1, "a": 3, "d": 4}
 
 
+def test_rows_whose_intervals_overlap_with_the_best_of_their_group_share_its_rank() -> None:
+    # Student's interval of two seeds is 12.7 times their distance from the mean, to either side
+    means = {"best": (90, 0.1), "near": (88, 0.1), "far": (80, 0.1), "wide": (79, 4.0), "last": (10, 0.1)}
+    table = rows(*[record(name, "A-C", s, m + (2 * s - 1) * d) for name, (m, d) in means.items() for s in (0, 1)])
+    assert {name: table[name, "A-C"].rank for name in means} == {"best": 1, "near": 1, "far": 3, "wide": 3, "last": 5}
+
+
 def test_order_is_all_first_then_setting_rank_method_with_the_unranked_last() -> None:
     records = [*GRID, record("late", "A-C", 0, 99), record("smoked", "A-C", 0, 99, budget="smoke")]
     random.Random(0).shuffle(records)
     order = [(row.setting, row.budget, row.rank, row.method) for row in leaderboard(records)["digits"]]
     assert order == [
         ("all", "quick", 1, "kd"),
-        ("all", "quick", 2, "finetune"),
+        ("all", "quick", 1, "finetune"),
         ("all", "quick", None, "late"),
         ("all", "smoke", None, "smoked"),
         ("A-C", "quick", 1, "kd"),
-        ("A-C", "quick", 2, "finetune"),
+        ("A-C", "quick", 1, "finetune"),
         ("A-C", "quick", None, "late"),
         ("A-C", "smoke", None, "smoked"),
         ("B-C", "quick", 1, "finetune"),
-        ("B-C", "quick", 2, "kd"),
+        ("B-C", "quick", 1, "kd"),
     ]
 
 
@@ -218,7 +226,7 @@ def test_csv_is_the_contract() -> None:
     text = to_csv([rows(*GRID)["kd", "B-C"], rows(GRID[0])["kd", "A-C"]])
     assert text.splitlines() == [
         HEADER,
-        "2,kd,B-C,labelled,quick,resnet18,resnet10t,2,2/2,81.00,1.41,68.29,93.71,82.00,83.00,80.00,5.00,40.00,30.00,"
+        "1,kd,B-C,labelled,quick,resnet18,resnet10t,2,2/2,81.00,1.41,68.29,93.71,82.00,83.00,80.00,5.00,40.00,30.00,"
         "-1.00,79.00,84.00,3.00,100,200,10.0,500.0,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting B-C --seeds 0-1 --budget quick",
         "1,kd,A-C,labelled,quick,resnet18,resnet10t,1,1/1,60.00,,,,61.00,62.00,59.00,5.00,40.00,30.00,"
@@ -263,6 +271,39 @@ def test_the_order_of_the_records_does_not_matter(records: list[Record]) -> None
     assert to_csv(leaderboard(records)["digits"]) == to_csv(leaderboard(GRID)["digits"])
 
 
+@st.composite
+def awkward_records(draw: st.DrawFn) -> list[Record]:
+    """Grids with holes, ties, one seed, failures and accuracies that are no numbers."""
+    accuracy = st.sampled_from([0.0, 50.0, 50.0, 99.9, 100.0, float("nan")]) | st.floats(0, 100)
+    cells = st.tuples(st.sampled_from("abcd"), st.sampled_from(["A-C", "B-C", "C-A"]), st.integers(0, 2))
+    make = st.sampled_from([record, record, record, failed])
+    return [
+        build(*cell) if build is failed else build(*cell, draw(accuracy))
+        for cell in draw(st.lists(cells, min_size=1, max_size=20))
+        for build in [draw(make)]
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(awkward_records())
+def test_awkward_records_never_crash_and_never_get_a_rank_that_they_should_not(records: list[Record]) -> None:
+    table = leaderboard(records)["digits"]
+    assert len(to_csv(table).splitlines()) == len(table) + 1
+    for row in table:
+        if row.rank is not None:
+            assert row.is_complete
+            assert row.acc is not None
+            assert 0 <= row.acc <= 100
+    for setting in {row.setting for row in table}:
+        ranked = [row for row in table if row.setting == setting and row.rank is not None]
+        assert [row.rank for row in ranked] == sorted(row.rank or 0 for row in ranked)
+        assert [row.acc for row in ranked] == sorted((row.acc or 0 for row in ranked), reverse=True)
+        for better, worse in itertools.combinations(ranked, 2):
+            apart = better.acc_low is not None and worse.acc_high is not None and better.acc_low > worse.acc_high
+            leader = next(row for row in ranked if row.rank == worse.rank)
+            assert not (apart and better is leader)
+
+
 def test_the_row_over_all_settings_wants_the_default_ones_and_no_other() -> None:
     usual = ("A-C", "B-C")
     one = rows(record("kd", "A-C", 0, 60, default_settings=usual))
@@ -276,3 +317,19 @@ def test_the_row_over_all_settings_wants_the_default_ones_and_no_other() -> None
 def test_seeds_of_a_variant_alone_ask_nothing_of_the_others() -> None:
     seen = rows(record("kd", "A-C", 0, 60), *(record("kd", "A-C", seed, 70, variant="lr=1") for seed in (0, 1)))
     assert seen["kd", "all"].complete == "1/1"
+
+
+def test_markdown_and_latex_hold_a_table_for_each_contest() -> None:
+    table = leaderboard([*GRID, record("a|b", "A-C", 0, 60, track="label-free")])["digits"]
+    markdown, latex = to_markdown(table), to_latex(table)
+    assert markdown.count("### ") == latex.count("% l") == 2
+    assert "| kd       | all" in markdown
+    assert "71.50 ± 2.12" in markdown
+    assert "a\\|b" in markdown
+    assert latex.count("\\begin{tabular}") == latex.count("\\bottomrule") == 2
+    assert {line.count(" | ") for line in markdown.splitlines() if "quick" not in line and line} <= {0, 9}
+
+
+def test_latex_escapes_what_is_special() -> None:
+    table = leaderboard([record("kd", "A-C", 0, 60, variant="lr_x=50%&#")])["digits"]
+    assert r"kd[lr\_x=50\%\&\#]" in to_latex(table)
