@@ -48,7 +48,7 @@ class Equipment:
     progress: Progress
     autocast: Callable[[], AbstractContextManager[Any]]
     evaluate: Callable[[str, int, int], Evaluation] | None = None
-    retention: Callable[[], float] = lambda: 0.0
+    retention: Callable[[], float | None] = lambda: None
     evaluations: int = 0
     track: Track = Track.LABELLED
     checkpoint_seconds: float = 20.0
@@ -66,7 +66,7 @@ class History:
     selected: int = -1
     selected_state: dict[str, torch.Tensor] = field(default_factory=dict)
     stage_ends: dict[str, int] = field(default_factory=dict)
-    retention: dict[str, float] = field(default_factory=dict)
+    retention: dict[str, float | None] = field(default_factory=dict)
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:

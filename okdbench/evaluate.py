@@ -83,13 +83,14 @@ class Examiner:
         test = score(logits, torch.from_numpy(self.test.labels), self._teacher_says)
         return Evaluation(stage=stage, step=step, images=images, val_acc=val_acc, test=test)
 
-    def retention(self) -> float:
-        """Accuracy of the network on the test split of the teacher's domains, in percent."""
-        return self._accuracy(self.answer, self.teacher_test)
+    def retention(self) -> float | None:
+        """Accuracy of the network on the test split of the teacher's domains, in percent; None without pictures."""
+        return self._accuracy(self.answer, self.teacher_test) if len(self.teacher_test) else None
 
-    def teacher_accuracies(self) -> tuple[float, float]:
-        """The teacher's accuracy on its own domains and on the student's, in percent."""
-        return self._accuracy(self.teacher, self.teacher_test), self._accuracy(self.teacher, self.test)
+    def teacher_accuracies(self) -> tuple[float | None, float]:
+        """The teacher's accuracy on its own domains, None without pictures, and on the student's, in percent."""
+        own = self._accuracy(self.teacher, self.teacher_test) if len(self.teacher_test) else None
+        return own, self._accuracy(self.teacher, self.test)
 
     def _accuracy(self, probe: Probe, images: Images) -> float:
         return accuracy(predict(probe, images, self.device), torch.from_numpy(images.labels))

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from okdbench.data.cache import Images, load_domain
 from okdbench.data.dataset import Dataset
 from okdbench.errors import UserError
@@ -46,12 +48,13 @@ def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, te
         _parts(load_domain(dataset, domain, image_size, root), TEACHER_FRACTIONS) for domain in setting.teacher_domains
     ]
     student |= tests
+    nothing = student["train"].take(np.empty(0, np.int64))  # where the teacher's own pictures are not at hand
     return Material(
         student_train=student["train"],
         student_val=student["val"],
         student_test=student["test"],
-        teacher_train=Images.concatenate([source["train"] for source in sources]),
-        teacher_test=Images.concatenate([source["test"] for source in sources]),
+        teacher_train=Images.concatenate([nothing, *(source["train"] for source in sources)]),
+        teacher_test=Images.concatenate([nothing, *(source["test"] for source in sources)]),
     )
 
 

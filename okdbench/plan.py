@@ -84,7 +84,10 @@ class Plan:
 
 def _option(name: str, value: Any) -> list[str]:
     flag = "--" + name.replace("_", "-")
-    return [flag] if value is True else [flag, str(value)]
+    if value is True:
+        return [flag]
+    # a value such as the setting -P must not be taken for an option
+    return [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
 
 
 def make_plan(
@@ -111,6 +114,8 @@ def make_plan(
     _check_access(config, method)
     source = f"{file}: {config.method}" if file else config.method
     parsed = Setting.parse(config.setting, dataset.domains)
+    if not parsed.teacher_domains and not config.teacher_weights:
+        raise UserError(f"setting {parsed.name!r} has no domain to train a teacher on; give one with --teacher-weights")
     root = data_root or default_data_root()
     return Plan(
         config=config.model_copy(update={"setting": parsed.name}),

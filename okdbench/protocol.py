@@ -45,12 +45,14 @@ class Setting:
     def parse(cls, text: str, domains: Mapping[str, str]) -> Setting:
         """Read ``MP-O``: the letters of the teacher's domains, a dash, the letter of the student's.
 
+        Nothing stands before the dash where the teacher's own pictures are not at hand, as in ``-O``.
+
         >>> Setting.parse("mp-o", {"M": "mnist", "O": "optical", "P": "print"}).teacher_domains
         ('mnist', 'print')
         """
         teacher, dash, student = text.upper().partition("-")
         letters = ", ".join(f"{letter} = {name}" for letter, name in domains.items())
-        if not dash or not teacher or len(student) != 1:
+        if not dash or len(student) != 1:
             raise UserError(
                 f"setting {text!r} is not of the form AB-C: teacher domains, dash, student domain ({letters})"
             )

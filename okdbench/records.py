@@ -57,17 +57,20 @@ class Evaluation(_Model):
 
 
 class Outcome(_Model):
-    """An evaluation that the record names, with the accuracy on the teacher's domains (retention)."""
+    """An evaluation that the record names, with the accuracy on the teacher's domains (retention).
+
+    It is None where the teacher's own pictures are not at hand.
+    """
 
     evaluation: Evaluation
-    teacher_domain_acc: float
+    teacher_domain_acc: float | None
 
 
 class TeacherScore(_Model):
-    """The teacher's accuracy on the test split of its own domains and of the student's."""
+    """The teacher's accuracy on the test split of its own domains, None where they are absent, and of the student's."""
 
     key: str
-    own_acc: float
+    own_acc: float | None
     student_domain_acc: float
 
 

@@ -192,12 +192,13 @@ def _numbers(record: Record) -> dict[str, float]:
     assert record.selected is not None
     score, traffic = record.selected.evaluation.test, record.cost.traffic
     numbers = score.model_dump(exclude={"agreement"}) | {
-        "teacher_domain_acc": record.selected.teacher_domain_acc,
         "student_images": traffic.get("student", Traffic()).learned,
         "teacher_images": traffic.get("teacher", Traffic()).forward,
         "seconds": record.cost.seconds,
         "peak_memory_mb": record.cost.peak_memory_mb,
     }
+    if record.selected.teacher_domain_acc is not None:
+        numbers["teacher_domain_acc"] = record.selected.teacher_domain_acc
     if record.teacher_score is not None:
         numbers["teacher_acc"] = record.teacher_score.student_domain_acc
     if record.last is not None:

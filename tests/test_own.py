@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 from trees import grow, official
+from typer.testing import CliRunner
 
 from okdbench import registry
+from okdbench.cli import app
 from okdbench.errors import UserError
 from okdbench.grid import Grid, plans_of
 from okdbench.material import Shelf
+from okdbench.nets.classifiers import build_classifier
 from okdbench.plan import make_plan
 from okdbench.progress import quiet
+from okdbench.records import read_records
 from okdbench.runner import execute
+from okdbench.tables import leaderboard
 
 DOMAINS = {"studio": "pictures/studio", "phone": "pictures/phone"}
 CLASSES = ("cup", "lamp", "pen")
@@ -71,7 +78,7 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ({}, "domains"),
-        ({"domains": {"studio": "pictures/studio"}}, "domains"),
+        ({"domains": {}}, "domains"),
         ({"domains": {"studio": "pictures/studio", "phone": "pictures/phon"}}, "there is no folder .*phon"),
         ({"domains": {"studio": "pictures/studio", "phone": "pictures"}, "clases": []}, "did you mean 'classes'"),
         ({"domains": {"studio": "pictures/studio", "phone": "pictures/phone/cup"}}, "holds no class folders"),
@@ -130,3 +137,56 @@ def test_a_picture_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> N
         make_plan(values, data_root=tmp_path / "root")
     Image.new("RGB", (9, 9)).save(picture)
     assert make_plan(values, data_root=tmp_path / "root").material.student_train.digest
+
+
+@pytest.fixture
+def phone(shop: Path) -> Path:
+    """The student's domain alone, as it is for someone who has the teacher's file and none of its pictures."""
+    return write(shop.with_name("phone.yaml"), domains={"phone": "pictures/phone"})
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    torch.manual_seed(0)
+    net = build_classifier("test_resnet", len(CLASSES), 32, pretrained=False)
+    torch.save(net.state_dict(), tmp_path / "teacher.pt")
+    return str(tmp_path / "teacher.pt")
+
+
+@pytest.mark.parametrize("method", ["augkd", "kd", "dfkd", "teacher"])
+def test_a_teacher_without_its_pictures_is_enough(method: str, phone: Path, weights: str, tmp_path: Path) -> None:
+    values = {**TINY, "method": method, "dataset": str(phone), "teacher_weights": weights}
+    plan = make_plan(values, data_root=tmp_path / "root")
+    record = execute(plan, tmp_path / "runs", quiet)
+    assert record.status == "done", record.error
+    assert record.setting == "-P"
+    assert record.selected is not None
+    assert record.teacher_score is not None
+    assert (record.selected.teacher_domain_acc, record.teacher_score.own_acc) == (None, None)
+    row = leaderboard([record])["phone"][0]
+    assert (row.teacher_domain_acc, row.acc) == (None, record.selected.evaluation.test.acc)
+
+
+def test_its_command_repeats_it(phone: Path, weights: str, tmp_path: Path) -> None:
+    words = ["run", "--method", "kd", "--dataset", str(phone), "--setting", "-P", "--teacher-weights", weights]
+    words += [
+        "--teacher",
+        "test_resnet",
+        "--student",
+        "test_resnet",
+        "--budget",
+        "smoke",
+        "--runs",
+        str(tmp_path / "r"),
+    ]
+    assert CliRunner().invoke(app, words, env={"OKDBENCH_DATA": str(tmp_path)}).exit_code == 0
+    record = next(read_records(tmp_path / "r"))
+    assert "--setting=-P" in record.command
+    again = CliRunner().invoke(app, [*shlex.split(record.command)[1:], "--runs", str(tmp_path / "r")])
+    assert again.exit_code == 0
+    assert list(read_records(tmp_path / "r")) == [record]
+
+
+def test_without_the_teachers_file_its_pictures_are_asked_for(phone: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--teacher-weights"):
+        make_plan({**TINY, "method": "kd", "dataset": str(phone)}, data_root=tmp_path / "root")

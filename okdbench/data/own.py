@@ -20,7 +20,7 @@ class OwnFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    domains: Annotated[dict[str, str], Field(min_length=2)]
+    domains: Annotated[dict[str, str], Field(min_length=1)]
     title: str = ""
     classes: list[str] = []
     letters: dict[str, str] = {}
