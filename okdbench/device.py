@@ -43,7 +43,16 @@ def fits(size: int, device: torch.device) -> bool:
     """Whether ``size`` bytes take at most half of what is free on a GPU, or a quarter of the main memory."""
     if device.type == "cuda":
         return size <= torch.cuda.mem_get_info(device)[0] / 2
-    return size <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4
+    return size <= _main_memory() / 4
+
+
+def _main_memory() -> int:
+    """Bytes that the machine has, or that its container may use."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # absent, or the word max
+            limits.append(int(Path(file).read_text()))
+    return min(limits)
 
 
 def forget_peak_memory(device: torch.device) -> None:
