@@ -66,7 +66,10 @@ def source_digest(method: type[Method]) -> str:
     """SHA-256 of the files of a method and of the classes that it builds on; it is part of a run's key."""
     from okdbench.api import Method
 
-    files = {inspect.getfile(cls) for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method}
+    # a method and its base class may have files of one name, so the order of the classes decides between those
+    files = dict.fromkeys(
+        inspect.getfile(cls) for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method
+    )
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files, key=os.path.basename))).hexdigest()
 
 

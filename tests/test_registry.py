@@ -101,6 +101,15 @@ def test_source_digest_is_of_the_files_of_the_class_and_its_bases(folder: Path) 
     assert digest == hashlib.sha256(base + content).hexdigest()
 
 
+def test_source_digest_does_not_hang_on_the_order_of_a_set(folder: Path) -> None:
+    """A method and its base class in files of one name, as one of ours is."""
+    content = b"from okdbench.datafree import DataFree\nclass Still(DataFree):\n    card = None\n"
+    (folder / "datafree.py").write_bytes(content)
+    base = Path(registry.__file__).with_name("datafree.py").read_bytes()
+    digest = registry.source_digest(registry.load_method("datafree"))
+    assert digest == hashlib.sha256(content + base).hexdigest()
+
+
 def test_listing_names_does_not_import_torch() -> None:
     code = (
         "import sys; from okdbench import registry, config; registry.method_names(); assert 'torch' not in sys.modules"
