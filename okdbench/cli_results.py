@@ -41,3 +41,14 @@ def compare(
 
     wanted = {"dataset": dataset, "track": track, "budget": budget, "teacher": teacher, "student": student}
     duel.show(methods, runs, wanted)
+
+
+@app.command(epilog="Example: okdbench report --runs runs --output site")
+def report(
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of runs, or an archive of records.")] = Path("runs"),
+    output: Annotated[Path, typer.Option(help="Folder for the page, index.html.")] = Path("site"),
+) -> None:
+    """Make one page of everything: leaderboard, plots, published numbers, every run. It opens without a network."""
+    from okdbench.report import write_report
+
+    print(write_report(runs, output))

@@ -14,23 +14,9 @@ from okdbench import registry
 ROOT = Path(__file__).parent.parent
 ENGINE = sorted((ROOT / "okdbench").rglob("*.py"))
 PLUGINS = sorted([*(ROOT / "methods").glob("*.py"), *(ROOT / "datasets").glob("*.py")])
-TORCH_FREE = [
-    "config",
-    "registry",
-    "protocol",
-    "records",
-    "curves",
-    "tables",
-    "formats",
-    "published",
-    "stats",
-    "compare",
-    "duel",
-    "cli",
-    "errors",
-    "listing",
-    "seeds",
-]
+TORCH_FREE = """
+    cli compare config curves duel errors formats listing protocol published records registry report seeds stats tables
+""".split()
 
 
 def imports(path: Path) -> set[str]:
