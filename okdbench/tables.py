@@ -167,14 +167,14 @@ def _contest_rows(contest: Contest, records: list[Record]) -> list[Row]:
 
 
 def _finished(records: Iterable[Record]) -> dict[Cell, Record]:
-    """The run that counts in each cell; failed runs count as absent, and so do those without a true accuracy."""
-    done = [record for record in records if record.status == "done" and _has_score(record)]
+    """The run that counts in each cell; failed runs, and those whose accuracy is not a number, count as absent."""
+    done = [
+        record
+        for record in records
+        if record.status == "done" and record.selected and math.isfinite(record.selected.evaluation.test.acc)
+    ]
     done.sort(key=lambda record: record.environment.get("finished", ""))
     return {Cell(record.setting, record.seed): record for record in done}
-
-
-def _has_score(record: Record) -> bool:
-    return record.selected is not None and math.isfinite(record.selected.evaluation.test.acc)
 
 
 def _measured(records: Iterable[Record]) -> Measured:
@@ -188,7 +188,7 @@ def _with_gain(cells: Measured, baseline: Measured) -> Measured:
 
 
 def _numbers(record: Record) -> dict[str, float]:
-    """Column -> number of one finished run."""
+    """Column -> finite number of one finished run."""
     assert record.selected is not None
     score, traffic = record.selected.evaluation.test, record.cost.traffic
     numbers = score.model_dump(exclude={"agreement"}) | {
@@ -206,7 +206,7 @@ def _numbers(record: Record) -> dict[str, float]:
     if record.oracle is not None:
         numbers["oracle_acc"] = record.oracle.test.acc
         numbers["selection_gap"] = record.oracle.test.acc - score.acc
-    return numbers
+    return {column: value for column, value in numbers.items() if math.isfinite(value)}
 
 
 def _row(contest: Contest, label: str, setting: str, records: list[Record], expected: int, baseline: Measured) -> Row:

@@ -333,3 +333,12 @@ def test_markdown_and_latex_hold_a_table_for_each_contest() -> None:
 def test_latex_escapes_what_is_special() -> None:
     table = leaderboard([record("kd", "A-C", 0, 60, variant="lr_x=50%&#")])["digits"]
     assert r"kd[lr\_x=50\%\&\#]" in to_latex(table)
+
+
+def test_a_number_that_is_none_counts_as_missing() -> None:
+    sick = [record("sick", "A-C", seed, float("nan")) for seed in (0, 1)]
+    table = rows(record("kd", "A-C", 0, 60), record("kd", "A-C", 1, 62), *sick)
+    assert (table["kd", "A-C"].rank, table["kd", "A-C"].complete) == (1, "2/2")
+    assert (table["sick", "A-C"].rank, table["sick", "A-C"].acc, table["sick", "A-C"].complete) == (None, None, "0/2")
+    slow = rows(*(record("kd", "A-C", seed, 60, cost=Cost(seconds=float("inf"))) for seed in (0, 1)))["kd", "A-C"]
+    assert (slow.rank, slow.seconds) == (1, None)
