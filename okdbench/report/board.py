@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from okdbench.protocol import UNRANKED_BUDGETS, Track
 from okdbench.records import Record
-from okdbench.report.values import finite, label, number
+from okdbench.report.values import label, number
 from okdbench.tables import ALL, Contest, Row, contests, leaderboard
 
 
@@ -74,16 +73,9 @@ class Line:
         return f"{self.row.teacher} → {self.row.student}"
 
     @property
-    def rank(self) -> int | None:
-        """The rank; None also where the accuracy is not a number."""
-        return self.row.rank if finite(self.row.acc) is not None else None
-
-    @property
     def place(self) -> str:
         """What stands in the column of ranks."""
-        if not self.row.is_complete:
-            return self.row.complete
-        return number(self.rank, 0)
+        return number(self.row.rank, 0) if self.row.is_complete else self.row.complete
 
 
 def lines(records: Sequence[Record]) -> list[Line]:
@@ -105,7 +97,7 @@ def scale(rows: Iterable[Row]) -> float:
 
     It follows the median accuracy: one row that failed to learn shall not press all others together.
     """
-    values = [row.acc for row in rows if row.acc is not None and math.isfinite(row.acc)]
+    values = [row.acc for row in rows if row.acc is not None]
     return max(0.0, 10.0 * ((statistics.median(values) - 15) // 10)) if values else 0.0
 
 
@@ -137,8 +129,6 @@ def _runs_of(row: Row, members: Iterable[Record]) -> dict[str, list[Record]]:
 def _note(row: Row) -> str:
     """Why the row has no rank; empty when it has one."""
     done, _, expected = row.complete.partition("/")
-    if finite(row.acc) is None and row.seeds:
-        return "no rank: its accuracy is not a number"
     if not row.is_complete:
         missing = int(expected) - int(done)
         return f"no rank: {missing} {'run' if missing == 1 else 'runs'} missing"
@@ -148,7 +138,7 @@ def _note(row: Row) -> str:
 
 
 def _bar(row: Row, start: float) -> Bar | None:
-    if finite(row.acc) is None:
+    if row.acc is None:
         return None
-    values = [row.acc if finite(value) is None else value for value in (row.acc_low, row.acc, row.acc_high)]
-    return Bar(*(round(100 * ((value or 0.0) - start) / (100 - start), 2) for value in values))
+    values = [row.acc if value is None else value for value in (row.acc_low, row.acc, row.acc_high)]
+    return Bar(*(round(100 * (value - start) / (100 - start), 2) for value in values))
