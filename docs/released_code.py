@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ARCHIVES = (ROOT / "leaderboards" / "records" / "digits.jsonl.gz", ROOT / "docs" / "released-code.jsonl.gz")
 SETTING = "MO-P"
 HEAD = (
-    "| switch | what released code does | accuracy | difference | after the first stage | difference |\n"
+    "| switch | what released code does | accuracy | difference | kept before fine-tuning | difference |\n"
     + "|---" * 6
     + "|"
 )
@@ -55,14 +55,14 @@ def _line(method: str, switch: str, extra: dict[str, Any]) -> str:
         raise SystemExit(f"{method} {switch}: only {len(seeds)} seeds have both runs")
     beside = f" (beside `{spell_assignments(extra['when'])}`)" if extra["when"] else ""
     final = [(_final(usual[seed]), _final(changed[seed])) for seed in seeds]
-    first = [(_first(usual[seed]), _first(changed[seed])) for seed in seeds]
-    return f"| `{switch}`{beside} | {extra['theirs']} | {_cells(final)} | {_cells(first)} |"
+    before = [(_before(usual[seed]), _before(changed[seed])) for seed in seeds]
+    return f"| `{switch}`{beside} | {extra['theirs']} | {_cells(final)} | {_cells(before)} |"
 
 
 def _cells(pairs: Iterable[tuple[float, float]]) -> str:
-    before, after = zip(*pairs, strict=True)
-    mean, spread = mean_std([new - old for old, new in zip(before, after, strict=True)])
-    return f"{mean_std(before)[0]:.2f} -> {mean_std(after)[0]:.2f} | {mean:+.2f} ± {spread:.2f}"
+    usual, changed = zip(*pairs, strict=True)
+    mean, spread = mean_std([new - old for old, new in zip(usual, changed, strict=True)])
+    return f"{mean_std(usual)[0]:.2f} -> {mean_std(changed)[0]:.2f} | {mean:+.2f} ± {spread:.2f}"
 
 
 def _final(record: Record) -> float:
@@ -71,9 +71,10 @@ def _final(record: Record) -> float:
     return record.selected.evaluation.test.acc
 
 
-def _first(record: Record) -> float:
-    """Accuracy on the teacher's domains after the first stage."""
-    return next(iter(record.stages.values())).teacher_domain_acc or 0.0
+def _before(record: Record) -> float:
+    """Accuracy on the teacher's domains before the shared fine-tuning stage."""
+    own = [outcome for stage, outcome in record.stages.items() if stage != "fine-tuning"]
+    return own[-1].teacher_domain_acc or 0.0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import shlex
 from collections.abc import Callable
@@ -16,8 +15,11 @@ from okdbench import config as configuration
 from okdbench import plan as plans
 from okdbench import runner
 from okdbench.cli import app
+from okdbench.formats import to_csv, to_markdown
 from okdbench.plan import Plan
 from okdbench.progress import quiet
+from okdbench.records import read_records
+from okdbench.tables import leaderboard
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -69,23 +71,19 @@ def test_python_of_the_readme_runs(data_root: Path, tmp_path: Path, monkeypatch:
     assert list((tmp_path / "runs").glob("*/record.json"))
 
 
+def test_the_committed_leaderboards_are_those_of_the_committed_records() -> None:
+    archives = sorted((ROOT / "leaderboards" / "records").glob("*.jsonl.gz"))
+    assert {path.name.split(".")[0] for path in archives} == {
+        path.stem for path in (ROOT / "leaderboards").glob("*.csv")
+    }
+    for archive in archives:
+        ((dataset, rows),) = leaderboard(read_records(archive)).items()
+        assert (ROOT / "leaderboards" / f"{dataset}.csv").read_text() == to_csv(rows)
+
+
 def test_the_table_of_the_readme_is_the_committed_leaderboard() -> None:
-    with (ROOT / "leaderboards" / "digits.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["track"] == "labelled"]
-    columns = (
-        "setting",
-        "rank",
-        "method",
-        "acc",
-        "acc_std",
-        "teacher_acc",
-        "teacher_domain_acc",
-        "gain",
-        "selection_gap",
-    )
-    expected = [" | ".join(row[column] for column in columns) for row in rows]
-    shown = [line.strip("| ") for line in README.splitlines() if re.match(r"\| (all|\w+-\w) \|", line)]
-    assert shown == expected
+    rows = leaderboard(read_records(ROOT / "leaderboards" / "records" / "digits.jsonl.gz"))["digits"]
+    assert to_markdown([row for row in rows if row.setting == "all"]) in README
 
 
 @pytest.fixture
