@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import yaml
 from filelock import FileLock
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 import okdbench
@@ -28,6 +27,7 @@ from okdbench.plan import Plan, make_plan
 from okdbench.progress import quiet
 from okdbench.protocol import PROTOCOL_VERSION
 from okdbench.records import Cost, Outcome, Record, TeacherScore, read_record, write_atomic, write_record, writing
+from okdbench.student import card_of, pack
 from okdbench.teacher import TeacherShop, teacher_key
 from okdbench.trial import Trial, check, normaliser
 
@@ -131,16 +131,16 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
     devices.forget_peak_memory(device)
     trial = Trial(plan, teacher, folder, device, progress)
     history = trial.run(CHECKPOINT_SECONDS)
-    if trial.meter.learned("student"):
-        state = {name: tensor.contiguous().cpu() for name, tensor in history.selected_state.items()}
-        network = {name.removeprefix("net."): tensor for name, tensor in state.items()}
-        write_atomic(folder / "student.safetensors", to_safetensors(network))
-    return Record(
+    record = Record(
         **_identity(plan, device),
         status="done",
         curves=read_curves(folder / "metrics.jsonl"),
         **_results(trial, history, device),
     )
+    if trial.meter.learned("student"):
+        network = {name.removeprefix("net."): tensor for name, tensor in history.selected_state.items()}
+        write_atomic(folder / "student.safetensors", pack(network, card_of(record, plan.dataset)))
+    return record
 
 
 def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
