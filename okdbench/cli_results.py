@@ -52,3 +52,16 @@ def report(
     from okdbench.report import write_report
 
     print(write_report(runs, output))
+
+
+@app.command(epilog="Example: okdbench export 3f9a --format onnx --output student.onnx")
+def export(
+    run: Annotated[str, typer.Argument(help="Key of a run or its beginning, or a run's folder.")],
+    form: Annotated[str, typer.Option("--format", help="safetensors, onnx or torchscript.")] = "safetensors",
+    output: Annotated[Path | None, typer.Option(help="The file; default: student-KEY in this folder.")] = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write a run's student as one file, with its classes and its origin, and check that it answers alike."""
+    from okdbench import export as exporting
+
+    exporting.export(run, form, output, runs)
