@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from okdbench.cli_options import Budget, Student, Teacher
+from okdbench.cli_options import Budget, Device, Runs, Student, Teacher
 
 app = typer.Typer()
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs, or an archive of records.")]
+Source = Annotated[Path, typer.Option("--runs", help="Folder of runs, or an archive of records.")]
 
 
 @app.command(epilog="Example: okdbench leaderboard --runs runs --output leaderboards")
 def leaderboard(
-    runs: Runs = Path("runs"),
+    runs: Source = Path("runs"),
     output: Annotated[Path | None, typer.Option(help="Folder for one file per data set.")] = None,
     ending: Annotated[str | None, typer.Option("--format", help="csv, md or tex; default: csv.")] = None,
     records: Annotated[bool, typer.Option("--records", help="Also keep the records, in OUTPUT/records.")] = False,
@@ -34,7 +34,7 @@ def compare(
     budget: Budget = None,
     teacher: Teacher = None,
     student: Student = None,
-    runs: Runs = Path("runs"),
+    runs: Source = Path("runs"),
 ) -> None:
     """Say how sure it is that the first method differs from the others: paired by setting and seed."""
     from okdbench import duel
@@ -45,7 +45,7 @@ def compare(
 
 @app.command(epilog="Example: okdbench report --runs runs --output site")
 def report(
-    runs: Annotated[Path, typer.Option("--runs", help="Folder of runs, or an archive of records.")] = Path("runs"),
+    runs: Source = Path("runs"),
     output: Annotated[Path, typer.Option(help="Folder for the page, index.html.")] = Path("site"),
 ) -> None:
     """Make one page of everything: leaderboard, plots, published numbers, every run. It opens without a network."""
@@ -65,3 +65,19 @@ def export(
     from okdbench import export as exporting
 
     exporting.export(run, form, output, runs)
+
+
+@app.command(epilog="Example: okdbench predict 3f9a holiday/ --output labels.csv")
+def predict(
+    run: Annotated[str, typer.Argument(help="Key of a run or its beginning, its folder, or an exported .safetensors.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures, and folders of them.")],
+    output: Annotated[Path | None, typer.Option(help="CSV file instead of a table.")] = None,
+    top: Annotated[int, typer.Option(help="How many classes of each picture.")] = 1,
+    runs: Runs = Path("runs"),
+    device: Device = None,
+) -> None:
+    """Name the classes of pictures with a run's student; ends with 1 when a picture cannot be read."""
+    from okdbench import predict as predicting
+
+    if not predicting.predict(run, images, output, top, runs, device or "auto"):
+        raise typer.Exit(1)

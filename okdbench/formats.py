@@ -164,3 +164,8 @@ def _judged(verdict: Verdict) -> dict[str, str]:
         "why": verdict.why,
         "source": f"{verdict.source} ({verdict.confidence})",
     }
+
+
+def printable(text: str) -> str:
+    """The text with whatever a terminal would act on spelt out; for texts that come from elsewhere."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -235,6 +235,15 @@ def _decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
         ) from error
 
 
+def read_picture(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    """The picture in a file as every run sees it, ``size`` x ``size`` x 3.
+
+    Raises:
+        UserError: the file cannot be read as a picture.
+    """
+    return _decode(Sample(path.name, 0, path), size)
+
+
 def undecodable(content: bytes) -> str:
     """Why these bytes are no picture that can be read to its end; empty for one that can."""
     try:
