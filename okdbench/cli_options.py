@@ -26,10 +26,10 @@ DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of da
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(cure: str = "the same command goes on from where it stopped") -> Iterator[None]:
     """Say how to go on after Ctrl-C; caught here, because typer would swallow it without a word."""
     try:
         yield
     except KeyboardInterrupt:
-        print("okdbench: interrupted; the same command goes on from where it stopped", file=sys.stderr)
+        print(f"okdbench: interrupted; {cure}", file=sys.stderr)
         raise typer.Exit(130) from None

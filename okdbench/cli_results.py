@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from okdbench.cli_options import Budget, Device, Runs, Student, Teacher
+from okdbench.cli_options import Budget, DataRoot, Device, Runs, Student, Teacher, interruptible
 
 app = typer.Typer()
 Source = Annotated[Path, typer.Option("--runs", help="Folder of runs, or an archive of records.")]
@@ -80,4 +80,21 @@ def predict(
     from okdbench import predict as predicting
 
     if not predicting.predict(run, images, output, top, runs, device or "auto"):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: okdbench verify leaderboards/digits.csv:2")
+def verify(
+    row: Annotated[str, typer.Argument(help="File and line; line 1 is the header.")],
+    runs: Annotated[Path | None, typer.Option(help="Keep the new runs here; done ones are not repeated.")] = None,
+    records: Annotated[Path | None, typer.Option(help="Archive of the old runs; default: beside the file.")] = None,
+    data_root: DataRoot = None,
+    device: Device = None,
+) -> None:
+    """Run a row of a leaderboard again: identical, or how far off and since when; ends with 1 when it differs."""
+    from okdbench import verify as verifying
+
+    with interruptible("with --runs, the same command goes on from where it stopped"):
+        same = verifying.verify(row, runs, records, data_root, device)
+    if not same:
         raise typer.Exit(1)

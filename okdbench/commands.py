@@ -32,9 +32,31 @@ def run(
     data_root: Path | None,
     teacher_only: bool = False,
 ) -> bool:
-    """Run every (method, setting, seed) that the options name and print the table; False when one of them failed.
+    """Run every (method, setting, seed) that the options name and print the table; False when one of them failed."""
+    plans = lay_out(methods, seed, seeds, assignments, options, file, data_root)
+    if teacher_only:
+        for plan in plans:
+            with Shower(f"teacher of {plan.title}", Console(stderr=True, highlight=False)) as progress:
+                prepare(plan, runs, progress)
+        return True
+    return conclude([carry_out(plan, runs) for plan in plans])
+
+
+def lay_out(
+    methods: Sequence[str],
+    seed: int | None,
+    seeds: str | None,
+    assignments: Sequence[str],
+    options: Mapping[str, Any],
+    file: Path | None = None,
+    data_root: Path | None = None,
+) -> list[Plan]:
+    """The plan of every (method, setting, seed) that the options name, all checked before the first one trains.
 
     A method may carry hyper-parameters of its own in brackets; they win over ``assignments``.
+
+    Raises:
+        UserError: a mistake in any of them.
     """
     if seed is not None and seeds is not None:
         raise UserError("give --seed or --seeds, not both")
@@ -46,7 +68,6 @@ def run(
     setting = in_file.get("setting") if options["setting"] is None else options["setting"]
     dataset = options["dataset"] or _named("dataset", in_file)[0]
     settings = registry.load_dataset(dataset).settings if setting is None else [setting]
-    # All plans are made first: a mistake in any of them is told before the first one trains.
     plans = [
         make_plan(
             {**options, "method": m, "setting": s, "seed": n, "hyperparameters": {**common, **own}},
@@ -61,12 +82,7 @@ def run(
     checked: set[str] = set()
     for plan in plans:
         check_once(plan, checked)
-    if teacher_only:
-        for plan in plans:
-            with Shower(f"teacher of {plan.title}", Console(stderr=True, highlight=False)) as progress:
-                prepare(plan, runs, progress)
-        return True
-    return conclude([_one(plan, runs) for plan in plans])
+    return plans
 
 
 def _named(key: str, in_file: Mapping[str, Any]) -> list[str]:
@@ -85,7 +101,8 @@ def conclude(records: Sequence[Record]) -> bool:
     return all(record.status == "done" for record in records)
 
 
-def _one(plan: Plan, runs: Path) -> Record:
+def carry_out(plan: Plan, runs: Path) -> Record:
+    """Run one plan, unless it is done, and show how it goes and what came of it."""
     console = Console(stderr=True, highlight=False)
     title = plan.title
     with Shower(title, console) as progress:

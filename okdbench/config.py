@@ -21,6 +21,8 @@ from okdbench.protocol import Track
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
+#: of one range; a slip of the hand must not fill the memory
+MOST_SEEDS = 10_000
 
 #: pydantic's error type -> what to say instead of its sentence, which repeats the limits
 _OUT_OF_RANGE = dict.fromkeys(
@@ -299,6 +301,8 @@ def parse_seeds(text: str) -> list[int]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first:
             raise UserError(f"seeds {text!r} are not of the form 0-2 or 0,3,5-7")
+        if last - first >= MOST_SEEDS:
+            raise UserError(f"seeds {text!r} are more than {MOST_SEEDS}; name fewer")
         seeds += range(first, last + 1)
     return sorted(set(seeds))
 

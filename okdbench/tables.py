@@ -122,6 +122,11 @@ def accuracies(records: Iterable[Record]) -> dict[str, dict[Cell, float]]:
     return {name: {cell: n["acc"] for cell, n in _measured(runs).items()} for name, runs in _by_method(records).items()}
 
 
+def runs_of(contest: Contest, method: str, records: Iterable[Record]) -> dict[Cell, Record]:
+    """The finished runs that the rows of ``method`` in ``contest`` are made of."""
+    return _finished(_by_method(contests(records).get(contest, [])).get(method, []))
+
+
 def _by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
     methods: dict[str, list[Record]] = {}
     for record in records:

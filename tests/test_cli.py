@@ -28,7 +28,7 @@ def okdbench(line: str, folder: Path, data_root: Path) -> subprocess.CompletedPr
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "ls", "show", "leaderboard", "compare", "report", "doctor"])
+@pytest.mark.parametrize("command", ["run", "sweep", "ls", "leaderboard", "compare", "report", "verify", "doctor"])
 def test_every_command_explains_itself_with_an_example(command: str, tmp_path: Path, data_root: Path) -> None:
     result = okdbench(f"{command} --help", tmp_path, data_root)
     assert result.returncode == 0
@@ -69,6 +69,9 @@ MISTAKES = {
     "show augk": "did you mean 'augkd'",
     "leaderboard --runs none": "no records",
     "report --runs none": "no records",
+    "export none": "no finished run 'none'",
+    "predict none picture.jpg": "no finished run 'none'",
+    "verify leaderboard.csv:2": "cannot be read as a leaderboard",
 }
 
 

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 ENGINE = sorted((ROOT / "okdbench").rglob("*.py"))
 PLUGINS = sorted([*(ROOT / "methods").glob("*.py"), *(ROOT / "datasets").glob("*.py")])
 TORCH_FREE = [
-    "cli", "compare", "config", "curves", "duel", "errors", "formats", "listing", "protocol", "published", "records",
-    "registry", "report", "seeds", "stats", "tables",
+    "claim", "cli", "compare", "config", "curves", "drift", "duel", "errors", "formats", "listing", "protocol",
+    "published", "records", "registry", "report", "seeds", "stats", "tables",
 ]  # fmt: skip
 
 
