@@ -29,7 +29,8 @@ def first_difference(then: Record, now: Record) -> str:
     if now.error:
         return f"the run fails: {now.error}"
     where = _in_losses(then.curves, now.curves) if "curves" in different else ""
-    return where or _in_evaluations(then.evaluations, now.evaluations) or f"the record's {', '.join(different)}"
+    where = where or _in_evaluations(then.evaluations, now.evaluations) or f"the record's {', '.join(different)}"
+    return _in_teacher(then, now) + where
 
 
 def circumstances(then: Record, now: Record) -> dict[str, tuple[str, str]]:
@@ -55,6 +56,16 @@ def _results(record: Record) -> dict[str, Any]:
     if record.teacher_score:
         del results["teacher_score"]["key"]  # a hash of circumstances
     return results
+
+
+def _in_teacher(then: Record, now: Record) -> str:
+    """What is to be said of the teacher before anything that follows from it; empty where it is as good as before."""
+    old, new = then.teacher_score, now.teacher_score
+    if old is None or new is None:
+        return ""
+    own = f"{old.own_acc:.2f} -> {new.own_acc:.2f} % on its domains"
+    other = f"{old.student_domain_acc:.2f} -> {new.student_domain_acc:.2f} % on the student's"
+    return "" if old.model_copy(update={"key": new.key}) == new else f"the teacher ({own}, {other}), then "
 
 
 def _in_losses(then: Mapping[str, Curve], now: Mapping[str, Curve]) -> str:
@@ -83,10 +94,12 @@ def _losses(old: Curve, place: int, new: Curve) -> str:
 
 
 def _in_evaluations(then: list[Evaluation], now: list[Evaluation]) -> str:
+    """The first evaluation with another result."""
     for old, new in zip(then, now, strict=False):
-        if old != new:
-            accuracies = f"test accuracy {old.test.acc:.2f} -> {new.test.acc:.2f}"
-            return f"the evaluation of stage {old.stage!r} after {old.step} steps: {accuracies}"
+        before, after = ({"val_acc": one.val_acc, **one.test.model_dump()} for one in (old, new))
+        parts = [f"{name} {before[name]:.2f} -> {after[name]:.2f}" for name in before if before[name] != after[name]]
+        if parts:
+            return f"the evaluation of stage {old.stage!r} after {old.step} steps: {', '.join(parts)}"
     return ""
 
 

@@ -270,7 +270,20 @@ def test_records_without_curves_part_at_an_evaluation(published: Path) -> None:
     assert first_difference(now, now.model_copy(update={"curves": {}})) == ""
     assert first_difference(then, now) == (
         f"the evaluation of stage {first.stage!r} after {first.step} steps: "
-        f"test accuracy {first.test.acc - 1:.2f} -> {first.test.acc:.2f}"
+        f"acc {first.test.acc - 1:.2f} -> {first.test.acc:.2f}"
+    )
+
+
+def test_another_teacher_is_named_before_what_follows_from_it(published: Path) -> None:
+    now = next(iter(read_records(published / "runs")))
+    assert now.teacher_score is not None
+    own, foreign = now.teacher_score.own_acc, now.teacher_score.student_domain_acc
+    better = now.teacher_score.model_copy(update={"student_domain_acc": foreign + 2})
+    then = now.model_copy(update={"teacher_score": better, "fingerprints": {}})
+    assert first_difference(then, now) == (
+        f"the teacher ({own:.2f} -> {own:.2f} % on its domains, "
+        f"{foreign + 2:.2f} -> {foreign:.2f} % on the student's), "
+        "then the record's teacher_score, fingerprints"
     )
 
 
