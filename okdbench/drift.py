@@ -63,9 +63,12 @@ def _in_teacher(then: Record, now: Record) -> str:
     old, new = then.teacher_score, now.teacher_score
     if old is None or new is None:
         return ""
-    own = f"{old.own_acc:.2f} -> {new.own_acc:.2f} % on its domains"
-    other = f"{old.student_domain_acc:.2f} -> {new.student_domain_acc:.2f} % on the student's"
-    return "" if old.model_copy(update={"key": new.key}) == new else f"the teacher ({own}, {other}), then "
+    if old.model_copy(update={"key": new.key}) == new:
+        return ""
+    other = f"{old.student_domain_acc:.2f} -> {new.student_domain_acc:.2f} % on the student's domain"
+    if old.own_acc is None or new.own_acc is None:
+        return f"the teacher ({other}), then "
+    return f"the teacher ({old.own_acc:.2f} -> {new.own_acc:.2f} % on its own domains, {other}), then "
 
 
 def _in_losses(then: Mapping[str, Curve], now: Mapping[str, Curve]) -> str:

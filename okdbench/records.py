@@ -67,9 +67,13 @@ class Outcome(_Model):
 
 
 class TeacherScore(_Model):
-    """The teacher's accuracy on the test split of its own domains, None where they are absent, and of the student's."""
+    """The teacher's accuracy on the test split of its own domains, None where they are absent, and of the student's.
+
+    ``fingerprint`` is the hash of its weights: those of one key differ between machines.
+    """
 
     key: str
+    fingerprint: str = ""
     own_acc: float | None
     student_domain_acc: float
 

@@ -183,7 +183,12 @@ def _results(trial: Trial, history: History, device: torch.device) -> dict[str, 
     own, student_domain = trial.examiner.teacher_accuracies()
     key = teacher_key(trial.plan.config, trial.plan.material)
     return {
-        "teacher_score": TeacherScore(key=key, own_acc=own, student_domain_acc=student_domain),
+        "teacher_score": TeacherScore(
+            key=key,
+            fingerprint=fingerprint(trial.examiner.teacher.net.state_dict()),
+            own_acc=own,
+            student_domain_acc=student_domain,
+        ),
         "evaluations": history.evaluations,
         "stages": {
             stage: Outcome(evaluation=history.evaluations[index], teacher_domain_acc=history.retention[stage])

@@ -281,8 +281,8 @@ def test_another_teacher_is_named_before_what_follows_from_it(published: Path) -
     better = now.teacher_score.model_copy(update={"student_domain_acc": foreign + 2})
     then = now.model_copy(update={"teacher_score": better, "fingerprints": {}})
     assert first_difference(then, now) == (
-        f"the teacher ({own:.2f} -> {own:.2f} % on its domains, "
-        f"{foreign + 2:.2f} -> {foreign:.2f} % on the student's), "
+        f"the teacher ({own:.2f} -> {own:.2f} % on its own domains, "
+        f"{foreign + 2:.2f} -> {foreign:.2f} % on the student's domain), "
         "then the record's teacher_score, fingerprints"
     )
 
