@@ -179,9 +179,9 @@ class AuGKD(DataFree):
         return {"cross_entropy": hard, "kl": soft}
 
     @torch.no_grad()
-    def mix(self, batch: Batch) -> Tensor:
+    def mix(self, batch: Batch, f: float | None = None) -> Tensor:
         """x_m = (1 - f) G((1 - f) z_a + f z) + f x with the same f in latent and picture space; x itself at f = 1."""
-        f = self.mixing_factor()
+        f = self.mixing_factor() if f is None else f
         if f == 1:
             return batch.images
         z = self.encode(batch)
@@ -193,3 +193,8 @@ class AuGKD(DataFree):
         hp = self.hp
         rising = min(1.0, hp.mix_b + (1 - hp.mix_b) * self.clock.share / hp.mix_a)
         return rising if hp.constant_f is None else hp.constant_f
+
+    def samples(self, batch: Batch | None) -> dict[str, Tensor]:
+        rest(self.generator, self.encoder, self.anchor)  # as stage 3 left them, also when a kill came right after it
+        mixtures = {f"mixup/f = {f}": self.mix(batch, f) for f in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)} if batch else {}
+        return super().samples(batch) | mixtures

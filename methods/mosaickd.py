@@ -14,6 +14,7 @@ from torch import Tensor
 
 from okdbench.api import BaseHyperparameters, Batch, Card, Deviation, Losses, Stage, Track, adam, cosine, hyper, legacy
 from okdbench.datafree import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
+from okdbench.learners import aside
 from okdbench.losses import kl
 from okdbench.nets.discriminators import PatchDiscriminator, patch_loss
 
@@ -173,3 +174,12 @@ class MosaicKD(DataFree):
         entropy = -(p * (p.log() if self.hp.legacy_entropy_rank else log_p)).sum(1)
         kept = entropy.argsort(descending=True)[: self.batch_size]
         return Batch(batch.images[kept], None if batch.classes is None else batch.classes[kept])
+
+    def samples(self, batch: Batch | None) -> dict[str, Tensor]:
+        """Generated pictures, and the windows of them that D sees: those most and least like real ones."""
+        found = super().samples(batch)
+        logits = aside(self.discriminator.module, self.task.normaliser(found["generated"]))
+        patches = self.discriminator.module.cut(found["generated"], logits)
+        title = f"their {patches.shape[-1]} x {patches.shape[-1]} windows that look"
+        ends = {"most": patches[:, :1], "least": patches[:, -1:]}
+        return found | {f"{title} {how} real to the discriminator": ends[how].flatten(0, 1) for how in ends}

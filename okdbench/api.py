@@ -265,3 +265,15 @@ class Method(Trainable):
     def answer(self) -> Probe:
         """The network that is evaluated: the student, unless the row is about another one."""
         return self.student
+
+    def samples(self, batch: Batch | None) -> dict[str, Tensor]:  # noqa: ARG002 - for those that show real pictures
+        """Pictures to look at, each N x 3 x H x W and raw; called once when the run ends, without gradients.
+
+        A name ``grid/column`` makes a column of a grid, one picture in each row; any other name is a strip. The
+        method may draw from the run's generator; modes, weights and buffers stay as they are.
+
+        Args:
+            batch: student-domain pictures, with what else the method's last stage with data gets, but not augmented;
+                None when no stage has data.
+        """
+        return {}

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from okdbench.api import BaseHyperparameters, Losses, Method, Schedule, Stage, adam, cosine, hyper, sgd
+from okdbench.api import BaseHyperparameters, Batch, Losses, Method, Schedule, Stage, adam, cosine, hyper, sgd
 from okdbench.errors import UserError
+from okdbench.learners import aside
 from okdbench.losses import batch_norm_gap, class_imbalance, entropy, kl, one_hotness
 from okdbench.nets.generators import Generator
 from okdbench.nets.probe import Observation, Wanted
@@ -34,6 +35,9 @@ WANTED: dict[str, Wanted] = {"bn": "bn", "activation": "penultimate"}
 QUICK: dict[str, Any] = {"generator_width": 16, "lr_generator": 1e-2}
 #: the same for those whose student uses SGD
 QUICK_SGD: dict[str, Any] = QUICK | {"student_optimizer": "adam", "lr_student": 1e-3}
+
+#: generated pictures that a run keeps to be looked at
+SAMPLES = 32
 
 
 class DataFreeHyperparameters(BaseHyperparameters):
@@ -213,3 +217,9 @@ class DataFree(Method):
     def student_loss(self, taught: Tensor, said: Tensor) -> Tensor:
         """What the student minimises: the same divergence."""
         return self.divergence(taught, said)
+
+    # What it looks like
+
+    def samples(self, batch: Batch | None) -> dict[str, Tensor]:  # noqa: ARG002 - shows generated pictures alone
+        """Some of the generator's pictures; its running statistics stay as they are."""
+        return {"generated": aside(self.generator.module, self.noise(SAMPLES))}

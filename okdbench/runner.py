@@ -27,6 +27,7 @@ from okdbench.plan import Plan, make_plan
 from okdbench.progress import quiet
 from okdbench.protocol import PROTOCOL_VERSION
 from okdbench.records import Cost, Outcome, Record, TeacherScore, read_record, write_atomic, write_record, writing
+from okdbench.samples import write_samples
 from okdbench.student import card_of, pack
 from okdbench.teacher import TeacherShop, teacher_key
 from okdbench.trial import Trial, check, normaliser
@@ -140,6 +141,7 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
     if trial.meter.learned("student"):
         network = {name.removeprefix("net."): tensor for name, tensor in history.selected_state.items()}
         write_atomic(folder / "student.safetensors", pack(network, card_of(record, plan.dataset)))
+    write_samples(folder, trial.samples())  # last, so that the record knows nothing of it
     return record
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from okdbench import checkpoint
 from okdbench import device as devices
-from okdbench.api import Stage, Task, Trainable
+from okdbench.api import Batch, Stage, Task, Trainable
 from okdbench.data.batches import Stream
 from okdbench.engine import Engine, Equipment, History, Progress
 from okdbench.errors import UserError
@@ -19,7 +21,11 @@ from okdbench.nets.classifiers import build_classifier, load_weights
 from okdbench.nets.probe import Normaliser, Probe
 from okdbench.plan import Plan
 from okdbench.protocol import DATA_FREE_SHARE, Track
+from okdbench.samples import Pixels, to_pixels
 from okdbench.seeds import derive_seed
+
+#: student-domain pictures that a method may show beside its own
+FEW = 6
 
 
 class Trial:
@@ -62,6 +68,27 @@ class Trial:
         """Train to the end, from the folder's checkpoint if it has one."""
         kit = replace(self._kit, checkpoint_seconds=checkpoint_seconds)
         return Engine(self.trainable, self.answer, kit).run()
+
+    def samples(self) -> dict[str, Pixels]:
+        """Pictures of the method to look at; afterwards random generators and the meter are as they were before.
+
+        A method that fails here has been trained all the same, so its fault is a warning.
+        """
+        random, bill = checkpoint.random_state(self.rng), self.meter.state_dict()
+        try:
+            with torch.no_grad(), self._kit.autocast():
+                return {name: to_pixels(images) for name, images in self.method.samples(self._few()).items()}
+        except Exception as error:
+            warnings.warn(f"no pictures are kept: {type(error).__name__}: {error}", stacklevel=2)
+            return {}
+        finally:
+            checkpoint.restore_random_state(random, self.rng)
+            self.meter.load_state_dict(bill)
+
+    def _few(self) -> Batch | None:
+        """Some pictures for the method's samples: of its streams rather than its last step, which a kill forgets."""
+        stages = [replace(stage, batch_size=FEW, augment=False) for stage in self.method.stages() if stage.data]
+        return self._stream(stages[-1]).batch(0) if stages else None
 
     def _stream(self, stage: Stage) -> Stream:
         config, train = self.plan.config, self.plan.material.student_train

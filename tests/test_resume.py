@@ -62,7 +62,7 @@ def assert_same(folder: Path, whole: Path) -> None:
     assert ours is not None
     assert theirs is not None
     assert ours.comparable() == theirs.comparable()
-    for name in ("student.safetensors", "metrics.jsonl"):
+    for name in ("student.safetensors", "metrics.jsonl", "samples.npz"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
     assert not (folder / "checkpoint.pt").exists()
     assert not list(folder.glob("*.tmp"))

@@ -62,6 +62,21 @@ class PatchDiscriminator(nn.Module):
         logits: Tensor = self.windows(images)
         return logits
 
+    def cut(self, images: Tensor, logits: Tensor) -> Tensor:
+        """The L windows that lie within each of B pictures, the highest of its B x 1 x h x w ``logits`` first.
+
+        Returns:
+            B x L x 3 x field x field; L is 0 where the field is larger than the pictures.
+        """
+        if self.field >= images.shape[-1]:
+            return images.new_empty(len(images), 0, 3, self.field, self.field)
+        # a window begins stride - 1 pixels before its multiple of the stride, so the first row and column are cut off
+        inner = images[..., 1:, 1:].unfold(2, self.field, self.stride).unfold(3, self.field, self.stride)
+        rows, columns = inner.shape[2:4]
+        order = logits[:, 0, 1 : 1 + rows, 1 : 1 + columns].flatten(1).argsort(1, descending=True)
+        each = torch.arange(len(images), device=images.device)[:, None]
+        return inner.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)[each, order]
+
 
 #: windows at 32 pixels; a mean over windows times this is the release's sum there, and keeps its weight elsewhere
 WINDOWS = 64
