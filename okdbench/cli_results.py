@@ -98,3 +98,22 @@ def verify(
         same = verifying.verify(row, runs, records, data_root, device)
     if not same:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: okdbench plot bars --runs runs --output plots --format png,pdf")
+def plot(
+    kind: Annotated[
+        str, typer.Argument(help="bars, curves, pareto, cd, retention, stages, samples or gap; all for each of them.")
+    ],
+    runs: Source = Path("runs"),
+    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("plots"),
+    formats: Annotated[str, typer.Option("--format", help="png, svg and pdf, with commas between.")] = "png",
+    dataset: Annotated[str | None, typer.Option(help="Only this data set; default: all.")] = None,
+    track: Annotated[str | None, typer.Option(help="labelled or label-free; default: both.")] = None,
+    budget: Budget = None,
+    setting: Annotated[list[str] | None, typer.Option(help="Only this setting; may be given several times.")] = None,
+) -> None:
+    """Draw the records, a picture for each data set, track, budget and pair of networks."""
+    from okdbench import gallery
+
+    gallery.make(kind, runs, output, formats, {"dataset": dataset, "track": track, "budget": budget}, setting or [])

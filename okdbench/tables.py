@@ -122,9 +122,14 @@ def accuracies(records: Iterable[Record]) -> dict[str, dict[Cell, float]]:
     return {name: {cell: n["acc"] for cell, n in _measured(runs).items()} for name, runs in _by_method(records).items()}
 
 
+def finished(records: Iterable[Record]) -> dict[str, dict[Cell, Record]]:
+    """Method -> cell -> the run that counts there, of one contest; a method without a finished run has no cells."""
+    return {name: _finished(runs) for name, runs in _by_method(records).items()}
+
+
 def runs_of(contest: Contest, method: str, records: Iterable[Record]) -> dict[Cell, Record]:
     """The finished runs that the rows of ``method`` in ``contest`` are made of."""
-    return _finished(_by_method(contests(records).get(contest, [])).get(method, []))
+    return finished(contests(records).get(contest, [])).get(method, {})
 
 
 def _by_method(records: Iterable[Record]) -> dict[str, list[Record]]:

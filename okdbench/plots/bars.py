@@ -1,0 +1,81 @@
+"""Accuracies by setting with their 95 % intervals: a panel for each setting, a line for each method."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from okdbench.plots.drawing import Drawing
+from okdbench.plots.lines import Lines, label_lines, layout
+from okdbench.plots.style import COLUMN, GREY, LINE, PAGE, canvas, footline, look
+from okdbench.plots.view import View, mean_over, teacher_abroad
+from okdbench.tables import ALL, Row
+
+
+def paint(view: View) -> list[Drawing]:
+    """One picture: dots with intervals, sorted by the accuracy over all settings, reference rows below a gap."""
+    settings = view.settings
+    panels = [ALL, *settings] if len(settings) > 1 else settings
+    columns, width = (min(2, len(panels)), COLUMN) if len(panels) <= 4 else (5, PAGE)
+    lines = layout(view)
+    figure = _panels(view, panels, lines, columns, width)
+    rows = [row for (_, setting), row in view.rows.items() if setting in panels]
+    footline(
+        figure,
+        "student's accuracy on its own domain's test split, %",
+        "line: 95 % interval; dashes: the teacher on the same pictures",
+        "without a line: no interval, a setting has fewer than two seeds" if any(map(_lacks_interval, rows)) else "",
+        "hollow: runs are missing" if not all(row.is_complete for row in rows) else "",
+    )
+    title = "Accuracy by setting" if len(settings) > 1 else f"Accuracy in setting {settings[0]}"
+    return [view.draw("bars", title, _alt(view, panels[0]), figure)]
+
+
+def _panels(view: View, panels: list[str], lines: Lines, columns: int, width: float) -> Figure:
+    count = math.ceil(len(panels) / columns)
+    figure = canvas(width, 1.1 + count * (0.3 + LINE * lines.height))
+    grid = figure.subplots(count, columns, squeeze=False, sharey=True)
+    for index, axes in enumerate(grid.flat):
+        if index >= len(panels):
+            axes.remove()
+            continue
+        _panel(axes, view, panels[index], lines)
+        label_lines(axes, lines, named=index % columns == 0)
+        axes.set_title("all settings" if panels[index] == ALL else panels[index])
+    return figure
+
+
+def _panel(axes: Axes, view: View, setting: str, lines: Lines) -> None:
+    taught = mean_over(
+        {cell: run for cell, run in view.teachers.items() if setting in (ALL, cell.setting)}, teacher_abroad
+    )
+    if taught is not None:
+        axes.axvline(taught, color="black", linestyle=(0, (3, 2)), linewidth=0.8, zorder=1)
+    for method, y in lines.places.items():
+        row = view.rows.get((method, setting))
+        if row is None or row.acc is None:
+            continue
+        colour, marker = look(method)
+        if row.acc_low is not None and row.acc_high is not None:
+            axes.plot([row.acc_low, row.acc_high], [y, y], color=colour, linewidth=1.2, solid_capstyle="butt")
+        axes.plot(row.acc, y, marker, color=colour, markerfacecolor=colour if row.is_complete else "white", zorder=3)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.margins(x=0.08)
+    axes.tick_params(axis="x", color=GREY)
+
+
+def _lacks_interval(row: Row) -> bool:
+    return row.acc_low is None
+
+
+def _alt(view: View, setting: str) -> str:
+    rows = [row for (_, where), row in view.rows.items() if where == setting and row.acc is not None]
+    best, worst = (pick(rows, key=lambda row: row.acc or 0.0) for pick in (max, min))
+    where = "over all settings" if setting == ALL else f"in setting {setting}"
+    return (
+        f"Dots with 95 % intervals for {len(rows)} methods in {len(view.settings)} settings; {where} the highest mean "
+        f"accuracy is {best.acc:.1f} % ({best.method}) and the lowest {worst.acc:.1f} % ({worst.method})"
+    )
