@@ -180,6 +180,6 @@ class MosaicKD(DataFree):
         found = super().samples(batch)
         logits = aside(self.discriminator.module, self.task.normaliser(found["generated"]))
         patches = self.discriminator.module.cut(found["generated"], logits)
-        title = f"their {patches.shape[-1]} x {patches.shape[-1]} windows that look"
         ends = {"most": patches[:, :1], "least": patches[:, -1:]}
-        return found | {f"{title} {how} real to the discriminator": ends[how].flatten(0, 1) for how in ends}
+        title = f"{patches.shape[-1]} x {patches.shape[-1]} windows"
+        return found | {f"{title}, judged {how} real": end.flatten(0, 1) for how, end in ends.items()}

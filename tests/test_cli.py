@@ -28,7 +28,7 @@ def okdbench(line: str, folder: Path, data_root: Path) -> subprocess.CompletedPr
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "ls", "leaderboard", "compare", "report", "verify", "doctor"])
+@pytest.mark.parametrize("command", ["run", "sweep", "ls", "leaderboard", "plot", "report", "verify", "doctor"])
 def test_every_command_explains_itself_with_an_example(command: str, tmp_path: Path, data_root: Path) -> None:
     result = okdbench(f"{command} --help", tmp_path, data_root)
     assert result.returncode == 0
@@ -72,6 +72,9 @@ MISTAKES = {
     "export none": "no finished run 'none'",
     "predict none picture.jpg": "no finished run 'none'",
     "verify leaderboard.csv:2": "cannot be read as a leaderboard",
+    "plot bars --runs none": "no records",
+    "plot bar": "did you mean 'bars'",
+    "plot bars --format pgn": "did you mean 'png'",
 }
 
 

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 ENGINE = sorted((ROOT / "okdbench").rglob("*.py"))
 PLUGINS = sorted([*(ROOT / "methods").glob("*.py"), *(ROOT / "datasets").glob("*.py")])
 TORCH_FREE = [
-    "claim", "cli", "compare", "config", "curves", "drift", "duel", "errors", "formats", "listing", "protocol",
-    "published", "records", "registry", "report", "seeds", "stats", "tables",
+    "claim", "cli", "compare", "config", "curves", "drift", "duel", "errors", "formats", "gallery", "listing", "plots",
+    "protocol", "published", "records", "registry", "report", "samples", "seeds", "stats", "tables",
 ]  # fmt: skip
 
 

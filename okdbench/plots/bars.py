@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from okdbench.plots.drawing import Drawing
-from okdbench.plots.lines import Lines, label_lines, layout
+from okdbench.plots.lines import Lines, label_lines, layout, write_beside
 from okdbench.plots.style import COLUMN, GREY, LINE, PAGE, canvas, footline, look
 from okdbench.plots.view import View, mean_over, teacher_abroad
 from okdbench.tables import ALL, Row
@@ -25,9 +25,9 @@ def paint(view: View) -> list[Drawing]:
     rows = [row for (_, setting), row in view.rows.items() if setting in panels]
     footline(
         figure,
-        "student's accuracy on its own domain's test split, %",
-        "line: 95 % interval; dashes: the teacher on the same pictures",
-        "without a line: no interval, a setting has fewer than two seeds" if any(map(_lacks_interval, rows)) else "",
+        "accuracy on the test split of the student's domain, %",
+        "lines: 95 % intervals; dashes: the teacher itself",
+        "no line: no interval, for want of a second seed" if any(map(_lacks_interval, rows)) else "",
         "hollow: runs are missing" if not all(row.is_complete for row in rows) else "",
     )
     title = "Accuracy by setting" if len(settings) > 1 else f"Accuracy in setting {settings[0]}"
@@ -36,7 +36,7 @@ def paint(view: View) -> list[Drawing]:
 
 def _panels(view: View, panels: list[str], lines: Lines, columns: int, width: float) -> Figure:
     count = math.ceil(len(panels) / columns)
-    figure = canvas(width, 1.1 + count * (0.3 + LINE * lines.height))
+    figure = canvas(width, 0.15 + count * (0.3 + LINE * lines.height))
     grid = figure.subplots(count, columns, squeeze=False, sharey=True)
     for index, axes in enumerate(grid.flat):
         if index >= len(panels):
@@ -44,7 +44,8 @@ def _panels(view: View, panels: list[str], lines: Lines, columns: int, width: fl
             continue
         _panel(axes, view, panels[index], lines)
         label_lines(axes, lines, named=index % columns == 0)
-        axes.set_title("all settings" if panels[index] == ALL else panels[index])
+        if len(panels) > 1:
+            axes.set_title("all settings" if panels[index] == ALL else panels[index])
     return figure
 
 
@@ -61,8 +62,10 @@ def _panel(axes: Axes, view: View, setting: str, lines: Lines) -> None:
         colour, marker = look(method)
         if row.acc_low is not None and row.acc_high is not None:
             axes.plot([row.acc_low, row.acc_high], [y, y], color=colour, linewidth=1.2, solid_capstyle="butt")
-        axes.plot(row.acc, y, marker, color=colour, markerfacecolor=colour if row.is_complete else "white", zorder=3)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        face = colour if row.is_complete else "white"
+        axes.plot(row.acc, y, marker, color=colour, markerfacecolor=face, markersize=4, zorder=3)
+        write_beside(axes, y, f"{row.acc:.1f}", right=True, color=GREY)
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.margins(x=0.08)
     axes.tick_params(axis="x", color=GREY)
 

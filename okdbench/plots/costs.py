@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from okdbench.errors import UserError
 from okdbench.plots.drawing import Drawing
-from okdbench.plots.style import COLUMN, FAINT, GREY, LINE, canvas, footline, look, wrap
+from okdbench.plots.style import COLUMN, FAINT, GREY, canvas, legend, look
 from okdbench.plots.view import View, listed, mean_over, teacher_abroad, teacher_at_home
 from okdbench.tables import ALL, Row
 
@@ -23,6 +22,7 @@ COSTS = {
     "seconds": "seconds",
 }
 LEGEND_COLUMNS = 3
+TEACHER = "teacher as released"
 #: from this ratio of the dearest to the cheapest on, an axis is logarithmic
 WIDE = 50
 
@@ -49,7 +49,7 @@ def paint(view: View) -> list[Drawing]:
     """Accuracy against three costs side by side; the front is ringed and joined by steps."""
     rows = _rows(view)
     complete = {method for method, row in rows.items() if row.is_complete} or set(rows)
-    figure = _with_legend(list(rows), 1.9)
+    figure = canvas(COLUMN, 2.3)
     fronts = {}
     for index, (axes, (column, label)) in enumerate(
         zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True)
@@ -60,7 +60,7 @@ def paint(view: View) -> list[Drawing]:
         axes.set_xlabel(label)
         if index == 0:
             axes.set_ylabel("accuracy, %")
-    footline(figure, _hollow(rows, complete))
+    legend(figure, _marks(rows), LEGEND_COLUMNS, _hollow(rows, complete))
     named = "; ".join(f"for {column.replace('_', ' ')}: {listed(names)}" for column, names in fronts.items())
     alt = f"Accuracy of {len(rows)} methods against three costs; no other method is both cheaper and better {named}"
     return [view.draw("pareto", "Accuracy and what it costs; ringed: not dominated", alt, figure)]
@@ -70,22 +70,23 @@ def paint_retention(view: View) -> list[Drawing]:
     """Accuracy on the teacher's domains against accuracy on the student's, with the teacher as a star."""
     rows = {method: row for method, row in _rows(view).items() if row.teacher_domain_acc is not None}
     complete = {method for method, row in rows.items() if row.is_complete} or set(rows)
-    figure = _with_legend(["teacher as released", *rows], 2.4)
+    figure = canvas(COLUMN, 2.6)
+    marks = _marks(rows)
     axes = figure.subplots()
     _scatter(axes, {m: Point(row.acc or 0.0, row.teacher_domain_acc or 0.0) for m, row in rows.items()}, [], complete)
     own, there = mean_over(view.teachers, teacher_at_home), mean_over(view.teachers, teacher_abroad)
     if own is not None and there is not None:
-        axes.plot(there, own, "*", color="black", markersize=9, zorder=4)
+        (marks[TEACHER],) = axes.plot(there, own, "*", color="black", markersize=7, linestyle="none", zorder=4)
     axes.set_xlabel("accuracy on the student's domain, %")
     axes.set_ylabel("accuracy on the teacher's domains, %")
-    footline(figure, _hollow(rows, complete))
+    legend(figure, marks, LEGEND_COLUMNS, _hollow(rows, complete))
     teacher = "" if own is None else f"; the teacher has {there:.1f} and {own:.1f} %"
     kept = max(rows, key=lambda method: rows[method].teacher_domain_acc or 0.0)
     alt = (
         f"Accuracy of {len(rows)} students on their own domain and on the teacher's domains{teacher}; {kept} retains "
         f"most, {rows[kept].teacher_domain_acc:.1f} %"
     )
-    return [view.draw("retention", "What the student still knows of the teacher's domains", alt, figure)]
+    return [view.draw("retention", "Accuracy on the student's and teacher's domains", alt, figure)]
 
 
 def _rows(view: View) -> dict[str, Row]:
@@ -99,23 +100,12 @@ def _rows(view: View) -> dict[str, Row]:
 def _hollow(rows: Mapping[str, Row], complete: set[str]) -> str:
     if complete < set(rows):
         return "hollow: runs are missing, so it is compared with nobody"
-    return "" if all(row.is_complete for row in rows.values()) else "every method lacks runs"
+    return "" if all(row.is_complete for row in rows.values()) else "no method has all of its runs"
 
 
-def _with_legend(methods: Sequence[str], height: float) -> Figure:
-    """A figure with a legend of the methods below; one that is no method's name is the teacher's star."""
-    names = [wrap(method) for method in methods]
-    deepest = [max(name.count("\n") + 1 for name in names[i::LEGEND_COLUMNS]) for i in range(LEGEND_COLUMNS)]
-    lines = -(-len(names) // LEGEND_COLUMNS) * max(deepest)
-    figure = canvas(COLUMN, height + 0.6 + LINE * lines)
-    handles = [_handle(method) for method in methods]
-    figure.legend(handles, names, loc="outside lower center", ncols=LEGEND_COLUMNS, labelspacing=0.25)
-    return figure
-
-
-def _handle(method: str) -> Line2D:
-    colour, marker = ("black", "*") if method == "teacher as released" else look(method)
-    return Line2D([], [], linestyle="none", marker=marker, color=colour)
+def _marks(methods: Iterable[str]) -> dict[str, Line2D]:
+    looks = {method: look(method) for method in methods}
+    return {m: Line2D([], [], linestyle="none", marker=marker, color=c) for m, (c, marker) in looks.items()}
 
 
 def _scatter(axes: Axes, points: Mapping[str, Point], best: Sequence[str], complete: set[str]) -> None:
@@ -125,12 +115,12 @@ def _scatter(axes: Axes, points: Mapping[str, Point], best: Sequence[str], compl
         colour, marker = look(method)
         face = colour if method in complete else "white"
         edge = "black" if method in best else colour
-        axes.plot(*point, marker, color=colour, markerfacecolor=face, markeredgecolor=edge, markersize=5, zorder=3)
+        axes.plot(*point, marker, color=colour, markerfacecolor=face, markeredgecolor=edge, markersize=4.5, zorder=3)
     xs = [point.x for point in points.values()]
     if min(xs) > 0 and max(xs) > WIDE * min(xs):
         axes.set_xscale("log")
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(0.1)
     axes.grid(color=FAINT, linewidth=0.5)

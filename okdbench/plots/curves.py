@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from okdbench.errors import UserError
 from okdbench.plots.drawing import Drawing
-from okdbench.plots.style import COLUMN, GREY, PAGE, canvas, footline, setting_looks
+from okdbench.plots.style import COLUMN, GREY, PAGE, canvas, legend, setting_looks
 from okdbench.plots.view import View
 from okdbench.records import Record
 from okdbench.tables import Cell
@@ -43,8 +43,8 @@ def _one(view: View, method: str, runs: Mapping[Cell, Record]) -> Drawing:
     width, columns = (COLUMN, 2) if len(terms) <= FEW_TERMS else (PAGE, 4)
     places = _places(terms, columns)
     rows = 1 + max((row for row, _ in places.values()), default=0)
-    figure = canvas(width, 2.2 + 0.95 * (rows - 1))
-    grid = GridSpec(rows, columns, figure=figure, height_ratios=[1.4] + [1.0] * (rows - 1))
+    figure = canvas(width, 1.9 + 0.95 * (rows - 1))
+    grid = GridSpec(rows, columns, figure=figure, height_ratios=[1.5] + [1.0] * (rows - 1))
     settings = sorted({cell.setting for cell in runs})
     _accuracy(figure.add_subplot(grid[0, :]), runs, view.settings)
     for (stage, term), (row, column) in places.items():
@@ -55,12 +55,12 @@ def _one(view: View, method: str, runs: Mapping[Cell, Record]) -> Drawing:
         axes.yaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     looks = setting_looks(view.settings)
-    handles = [Line2D([], [], color=looks[s][0], linestyle=looks[s][1]) for s in settings]
-    figure.legend(handles, settings, loc="outside lower center", ncols=min(len(settings), round(width)))
     several = len({cell.seed for cell in runs}) > 1
-    footline(
+    legend(
         figure,
-        "losses: step of the stage" if terms else "",
+        {s: Line2D([], [], color=looks[s][0], linestyle=looks[s][1]) for s in settings},
+        round(width),
+        "small panels: losses over the steps of each stage" if terms else "",
         "mean over seeds; band: from the lowest to the highest" if several else "",
     )
     alt = (

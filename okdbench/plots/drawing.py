@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,17 +43,18 @@ def to_svg(figure: Figure) -> str:
     return _IDS.sub(rf"\g<1>{prefix}-", text)
 
 
-def save(drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
+def save(drawing: Drawing, folder: Path, formats: Iterable[str]) -> list[Path]:
     """Write ``folder/<name>.<format>`` for each of the formats png, svg and pdf; returns the files.
 
     Raises:
         UserError: there is no such format.
     """
-    for name in formats:
+    wanted = list(dict.fromkeys(formats))
+    for name in wanted:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
     paths = []
-    for name in dict.fromkeys(formats):
+    for name in wanted:
         paths.append(folder / f"{drawing.name}.{name}")
         write_atomic(paths[-1], _render(drawing.figure, name))
     return paths

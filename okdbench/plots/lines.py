@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 
@@ -45,5 +45,20 @@ def label_lines(axes: Axes, lines: Lines, named: bool = True) -> None:
         axes.axhline(lines.references, color="0.6", linewidth=0.5)
     for method, y in lines.places.items() if named else ():
         style: Literal["italic", "normal"] = "italic" if y > (lines.references or math.inf) else "normal"
-        where = axes.get_yaxis_transform()
-        axes.text(-0.03, y, wrap(method), transform=where, ha="right", va="center", linespacing=1.0, style=style)
+        write_beside(axes, y, wrap(method), style=style)
+
+
+def write_beside(axes: Axes, y: float, text: str, right: bool = False, **looks: Any) -> None:
+    """Write to the left of the line at ``y``, or to its right."""
+    axes.annotate(
+        text,
+        (1 if right else 0, y),
+        (4 if right else -4, 0),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="center",
+        linespacing=1.0,
+        annotation_clip=False,
+        **looks,
+    )

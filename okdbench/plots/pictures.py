@@ -62,7 +62,7 @@ def _first(view: View, method: str) -> tuple[Record, dict[str, Pixels]] | None:
 
 def _strips(view: View, strips: Mapping[str, Pixels], cells: str) -> Drawing:
     side = COLUMN / ACROSS
-    figure = canvas(COLUMN, 0.6 + len(strips) * (side + 0.2))
+    figure = canvas(COLUMN, 0.1 + len(strips) * (side + 0.2))
     for axes, (name, pixels) in zip(figure.subplots(len(strips), squeeze=False).flat, strips.items(), strict=True):
         axes.imshow(montage([pixels[:ACROSS]], ACROSS), interpolation="nearest")
         axes.set_title(wrap_to(figure, name), loc="left")
@@ -72,7 +72,7 @@ def _strips(view: View, strips: Mapping[str, Pixels], cells: str) -> Drawing:
 
 
 def _grid(view: View, method: str, run: Record, grid: str, columns: Mapping[str, Pixels]) -> Drawing:
-    figure: Figure = canvas(COLUMN, 0.6 + COLUMN / len(columns) * max(map(len, columns.values())))
+    figure: Figure = canvas(COLUMN, 0.25 + COLUMN / len(columns) * max(map(len, columns.values())))
     for axes, (name, pixels) in zip(figure.subplots(1, len(columns), squeeze=False).flat, columns.items(), strict=True):
         axes.imshow(montage([pixels[i : i + 1] for i in range(len(pixels))], 1), interpolation="nearest")
         axes.set_title(name)

@@ -12,8 +12,9 @@ from okdbench.plots.drawing import Drawing
 from okdbench.plots.style import COLUMN, GREY, LINE, canvas, footline, look, wrap
 from okdbench.plots.view import View, accuracy, listed
 
-#: what the heights in the diagram are, in lines of text below the axis
-FIRST_BAR, BAR_STEP, LABEL_STEP = 0.45, 0.5, 1.15
+NAME_WIDTH = 20
+#: the highest bar, the next ones and the names, in lines of text below the axis
+FIRST_BAR, BAR_STEP, LABEL_STEP = 0.65, 0.5, 1.15
 
 
 def paint(view: View) -> list[Drawing]:
@@ -34,7 +35,7 @@ def paint(view: View) -> list[Drawing]:
     bars = groups(ranking.ranks, ranking.critical)
     left, right = names[: (len(names) + 1) // 2], names[: (len(names) - 1) // 2 : -1]
     depth = max(sum(_height(name) for name in side) for side in (left, right)) + FIRST_BAR + BAR_STEP * len(bars)
-    figure = canvas(COLUMN, 1.2 + LINE * depth)
+    figure = canvas(COLUMN, 0.75 + LINE * depth)
     axes = figure.subplots()
     _axis(axes, len(names), ranking.critical, depth)
     for index, members in enumerate(bars):
@@ -54,7 +55,7 @@ def paint(view: View) -> list[Drawing]:
 
 
 def comparable(scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    """As many methods as share the fewest blocks that a test needs: those with the fewest of their own go first.
+    """Methods that share the fewest blocks that a test needs: while they do not, the one that is most in the way goes.
 
     Raises:
         UserError: there are fewer than three methods.
@@ -62,9 +63,14 @@ def comparable(scores: Mapping[str, Scores]) -> dict[str, Scores]:
     kept = dict(scores)
     if len(kept) < 3:
         raise UserError(f"a critical-difference diagram needs three methods, and there are {len(kept)}; run another")
-    while len(kept) > 3 and len(set.intersection(*(set(blocks) for blocks in kept.values()))) < FEWEST_BLOCKS:
-        del kept[min(kept, key=lambda name: (len(kept[name]), name))]
+    while len(kept) > 3 and _shared(kept) < FEWEST_BLOCKS:
+        del kept[max(kept, key=lambda name: (_shared(kept, name), -len(kept[name]), name))]
     return kept
+
+
+def _shared(scores: Mapping[str, Scores], without: str = "") -> int:
+    """How many blocks all methods have, but for the one called ``without``."""
+    return len(set.intersection(*(set(blocks) for name, blocks in scores.items() if name != without)))
 
 
 def groups(ranks: Mapping[str, float], critical: float) -> list[list[str]]:
@@ -105,7 +111,7 @@ def _label(axes: Axes, view: View, names: list[str], ranks: Mapping[str, float],
         axes.plot([ranks[name], ranks[name], limit], [0, y, y], color=GREY, linewidth=0.6, clip_on=False, zorder=1)
         axes.plot(ranks[name], 0, marker, color=colour, clip_on=False, zorder=3)
         axes.annotate(
-            wrap(name, 17),
+            wrap(name, NAME_WIDTH),
             (limit, y),
             (4 if edge else -4, 0),
             textcoords="offset points",
@@ -118,7 +124,7 @@ def _label(axes: Axes, view: View, names: list[str], ranks: Mapping[str, float],
 
 
 def _height(name: str) -> float:
-    return LABEL_STEP + wrap(name, 17).count("\n")
+    return LABEL_STEP + wrap(name, NAME_WIDTH).count("\n")
 
 
 def _alt(names: list[str], bars: list[list[str]], ranking: Ranking) -> str:

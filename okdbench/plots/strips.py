@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from okdbench.errors import UserError
 from okdbench.plots.drawing import Drawing
-from okdbench.plots.lines import label_lines, layout
+from okdbench.plots.lines import label_lines, layout, write_beside
 from okdbench.plots.style import COLUMN, GREY, LINE, Look, canvas, footline, look
 from okdbench.plots.view import View, mean_over
 from okdbench.records import Record
@@ -19,17 +19,17 @@ from okdbench.tables import Cell
 
 def paint_stages(view: View) -> list[Drawing]:
     """Accuracy on both kinds of domains after each stage, one below the other."""
-    stages = {method: _stages(runs) for method, runs in view.finished.items()}
+    stages = {method: _stages(view.finished[method]) for method in view.methods}
     if not any(stages.values()):
         raise UserError("no record has results by stage; run the methods again")
     lines = layout(view, {method: len(names) for method, names in stages.items()})
-    figure = canvas(COLUMN, 1.1 + LINE * lines.height)
+    figure = canvas(COLUMN, 0.55 + LINE * lines.height)
     axes = figure.subplots()
     for method, middle in lines.places.items():
         places = {s: middle + index + (1 - len(stages[method])) / 2 for index, s in enumerate(stages[method])}
         _stage_marks(axes, view.finished[method], look(method), places)
         for stage, y in places.items():
-            axes.annotate(stage, (1.02, y), xycoords=axes.get_yaxis_transform(), va="center", annotation_clip=False)
+            write_beside(axes, y, stage, right=True)
     label_lines(axes, lines)
     _fit(axes, "accuracy after the stage, %")
     footline(
@@ -46,28 +46,30 @@ def paint_stages(view: View) -> list[Drawing]:
 
 def paint_gap(view: View) -> list[Drawing]:
     """Best on test minus selected: each run a dot, the mean a stroke."""
-    found = {method: [gap for run in runs.values() if (gap := _gap(run)) is not None]
-             for method, runs in view.finished.items()}  # fmt: skip
+    gaps = {method: list(map(_gap, view.finished[method].values())) for method in view.methods}
+    found = {method: [gap for gap in values if gap is not None] for method, values in gaps.items()}
     if not any(found.values()):
         raise UserError("no record says which evaluation was best on test; run the methods again")
     lines = layout(view)
-    figure = canvas(COLUMN, 1.0 + LINE * lines.height)
+    figure = canvas(COLUMN, 0.55 + LINE * lines.height)
     axes = figure.subplots()
     means = {}
     for method, y in lines.places.items():
         colour, marker = look(method)
+        if not found[method]:
+            continue
         axes.plot(found[method], [y] * len(found[method]), marker, color=colour, alpha=0.55, mew=0, clip_on=False)
         mean = mean_over(view.finished[method], _gap)
         if mean is not None:
             means[method] = mean
             axes.plot(mean, y, "|", color="black", markersize=9, markeredgewidth=1.4, zorder=4, clip_on=False)
     label_lines(axes, lines)
-    _fit(axes, "selection gap: best on test minus selected, points")
-    axes.set_xlim(left=0)
+    _fit(axes, "selection gap, points of accuracy")
+    axes.axvline(0, color=GREY, linewidth=0.5, zorder=0)
     footline(figure, "mark: a run; stroke: mean over settings")
     largest = max(means, key=lambda method: means[method])
     alt = f"Selection gap of {len(means)} methods; the largest mean is {means[largest]:.2f} points ({largest})"
-    return [view.draw("gap", "What a better choice of the step could have gained", alt, figure)]
+    return [view.draw("gap", "Selection gap: best on test minus selected", alt, figure)]
 
 
 def _gap(run: Record) -> float | None:
@@ -101,7 +103,7 @@ def _stage_marks(axes: Axes, runs: Mapping[Cell, Record], look: Look, places: di
                 axes.plot([min(values), max(values)], [y, y], color=look.colour, linewidth=0.8, alpha=0.5, zorder=1)
                 axes.plot(mean, y, look.marker, color=look.colour, mfc=look.colour if own else "white", zorder=3)
                 path.append((mean, y))
-        axes.plot([x for x, _ in path], [y for _, y in path], color=GREY, linewidth=0.5, zorder=2)
+        axes.plot([x for x, _ in path], [y for _, y in path], color="0.7", linewidth=0.5, zorder=2)
 
 
 def _spell(runs: Mapping[Cell, Record], stage: str) -> str:
