@@ -32,7 +32,7 @@ from okdbench.plots.ranks import comparable, groups
 from okdbench.plots.style import COLOURS, MARKERS, look, setting_looks, wrap
 from okdbench.plots.view import views
 from okdbench.protocol import PROTOCOL_VERSION
-from okdbench.records import Cost, Evaluation, Outcome, Record, write_archive, write_record
+from okdbench.records import Cost, Evaluation, Outcome, Record, TeacherScore, write_archive, write_record
 from okdbench.registry import method_names
 from okdbench.samples import write_samples
 from okdbench.tables import ALL
@@ -83,10 +83,24 @@ AWKWARD = {
     "many methods": grid([*method_names(), "mine", "yours"]),
     "eight settings": [rich("kd", f"{letter}-X", seed, 60) for letter in "ABCDEFGH" for seed in (0, 1)],
     "another setting": [*grid(), rich("kd", "Z-A", 0, 60, default_settings=("A-C", "B-C"))],
+    "no teacher's pictures": [
+        rich(
+            "kd",
+            "-A",
+            0,
+            60,
+            teacher_score=TeacherScore(key="t", own_acc=None, student_domain_acc=40.0),
+            selected=Outcome(evaluation=evaluation(60), teacher_domain_acc=None),
+            stages={"one": Outcome(evaluation=evaluation(60), teacher_domain_acc=None)},
+        )
+    ],
     "zero": [rich(method, "A-C", seed, 0.0) for method in ("kd", "augkd", "mad") for seed in range(6)],
 }
 
-REFUSED = {("cd", awkward) for awkward in ("one run", "long networks", "missing cells", "eight settings")}
+REFUSED = {
+    ("cd", awkward): "a critical-difference diagram needs"
+    for awkward in ("one run", "long networks", "missing cells", "eight settings", "no teacher's pictures")
+} | {("retention", "no teacher's pictures"): "nothing is known of retention"}
 
 
 @pytest.mark.parametrize("awkward", AWKWARD)
@@ -95,7 +109,7 @@ def test_awkward_records_are_drawn_within_the_paper_or_refused(kind: str, awkwar
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         if (kind, awkward) in REFUSED:
-            with pytest.raises(UserError, match="a critical-difference diagram needs"):
+            with pytest.raises(UserError, match=REFUSED[kind, awkward]):
                 draw(kind, AWKWARD[awkward])
             return
         drawings = draw(kind, AWKWARD[awkward])[-2:]  # there is one of each method among the curves

@@ -69,6 +69,8 @@ def paint(view: View) -> list[Drawing]:
 def paint_retention(view: View) -> list[Drawing]:
     """Accuracy on the teacher's domains against accuracy on the student's, with the teacher as a star."""
     rows = {method: row for method, row in _rows(view).items() if row.teacher_domain_acc is not None}
+    if not rows:
+        raise UserError("no run has pictures of the teacher's domains, so nothing is known of retention")
     complete = {method for method, row in rows.items() if row.is_complete} or set(rows)
     figure = canvas(COLUMN, 2.6)
     marks = _marks(rows)

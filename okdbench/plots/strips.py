@@ -86,7 +86,8 @@ def _accuracy(run: Record, stage: str, own: bool) -> float:
     outcome = run.stages.get(stage)
     if outcome is None:
         return math.nan
-    return outcome.evaluation.test.acc if own else outcome.teacher_domain_acc
+    accuracy = outcome.evaluation.test.acc if own else outcome.teacher_domain_acc
+    return math.nan if accuracy is None else accuracy
 
 
 def _mean(runs: Mapping[Cell, Record], stage: str, own: bool) -> float | None:
