@@ -48,6 +48,7 @@ class Digits(Dataset):
     domains: ClassVar = {"M": "mnist", "O": "optical", "P": "print"}
     settings = ("MP-O", "MO-P", "OP-M")
     flip = False
+    at_hand = True
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - nothing lies in the data folder
         """All pictures of ``domain`` as 32 x 32 x 3 arrays with equal channels; ``root`` is not looked at.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -22,18 +23,18 @@ SIGNS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 
 def show(name: str) -> None:
-    """Print the card of the method or data set called ``name``.
+    """Print the card of the method or data set of this name or path.
 
     Raises:
         UserError: there is neither.
     """
     console = Console()
-    if name in registry.method_names():
+    if registry.is_method(name):
         _method(console, name, registry.load_method(name))
-    elif name in registry.dataset_names() or name.endswith((".yaml", ".yml")):
+    elif name in (known := [*registry.dataset_names(), *registry.installed_datasets()]) or Path(name).suffix:
         _dataset(console, name, registry.load_dataset(name))
     else:
-        raise unknown("method or data set", name, registry.method_names() + registry.dataset_names())
+        raise unknown("method or data set", name, [*registry.method_names(), *registry.installed_methods(), *known])
 
 
 def _method(console: Console, name: str, method: type[Method]) -> None:

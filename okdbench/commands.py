@@ -63,6 +63,7 @@ def lay_out(
     in_file = configuration.load_yaml(file) if file else {}
     common = configuration.parse_assignments(assignments)
     chosen = [configuration.parse_method(method) for method in methods or _named("method", in_file)]
+    registry.refuse_clashes(name for name, _ in chosen)
     pictures = Shelf()
     chosen_seeds = configuration.parse_seeds(seeds) if seeds is not None else [seed]
     setting = in_file.get("setting") if options["setting"] is None else options["setting"]

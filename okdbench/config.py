@@ -268,22 +268,20 @@ def split_methods(text: str) -> list[str]:
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """A method as the tables name it: its name and the hyper-parameters in brackets behind it.
+    """A method as the tables name it: its name, or path, and the hyper-parameters in brackets behind it.
 
     >>> parse_method("kd[lr=1e-3,betas=[0.5, 0.9]]")
     ('kd', {'lr': 0.001, 'betas': [0.5, 0.9]})
-    >>> parse_method("kd")
-    ('kd', {})
+    >>> parse_method("./lab[1]/mine.py[lr=1e-3]")
+    ('./lab[1]/mine.py', {'lr': 0.001})
 
     Raises:
         UserError: not of that form, or a key that appears twice.
     """
-    name, bracket, rest = text.strip().partition("[")
-    if not bracket:
-        return name, {}
-    if not rest.endswith("]"):
+    match = re.fullmatch(r"(.*?\.py|[^\[]*)(?:\[(.*)\])?", text.strip())
+    if match is None:
         raise UserError(f"method {text!r} is not of the form name or name[key=value,key=value]")
-    return name.strip(), parse_assignments(split_methods(rest[:-1]))
+    return match[1].strip(), {} if match[2] is None else parse_assignments(split_methods(match[2]))
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -38,6 +38,7 @@ def plans_of(grid: Grid, root: Path) -> Iterator[Plan]:
     in_file = configuration.load_yaml(grid.file) if grid.file else {}
     hyperparameters = configuration.parse_assignments(grid.assignments)
     methods = [configuration.parse_method(text) for text in configuration.split_methods(grid.methods)]
+    registry.refuse_clashes(name for name, _ in methods)
     tracks = _tracks(grid.tracks or in_file.get("track"), [name for name, _ in methods])
     seeds = configuration.parse_seeds(grid.seeds) if grid.seeds else [None]
     pictures = Shelf()

@@ -22,8 +22,8 @@ def show(what: str, dataset: str | None, runs: Path) -> None:
         UserError: there is no such list.
     """
     lists: dict[str, Callable[[], None]] = {
-        "methods": lambda: _lines(registry.method_names()),
-        "datasets": lambda: _lines(registry.dataset_names()),
+        "methods": lambda: _names(registry.method_names(), registry.installed_methods()),
+        "datasets": lambda: _names(registry.dataset_names(), registry.installed_datasets()),
         "settings": lambda: _settings([dataset] if dataset else registry.dataset_names()),
         "runs": lambda: _runs(runs),
     }
@@ -34,8 +34,11 @@ def show(what: str, dataset: str | None, runs: Path) -> None:
     lists[what]()
 
 
-def _lines(names: list[str]) -> None:
-    print("\n".join(names))
+def _names(own: list[str], installed: dict[str, str]) -> None:
+    """What comes along, then what other packages bring, with the package; what comes along wins a shared name."""
+    print(*own, sep="\n")
+    for name, package in installed.items():
+        print(f"{name}\t({package}{'; hidden by the one that comes along' if name in own else ''})")
 
 
 def _settings(names: list[str]) -> None:

@@ -45,6 +45,7 @@ class Plan:
         weights = self.config.teacher_weights
         identity = {
             **resolved,
+            "method": self.method_name,
             "dataset": self.dataset.name,
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
@@ -56,16 +57,21 @@ class Plan:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def method_name(self) -> str:
+        """What the method is called, whatever path it was found by."""
+        return registry.name_of(self.config.method)
+
+    @property
     def title(self) -> str:
         """The run in a few words: ``kd[lr=0.1] digits MP-O seed 0``; the track is named unless it is the usual one."""
         config = self.config
-        method = f"{config.method}[{self.variant}]" if self.variant else config.method
+        method = f"{self.method_name}[{self.variant}]" if self.variant else self.method_name
         track = "" if config.track is RunConfig.model_fields["track"].default else f" {config.track}"
         return f"{method} {self.dataset.name} {config.setting} seed {config.seed}{track}"
 
     @property
     def command(self) -> str:
-        """The line that repeats this run; options at their defaults are left out."""
+        """The line that repeats this run; options at their defaults are left out, paths are as they were given."""
         return shlex.join(["okdbench", *self.words])
 
     @property

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from okdbench.curves import Curve
 from okdbench.errors import UserError
 
-#: 2: with curves
+#: 2: with curves and origin
 SCHEMA_VERSION = 2
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -98,6 +98,7 @@ class Cost(_Model):
 class Record(_Model):
     """Everything about one run.
 
+    ``origin`` is empty for a method that comes along, ``local`` for a file of the user's, else the package it is from.
     ``data_note`` says how the pictures differ from the official ones; it is empty when they do not.
     ``oracle`` is the best evaluation on test: reported, never used. ``fingerprints`` are hashes of the evaluated
     network's weights, ``selected`` and ``last``.
@@ -107,6 +108,7 @@ class Record(_Model):
     key: str
     status: Literal["done", "failed"]
     method: str
+    origin: str = ""
     variant: str
     role: Literal["method", "reference", "baseline"]
     dataset: str

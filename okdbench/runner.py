@@ -16,7 +16,7 @@ from torch import Tensor
 
 import okdbench
 from okdbench import device as devices
-from okdbench import machine
+from okdbench import machine, registry
 from okdbench.curves import read_curves
 from okdbench.engine import History, Progress
 from okdbench.errors import UserError
@@ -151,7 +151,9 @@ def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "key": plan.key,
         "variant": plan.variant,
         "role": plan.method.card.role,
-        **config.model_dump(include={"method", "setting", "budget", "seed", "teacher", "student"}),
+        "method": plan.method_name,
+        "origin": registry.origin_of(config.method),
+        **config.model_dump(include={"setting", "budget", "seed", "teacher", "student"}),
         "dataset": plan.dataset.name,
         "track": config.track.value,
         "config": _resolved(plan),

@@ -21,6 +21,7 @@ from okdbench.places import default_data_root
 from okdbench.plan import Plan, make_plan
 from okdbench.pool import Job, Pool, State
 from okdbench.records import Record, read_record, read_records, writing
+from okdbench.registry import name_of
 from okdbench.runner import give_up
 from okdbench.teacher import teacher_file
 from okdbench.trial import LabelsWithheldError, check_once
@@ -187,7 +188,7 @@ def _time_left(missing: Sequence[Cell], runs: Path, limit: int) -> str:
         if record.status == "done":
             kind = (record.method, record.budget, record.teacher, record.student)
             seconds.setdefault(kind, []).append(record.cost.seconds)
-    kinds = [(c.config.method, c.config.budget, c.config.teacher, c.config.student) for c in missing]
+    kinds = [(name_of(c.config.method), c.config.budget, c.config.teacher, c.config.student) for c in missing]
     strange = sorted({kind[0] for kind in kinds if kind not in seconds})
     if strange:
         return f"unknown, for there is no finished run of {', '.join(strange)} yet"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from okdbench.config import RunConfig, format_seeds, spell_assignments
 from okdbench.protocol import PROTOCOL_VERSION, is_ranked
 from okdbench.records import Record, Traffic
+from okdbench.registry import LOCAL
 from okdbench.stats import group_mean, interval, mean_std
 
 #: the name of the row over all settings
@@ -135,7 +136,8 @@ def runs_of(contest: Contest, method: str, records: Iterable[Record]) -> dict[Ce
 def _by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
     methods: dict[str, list[Record]] = {}
     for record in records:
-        methods.setdefault(_named(record.method, record.variant), []).append(record)
+        method = f"{record.method} (local)" if record.origin == LOCAL else record.method
+        methods.setdefault(_named(method, record.variant), []).append(record)
     return methods
 
 

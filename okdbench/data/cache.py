@@ -64,11 +64,13 @@ class Images:
         pixels: N x H x W x 3, perhaps a read-only memory map, or rows of some that are read when they are asked for.
         labels: N class indices.
         paths: N relative paths, the samples' names.
+        source: hash of the data set's file unless it comes along, for it says more than what is in the pictures.
     """
 
     pixels: Pixels | Rows
     labels: npt.NDArray[np.int64]
     paths: tuple[str, ...]
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -77,6 +79,7 @@ class Images:
     def digest(self) -> str:
         """SHA-256 of paths, labels and pixels in hexadecimal; it is part of a run's key."""
         content = hashlib.sha256(json.dumps([self.paths, self.labels.tolist(), self.pixels.shape]).encode())
+        content.update(self.source.encode())
         for start in range(0, len(self), _BLOCK):
             content.update(np.ascontiguousarray(self.pixels[start : start + _BLOCK]).data)
         return content.hexdigest()
@@ -84,7 +87,7 @@ class Images:
     def take(self, indices: npt.NDArray[np.int64]) -> Images:
         """The pictures at ``indices``, in that order; copied into memory unless there are too many of them."""
         rows = Rows.of(self.pixels).take(indices)
-        return Images(_copied(rows), self.labels[indices], tuple(self.paths[i] for i in indices))
+        return Images(_copied(rows), self.labels[indices], tuple(self.paths[i] for i in indices), self.source)
 
     @staticmethod
     def concatenate(parts: Sequence[Images]) -> Images:
@@ -93,6 +96,7 @@ class Images:
             _copied(Rows.chain([Rows.of(part.pixels) for part in parts])),
             np.concatenate([part.labels for part in parts]),
             tuple(path for part in parts for path in part.paths),
+            parts[0].source,
         )
 
 
@@ -115,7 +119,7 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     if pixels is None:
         pixels = _build(file, key, samples, image_size)
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
-    return Images(pixels, labels, tuple(sample.path for sample in samples))
+    return Images(pixels, labels, tuple(sample.path for sample in samples), dataset.source)
 
 
 def _key(samples: Sequence[Sample], image_size: int) -> str:

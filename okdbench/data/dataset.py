@@ -48,11 +48,17 @@ class Dataset(ABC):
     #: channel statistics that every network's normaliser uses, for pixels in [0, 1]
     mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
+    #: whether all of its pictures come along, so that the contract of methods can be tested on them
+    at_hand: ClassVar[bool] = False
+
+    #: its name, and a hash of its source that is part of every key, unless it comes along; the registry sets both
+    called: str = ""
+    source: str = ""
 
     @property
     def name(self) -> str:
         """What it is called on the command line and in records."""
-        return type(self).__name__.lower()
+        return self.called or type(self).__name__.lower()
 
     def facts(self) -> list[str]:
         """More lines for ``okdbench show``."""
@@ -64,7 +70,7 @@ class Dataset(ABC):
     @property
     def identity(self) -> str:
         """What tells it from every other data set in a process."""
-        return self.name
+        return f"{type(self).__module__}.{type(self).__qualname__}"
 
     def note(self, domains: Sequence[str], root: Path) -> str:  # noqa: ARG002 - there is nothing to differ from
         """What of these domains differs from the official pictures, for the record; empty if nothing."""
