@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from okdbench import __version__, cli_data, cli_results, interrupt, preflight
+from okdbench import __version__, cli_authors, cli_data, cli_results, interrupt, preflight
 from okdbench.cli_options import (
     Assignments,
     Budget,
@@ -57,7 +57,7 @@ def common(
 @app.command(epilog="Example: okdbench run --method augkd --dataset digits --setting MP-O --seeds 0-2 --budget quick")
 def run(
     method: Annotated[
-        list[str] | None, typer.Option(help="Method, also kd\\[lr=0.1]; may be given several times.")
+        list[str] | None, typer.Option(help="Method, also kd\\[lr=0.1] or ./mine.py; may be given several times.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set.")] = None,
     setting: Annotated[str | None, typer.Option(help="Such as MP-O; default: all default settings.")] = None,
@@ -98,7 +98,7 @@ def run(
 
 @app.command(epilog="Example: okdbench sweep --methods 'augkd,kd,finetune' --datasets digits --seeds 0-2 --jobs 2")
 def sweep(
-    methods: Annotated[str, typer.Option(help="Methods and variants: kd,kd\\[lr=0.1].")],
+    methods: Annotated[str, typer.Option(help="Methods and variants: kd,kd\\[lr=0.1],./mine.py.")],
     datasets: Annotated[str, typer.Option(help="Data sets, with commas between.")],
     settings: Annotated[str | None, typer.Option(help="Such as MP-O,MO-P; default: all default settings.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Such as 0-2 or 0,3,5.")] = None,
@@ -149,7 +149,7 @@ def list_(
 
 
 @app.command(epilog="Example: okdbench show augkd")
-def show(name: Annotated[str, typer.Argument(help="A method or a data set.")]) -> None:
+def show(name: Annotated[str, typer.Argument(help="A method or a data set, by name or path.")]) -> None:
     """Show the card of a method or data set: source, what it reads, hyper-parameters, deviations."""
     from okdbench import cards
 
@@ -166,6 +166,7 @@ def doctor(runs: Runs = Path("runs"), data_root: DataRoot = None) -> None:
 
 
 app.add_typer(cli_results.app)
+app.add_typer(cli_authors.app)
 app.add_typer(cli_data.app, name="data")
 
 

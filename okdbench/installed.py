@@ -1,4 +1,4 @@
-"""Methods and data sets of installed packages: entry points in the groups ``okdbench.methods``, ``okdbench.datasets``."""
+"""Methods and data sets of installed packages: entry points, groups ``okdbench.methods`` and ``okdbench.datasets``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 def entries(group: str) -> list[Entry]:
-    """The entry points of ``group``, sorted; nothing is imported, and packages whose metadata is broken are left out."""
+    """The entry points of ``group``, sorted; nothing is imported, and packages with broken metadata are left out."""
     found: dict[tuple[str, str], Entry] = {}
     for distribution in metadata.distributions():
         with suppress(Exception):  # whatever is wrong with somebody else's files

@@ -56,12 +56,13 @@ def first_line(error: BaseException) -> str:
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and name of every module that is imported anywhere; a relative name begins with a dot."""
+    """Line and dotted name of everything that is imported anywhere; a relative name begins with a dot."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.lineno, "." * node.level + (node.module or "")
+            module = "." * node.level + (f"{node.module}." if node.module else "")
+            yield from ((node.lineno, module + alias.name) for alias in node.names)
 
 
 def _import(known_as: str, path: Path, source: bytes, name: str) -> None:
@@ -87,6 +88,6 @@ def _refuse_helpers(tree: ast.Module, path: Path, name: str) -> None:
         beside = (path.with_name(f"{top}{SUFFIX}"), path.parent / top / "__init__.py")
         if not top or (top != "okdbench" and any(file.is_file() for file in beside)):
             raise UserError(
-                f"{name}:{line}: it imports {module} from beside it, which is not supported; put all into one file, or "
-                f"make an installed package of it"
+                f"{name}:{line}: it imports {top or module} from beside it, which is not supported; put all into one "
+                f"file, or make an installed package of it"
             )
