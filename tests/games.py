@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import torch
-from pydantic.fields import FieldInfo
 
 from okdbench import registry
 from okdbench.api import Batch, Clock, Method, Task
 from okdbench.config import check_hyperparameters
+from okdbench.contract.settings import another as another
 from okdbench.meter import Meter
 from okdbench.nets.classifiers import build_classifier
 from okdbench.nets.probe import Normaliser, Probe
@@ -88,18 +87,3 @@ def batch(seed: int, size: int, task: Task) -> Batch:
     rng = torch.Generator().manual_seed(seed)
     images = torch.rand(size, 3, task.image_size, task.image_size, generator=rng)
     return Batch(images, torch.randint(task.classes, (size,), generator=rng))
-
-
-def another(value: Any, field: FieldInfo) -> Any:
-    """A value of this hyper-parameter that differs from ``value`` and keeps its limits."""
-    kinds = [kind for kind in (get_args(field.annotation) or [field.annotation]) if kind is not type(None)]
-    if get_origin(field.annotation) is Literal:
-        return next(choice for choice in kinds if choice != value)
-    if value is None:
-        return 1 if kinds == [int] else 0.5
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return value + 1
-    highest = min((getattr(limit, "le", getattr(limit, "lt", math.inf)) for limit in field.metadata), default=math.inf)
-    return (1.5 * value if 1.5 * value < highest else 0.5 * value) or min(0.5, highest)

@@ -84,19 +84,6 @@ def test_validation_labels_change_the_choice_at_most(
         assert [e.val_acc for e in history.evaluations] != [e.val_acc for e in changed_history.evaluations]
 
 
-@pytest.mark.parametrize("method", [name for name, track in cells() if track is Track.LABEL_FREE])
-def test_the_label_free_track_reads_no_label(plan: Callable[..., Plan], tmp_path: Path, method: str) -> None:
-    real = plan(method, track=Track.LABEL_FREE)
-    parts = real.material
-    permuted = replace(
-        parts,
-        student_train=other_labels(parts.student_train),
-        student_val=other_labels(parts.student_val),
-        student_test=other_labels(parts.student_test),
-    )
-    assert train(real, tmp_path / "real")[:2] == train(replace(real, material=permuted), tmp_path / "permuted")[:2]
-
-
 def test_a_task_reaches_no_pictures(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = plan("kd")
     teacher = Probe(build_classifier("test_resnet", 10, 32), Normaliser((0.5,) * 3, (0.5,) * 3)).lock()

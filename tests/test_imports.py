@@ -15,8 +15,9 @@ ROOT = Path(__file__).parent.parent
 ENGINE = sorted((ROOT / "okdbench").rglob("*.py"))
 PLUGINS = sorted([*(ROOT / "methods").glob("*.py"), *(ROOT / "datasets").glob("*.py")])
 TORCH_FREE = [
-    "claim", "cli", "compare", "config", "curves", "drift", "duel", "errors", "formats", "gallery", "listing", "plots",
-    "protocol", "published", "records", "registry", "report", "samples", "seeds", "stats", "tables",
+    "claim", "cli", "cli_authors", "compare", "config", "curves", "drift", "duel", "errors", "formats", "gallery",
+    "installed", "listing", "local", "newfile", "plots", "protocol", "published", "records", "registry", "report",
+    "samples", "seeds", "stats", "tables",
 ]  # fmt: skip
 
 

@@ -69,6 +69,11 @@ class Bench:
         """The tracks that the card names."""
         return self.method.card.tracks
 
+    @property
+    def running(self) -> list[Track]:
+        """The tracks in which its run comes to its end."""
+        return [track for track in self.tracks if self.run(track).result]
+
     def plan(self, track: Track, settings: dict[str, Any] | None = None) -> Plan:
         """The plan of a run in this track, with hyper-parameters over those of the options."""
         plan = make_plan(

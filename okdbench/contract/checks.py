@@ -68,7 +68,7 @@ def repetition(bench: Bench) -> list[Finding]:
         )
         return [Finding(f"two runs with the same seed differ: {found}", means, cure)] if found else []
 
-    return in_each(bench.tracks, look)
+    return in_each(bench.running, look)
 
 
 def resumption(bench: Bench) -> list[Finding]:
@@ -88,7 +88,7 @@ def resumption(bench: Bench) -> list[Finding]:
         )
         return [Finding(f"a resumed run differs: {found}{kept}", means, cure)] if found else []
 
-    return in_each(bench.tracks, look)
+    return in_each(bench.running, look)
 
 
 def labels(bench: Bench) -> list[Finding]:

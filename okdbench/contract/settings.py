@@ -13,6 +13,7 @@ from okdbench.config import spell_assignments
 from okdbench.contract.bench import Bench
 from okdbench.contract.finding import Finding, files
 from okdbench.errors import UserError
+from okdbench.protocol import Track
 
 #: factors that take a number away from its default when half as much again shows nothing
 FACTORS = (10.0, 0.1, 100.0, 0.01)
@@ -62,28 +63,27 @@ def others(value: Any, field: FieldInfo) -> Iterator[Any]:
 def _idle(bench: Bench, name: str, field: FieldInfo) -> list[Finding]:
     given = needed(field)
     usual = getattr(bench.hyperparameters(given), name)
+    tracks = [track for track in bench.tracks if bench.run(track, given).result]
     tried: list[Any] = []
     for value in others(usual, field):
         if value == usual or value in tried:
             continue
         try:
             bench.hyperparameters({**given, name: value})
-            if any(_matters(bench, given, name, value, index) for index in range(len(bench.tracks))):
+            if any(_matters(bench, track, given, {name: value}) for track in tracks):
                 return []
         except UserError:  # out of range, or refused in this combination
             continue
         tried.append(value)
-    return [_finding(bench, name, usual, tried)] if tried else []
+    return [_finding(bench, name, usual, tried)] if tried and tracks else []
 
 
-def _matters(bench: Bench, given: dict[str, Any], name: str, value: Any, index: int) -> bool:
-    """Whether the student of the ``index``-th track is another one with this value."""
-    track = bench.tracks[index]
+def _matters(bench: Bench, track: Track, given: dict[str, Any], change: dict[str, Any]) -> bool:
+    """Whether the student of this track is another one with this change."""
     usual = bench.run(track, given)
-    if usual.result is None:
-        raise UserError("it does not run with the settings that it needs")
+    assert usual.result is not None
     try:
-        result = bench.follow(track, usual, {**given, name: value})
+        result = bench.follow(track, usual, {**given, **change})
     except UserError:
         raise
     except Exception:  # it left the usual path, or failed: either is an effect

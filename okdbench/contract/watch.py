@@ -21,6 +21,7 @@ from okdbench.plan import Plan
 from okdbench.progress import quiet
 from okdbench.records import Evaluation, Record, Traffic
 from okdbench.runner import fingerprint
+from okdbench.seeds import derive_seed
 from okdbench.trial import Trial
 
 CPU = torch.device("cpu")
@@ -122,8 +123,9 @@ def difference(one: Result, other: Result) -> str:
 def scrambled(seed: int) -> Iterator[None]:
     """Python's and numpy's global generators in some state, as they are in a new process; torch's is put back, too."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
+    far = derive_seed("scrambled", seed) % 2**32  # not one that an author would type
+    random.seed(far)
+    np.random.seed(far)
     try:
         yield
     finally:
