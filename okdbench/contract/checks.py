@@ -132,7 +132,7 @@ CHECKS = (
 
 
 def _relabelled(images: Images) -> Images:
-    return replace(images, labels=(np.roll(images.labels, 1) + 1) % (images.labels.max() + 1))
+    return replace(images, labels=np.random.default_rng(0).permutation(images.labels))
 
 
 def _difference(bench: Bench, track: Track, other: Result) -> str:

@@ -33,7 +33,7 @@ def examine(method: str, data_root: Path | None) -> bool:
                 found = _look(bench, check)
             reports.append(found)
             _print(check, found)
-    bad, seconds = sum(found != [] for found in reports), time.monotonic() - began
+    bad, seconds = sum(bool(found) for found in reports), time.monotonic() - began
     verdict = f"does not keep {bad} of {len(CHECKS)} rules" if bad else f"keeps all {len(CHECKS)} rules"
     print(f"{name} {verdict} ({seconds:.0f} s)", flush=True)
     return not bad
