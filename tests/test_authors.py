@@ -166,6 +166,16 @@ def test_a_hyperparameter_without_effect_is_named(bench: Callable[..., Bench]) -
     assert "no line of mine.py reads self.hp.noise" in finding.found
 
 
+def test_a_switch_that_nothing_reads_is_named(bench: Callable[..., Bench]) -> None:
+    switch = "        legacy_fault: bool = legacy('it errs', 'it does not')\n\n    hp: Hyperparameters"
+    unread = (("\n    hp: Hyperparameters", switch), ("adam, hyper", "adam, hyper, legacy"))
+    finding = only(checks.idle_settings(bench(*unread)))
+    assert "'legacy_fault' changes nothing" in finding.found
+    rare = ("loss = kl(taught, self.student(images))", "loss = kl(taught, self.student(images))\n"
+            "        if self.hp.legacy_fault and loss > 1e9:\n            loss = 2 * loss")  # fmt: skip
+    assert checks.idle_settings(bench(*unread, rare)) == []
+
+
 LABELS = {
     'data="images"': ('data="labelled"', "stage 'distil' of"),
     "return {": ("batch.labels.sum()\n        return {", "labels are withheld"),
