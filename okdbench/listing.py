@@ -12,6 +12,7 @@ from okdbench.errors import UserError, unknown
 from okdbench.formats import FORMATS, render, to_text, write_leaderboards
 from okdbench.published import verdicts
 from okdbench.records import read_all, read_records, write_archive, writing
+from okdbench.tables import label
 from okdbench.tables import leaderboard as make_tables
 
 
@@ -52,8 +53,15 @@ def _settings(names: list[str]) -> None:
 def _runs(runs: Path) -> None:
     for record in read_records(runs):
         acc = f"{record.selected.evaluation.test.acc:.2f}" if record.selected else "-"
-        method = f"{record.method}[{record.variant}]" if record.variant else record.method
-        cells = (record.key, method, record.dataset, record.setting, record.track, record.budget, str(record.seed))
+        cells = (
+            record.key,
+            label(record),
+            record.dataset,
+            record.setting,
+            record.track,
+            record.budget,
+            str(record.seed),
+        )
         print(*cells, record.status, acc, sep="\t")
 
 

@@ -136,9 +136,13 @@ def runs_of(contest: Contest, method: str, records: Iterable[Record]) -> dict[Ce
 def _by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
     methods: dict[str, list[Record]] = {}
     for record in records:
-        method = f"{record.method} (local)" if record.origin == LOCAL else record.method
-        methods.setdefault(_named(method, record.variant), []).append(record)
+        methods.setdefault(label(record), []).append(record)
     return methods
+
+
+def label(record: Record) -> str:
+    """What the record's row is called: ``kd``, ``kd[lr=0.1]`` with changed hyper-parameters, ``mine (local)``."""
+    return _named(f"{record.method} (local)" if record.origin == LOCAL else record.method, record.variant)
 
 
 def _contest(record: Record) -> Contest:

@@ -73,7 +73,7 @@ class Result:
     selected: str
     last: str
     evaluations: list[Evaluation]
-    retention: dict[str, float]
+    retention: dict[str, float | None]
     traffic: dict[str, Traffic]
     losses: str
 

@@ -8,8 +8,7 @@ from okdbench.published import verdicts
 from okdbench.records import Record, read_all, write_atomic, writing
 from okdbench.report.gallery import gallery
 from okdbench.report.page import render
-from okdbench.report.values import label
-from okdbench.tables import leaderboard
+from okdbench.tables import label, leaderboard
 
 
 def write_report(runs: Path, output: Path) -> Path:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from okdbench.protocol import UNRANKED_BUDGETS, Track
 from okdbench.records import Record
-from okdbench.report.values import label, number
-from okdbench.tables import ALL, Contest, Row, contests, leaderboard
+from okdbench.report.values import number
+from okdbench.tables import ALL, Contest, Row, contests, label, leaderboard
 
 
 class Column(NamedTuple):

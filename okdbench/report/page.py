@@ -16,7 +16,8 @@ from okdbench.records import Record
 from okdbench.report.board import MORE, NUMBERS, Line, lines, scale, usual
 from okdbench.report.gallery import Group
 from okdbench.report.runs import NOTES, view
-from okdbench.report.values import finite, label, number
+from okdbench.report.values import finite, number
+from okdbench.tables import label
 
 FILTERS = {"dataset": "Data set", "setting": "Setting", "track": "Track", "budget": "Budget", "networks": "Networks"}
 

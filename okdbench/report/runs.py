@@ -7,7 +7,8 @@ from typing import Any
 
 from okdbench.curves import Curve
 from okdbench.records import Evaluation, Outcome, Record
-from okdbench.report.values import MISSING, finite, label, number, spell
+from okdbench.report.values import MISSING, finite, number, spell
+from okdbench.tables import label
 
 Part = dict[str, Any]
 

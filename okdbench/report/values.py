@@ -6,8 +6,6 @@ import json
 import math
 from typing import Any
 
-from okdbench.records import Record
-
 #: stands where there is no number
 MISSING = "–"  # noqa: RUF001 - an en dash
 
@@ -36,8 +34,3 @@ def spell(value: Any) -> str:
     ('true', 'adam', '[1, 2]')
     """
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def label(record: Record) -> str:
-    """The method as the tables write it: ``kd``, or ``kd[lr=0.1]`` with changed hyper-parameters."""
-    return f"{record.method}[{record.variant}]" if record.variant else record.method
