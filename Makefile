@@ -7,11 +7,20 @@ DEMO_METHODS := teacher finetune kd augkd
 # the tests start worker processes of their own; one thread each keeps them from fighting over the cores
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-all bench lint
+RECORDS := leaderboards/records/digits.jsonl.gz
+
+.PHONY: demo figures test test-all bench lint
 
 demo: .venv/demo.stamp  ## compare four methods on the digits and write demo/digits.csv
 	$(BIN)/okdbench run $(DEMO_METHODS:%=--method %) --dataset digits --budget quick --runs demo/runs --data-root demo/data
 	$(BIN)/okdbench leaderboard --runs demo/runs --output demo
+
+figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and what generators make from two runs
+	$(BIN)/okdbench run --method augkd --method mosaickd --dataset digits --setting MP-O --runs figures/runs --data-root figures/data
+	$(BIN)/okdbench plot samples --runs figures/runs --output docs/plots
+	for kind in bars cd pareto retention stages gap; do \
+		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --track labelled --output docs/plots || exit 1; done
+	$(BIN)/okdbench plot curves --runs $(RECORDS) --track labelled --method augkd --method mosaickd --output docs/plots
 
 test: .venv/test.stamp  ## all tests but the slow ones
 	$(PYTEST) -n 2 -m "not slow"

@@ -112,8 +112,10 @@ def plot(
     track: Annotated[str | None, typer.Option(help="labelled or label-free; default: both.")] = None,
     budget: Budget = None,
     setting: Annotated[list[str] | None, typer.Option(help="Only this setting; may be given several times.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Only this method; may be given several times.")] = None,
 ) -> None:
     """Draw the records, a picture for each data set, track, budget and pair of networks."""
     from okdbench import gallery
 
-    gallery.make(kind, runs, output, formats, {"dataset": dataset, "track": track, "budget": budget}, setting or [])
+    wanted = {"dataset": dataset, "track": track, "budget": budget}
+    gallery.make(kind, runs, output, formats, wanted, setting or [], method or [])

@@ -8,13 +8,20 @@ from pathlib import Path
 
 from okdbench import plots
 from okdbench.errors import UserError, unknown
-from okdbench.records import Record, read_records, writing
+from okdbench.records import Record, read_all, writing
+from okdbench.tables import label
 
 ALL = "all"
 
 
 def make(
-    kind: str, runs: Path, output: Path, formats: str, wanted: Mapping[str, str | None], settings: Sequence[str]
+    kind: str,
+    runs: Path,
+    output: Path,
+    formats: str,
+    wanted: Mapping[str, str | None],
+    settings: Sequence[str],
+    methods: Sequence[str],
 ) -> None:
     """Draw one kind, or all that can be drawn, and print the files.
 
@@ -25,6 +32,7 @@ def make(
         formats: names of formats with commas between.
         wanted: field of a record -> the value that it must have; None for any.
         settings: only these; none for all.
+        methods: only these, as the tables write them; none for all.
 
     Raises:
         UserError: a name is unknown, or nothing can be drawn.
@@ -35,9 +43,7 @@ def make(
     for name in asked:
         if name not in plots.FORMATS:
             raise unknown("format", name, plots.FORMATS)
-    records = choose(list(read_records(runs)), wanted, settings)
-    if not records:
-        raise UserError(f"no records in {runs}; make some with okdbench run, or name others with --runs")
+    records = of_methods(choose(read_all(runs), wanted, settings), methods)
     drawings = plots.draw(kind, records, runs) if kind != ALL else _all(records, runs)
     with writing(output, "--output"):
         for drawing in drawings:
@@ -65,6 +71,19 @@ def choose(records: Sequence[Record], wanted: Mapping[str, str | None], settings
         defaults = {"default_settings": tuple(settings)}
         kept = [record.model_copy(update=defaults) for record in kept if record.setting in settings]
     return kept
+
+
+def of_methods(records: Sequence[Record], methods: Sequence[str]) -> list[Record]:
+    """The records of these methods, or all.
+
+    Raises:
+        UserError: a method has none.
+    """
+    known = {label(record) for record in records}
+    for method in methods:
+        if method not in known:
+            raise unknown("method among the records", method, known)
+    return [record for record in records if not methods or label(record) in methods]
 
 
 def _all(records: Sequence[Record], runs: Path) -> list[plots.Drawing]:

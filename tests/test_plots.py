@@ -22,7 +22,7 @@ from okdbench.cli import app
 from okdbench.compare import Block, rank
 from okdbench.curves import Curve
 from okdbench.errors import UserError
-from okdbench.gallery import choose
+from okdbench.gallery import choose, of_methods
 from okdbench.plots import FORMATS, KINDS, Drawing, draw, save, to_svg
 from okdbench.plots.costs import Point, front
 from okdbench.plots.curves import spread
@@ -365,6 +365,14 @@ def test_chosen_settings_are_all_that_is_expected() -> None:
     assert {made.setting for made in kept} == {"A-C"}
     (view,) = views(kept, None)
     assert view.rows["kd", ALL].is_complete
+
+
+def test_methods_are_chosen_by_the_names_of_their_rows() -> None:
+    records = [*grid(), record("mine", "A-C", 0, 50, origin="local", variant="lr=0.1")]
+    assert {run.method for run in of_methods(records, ["mine (local)[lr=0.1]", "kd"])} == {"mine", "kd"}
+    assert of_methods(records, []) == records
+    with pytest.raises(UserError, match="did you mean 'augkd'"):
+        of_methods(records, ["augk"])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from okdbench.records import Record
 
 #: kind -> heading, and how to read it
 _WORDS = {
-    "bars": ("Accuracy", "Longer is better. Where the whiskers of two methods overlap widely, do not call one better."),
+    "bars": ("Accuracy", "Further right is better. Where the lines of two methods overlap, do not call one better."),
     "cd": (
         "Mean ranks",
         "Further towards rank 1 is better. Methods joined by a bar cannot be told apart with the runs that there are.",
