@@ -103,7 +103,7 @@ _CAPTION = (
     "acc: student on its test split; teacher: the teacher on the same pictures\n"
     "retention: student on the teacher's domains; gain: over the baseline\n"
     "gap: best on test minus selected; s: seconds of a run\n"
-    "rows whose intervals overlap share a rank; without intervals, equals do"
+    "rank: one more than the number of rows whose interval lies wholly above"
 )
 
 

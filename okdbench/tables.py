@@ -2,7 +2,7 @@
 
 Rows are compared only with rows of their *contest*: the same data set, track, budget, teacher and student. A contest's
 *cells* are the data set's default settings times the seeds of its rows without changed hyper-parameters; a row that
-lacks a cell shows ``4/6`` and is not ranked. Rows whose intervals overlap share a rank.
+lacks a cell shows ``4/6`` and is not ranked. A rank is one more than the number of rows that are clearly better.
 """
 
 from __future__ import annotations
@@ -275,17 +275,9 @@ def _by_setting(cells: Measured, column: str) -> list[list[float]]:
 
 
 def _ranked(rows: list[Row]) -> list[Row]:
-    """The rows of one contest and setting with their ranks.
-
-    From the best accuracy downwards, each row shares the rank of the first row of its group as long as their intervals
-    overlap; the next one begins a group, at its own place. Rows without intervals tie when they are equal.
-    """
-    ranks: dict[str, int] = {}
-    leader: Row | None = None
-    for place, row in enumerate(sorted(filter(_is_ranked, rows), key=_goodness), 1):
-        if leader is None or _is_apart(leader, row):
-            leader, rank = row, place
-        ranks[row.method] = rank
+    """The rows of one contest and setting; a rank is one more than the number of rows that are clearly better."""
+    ranked = [row for row in rows if _is_ranked(row)]
+    ranks = {row.method: 1 + sum(_is_better(other, row) for other in ranked) for row in ranked}
     return [replace(row, rank=ranks.get(row.method)) for row in rows]
 
 
@@ -293,10 +285,11 @@ def _goodness(row: Row) -> tuple[float, str]:
     return (math.inf if row.acc is None else -row.acc), row.method
 
 
-def _is_apart(better: Row, worse: Row) -> bool:
-    if better.acc_low is None or worse.acc_high is None:
-        return better.acc != worse.acc
-    return better.acc_low > worse.acc_high
+def _is_better(one: Row, other: Row) -> bool:
+    """Whether the interval of ``one`` lies wholly above that of ``other``; without intervals, its accuracy."""
+    if one.acc_low is None or other.acc_high is None:
+        return (one.acc or 0.0) > (other.acc or 0.0)
+    return one.acc_low > other.acc_high
 
 
 def _is_ranked(row: Row) -> bool:
