@@ -20,7 +20,7 @@ from okdbench import config as configuration
 from okdbench import registry
 from okdbench.config import RunConfig
 from okdbench.errors import UserError
-from okdbench.formats import printable
+from okdbench.records import printable
 from okdbench.tables import ALL, COLUMNS, Contest
 
 #: the options of ``okdbench run`` that a command may use
@@ -124,6 +124,10 @@ def _compare(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
     said = {name: str(given.get(name) or RunConfig.model_fields[name].default) for name in Contest._fields[1:]}
     said["setting"] = given.get("setting") or ALL
     said["method"] = configuration.parse_method(" ".join(given.get("method") or []))[0]
+    if said["method"] not in registry.method_names():
+        raise UserError(
+            f"its method {said['method']!r} is none of those that come along; run it by hand if you trust it"
+        )
     seeds = configuration.parse_seeds(given["seeds"]) if "seeds" in given else [given.get("seed")]
     said["seeds"] = str(len(seeds))
     for name, text in said.items():

@@ -151,7 +151,8 @@ def rank(scores: Mapping[str, Scores]) -> Ranking:
     critical = studentized_range.ppf(1 - ALPHA, count, np.inf) / math.sqrt(2)
     pairs = list(combinations(names, 2))
     on_shared = {name: {block: scores[name][block] for block in shared} for name in names}
-    adjusted = holm([compare(a, b, on_shared).p or 0.0 for a, b in pairs])
+    found = [compare(a, b, on_shared).p for a, b in pairs]
+    adjusted = holm([p for p in found if p is not None])  # enough blocks are shared, so each has one
     return Ranking(
         blocks=len(shared),
         ranks=dict(zip(names, ranks.tolist(), strict=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from okdbench.compare import Block, Comparison, Ranking, compare, rank
+from okdbench.compare import Block, Comparison, Ranking, compare, holm, rank
 from okdbench.errors import UserError, unknown
 from okdbench.records import Record, read_all
 from okdbench.tables import Contest, accuracies, contests
@@ -37,12 +38,19 @@ def show(names: Sequence[str], runs: Path, wanted: dict[str, str | None]) -> Non
             raise unknown("method with a finished run", name, scores)
     console = Console()
     chosen = {name: scores[name] for name in names}
-    pairs = [compare(names[0], other, chosen) for other in names[1:]]
+    pairs = adjusted([compare(names[0], other, chosen) for other in names[1:]])
     console.print(_pairs(pairs))
     for pair in pairs:
         console.print(f"{pair.a} and {pair.b}: {pair.sentence}", markup=False, highlight=False, soft_wrap=True)
     if len(names) > 2:
         _print_ranking(console, rank(chosen))
+
+
+def adjusted(pairs: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with their probabilities adjusted for their number, so that their sentences bear all of them."""
+    tested = [pair for pair in pairs if pair.p is not None]
+    found = dict(zip([pair.b for pair in tested], holm([pair.p or 0.0 for pair in tested]), strict=True))
+    return [replace(pair, p=found.get(pair.b)) for pair in pairs]
 
 
 def gather(records: Iterable[Record], wanted: dict[str, str | None]) -> Scores:
@@ -79,7 +87,7 @@ def _pairs(pairs: Sequence[Comparison]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     for name in ("a", "b"):
         table.add_column(name, overflow="fold", min_width=8)
-    for name in ("blocks", "a - b", "95 % interval", "effect", "Wilcoxon p"):
+    for name in ("blocks", "a - b", "95 % interval", "effect", "Wilcoxon p" + (", Holm" if len(pairs) > 1 else "")):
         table.add_column(name, justify="right", no_wrap=True)
     for pair in pairs:
         ends = "-" if pair.low is None or pair.high is None else f"{pair.low:+.2f} .. {pair.high:+.2f}"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from okdbench.errors import UserError, unknown
-from okdbench.records import write_atomic, writing
+from okdbench.records import printable, write_atomic, writing
 from okdbench.student import CARD, Student, load, pack, unpack
 
 #: largest difference of a logit, as a share of the largest logit
@@ -56,7 +56,8 @@ def export(name: str, form: str, output: Path | None, runs: Path) -> Path:
     with writing(path, "--output"):
         write_atomic(path, content)
     size = f"{card.image_size} x {card.image_size}"
-    print(f"{path}: {card.architecture} of {card.method} {card.dataset} {card.setting}, {card.accuracy:.2f} %, {size}")
+    origin = f"{card.architecture} of {card.method} {card.dataset} {card.setting}, {card.accuracy:.2f} %, {size}"
+    print(f"{path}: {printable(origin)}")
     return path
 
 

@@ -36,19 +36,19 @@ def _spell(column: str, value: float | str | None) -> str:
     return f"{value:z.{_DECIMALS.get(column, 2)}f}" if isinstance(value, float) else str(value)
 
 
-def to_markdown(rows: Sequence[Row], published: Sequence[Verdict] = ()) -> str:
+def to_markdown(dataset: str, rows: Sequence[Row], published: Sequence[Verdict] = ()) -> str:
     """The main columns as Markdown, a heading and a table for each contest, then the published numbers."""
-    return _document(rows, published, "### {}\n\n{}\n", "github")
+    return _document(dataset, rows, published, "### {}\n\n{}\n", "github")
 
 
-def to_latex(rows: Sequence[Row], published: Sequence[Verdict] = ()) -> str:
+def to_latex(dataset: str, rows: Sequence[Row], published: Sequence[Verdict] = ()) -> str:
     """The main columns as LaTeX tables for the package booktabs, one for each contest, then the published numbers."""
-    return _document(rows, published, "% {}\n{}\n", "latex_booktabs")
+    return _document(dataset, rows, published, "% {}\n{}\n", "latex_booktabs")
 
 
-def _document(rows: Sequence[Row], published: Sequence[Verdict], part: str, style: str) -> str:
-    tables = [(title, _table(map(_shown, members), style)) for title, members in _by_contest(rows)]
-    tables += [(PUBLISHED, _table(map(_judged, published), style))] if published else []
+def _document(dataset: str, rows: Sequence[Row], published: Sequence[Verdict], part: str, style: str) -> str:
+    tables = [(f"{dataset}, {title}", _table(map(_shown, members), style)) for title, members in _by_contest(rows)]
+    tables += [(f"{dataset}, {PUBLISHED}", _table(map(_judged, published), style))] if published else []
     return "\n".join(part.format(title, table) for title, table in tables)
 
 
@@ -78,8 +78,8 @@ def _table(lines: Iterable[dict[str, str]], style: str) -> str:
 
 
 #: what a leaderboard can be written as, by the ending of its file
-FORMATS: Mapping[str, Callable[[Sequence[Row], Sequence[Verdict]], str]] = {
-    "csv": lambda rows, _: to_csv(rows),
+FORMATS: Mapping[str, Callable[[str, Sequence[Row], Sequence[Verdict]], str]] = {
+    "csv": lambda _dataset, rows, _published: to_csv(rows),
     "md": to_markdown,
     "tex": to_latex,
 }
@@ -90,7 +90,7 @@ def write_leaderboards(records: Iterable[Record], output: Path, ending: str = "c
     written = []
     for dataset, rows in leaderboard(records).items():
         written.append(output / f"{dataset}.{ending}")
-        write_atomic(written[-1], FORMATS[ending](rows, verdicts(dataset, rows)).encode())
+        write_atomic(written[-1], FORMATS[ending](dataset, rows, verdicts(dataset, rows)).encode())
     return written
 
 
@@ -164,8 +164,3 @@ def _judged(verdict: Verdict) -> dict[str, str]:
         "why": verdict.why,
         "source": f"{verdict.source} ({verdict.confidence})",
     }
-
-
-def printable(text: str) -> str:
-    """The text with whatever a terminal would act on spelt out; for texts that come from elsewhere."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

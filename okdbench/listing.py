@@ -83,11 +83,14 @@ def leaderboard(runs: Path, output: Path | None, ending: str | None, keep: bool)
         raise UserError("--records needs a folder; name one with --output")
     records = read_all(runs)
     tables = make_tables(records)
+    if ending == "csv" and not output and len(tables) > 1:
+        raise UserError(f"{', '.join(tables)}: CSV files of several data sets need a folder; name one with --output")
     for dataset, rows in tables.items():
         published = verdicts(dataset, rows)
         if ending and not output:
-            print(FORMATS[ending](rows, published))
+            print(FORMATS[ending](dataset, rows, published))
         else:
+            Console().print(dataset, style="bold", justify="center")
             Console().print(render(rows))
             if published:
                 print(to_text(published))

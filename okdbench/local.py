@@ -73,7 +73,7 @@ def _import(known_as: str, path: Path, source: bytes, name: str) -> None:
     try:
         _refuse_helpers(ast.parse(source, str(path)), path, name)
         exec(compile(source, str(path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[known_as]
         if isinstance(error, UserError):
             raise

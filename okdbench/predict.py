@@ -23,9 +23,8 @@ from okdbench.data.tree import pictures_in
 from okdbench.errors import UserError
 from okdbench.evaluate import BATCH_SIZE
 from okdbench.evaluate import predict as logits_of
-from okdbench.formats import printable
 from okdbench.progress import counter
-from okdbench.records import write_atomic, writing
+from okdbench.records import printable, write_atomic, writing
 from okdbench.student import Student, load
 
 

@@ -90,7 +90,11 @@ def judge(claim: Claim, rows: Sequence[Row]) -> Verdict:
     low, high = (ours.acc_low, ours.acc_high) if ours and claim.metric == "top1" else (None, None)
     number = None if ours is None else getattr(ours, _COLUMNS[claim.metric])
     obstacles = ["no run of ours"] if ours is None else _obstacles(claim, ours)
-    verdict, why = _verdict(claim, number, low, high)
+    if number is None or low is None or high is None:
+        obstacles += ["we have no interval of it"] if ours else []
+        verdict, why = "", ""
+    else:
+        verdict, why = _verdict(claim, number, low, high)
     return Verdict(
         **{name: getattr(claim, name) for name in ("method", "dataset", "setting", "teacher", "student", "metric")},
         paper=claim.value,
@@ -109,9 +113,11 @@ def _obstacles(claim: Claim, row: Row) -> list[str]:
     """Why the row's number says nothing about the claim."""
     found = []
     for network, theirs in (("teacher", claim.teacher), ("student", claim.student)):
-        ours = getattr(row, network)
+        ours, _, conditions = getattr(row, network).partition("[")
         if not _is_same_network(ours, theirs):
             found.append(f"our {network} is {ours}, theirs {theirs}")
+        if conditions:
+            found.append(f"our runs have {conditions.removesuffix(']')}")
     if row.budget != COMPARABLE_BUDGET:
         found.append(f"our budget is {row.budget}")
     if claim.selection != "held-out":
@@ -122,17 +128,17 @@ def _obstacles(claim: Claim, row: Row) -> list[str]:
 
 
 def _is_same_network(ours: str, theirs: str) -> bool:
-    """Whether a timm name is what a paper calls ``theirs``, under the usual conditions: ``mobilenetv3_small_100``."""
-    return ours == theirs or (ours.startswith(f"{theirs}_") and "[" not in ours)
+    """Whether a timm name is what a paper calls ``theirs``, such as ``mobilenetv3_small_100``."""
+    return ours == theirs or ours.startswith(f"{theirs}_")
 
 
-def _verdict(claim: Claim, ours: float | None, low: float | None, high: float | None) -> tuple[str, str]:
-    if ours is None:
-        return "", ""
-    low, high = (ours, ours) if low is None or high is None else (low, high)
+def _verdict(claim: Claim, ours: float, low: float, high: float) -> tuple[str, str]:
     noise = 2 * (claim.std or 0.0)
-    if claim.value <= high:
-        return "reproduced", "the published number is not above our interval"
-    if claim.value - noise <= high:
+    if low <= claim.value <= high:
+        return "reproduced", "the published number lies in our interval"
+    if low <= claim.value + noise and claim.value - noise <= high:
         return "within noise", "our interval and two of the paper's standard deviations overlap"
-    return "not reproduced", f"ours is {claim.value - ours:.2f} points lower"
+    return (
+        "not reproduced",
+        f"ours is {abs(claim.value - ours):.2f} points {'lower' if claim.value > ours else 'higher'}",
+    )

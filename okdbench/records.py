@@ -12,11 +12,11 @@ import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from okdbench.curves import Curve
 from okdbench.errors import UserError
@@ -26,8 +26,19 @@ SCHEMA_VERSION = 2
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def _one_name(text: str) -> str:
+    if not text or len(text) > 200 or text in (".", "..") or {"/", "\\", "\0"} & set(text):
+        raise ValueError("it must be one name without slashes, for files are called so")
+    return text
+
+
+#: a text that becomes the name of a file or folder; records may come from anyone
+FileName = Annotated[str, AfterValidator(_one_name)]
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # NaN and infinity are written as such: as null they could not be read again
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class Score(_Model):
@@ -105,13 +116,13 @@ class Record(_Model):
     """
 
     schema_version: int = SCHEMA_VERSION
-    key: str
+    key: FileName
     status: Literal["done", "failed"]
     method: str
     origin: str = ""
     variant: str
     role: Literal["method", "reference", "baseline"]
-    dataset: str
+    dataset: FileName
     setting: str
     track: str
     budget: str
@@ -196,9 +207,11 @@ def read_records(source: Path) -> Iterator[Record]:
     """
     for name, content in _archived(source) if source.is_file() else _loose(source):
         try:
-            record = _parse(content)
+            if isinstance(content, OSError):
+                raise ValueError(content.strerror or str(content))
+            record = _parse(content, name)
         except ValueError as error:
-            print(f"okdbench: skipped {name}: {error}", file=sys.stderr)
+            print(f"okdbench: skipped {name}: {printable(str(error))}", file=sys.stderr)
         else:
             yield record
 
@@ -222,10 +235,19 @@ def write_archive(path: Path, records: Iterable[Record]) -> None:
     write_atomic(path, gzip.compress(lines.encode(), mtime=0))
 
 
-def _loose(runs: Path) -> Iterator[tuple[str, bytes]]:
+def _loose(runs: Path) -> Iterator[tuple[str, bytes | OSError]]:
     for path in sorted(runs.glob("*/record.json")):
-        with suppress(FileNotFoundError):  # removed meanwhile
+        try:
             yield str(path), path.read_bytes()
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except OSError as error:
+            yield str(path), error
+
+
+def printable(text: str) -> str:
+    """The text with whatever a terminal would act on spelt out; for texts that come from elsewhere."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -237,18 +259,23 @@ def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
         yield f"{path}:{number}", line
 
 
-def _parse(content: bytes) -> Record:
-    """The record in ``content``.
+def _parse(content: bytes, name: str = "") -> Record:
+    """The record in ``content``; where it has a ``name``, it is said that it was of an older schema.
 
     Raises:
         ValueError: it is not one that this version can read; the message says why in a line.
     """
-    fields = json.loads(content)
+    try:
+        fields = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply for a record") from None
     version = fields.get("schema_version") if isinstance(fields, dict) else None
-    if not isinstance(version, int):
+    if not isinstance(version, int) or version < 1:
         raise ValueError("it is not a record")
     if version > SCHEMA_VERSION:
         raise ValueError(f"its schema {version} is newer than {SCHEMA_VERSION}; update okdbench")
+    if version < SCHEMA_VERSION and name:
+        print(f"okdbench: {name} is of schema {version} and was read as one of {SCHEMA_VERSION}", file=sys.stderr)
     try:
         # what schema 2 added has a default
         return Record.model_validate(fields | {"schema_version": SCHEMA_VERSION})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ def read_samples(folder: Path) -> dict[str, Pixels]:
     """The pictures in ``folder`` in their order; empty when there are none that can be read."""
     try:
         with np.load(folder / FILE, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile):  # none, or a damaged file
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile):  # none, or a damaged file
         return {}
+    return {name: a for name, a in arrays.items() if a.dtype == np.uint8 and a.ndim == 4 and a.shape[-1] == 3}

@@ -19,7 +19,7 @@ from okdbench.data.dataset import Dataset
 from okdbench.errors import UserError
 from okdbench.nets.classifiers import build_classifier
 from okdbench.nets.probe import Normaliser, Probe
-from okdbench.records import Record, read_record
+from okdbench.records import FileName, Record, read_record
 
 #: The card's name in every file. It is one text, because safetensors writes several in a random order.
 CARD = "okdbench"
@@ -43,7 +43,7 @@ class StudentCard(BaseModel):
     dataset: str
     setting: str
     accuracy: float
-    key: str
+    key: FileName
     command: str
     version: str
 
@@ -105,7 +105,7 @@ def load(name: str, runs: Path) -> Student:
         UserError: there is no such run, it has no student, or the file is not one.
     """
     file, old = Path(name), None
-    if not file.is_file():
+    if not _is_file(file):
         folder = find_run(name, runs)
         file, old = folder / "student.safetensors", partial(_card_without, _record_with_student(folder))
     try:
@@ -114,13 +114,20 @@ def load(name: str, runs: Path) -> Student:
         raise UserError(f"{file} is not a student: {error}; okdbench export makes such files of runs") from error
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long for a file
+        return False
+
+
 def find_run(name: str, runs: Path) -> Path:
     """The folder of the run called ``name``: itself a folder, or a key below ``runs`` or the beginning of one.
 
     Raises:
         UserError: there is none, or more than one.
     """
-    if (Path(name) / "record.json").is_file():
+    if _is_file(Path(name) / "record.json"):
         return Path(name)
     found = sorted(path.parent for path in runs.glob("*/record.json") if path.parent.name.startswith(name))
     exact = [folder for folder in found if folder.name == name] or found

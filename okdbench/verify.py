@@ -13,9 +13,8 @@ from okdbench.claim import Claim, read_claim
 from okdbench.commands import carry_out, lay_out
 from okdbench.drift import circumstances, first_difference, row_differences
 from okdbench.errors import UserError
-from okdbench.formats import printable
 from okdbench.plan import Plan
-from okdbench.records import Record, read_record, read_records
+from okdbench.records import Record, printable, read_record, read_records
 from okdbench.tables import Cell, leaderboard, runs_of
 
 Differences = dict[str, tuple[str, str]]

@@ -262,6 +262,7 @@ def test_a_file_is_loaded_once_and_again_when_it_was_edited(mine: Path) -> None:
     ("text", "complaint"),
     [
         ("class Mine(:\n", "./mine.py:1: SyntaxError: invalid syntax"),
+        ("import sys\nsys.exit()\n", "./mine.py:2: SystemExit"),
         ("\nimport no_such_library\n", "./mine.py:2: ModuleNotFoundError: No module named 'no_such_library'"),
         ("from okdbench.api import Methd\n", "./mine.py:1: ImportError: cannot import name 'Methd'"),
         ("def f():\n    raise ValueError('a\\nb')\nf()\n", "./mine.py:2: ValueError: a"),

@@ -16,6 +16,7 @@ from test_tables import record
 
 from okdbench import duel
 from okdbench.compare import Block, compare, holm, rank, signed_rank
+from okdbench.duel import adjusted
 from okdbench.errors import UserError
 from okdbench.records import write_record
 
@@ -175,3 +176,14 @@ def test_tracks_and_budgets_are_not_mixed(tmp_path: Path) -> None:
     ):
         duel.show(["kd", "augkd"], tmp_path, ANY)
     duel.show(["kd", "augkd"], tmp_path, {**ANY, "track": "label-free"})
+
+
+def test_the_sentences_of_several_pairs_bear_their_number() -> None:
+    scores = {name: {Block("d", "A-C", seed): 60.0 + seed + better for seed in range(6)} for name, better in
+              {"a": 1.0, "b": 0.0, "c": 0.5}.items()}  # fmt: skip
+    alone = compare("a", "b", scores)
+    assert alone.is_evident
+    first, second = adjusted([alone, compare("a", "c", scores)])
+    assert alone.p is not None
+    assert (first.p, second.p) == (2 * alone.p, 2 * alone.p)
+    assert not first.is_evident

@@ -247,3 +247,12 @@ def test_the_networks_weights_are_those_of_the_run(runs: Path, key: str, exporte
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert isinstance(load(key, runs).probe, Probe)
+
+
+def test_a_card_cannot_choose_the_folder_of_its_export(exported: dict[str, Path], tmp_path: Path) -> None:
+    path = exported["safetensors"]
+    with safe_open(path, "pt") as file:
+        card = json.loads(file.metadata()["okdbench"]) | {"key": "/../../victim"}
+    save_file(load_file(path), tmp_path / "foreign.safetensors", {"okdbench": json.dumps(card)})
+    with pytest.raises(UserError, match="its card is damaged"):
+        load(str(tmp_path / "foreign.safetensors"), tmp_path)

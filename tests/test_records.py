@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import multiprocessing
 from pathlib import Path
 
@@ -53,24 +54,38 @@ def test_what_cannot_be_read_is_named_and_skipped(tmp_path: Path, capsys: pytest
         "newer": json.dumps(good | {"schema_version": SCHEMA_VERSION + 1}),
         "wrong": json.dumps(good | {"seed": "many"}),
         "list": "[]",
+        "deep": "[" * 100_000,
+        "escapes": json.dumps(good | {"dataset": "../escapes"}),
+        "coloured": json.dumps(good | {"\x1b[31mred\n": 1}),
         "empty": "",
     }
     for name, text in {**damaged, "good": json.dumps(good)}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(text)
+    (tmp_path / "folder" / "record.json").mkdir(parents=True)
     assert len(list(read_records(tmp_path))) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == len(damaged)
-    for name, line in zip(sorted(damaged), sorted(lines), strict=True):
+    names = sorted([*damaged, "folder"])
+    for name, line in zip(names, sorted(lines), strict=True):
         assert f"skipped {tmp_path / name / 'record.json'}: " in line
     assert any("colour" in line for line in lines)
     assert any("update okdbench" in line for line in lines)
 
 
-def test_a_record_of_the_first_schema_is_read(tmp_path: Path) -> None:
+def test_a_record_of_the_first_schema_is_read_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = record("kd", "A-C", 0, 60).model_dump(mode="json", exclude={"curves"}) | {"schema_version": 1}
-    (tmp_path / "record.json").write_text(json.dumps(old))
-    assert read_record(tmp_path) == record("kd", "A-C", 0, 60)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "record.json").write_text(json.dumps(old))
+    assert list(read_records(tmp_path)) == [read_record(tmp_path / "old")] == [record("kd", "A-C", 0, 60)]
+    assert f"{tmp_path / 'old' / 'record.json'} is of schema 1" in capsys.readouterr().err
+
+
+def test_what_is_no_number_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_record(tmp_path, record("kd", "A-C", 0, float("nan")))
+    found = read_record(tmp_path)
+    assert found is not None
+    assert found.selected is not None
+    assert math.isnan(found.selected.evaluation.test.acc)
 
 
 def test_an_archive_holds_the_records_whatever_their_order(tmp_path: Path) -> None:

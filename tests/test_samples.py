@@ -121,5 +121,7 @@ def test_pixels_are_rounded_clamped_and_stored_with_equal_bytes(tmp_path: Path) 
         write_samples(tmp_path / name, {"b": pixels, "a/c": pixels, "none": pixels[:0]})
     assert (tmp_path / "one" / FILE).read_bytes() == (tmp_path / "two" / FILE).read_bytes()
     assert list(read_samples(tmp_path / "one")) == ["b", "a/c"]
-    (tmp_path / "one" / FILE).write_bytes(b"PK damaged")
-    assert read_samples(tmp_path / "one") == read_samples(tmp_path / "nowhere") == {}
+    whole = (tmp_path / "one" / FILE).read_bytes()
+    for damaged in (b"PK damaged", b"", whole[: len(whole) // 2], whole[:60] + bytes(20) + whole[80:]):
+        (tmp_path / "one" / FILE).write_bytes(damaged)
+        assert read_samples(tmp_path / "one") == read_samples(tmp_path / "nowhere") == {}

@@ -318,8 +318,8 @@ def test_seeds_of_a_variant_alone_ask_nothing_of_the_others() -> None:
 
 def test_markdown_and_latex_hold_a_table_for_each_contest() -> None:
     table = leaderboard([*GRID, record("a|b", "A-C", 0, 60, track="label-free")])["digits"]
-    markdown, latex = to_markdown(table), to_latex(table)
-    assert markdown.count("### ") == latex.count("% l") == 2
+    markdown, latex = to_markdown("digits", table), to_latex("digits", table)
+    assert markdown.count("### ") == latex.count("% digits, l") == 2
     assert "| kd       | all" in markdown
     assert "71.50 ± 2.12" in markdown
     assert "a\\|b" in markdown
@@ -329,7 +329,7 @@ def test_markdown_and_latex_hold_a_table_for_each_contest() -> None:
 
 def test_latex_escapes_what_is_special() -> None:
     table = leaderboard([record("kd", "A-C", 0, 60, variant="lr_x=50%&#")])["digits"]
-    assert r"kd[lr\_x=50\%\&\#]" in to_latex(table)
+    assert r"kd[lr\_x=50\%\&\#]" in to_latex("digits", table)
 
 
 def test_a_number_that_is_none_counts_as_missing() -> None:

@@ -54,7 +54,8 @@ def paint(view: View) -> list[Drawing]:
     for index, (axes, (column, label)) in enumerate(
         zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True)
     ):
-        points = {m: Point(getattr(row, column), row.acc or 0.0) for m, row in rows.items()}
+        costs = {method: getattr(row, column) for method, row in rows.items()}
+        points = {m: Point(costs[m], row.acc or 0.0) for m, row in rows.items() if costs[m] is not None}
         fronts[column] = front({method: point for method, point in points.items() if method in complete})
         _scatter(axes, points, fronts[column], complete)
         axes.set_xlabel(label)
@@ -82,7 +83,7 @@ def paint_retention(view: View) -> list[Drawing]:
     axes.set_xlabel("accuracy on the student's domain, %")
     axes.set_ylabel("accuracy on the teacher's domains, %")
     legend(figure, marks, LEGEND_COLUMNS, _hollow(rows, complete))
-    teacher = "" if own is None else f"; the teacher has {there:.1f} and {own:.1f} %"
+    teacher = "" if own is None or there is None else f"; the teacher has {there:.1f} and {own:.1f} %"
     kept = max(rows, key=lambda method: rows[method].teacher_domain_acc or 0.0)
     alt = (
         f"Accuracy of {len(rows)} students on their own domain and on the teacher's domains{teacher}; {kept} retains "
@@ -111,6 +112,8 @@ def _marks(methods: Iterable[str]) -> dict[str, Line2D]:
 
 
 def _scatter(axes: Axes, points: Mapping[str, Point], best: Sequence[str], complete: set[str]) -> None:
+    if not points:
+        return
     steps = [points[method] for method in best]
     axes.step([p.x for p in steps], [p.acc for p in steps], where="post", color=GREY, linewidth=0.8, zorder=1)
     for method, point in points.items():

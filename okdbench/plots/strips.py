@@ -67,6 +67,8 @@ def paint_gap(view: View) -> list[Drawing]:
     _fit(axes, "selection gap, points of accuracy")
     axes.axvline(0, color=GREY, linewidth=0.5, zorder=0)
     footline(figure, "mark: a run; stroke: mean over settings")
+    if not means:
+        raise UserError("no run knows its best evaluation, so there is no selection gap")
     largest = max(means, key=lambda method: means[method])
     alt = f"Selection gap of {len(means)} methods; the largest mean is {means[largest]:.2f} points ({largest})"
     return [view.draw("gap", "Selection gap: best on test minus selected", alt, figure)]

@@ -28,19 +28,13 @@ class View:
 
     @cached_property
     def finished(self) -> dict[str, dict[Cell, Record]]:
-        """Method -> cell -> the run that counts, of the methods that have one with a finite accuracy."""
-        found = {
-            method: {cell: run for cell, run in runs.items() if math.isfinite(accuracy(run))}
-            for method, runs in finished(self.records).items()
-        }
-        return {method: runs for method, runs in found.items() if runs}
+        """Method -> cell -> the run that counts, of the methods that have one."""
+        return {method: runs for method, runs in finished(self.records).items() if runs}
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], Row]:
         """(method, setting) -> the row of the table, where it has an accuracy."""
-        kept = [run for runs in self.finished.values() for run in runs.values()]
-        failed = [run for run in self.records if run.status == "failed"]  # their cells are expected of everyone
-        rows = leaderboard([*kept, *failed]).get(self.contest.dataset, [])
+        rows = leaderboard(self.records).get(self.contest.dataset, [])
         return {(row.method, row.setting): row for row in rows if row.acc is not None}
 
     @property
