@@ -23,7 +23,7 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and wh
 	$(BIN)/okdbench plot curves --runs $(RECORDS) --track labelled --method augkd --method mosaickd --output docs/plots
 
 test: .venv/test.stamp  ## all tests but the slow ones
-	$(PYTEST) -n 2 -m "not slow"
+	$(PYTEST) -n 2 --dist worksteal -m "not slow"
 
 test-all: .venv/test.stamp  ## all tests
 	$(PYTEST) -n 2

@@ -68,7 +68,10 @@ def assert_same(folder: Path, whole: Path) -> None:
     assert not list(folder.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("stage", ["teacher", "data-free", "anchor", "mixup"])
+EARLY = [pytest.param(stage, marks=pytest.mark.slow) for stage in ("teacher", "data-free")]
+
+
+@pytest.mark.parametrize("stage", [*EARLY, "anchor", "mixup"])
 def test_a_killed_run_ends_with_the_same_bits(stage: str, tmp_path: Path, data_root: Path, uninterrupted: Path) -> None:
     code, _ = stop_in(stage, signal.SIGKILL, tmp_path, data_root)
     assert code == -signal.SIGKILL, f"the run was over before it could be killed in {stage}"
