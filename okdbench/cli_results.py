@@ -115,7 +115,7 @@ def plot(
     method: Annotated[list[str] | None, typer.Option(help="Only this method; may be given several times.")] = None,
 ) -> None:
     """Draw the records, a picture for each data set, track, budget and pair of networks."""
-    from okdbench import gallery
+    from okdbench import drawings
 
     wanted = {"dataset": dataset, "track": track, "budget": budget}
-    gallery.make(kind, runs, output, formats, wanted, setting or [], method or [])
+    drawings.make(kind, runs, output, formats, wanted, setting or [], method or [])

@@ -48,8 +48,8 @@ def show(names: Sequence[str], runs: Path, wanted: dict[str, str | None]) -> Non
 
 def adjusted(pairs: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with their probabilities adjusted for their number, so that their sentences bear all of them."""
-    tested = [pair for pair in pairs if pair.p is not None]
-    found = dict(zip([pair.b for pair in tested], holm([pair.p or 0.0 for pair in tested]), strict=True))
+    tested = {pair.b: pair.p for pair in pairs if pair.p is not None}
+    found = dict(zip(tested, holm(list(tested.values())), strict=True))
     return [replace(pair, p=found.get(pair.b)) for pair in pairs]
 
 

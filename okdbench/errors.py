@@ -14,6 +14,11 @@ class NonFiniteLossError(Exception):
     """A loss became NaN or infinite; the message names the stage, the step and the term."""
 
 
+def one_line(error: Exception) -> str:
+    """The first line of what a library says, cut to 120 letters; the error's kind when it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:120]
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a misspelt name.
 

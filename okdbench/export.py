@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from okdbench.errors import UserError, unknown
+from okdbench.errors import UserError, one_line, unknown
 from okdbench.records import printable, write_atomic, writing
 from okdbench.student import CARD, Student, load, pack, unpack
 
@@ -75,7 +75,9 @@ def check(answer: Answer, student: Student) -> None:
         try:
             error = float((answer(pictures) - expected).abs().max() / expected.abs().max())
         except Exception as failure:  # each format has its own
-            raise UserError(f"the exported file cannot be run ({_line(failure)}); choose another format") from failure
+            raise UserError(
+                f"the exported file cannot be run ({one_line(failure)}); choose another format"
+            ) from failure
         if not error <= TOLERANCE:  # NaN is no agreement either
             raise UserError(f"the exported file is off by {error:.1e} of the student's logits; choose another format")
 
@@ -103,7 +105,7 @@ def _write_onnx(student: Student) -> bytes:
         )
     except Exception as failure:  # networks fail in many ways, and all of them mean the same to the user
         what = student.card.architecture
-        raise UserError(f"ONNX cannot hold a {what} ({_line(failure)}); choose another format") from failure
+        raise UserError(f"ONNX cannot hold a {what} ({one_line(failure)}); choose another format") from failure
     assert program is not None
     model = program.model_proto
     for part in (model.graph, *model.graph.node):
@@ -142,10 +144,6 @@ def _read_torchscript(content: bytes) -> Answer:
     with warnings.catch_warnings(action="ignore"):
         answer: Answer = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
     return answer
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:120]
 
 
 FORMATS = {

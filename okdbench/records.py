@@ -150,6 +150,13 @@ class Record(_Model):
     error: str | None = None
     traceback: str | None = None
 
+    @property
+    def selection_gap(self) -> float | None:
+        """What choosing on the test split would have added, in points; None where it is not known."""
+        if self.oracle is None or self.selected is None:
+            return None
+        return self.oracle.test.acc - self.selected.evaluation.test.acc
+
     def comparable(self) -> dict[str, Any]:
         """The record without what may differ between two runs of the same key: times, memory and machine."""
         content = self.model_dump(exclude={"environment", "command", "commit", "traceback"})

@@ -221,7 +221,8 @@ def _numbers(record: Record) -> dict[str, float]:
         numbers["last_acc"] = record.last.evaluation.test.acc
     if record.oracle is not None:
         numbers["oracle_acc"] = record.oracle.test.acc
-        numbers["selection_gap"] = record.oracle.test.acc - score.acc
+    if record.selection_gap is not None:
+        numbers["selection_gap"] = record.selection_gap
     return {column: value for column, value in numbers.items() if math.isfinite(value)}
 
 

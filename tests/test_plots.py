@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from okdbench.cli import app
 from okdbench.compare import Block, rank
 from okdbench.curves import Curve
+from okdbench.drawings import choose, of_methods
 from okdbench.errors import UserError
-from okdbench.gallery import choose, of_methods
 from okdbench.plots import FORMATS, KINDS, Drawing, draw, save, to_svg
 from okdbench.plots.costs import Point, front
 from okdbench.plots.curves import spread

@@ -93,21 +93,14 @@ def test_a_method_is_the_class_defined_in_its_file(folder: Path) -> None:
     assert registry.load_method("still").__name__ == "Still"
 
 
-def test_source_digest_is_of_the_files_of_the_class_and_its_bases(folder: Path) -> None:
-    content = b"from okdbench.datafree import DataFree\nclass Still(DataFree):\n    card = None\n"
-    (folder / "moving.py").write_bytes(content)
+@pytest.mark.parametrize(("name", "first"), [("moving", "base"), ("datafree", "own")])
+def test_source_digest_is_of_the_files_of_the_class_and_its_bases(folder: Path, name: str, first: str) -> None:
+    """In the order of their names; where a method and its base class have files of one name, its own comes first."""
+    own = b"from okdbench.datafree import DataFree\nclass Still(DataFree):\n    card = None\n"
+    (folder / f"{name}.py").write_bytes(own)
     base = Path(registry.__file__).with_name("datafree.py").read_bytes()
-    digest = registry.source_digest(registry.load_method("moving"))
-    assert digest == hashlib.sha256(base + content).hexdigest()
-
-
-def test_source_digest_does_not_hang_on_the_order_of_a_set(folder: Path) -> None:
-    """A method and its base class in files of one name, as one of ours is."""
-    content = b"from okdbench.datafree import DataFree\nclass Still(DataFree):\n    card = None\n"
-    (folder / "datafree.py").write_bytes(content)
-    base = Path(registry.__file__).with_name("datafree.py").read_bytes()
-    digest = registry.source_digest(registry.load_method("datafree"))
-    assert digest == hashlib.sha256(content + base).hexdigest()
+    digest = registry.source_digest(registry.load_method(name))
+    assert digest == hashlib.sha256(base + own if first == "base" else own + base).hexdigest()
 
 
 def test_listing_names_does_not_import_torch() -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from okdbench.errors import UserError, unknown
+from okdbench.errors import UserError, one_line, unknown
 
 
 def build_classifier(name: str, classes: int, image_size: int, pretrained: bool = False) -> nn.Module:
@@ -29,11 +29,12 @@ def build_classifier(name: str, classes: int, image_size: int, pretrained: bool 
         return net.train()
     except OSError as error:
         raise UserError(
-            f"the pretrained weights of {name} could not be fetched ({_line(error)}); leave out --pretrained"
+            f"the pretrained weights of {name} could not be fetched ({one_line(error)}); leave out --pretrained"
         ) from error
     except (AssertionError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"{name} cannot take pictures of {image_size} pixels ({_line(error)}); choose another network or image size"
+            f"{name} cannot take pictures of {image_size} pixels ({one_line(error)}); "
+            "choose another network or image size"
         ) from error
 
 
@@ -102,7 +103,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"):  # what is wrong with the file is said in one line below
             content = _load(path)
     except Exception as error:  # unpickling fails in many ways, and all of them mean the same to the user
-        why = "damaged, or with code in it" if isinstance(error, UnpicklingError) else _line(error)
+        why = "damaged, or with code in it" if isinstance(error, UnpicklingError) else one_line(error)
         raise UserError(
             f"{path} is not a plain weights file ({why}); use safetensors or torch.save(net.state_dict())"
         ) from error
@@ -120,7 +121,3 @@ def _load(path: Path) -> object:
 
 def _outputs(net: nn.Module) -> int:
     return int(getattr(net, "num_classes", 0))
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:120]

@@ -46,7 +46,7 @@ def paint_stages(view: View) -> list[Drawing]:
 
 def paint_gap(view: View) -> list[Drawing]:
     """Best on test minus selected: each run a dot, the mean a stroke."""
-    gaps = {method: list(map(_gap, view.finished[method].values())) for method in view.methods}
+    gaps = {method: [run.selection_gap for run in view.finished[method].values()] for method in view.methods}
     found = {method: [gap for gap in values if gap is not None] for method, values in gaps.items()}
     if not any(found.values()):
         raise UserError("no record says which evaluation was best on test; run the methods again")
@@ -59,7 +59,7 @@ def paint_gap(view: View) -> list[Drawing]:
         if not found[method]:
             continue
         axes.plot(found[method], [y] * len(found[method]), marker, color=colour, alpha=0.55, mew=0, clip_on=False)
-        mean = mean_over(view.finished[method], _gap)
+        mean = mean_over(view.finished[method], lambda run: run.selection_gap)
         if mean is not None:
             means[method] = mean
             axes.plot(mean, y, "|", color="black", markersize=9, markeredgewidth=1.4, zorder=4, clip_on=False)
@@ -72,10 +72,6 @@ def paint_gap(view: View) -> list[Drawing]:
     largest = max(means, key=lambda method: means[method])
     alt = f"Selection gap of {len(means)} methods; the largest mean is {means[largest]:.2f} points ({largest})"
     return [view.draw("gap", "Selection gap: best on test minus selected", alt, figure)]
-
-
-def _gap(run: Record) -> float | None:
-    return run.oracle.test.acc - run.selected.evaluation.test.acc if run.oracle and run.selected else None
 
 
 def _stages(runs: dict[Cell, Record]) -> list[str]:

@@ -61,14 +61,12 @@ def _failure(record: Record) -> list[Part]:
 
 def _figures(record: Record) -> list[tuple[str, str]]:
     """The few numbers at the top."""
-    teacher, selected, best = record.teacher_score, record.selected, record.oracle
-    acc = selected.evaluation.test.acc if selected else None
-    gap = best.test.acc - acc if best and acc is not None else None
+    teacher, selected = record.teacher_score, record.selected
     return [
-        ("Accuracy, %", number(acc)),
+        ("Accuracy, %", number(selected.evaluation.test.acc if selected else None)),
         ("Teacher on the same pictures, %", number(teacher.student_domain_acc if teacher else None)),
         ("Retention, %", number(selected.teacher_domain_acc if selected else None)),
-        ("Selection gap", number(gap)),
+        ("Selection gap", number(record.selection_gap)),
         ("Seconds", number(record.cost.seconds or None, 1)),
     ]
 
