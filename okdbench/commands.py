@@ -36,8 +36,7 @@ def run(
     plans = lay_out(methods, seed, seeds, assignments, options, file, data_root)
     if teacher_only:
         for plan in plans:
-            with Shower(f"teacher of {plan.title}", Console(stderr=True, highlight=False)) as progress:
-                prepare(plan, runs, progress)
+            bring_teacher(plan, runs)
         return True
     return conclude([carry_out(plan, runs) for plan in plans])
 
@@ -100,6 +99,12 @@ def conclude(records: Sequence[Record]) -> bool:
             Console().print(dataset, style="bold", justify="center")
             Console().print(render([row for row in rows if row.track == track]))
     return all(record.status == "done" for record in records)
+
+
+def bring_teacher(plan: Plan, runs: Path) -> None:
+    """Train the teacher of a plan, unless it is there, and show how it goes."""
+    with Shower(f"teacher of {plan.title}", Console(stderr=True, highlight=False)) as progress:
+        prepare(plan, runs, progress)
 
 
 def carry_out(plan: Plan, runs: Path) -> Record:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import resource
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,17 @@ def choose(name: str) -> torch.device:
 def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
     """A factory of contexts in which forwards run in ``precision`` (``float32`` or ``bfloat16``)."""
     return lambda: torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Compute with ``number`` threads on the CPU, for the last bits of a sum depend on it; 0 changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fits(size: int, device: torch.device) -> bool:

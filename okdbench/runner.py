@@ -29,7 +29,7 @@ from okdbench.protocol import PROTOCOL_VERSION
 from okdbench.records import Cost, Outcome, Record, TeacherScore, read_record, write_atomic, write_record, writing
 from okdbench.samples import write_samples
 from okdbench.student import card_of, pack
-from okdbench.teacher import TeacherShop, teacher_key
+from okdbench.teacher import TeacherShop, circumstances, teacher_file, teacher_key
 from okdbench.trial import Trial, check, normaliser
 
 CHECKPOINT_SECONDS = 20.0
@@ -132,8 +132,10 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
     devices.forget_peak_memory(device)
     trial = Trial(plan, teacher, folder, device, progress)
     history = trial.run(CHECKPOINT_SECONDS)
+    identity = _identity(plan, device)
+    identity["environment"] |= circumstances(teacher_file(runs / "teachers", plan.config, plan.material))
     record = Record(
-        **_identity(plan, device),
+        **identity,
         status="done",
         curves=read_curves(folder / "metrics.jsonl"),
         **_results(trial, history, device),

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from filelock import FileLock
+from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
 from okdbench.api import Batch, Losses, Stage, Trainable, adam, cosine
@@ -82,6 +83,14 @@ def teacher_file(folder: Path, config: RunConfig, material: Material) -> Path:
     return folder / teacher_key(config, material) / "teacher.safetensors"
 
 
+def circumstances(weights: Path) -> dict[str, str]:
+    """What is to be known of a teacher's training to repeat it to the last bit; empty for a user's weights."""
+    if not weights.exists():
+        return {}
+    with safe_open(weights, "pt") as file:
+        return file.metadata() or {}
+
+
 class TeacherShop:
     """Hands out locked teachers, training each at most once below ``folder``."""
 
@@ -115,7 +124,7 @@ class TeacherShop:
             if not weights.exists():
                 self._train(probe, folder, config, material, flip)
                 state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
-                write_atomic(weights, to_safetensors(state))
+                write_atomic(weights, to_safetensors(state, {"teacher_threads": str(torch.get_num_threads())}))
                 (folder / "checkpoint.pt").unlink(missing_ok=True)
         load_weights(net, weights, config.teacher)
         return probe.lock()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import okdbench
+from okdbench import device as devices
 from okdbench import machine
 from okdbench.claim import Claim, read_claim
-from okdbench.commands import carry_out, lay_out
+from okdbench.commands import bring_teacher, carry_out, lay_out
 from okdbench.drift import circumstances, first_difference, row_differences
 from okdbench.errors import UserError
 from okdbench.plan import Plan
@@ -87,13 +89,22 @@ def _refuse_the_same(plans: list[Plan], then: Mapping[Cell, Record], folder: Pat
 
 
 def _repeat(plan: Plan, folder: Path, then: Record | None) -> Record:
-    """The new record of one cell; what it is like is printed as soon as it is there."""
-    now = carry_out(plan, folder)
+    """The new record of one cell, with the old one's numbers of threads; what it is like is printed at once."""
+    with devices.threads(_threads(then, "teacher_threads")):
+        bring_teacher(plan, folder)
+    with devices.threads(_threads(then, "threads")):
+        now = carry_out(plan, folder)
     if then:
         where = first_difference(then, now)
         points = f"drift of {abs(_acc(then) - _acc(now)):.2f} points; " if now.selected else ""
         print(printable(f"{plan.title}: {points}first difference: {where}" if where else f"{plan.title}: identical"))
     return now
+
+
+def _threads(then: Record | None, name: str) -> int:
+    """A number of threads from a record that may come from anyone; 0 where there is none to go by."""
+    text = then.environment.get(name, "") if then else ""
+    return int(text) if re.fullmatch("[0-9]{1,3}", text) else 0
 
 
 def _acc(record: Record) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import TINY
 from typer.testing import CliRunner
 
@@ -96,6 +97,16 @@ def test_the_students_of_a_run_and_of_its_repetition_are_the_same_file(
     assert verify(f"{board}:{ROW}", data_root, "--runs", again)[0] == 0
     for one in published.glob("runs/*/student.safetensors"):
         assert one.read_bytes() == (again / one.parent.name / one.name).read_bytes()
+
+
+def test_it_computes_with_the_numbers_of_threads_that_the_records_name(
+    board: Path, tmp_path: Path, data_root: Path
+) -> None:
+    alter(board, lambda record: record["environment"].update(threads="3", teacher_threads="2"))
+    assert verify(f"{board}:{ROW}", data_root, "--runs", tmp_path / "runs")[0] in (0, 1)
+    found = [(r.environment["threads"], r.environment["teacher_threads"]) for r in read_records(tmp_path / "runs")]
+    assert found == [("3", "2")] * 2
+    assert torch.get_num_threads() == 1
 
 
 def test_what_is_verified_is_not_run_again(board: Path, again: Path, data_root: Path) -> None:
