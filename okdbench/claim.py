@@ -19,9 +19,10 @@ import typer
 from okdbench import config as configuration
 from okdbench import registry
 from okdbench.config import RunConfig
+from okdbench.contests import ALL, Contest
 from okdbench.errors import UserError
 from okdbench.records import printable
-from okdbench.tables import ALL, COLUMNS, Contest
+from okdbench.tables import COLUMNS
 
 #: the options of ``okdbench run`` that a command may use
 _RUN_OPTIONS = ("dataset", "setting", "budget", "track", "teacher", "student", "pretrained", "image_size", "precision",

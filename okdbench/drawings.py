@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from okdbench import plots
+from okdbench.contests import label
 from okdbench.errors import UserError, unknown
 from okdbench.records import Record, read_all, writing
-from okdbench.tables import label
 
 ALL = "all"
 

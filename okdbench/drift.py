@@ -13,7 +13,7 @@ from okdbench.records import Evaluation, Record
 from okdbench.tables import Row
 
 #: what may explain why two results differ, but is none
-CIRCUMSTANCES = ("version", "commit", "protocol", "key", "data_digest", "data_note", "environment", "config")
+CIRCUMSTANCES = ("version", "commit", "source", "protocol", "key", "data_digest", "data_note", "environment", "config")
 #: columns that a repetition of one row has no say in, or that no two runs have alike
 _OTHERS = {"rank", "gain", "seconds", "peak_memory_mb"}
 

@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from okdbench.compare import Block, Comparison, Ranking, compare, holm, rank
+from okdbench.contests import Contest, contests
 from okdbench.errors import UserError, unknown
 from okdbench.records import Record, read_all
-from okdbench.tables import Contest, accuracies, contests
+from okdbench.tables import accuracies
 
 Scores = dict[str, dict[Block, float]]
 

@@ -110,6 +110,7 @@ class Record(_Model):
     """Everything about one run.
 
     ``origin`` is empty for a method that comes along, ``local`` for a file of the user's, else the package it is from.
+    ``source`` is the hash of the method's files; records that are older than this field have none.
     ``data_note`` says how the pictures differ from the official ones; it is empty when they do not.
     ``oracle`` is the best evaluation on test: reported, never used. ``fingerprints`` are hashes of the evaluated
     network's weights, ``selected`` and ``last``.
@@ -120,6 +121,7 @@ class Record(_Model):
     status: Literal["done", "failed"]
     method: str
     origin: str = ""
+    source: str = ""
     variant: str
     role: Literal["method", "reference", "baseline"]
     dataset: FileName

@@ -155,6 +155,7 @@ def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "role": plan.method.card.role,
         "method": plan.method_name,
         "origin": registry.origin_of(config.method),
+        "source": registry.source_digest(plan.method),
         **config.model_dump(include={"setting", "budget", "seed", "teacher", "student"}),
         "dataset": plan.dataset.name,
         "track": config.track.value,

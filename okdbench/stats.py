@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,19 @@ def mean_std(values: Sequence[float]) -> tuple[float, float]:
 def group_mean(groups: Groups) -> float:
     """The mean over the groups of the mean of each."""
     return mean_std([mean_std(values)[0] for values in groups])[0]
+
+
+def axis_start(accuracies: Iterable[float]) -> float:
+    """Where an axis of accuracies starts, so that those that failed to learn do not press all others together.
+
+    It lies just below the lowest that is at most five median absolute deviations from the median. Percent; 0 for none.
+    """
+    values = list(accuracies)
+    if not values:
+        return 0.0
+    middle = statistics.median(values)
+    reach = 5 * statistics.median(abs(value - middle) for value in values)
+    return max(0.0, math.ceil(min(value for value in values if value >= middle - reach)) - 1.0)
 
 
 def interval(groups: Groups, confidence: float = 0.95) -> tuple[float, float] | None:

@@ -1,8 +1,8 @@
 """Records -> leaderboard rows. Pure functions: what is made of them can be deleted and rebuilt.
 
-Rows are compared only with rows of their *contest*: the same data set, track, budget, teacher and student. A contest's
-*cells* are the data set's default settings times the seeds of its rows without changed hyper-parameters; a row that
-lacks a cell shows ``4/6`` and is not ranked. A rank is one more than the number of rows that are clearly better.
+A contest's (:mod:`okdbench.contests`) cells are the data set's default settings times the seeds of its rows without
+changed hyper-parameters; a row that lacks a cell shows ``4/6`` and is not ranked. A rank is one more than the number of
+rows that are clearly better.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any
 
-from okdbench.config import RunConfig, format_seeds, spell_assignments
-from okdbench.protocol import PROTOCOL_VERSION, is_ranked
+from okdbench.config import format_seeds
+from okdbench.contests import ALL, Cell, Contest, by_method, contests, counting, settings_of
+from okdbench.protocol import is_ranked
 from okdbench.records import Record, Traffic
-from okdbench.registry import LOCAL
 from okdbench.stats import group_mean, interval, mean_std
-
-#: the name of the row over all settings
-ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,27 +69,6 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 
-#: what, beside the architectures, makes two teachers or students incomparable
-_CONDITIONS = ("image_size", "pretrained", "precision", "teacher_weights", "test_split")
-
-
-class Contest(NamedTuple):
-    """What rows must share to be compared."""
-
-    dataset: str
-    track: str
-    budget: str
-    teacher: str
-    student: str
-
-
-class Cell(NamedTuple):
-    """One run's place in a row."""
-
-    setting: str
-    seed: int
-
-
 #: cell -> column -> number, without the columns that a run has no number for
 Measured = dict[Cell, dict[str, float]]
 
@@ -100,8 +76,8 @@ Measured = dict[Cell, dict[str, float]]
 def leaderboard(records: Iterable[Record]) -> dict[str, list[Row]]:
     """Data set -> its rows: ``all`` first, then by setting, track, budget, networks, rank and method.
 
-    Records of another protocol version are left out. Where several records fill one cell, the one that finished last
-    counts (``environment["finished"]``, an ISO time; without it, the later in ``records``).
+    Records that were superseded are left out (:func:`okdbench.contests.current`). Where several fill one cell, the one
+    that finished last counts (``environment["finished"]``, an ISO time; without it, the later in ``records``).
     """
     boards: dict[str, list[Row]] = {}
     for contest, members in sorted(contests(records).items()):
@@ -109,55 +85,9 @@ def leaderboard(records: Iterable[Record]) -> dict[str, list[Row]]:
     return {dataset: sorted(rows, key=_order) for dataset, rows in boards.items()}
 
 
-def contests(records: Iterable[Record]) -> dict[Contest, list[Record]]:
-    """The records of this protocol version by contest."""
-    found: dict[Contest, list[Record]] = {}
-    for record in records:
-        if record.protocol == PROTOCOL_VERSION:
-            found.setdefault(_contest(record), []).append(record)
-    return found
-
-
 def accuracies(records: Iterable[Record]) -> dict[str, dict[Cell, float]]:
     """Method -> cell -> accuracy of the finished runs of one contest."""
-    return {name: {cell: n["acc"] for cell, n in _measured(runs).items()} for name, runs in _by_method(records).items()}
-
-
-def finished(records: Iterable[Record]) -> dict[str, dict[Cell, Record]]:
-    """Method -> cell -> the run that counts there, of one contest; a method without a finished run has no cells."""
-    return {name: _finished(runs) for name, runs in _by_method(records).items()}
-
-
-def runs_of(contest: Contest, method: str, records: Iterable[Record]) -> dict[Cell, Record]:
-    """The finished runs that the rows of ``method`` in ``contest`` are made of."""
-    return finished(contests(records).get(contest, [])).get(method, {})
-
-
-def _by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
-    methods: dict[str, list[Record]] = {}
-    for record in records:
-        methods.setdefault(label(record), []).append(record)
-    return methods
-
-
-def label(record: Record) -> str:
-    """What the record's row is called: ``kd``, ``kd[lr=0.1]`` with changed hyper-parameters, ``mine (local)``."""
-    return _named(f"{record.method} (local)" if record.origin == LOCAL else record.method, record.variant)
-
-
-def _contest(record: Record) -> Contest:
-    """The record's contest; conditions other than the defaults are spelt out behind the teacher's name."""
-    usual = {name: RunConfig.model_fields[name].default for name in _CONDITIONS}
-    unusual = {name: record.config[name] for name in _CONDITIONS if record.config.get(name, usual[name]) != usual[name]}
-    if record.data_note:
-        unusual["pictures"] = "differing"
-    teacher = _named(record.teacher, spell_assignments(unusual))
-    return Contest(record.dataset, record.track, record.budget, teacher, record.student)
-
-
-def _named(name: str, difference: str) -> str:
-    """``kd`` when it is as usual, ``kd[lr=0.1]`` when it is not."""
-    return f"{name}[{difference}]" if difference else name
+    return {name: {cell: n["acc"] for cell, n in _measured(runs).items()} for name, runs in by_method(records).items()}
 
 
 def _order(row: Row) -> tuple[object, ...]:
@@ -167,13 +97,12 @@ def _order(row: Row) -> tuple[object, ...]:
 
 def _contest_rows(contest: Contest, records: list[Record]) -> list[Row]:
     settings = sorted({record.setting for record in records})
-    usual = {setting for record in records for setting in record.default_settings} or set(settings)
     seeds = {record.seed for record in records if not record.variant} or {record.seed for record in records}
     baseline = _measured(record for record in records if record.role == "baseline" and not record.variant)
-    methods = _by_method(records)
+    methods = by_method(records)
     rows: list[Row] = []
     for setting in (ALL, *settings):
-        wanted = usual if setting == ALL else {setting}
+        wanted = settings_of(setting, records)
         expected = len(seeds) * len(wanted)
         tried = {name: [r for r in runs if r.setting in wanted] for name, runs in methods.items()}
         rows += _ranked(
@@ -182,19 +111,8 @@ def _contest_rows(contest: Contest, records: list[Record]) -> list[Row]:
     return rows
 
 
-def _finished(records: Iterable[Record]) -> dict[Cell, Record]:
-    """The run that counts in each cell; failed runs, and those whose accuracy is not a number, count as absent."""
-    done = [
-        record
-        for record in records
-        if record.status == "done" and record.selected and math.isfinite(record.selected.evaluation.test.acc)
-    ]
-    done.sort(key=lambda record: record.environment.get("finished", ""))
-    return {Cell(record.setting, record.seed): record for record in done}
-
-
 def _measured(records: Iterable[Record]) -> Measured:
-    return {cell: _numbers(record) for cell, record in _finished(records).items()}
+    return {cell: _numbers(record) for cell, record in counting(records).items()}
 
 
 def _with_gain(cells: Measured, baseline: Measured) -> Measured:
@@ -229,7 +147,7 @@ def _numbers(record: Record) -> dict[str, float]:
 def _row(contest: Contest, label: str, setting: str, records: list[Record], expected: int, baseline: Measured) -> Row:
     """One method in one setting, or in all; the rank is given later, next to the others."""
     cells = _with_gain(_measured(records), baseline)
-    shown = list(_finished(records).values()) or records
+    shown = list(counting(records).values()) or records
     networks = contest._asdict()
     del networks["dataset"]
     return Row(

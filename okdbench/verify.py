@@ -13,11 +13,12 @@ from okdbench import device as devices
 from okdbench import machine
 from okdbench.claim import Claim, read_claim
 from okdbench.commands import bring_teacher, carry_out, lay_out
+from okdbench.contests import Cell, runs_of
 from okdbench.drift import circumstances, first_difference, row_differences
 from okdbench.errors import UserError
 from okdbench.plan import Plan
 from okdbench.records import Record, printable, read_record, read_records
-from okdbench.tables import Cell, leaderboard, runs_of
+from okdbench.tables import leaderboard
 
 Differences = dict[str, tuple[str, str]]
 

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from okdbench.cli import app
 from okdbench.compare import Block, rank
+from okdbench.contests import ALL
 from okdbench.curves import Curve
 from okdbench.drawings import choose, of_methods
 from okdbench.errors import UserError
@@ -35,7 +36,6 @@ from okdbench.protocol import PROTOCOL_VERSION
 from okdbench.records import Cost, Evaluation, Outcome, Record, TeacherScore, write_archive, write_record
 from okdbench.registry import method_names
 from okdbench.samples import write_samples
-from okdbench.tables import ALL
 
 KINDS_OF_RECORDS = [kind for kind in KINDS if kind != "samples"]
 LONG = "form=joint,lr_generator=0.01,an_extraordinarily_long_hyper_parameter=0.123456789"

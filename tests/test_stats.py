@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from okdbench.stats import group_mean, interval, mean_std
+from okdbench.stats import axis_start, group_mean, interval, mean_std
 
 ACCURACIES = st.floats(0, 100).map(lambda value: round(value, 4))
 
@@ -27,6 +27,13 @@ def test_what_is_unknown_is_nan() -> None:
     mean, std = mean_std([4.0])
     assert mean == 4.0
     assert math.isnan(std)
+
+
+def test_an_axis_starts_below_the_lowest_that_is_no_outlier() -> None:
+    assert axis_start([98.4, 98.0, 97.2, 95.5, 91.7, 63.3, 10.1]) == 91
+    assert axis_start([20, 40, 60, 80]) == 19
+    assert axis_start([100.0, 100.0]) == 99
+    assert axis_start([0.3]) == axis_start([]) == 0
 
 
 def test_groups_have_equal_weights() -> None:

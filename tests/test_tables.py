@@ -209,6 +209,27 @@ def test_records_of_another_protocol_never_meet_these() -> None:
     assert leaderboard([]) == {}
 
 
+def at(hour: int) -> dict[str, str]:
+    return {"finished": f"2026-01-01T{hour:02}:00:00+00:00"}
+
+
+def test_a_row_never_mixes_two_versions_of_a_methods_code() -> None:
+    mine = {"origin": "local", "environment": at(1), "source": "a"}
+    before = [record("mine", "A-C", seed, 60, **mine) for seed in (0, 1)]
+    edited = record("mine", "A-C", 0, 70, **mine | {"environment": at(2), "source": "b"})
+    row = rows(edited, *before, *GRID)["mine (local)", "A-C"]
+    assert (row.acc, row.complete, row.rank) == (70, "1/2", None)
+    assert rows(edited, *before, *GRID)["kd", "A-C"] == rows(*GRID)["kd", "A-C"]
+
+
+def test_a_setting_never_mixes_two_versions_of_its_pictures() -> None:
+    now = record("kd", "A-C", 0, 70, data_digest="other", environment=at(2))
+    table = rows(*GRID, now)
+    assert (table["kd", "A-C"].complete, table["kd", "A-C"].acc) == ("1/2", 70)
+    assert ("finetune", "A-C") not in table
+    assert table["kd", "B-C"] == rows(*GRID)["kd", "B-C"]
+
+
 def test_missing_parts_are_empty_and_different_versions_are_mixed() -> None:
     bare = record("kd", "A-C", 0, 60, teacher_score=None, last=None, oracle=None, cost=Cost(), version="0.2.0")
     row = rows(bare, record("kd", "A-C", 2, 60, commit="def"))["kd", "A-C"]

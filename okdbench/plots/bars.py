@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETLEFTBASE
 from matplotlib.ticker import MaxNLocator
 
+from okdbench.contests import ALL
 from okdbench.plots.drawing import Drawing
 from okdbench.plots.lines import Lines, label_lines, layout, write_beside
 from okdbench.plots.style import COLUMN, GREY, LINE, PAGE, canvas, footline, look
 from okdbench.plots.view import View, mean_over, teacher_abroad
-from okdbench.tables import ALL, Row
+from okdbench.stats import axis_start
+from okdbench.tables import Row
 
 
 def paint(view: View) -> list[Drawing]:
@@ -26,7 +30,7 @@ def paint(view: View) -> list[Drawing]:
     footline(
         figure,
         "accuracy on the test split of the student's domain, %",
-        "lines: 95 % intervals; dashes: the teacher itself",
+        "lines: 95 % intervals; dashes: the teacher itself; arrows: further to the left",
         "no line: no interval, for want of a second seed" if any(map(_lacks_interval, rows)) else "",
         "hollow: runs are missing" if not all(row.is_complete for row in rows) else "",
     )
@@ -53,21 +57,28 @@ def _panel(axes: Axes, view: View, setting: str, lines: Lines) -> None:
     taught = mean_over(
         {cell: run for cell, run in view.teachers.items() if setting in (ALL, cell.setting)}, teacher_abroad
     )
-    if taught is not None:
+    rows = {method: row for method in lines.places if (row := view.rows.get((method, setting)))}
+    start = axis_start(row.acc or 0.0 for row in rows.values())
+    if taught is not None and taught > start:
         axes.axvline(taught, color="black", linestyle=(0, (3, 2)), linewidth=0.8, zorder=1)
-    for method, y in lines.places.items():
-        row = view.rows.get((method, setting))
-        if row is None or row.acc is None:
-            continue
-        colour, marker = look(method)
-        if row.acc_low is not None and row.acc_high is not None:
-            axes.plot([row.acc_low, row.acc_high], [y, y], color=colour, linewidth=1.2, solid_capstyle="butt")
-        face = colour if row.is_complete else "white"
-        axes.plot(row.acc, y, marker, color=colour, markerfacecolor=face, markersize=4, zorder=3)
-        write_beside(axes, y, f"{row.acc:.1f}", right=True, color=GREY)
+    for method, row in rows.items():
+        _line(axes, lines.places[method], method, row, start)
+        write_beside(axes, lines.places[method], f"{row.acc:.1f}", right=True, color=GREY)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes.margins(x=0.08)
+    end = max([start + 1, *(max(row.acc or 0.0, row.acc_high or 0.0) for row in rows.values())])
+    axes.set_xlim(start, start + 1.05 * (end - start))
     axes.tick_params(axis="x", color=GREY)
+
+
+def _line(axes: Axes, y: float, method: str, row: Row, start: float) -> None:
+    """A dot in its interval, or an arrow out of the picture."""
+    colour, marker = look(method)
+    face = colour if row.is_complete else "white"
+    assert row.acc is not None
+    if row.acc_low is not None and row.acc_high is not None:
+        axes.plot([row.acc_low, row.acc_high], [y, y], color=colour, linewidth=1.2, solid_capstyle="butt")
+    looks: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 4, "zorder": 3, "clip_on": False}
+    axes.plot(max(start, row.acc), y, marker=CARETLEFTBASE if row.acc < start else marker, **looks)
 
 
 def _lacks_interval(row: Row) -> bool:

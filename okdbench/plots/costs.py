@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from okdbench.contests import ALL
 from okdbench.errors import UserError
 from okdbench.plots.drawing import Drawing
 from okdbench.plots.style import COLUMN, FAINT, GREY, canvas, legend, look
 from okdbench.plots.view import View, listed, mean_over, teacher_abroad, teacher_at_home
-from okdbench.tables import ALL, Row
+from okdbench.stats import axis_start
+from okdbench.tables import Row
 
 #: column of the tables -> label; fewer is better
 COSTS = {
@@ -57,11 +59,12 @@ def paint(view: View) -> list[Drawing]:
         costs = {method: getattr(row, column) for method, row in rows.items()}
         points = {m: Point(costs[m], row.acc or 0.0) for m, row in rows.items() if costs[m] is not None}
         fronts[column] = front({method: point for method, point in points.items() if method in complete})
-        _scatter(axes, points, fronts[column], complete)
+        start = axis_start(point.acc for point in points.values())
+        _scatter(axes, points, fronts[column], complete, start)
         axes.set_xlabel(label)
         if index == 0:
             axes.set_ylabel("accuracy, %")
-    legend(figure, _marks(rows), LEGEND_COLUMNS, _hollow(rows, complete))
+    legend(figure, _marks(rows), LEGEND_COLUMNS, "arrows: further down", _hollow(rows, complete))
     named = "; ".join(f"for {column.replace('_', ' ')}: {listed(names)}" for column, names in fronts.items())
     alt = f"Accuracy of {len(rows)} methods against three costs; no other method is both cheaper and better {named}"
     return [view.draw("pareto", "Accuracy and what it costs; ringed: not dominated", alt, figure)]
@@ -111,16 +114,24 @@ def _marks(methods: Iterable[str]) -> dict[str, Line2D]:
     return {m: Line2D([], [], linestyle="none", marker=marker, color=c) for m, (c, marker) in looks.items()}
 
 
-def _scatter(axes: Axes, points: Mapping[str, Point], best: Sequence[str], complete: set[str]) -> None:
+def _scatter(
+    axes: Axes, points: Mapping[str, Point], best: Sequence[str], complete: set[str], start: float = 0.0
+) -> None:
+    """Points, those of ``best`` ringed and joined; one below ``start`` stands there, under an arrow."""
     if not points:
         return
     steps = [points[method] for method in best]
-    axes.step([p.x for p in steps], [p.acc for p in steps], where="post", color=GREY, linewidth=0.8, zorder=1)
+    axes.step(
+        [p.x for p in steps], [max(p.acc, start) for p in steps], where="post", color=GREY, linewidth=0.8, zorder=1
+    )
     for method, point in points.items():
         colour, marker = look(method)
         face = colour if method in complete else "white"
         edge = "black" if method in best else colour
-        axes.plot(*point, marker, color=colour, markerfacecolor=face, markeredgecolor=edge, markersize=4.5, zorder=3)
+        place = (point.x, max(point.acc, start))
+        axes.plot(*place, marker, color=colour, markerfacecolor=face, markeredgecolor=edge, markersize=4.5, zorder=3)
+        if point.acc < start:
+            axes.annotate("▾", place, (0, 3), textcoords="offset points", ha="center")
     xs = [point.x for point in points.values()]
     if min(xs) > 0 and max(xs) > WIDE * min(xs):
         axes.set_xscale("log")

@@ -11,12 +11,12 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
+from okdbench.contests import Cell
 from okdbench.errors import UserError
 from okdbench.plots.drawing import Drawing
 from okdbench.plots.style import COLUMN, GREY, PAGE, canvas, legend, setting_looks
 from okdbench.plots.view import View
 from okdbench.records import Record
-from okdbench.tables import Cell
 
 #: x -> y of one run
 Series = Mapping[float, float]

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from okdbench.contests import Cell
 from okdbench.errors import UserError
 from okdbench.plots.drawing import Drawing
 from okdbench.plots.style import COLUMN, bare, canvas, wrap_to
 from okdbench.plots.view import View, listed
 from okdbench.records import Record
 from okdbench.samples import Pixels, read_samples
-from okdbench.tables import Cell
 
 #: pictures side by side in a strip
 ACROSS = 14

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from okdbench.contests import Cell
 from okdbench.errors import UserError
 from okdbench.plots.drawing import Drawing
 from okdbench.plots.lines import label_lines, layout, write_beside
 from okdbench.plots.style import COLUMN, GREY, LINE, Look, canvas, footline, look
 from okdbench.plots.view import View, mean_over
 from okdbench.records import Record
-from okdbench.tables import Cell
 
 
 def paint_stages(view: View) -> list[Drawing]:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from okdbench.contests import ALL, Cell, Contest, contests, finished
 from okdbench.plots.drawing import Drawing, slug
 from okdbench.plots.style import headline
 from okdbench.records import Record
 from okdbench.stats import group_mean
-from okdbench.tables import ALL, Cell, Contest, Row, contests, finished, leaderboard
+from okdbench.tables import Row, leaderboard
 
 
 @dataclass(frozen=True)

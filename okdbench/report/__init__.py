@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from okdbench.contests import label
 from okdbench.published import verdicts
 from okdbench.records import Record, read_all, write_atomic, writing
 from okdbench.report.gallery import gallery
 from okdbench.report.page import render
-from okdbench.tables import label, leaderboard
+from okdbench.tables import leaderboard
 
 
 def write_report(runs: Path, output: Path) -> Path:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from okdbench.contests import ALL, Contest, contests, label, settings_of
 from okdbench.protocol import UNRANKED_BUDGETS, Track
 from okdbench.records import Record
 from okdbench.report.values import number
-from okdbench.tables import ALL, Contest, Row, contests, label, leaderboard
+from okdbench.stats import axis_start
+from okdbench.tables import Row, leaderboard
 
 
 class Column(NamedTuple):
@@ -93,12 +94,8 @@ def lines(records: Sequence[Record]) -> list[Line]:
 
 
 def scale(rows: Iterable[Row]) -> float:
-    """Where the bars of a data set start; they end at 100.
-
-    It follows the median accuracy: one row that failed to learn shall not press all others together.
-    """
-    values = [row.acc for row in rows if row.acc is not None]
-    return max(0.0, 10.0 * ((statistics.median(values) - 15) // 10)) if values else 0.0
+    """Where the bars of a data set start; they end at 100."""
+    return axis_start(row.acc for row in rows if row.acc is not None)
 
 
 def usual(all_lines: Sequence[Line]) -> dict[str, str]:
@@ -116,12 +113,11 @@ def usual(all_lines: Sequence[Line]) -> dict[str, str]:
     return {"dataset": dataset, "setting": ALL, "track": track, "budget": budget, "networks": networks}
 
 
-def _runs_of(row: Row, members: Iterable[Record]) -> dict[str, list[Record]]:
+def _runs_of(row: Row, members: Sequence[Record]) -> dict[str, list[Record]]:
+    wanted = settings_of(row.setting, members)
     runs: dict[str, list[Record]] = {}
     for record in sorted(members, key=lambda record: (record.setting, record.seed, record.key)):
-        defaults = record.default_settings or (record.setting,)
-        wanted = record.setting in defaults if row.setting == ALL else record.setting == row.setting
-        if label(record) == row.method and wanted:
+        if label(record) == row.method and record.setting in wanted:
             runs.setdefault(record.setting, []).append(record)
     return runs
 

@@ -11,13 +11,13 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from okdbench.contests import label
 from okdbench.published import Verdict
 from okdbench.records import Record
 from okdbench.report.board import MORE, NUMBERS, Line, lines, scale, usual
 from okdbench.report.gallery import Group
 from okdbench.report.runs import NOTES, view
 from okdbench.report.values import finite, number
-from okdbench.tables import label
 
 FILTERS = {"dataset": "Data set", "setting": "Setting", "track": "Track", "budget": "Budget", "networks": "Networks"}
 

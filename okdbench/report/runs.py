@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from okdbench.contests import label
 from okdbench.curves import Curve
 from okdbench.records import Evaluation, Outcome, Record
 from okdbench.report.values import MISSING, finite, number, spell
-from okdbench.tables import label
 
 Part = dict[str, Any]
 
