@@ -58,9 +58,11 @@ def load_method(name: str) -> type[Method]:
         UserError: there is none, or it does not define exactly one complete method.
     """
     found = _find("method", _METHODS, name)
-    from okdbench.api import Method
+    from okdbench.api import Card, Method
 
     method: type[Method] = _only_class(found, Method)
+    if not isinstance(getattr(method, "card", None), Card):
+        raise UserError(f"{name}: {method.__name__} has no card; okdbench new method NAME writes a file that has one")
     source_digest(method)  # now: the file may be edited before a key asks for it
     return method
 

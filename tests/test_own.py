@@ -53,6 +53,13 @@ def test_two_lines_are_enough(shop: Path, tmp_path: Path) -> None:
     assert (record.status, record.dataset, record.setting) == ("done", "shop", "S-P")
 
 
+def test_whether_pictures_are_mirrored_is_a_part_of_the_key(shop: Path, tmp_path: Path) -> None:
+    values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S-P"}
+    mirrored = make_plan(values, data_root=tmp_path / "root").key
+    write(shop, **yaml.safe_load(shop.read_text()), flip=False)
+    assert make_plan(values, data_root=tmp_path / "root").key != mirrored
+
+
 def test_the_run_is_the_same_from_wherever_the_file_is_named(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

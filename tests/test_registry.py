@@ -23,6 +23,17 @@ class {name}(Dataset):
         return []
 """
 
+STILL = """
+from okdbench.api import Method
+from okdbench.api import Card
+
+class Still(Method):
+    card = Card(title="Still", venue="", year=2026, url="", reads=())
+
+    def stages(self):
+        return []
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -87,16 +98,17 @@ def test_unknown_names(folder: Path, name: str) -> None:
 
 
 def test_a_method_is_the_class_defined_in_its_file(folder: Path) -> None:
-    (folder / "still.py").write_text(
-        "from okdbench.api import Method\nclass Still(Method):\n    def stages(self):\n        return []\n"
-    )
+    (folder / "still.py").write_text(STILL)
     assert registry.load_method("still").__name__ == "Still"
+    (folder / "bare.py").write_text(STILL.replace("card = ", "label = "))
+    with pytest.raises(UserError, match="bare: Still has no card; okdbench new method NAME writes a file that has one"):
+        registry.load_method("bare")
 
 
 @pytest.mark.parametrize(("name", "first"), [("moving", "base"), ("datafree", "own")])
 def test_source_digest_is_of_the_files_of_the_class_and_its_bases(folder: Path, name: str, first: str) -> None:
     """In the order of their names; where a method and its base class have files of one name, its own comes first."""
-    own = b"from okdbench.datafree import DataFree\nclass Still(DataFree):\n    card = None\n"
+    own = STILL.replace("api import Method", "datafree import DataFree").replace("(Method)", "(DataFree)").encode()
     (folder / f"{name}.py").write_bytes(own)
     base = Path(registry.__file__).with_name("datafree.py").read_bytes()
     digest = registry.source_digest(registry.load_method(name))

@@ -83,6 +83,7 @@ def own_dataset(file: Path) -> Dataset:
         "flip": said.flip,
         "folders": folders,
         "file": file.resolve(),
+        "source": "" if said.flip else "flip: false",  # a part of every key; all else is told by paths and pictures
     }
     made: Dataset = type("Own", (OwnDataset,), content)()
     return made
