@@ -20,6 +20,7 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and wh
 	$(BIN)/okdbench plot samples --runs figures/runs --output docs/plots
 	for kind in bars cd pareto retention stages gap; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --track labelled --output docs/plots || exit 1; done
+	$(BIN)/okdbench plot bars --runs $(RECORDS) --track label-free --output docs/plots
 	$(BIN)/okdbench plot curves --runs $(RECORDS) --track labelled --method augkd --method mosaickd --output docs/plots
 
 test: .venv/test.stamp  ## all tests but the slow ones
