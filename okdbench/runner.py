@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import traceback
 from collections.abc import Mapping
@@ -77,7 +78,9 @@ def execute(plan: Plan, runs: Path, progress: Progress) -> Record:
             if record and record.status == "done":  # by another process, meanwhile
                 return record
             write_atomic(folder / "config.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False).encode())
-            return _attempt(plan, runs, folder, device, progress)
+            record = _attempt(plan, runs, folder, device, progress)
+    gc.collect()  # networks and their hooks hold each other; they must not pile up while other runs follow
+    return record
 
 
 def prepare(plan: Plan, runs: Path, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -397,3 +398,11 @@ def test_the_bill_of_a_stage_is_its_steps_times_the_batch(tmp_path: Path) -> Non
     engine(tiny, tmp_path).run()
     bill = tiny.meter.traffic()["student"]
     assert (bill.forward, bill.backward, bill.learned) == (7 * BATCH,) * 3
+
+
+def test_a_run_leaves_no_network_in_memory(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    gc.collect()
+    before = {id(thing) for thing in gc.get_objects()}
+    assert runner.execute(plan("kd"), tmp_path, quiet).status == "done"
+    left = [thing for thing in gc.get_objects() if type(thing) is Probe and id(thing) not in before]
+    assert not left
