@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from okdbench import __version__, cli_authors, cli_data, cli_results, interrupt, preflight
+from okdbench import __version__, cli_authors, cli_data, cli_results, cli_runs, interrupt, preflight
 from okdbench.cli_options import (
     Assignments,
     Budget,
@@ -168,6 +168,7 @@ def doctor(runs: Runs = Path("runs"), data_root: DataRoot = None) -> None:
 app.add_typer(cli_results.app)
 app.add_typer(cli_authors.app)
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_runs.app, name="runs")
 
 
 def main() -> None:

@@ -157,6 +157,12 @@ class Record(_Model):
             return None
         return self.oracle.test.acc - self.selected.evaluation.test.acc
 
+    @property
+    def title(self) -> str:
+        """The run in a few words: ``kd[lr=0.1] digits MO-P labelled quick seed 0``."""
+        method = f"{self.method}[{self.variant}]" if self.variant else self.method
+        return f"{method} {self.dataset} {self.setting} {self.track} {self.budget} seed {self.seed}"
+
     def comparable(self) -> dict[str, Any]:
         """The record without what may differ between two runs of the same key: times, memory and machine."""
         content = self.model_dump(exclude={"environment", "command", "commit", "traceback"})
