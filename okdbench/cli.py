@@ -118,6 +118,7 @@ def sweep(
     runs: Runs = Path("runs"),
     data_root: DataRoot = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show the grid and what is missing; run nothing.")] = False,
+    form: Annotated[str, typer.Argument(metavar="", help="After --plan: slurm, for an array job's script.")] = "",
 ) -> None:
     """Run a grid of methods, data sets, settings, seeds and tracks, several at a time, and print the table."""
     preflight.find_pictures(datasets, settings, test_split, config, data_root)
@@ -130,8 +131,13 @@ def sweep(
         "teacher_weights": teacher_weights and str(teacher_weights),
     }  # fmt: skip
     grid = Grid(methods, datasets, settings, seeds, tracks, assignments or [], options, config)
+    if form and not plan:
+        raise UserError(f"{form!r} is not understood; only --plan takes a word, slurm")
     with interruptible():
-        done = sweeping.preview(grid, jobs, runs, data_root) if plan else sweeping.sweep(grid, jobs, runs, data_root)
+        if plan:
+            done = sweeping.preview(grid, jobs, runs, data_root, form or "grid")
+        else:
+            done = sweeping.sweep(grid, jobs, runs, data_root)
     if not done:
         raise typer.Exit(1)
 

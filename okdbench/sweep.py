@@ -15,7 +15,7 @@ from okdbench import device as devices
 from okdbench.board import Board, spell_seconds
 from okdbench.commands import conclude
 from okdbench.config import RunConfig
-from okdbench.errors import UserError
+from okdbench.errors import UserError, unknown
 from okdbench.grid import Grid, plans_of
 from okdbench.places import default_data_root
 from okdbench.plan import Plan, make_plan
@@ -23,8 +23,12 @@ from okdbench.pool import Job, Pool, State
 from okdbench.records import Record, read_record, read_records, writing
 from okdbench.registry import name_of
 from okdbench.runner import give_up
+from okdbench.slurm import array_script
 from okdbench.teacher import teacher_file
 from okdbench.trial import LabelsWithheldError, check_once
+
+#: what a plan can be printed as
+PLANS = ("grid", "slurm")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -96,11 +100,22 @@ def sweep(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None) -> b
     return all(cell.state == "done" for cell in cells)
 
 
-def preview(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None) -> bool:
-    """Print the cells of ``grid``, what is missing, and how long that will take by the records there are."""
+def preview(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None, form: str) -> bool:
+    """Print the cells of ``grid``, what is missing, and how long that will take by the records there are.
+
+    Args:
+        form: ``grid`` for people, ``slurm`` for the script of an array job with the missing cells.
+    """
+    if form not in PLANS:
+        raise unknown("form of a plan", form, PLANS)
     limit = _limit(jobs)
     teachers, cells = lay_out(grid, runs, data_root)
     missing = [cell for cell in cells if cell.state != "done"]
+    if form == "slurm":
+        if not missing:
+            raise UserError(f"all {len(cells)} cells are done; there is nothing to write a script for")
+        print(array_script([cell.words for cell in missing]), end="")
+        return True
     for cell in cells:
         print(f"{'done' if cell.state == 'done' else 'missing'}\t{cell.title}")
     print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
