@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from okdbench import interrupt
 
@@ -33,6 +33,7 @@ class Job:
         words: what follows ``okdbench`` on the command line.
         log: the file that takes the child's output.
         needs: the job that must be done before this one starts.
+        inputs: files that the command reads, where it does not find them by itself.
         began: when the latest child was started, by the monotonic clock, in seconds.
     """
 
@@ -40,6 +41,7 @@ class Job:
     words: list[str]
     log: Path
     needs: Job | None = None
+    inputs: tuple[Path, ...] = ()
     state: State = "waiting"
     deaths: int = 0
     began: float = 0.0
@@ -61,8 +63,17 @@ class Job:
         self.error = error
 
 
+class Child(Protocol):
+    """A started job: what :class:`subprocess.Popen` knows of a process, here or elsewhere."""
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Pool:
-    """Runs ``jobs`` in their order, at most ``limit`` at a time, each child with ``threads`` threads.
+    """Runs ``jobs`` in their order, at most ``limit`` at a time; ``start`` starts the child of one.
 
     ``report`` is called with each job that has come to its end, ``show`` several times a second.
     """
@@ -71,13 +82,13 @@ class Pool:
         self,
         jobs: Sequence[Job],
         limit: int,
-        threads: int,
+        start: Callable[[Job], Child],
         report: Callable[[Job], None],
         show: Callable[[], None] = lambda: None,
     ) -> None:
-        self._jobs, self._limit, self._threads = jobs, limit, threads
+        self._jobs, self._limit, self._begin = jobs, limit, start
         self._report, self._show = report, show
-        self._children: dict[Job, subprocess.Popen[bytes]] = {}
+        self._children: dict[Job, Child] = {}
 
     def run(self) -> None:
         """Bring every job to its end.
@@ -106,7 +117,7 @@ class Pool:
             elif len(self._children) < self._limit:
                 job.begin()
                 job.state, job.began = "running", time.monotonic()
-                self._children[job] = launch(job.words, job.log, self._threads)
+                self._children[job] = self._begin(job)
 
     def _reap(self) -> None:
         for job, child in list(self._children.items()):
@@ -115,7 +126,8 @@ class Pool:
                 continue
             del self._children[job]
             job.state = job.verdict() or "waiting"
-            job.deaths += job.state == "waiting"
+            # a node that goes away is no fault of the run
+            job.deaths += job.state == "waiting" and not getattr(child, "lost", False)
             if job.state != "waiting":
                 self._report(job)
             elif job.deaths == TRIES:

@@ -12,6 +12,7 @@ from statistics import mean
 from rich.console import Console
 
 from okdbench import device as devices
+from okdbench import pool
 from okdbench.board import Board, spell_seconds
 from okdbench.commands import conclude
 from okdbench.config import RunConfig
@@ -95,7 +96,13 @@ def sweep(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None) -> b
     with Board(teachers, cells, Console(stderr=True, highlight=False)) as board:
         threads = max(1, _cores() // limit)
         with writing(runs):
-            Pool([*teachers, *cells], limit, threads, board.report, board.show).run()
+            Pool(
+                [*teachers, *cells],
+                limit,
+                lambda job: pool.launch(job.words, job.log, threads),
+                board.report,
+                board.show,
+            ).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 
