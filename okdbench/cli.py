@@ -105,6 +105,12 @@ def sweep(
     budget: Budget = None,
     tracks: Annotated[str | None, typer.Option(help="labelled, label-free or labelled,label-free.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Runs at a time; default: half of the cores.")] = None,
+    jobs_per_gpu: Annotated[int | None, typer.Option(help="Runs at a time on each of this machine's GPUs.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray for an existing Ray cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Ray: auto or HOST:PORT.")] = "auto",
+    cpus_per_run: Annotated[float, typer.Option(help="Ray: cores of a run.", min=0)] = 1.0,
+    gpus_per_run: Annotated[float, typer.Option(help="Ray: GPUs of a run, such as 0.25.", min=0)] = 0.0,
+    shared: Annotated[bool, typer.Option("--shared", help="Ray: all nodes see --runs under the same path.")] = False,
     assignments: Assignments = None,
     config: Config = None,
     teacher: Teacher = None,
@@ -124,6 +130,7 @@ def sweep(
     preflight.find_pictures(datasets, settings, test_split, config, data_root)
     from okdbench import sweep as sweeping
     from okdbench.grid import Grid
+    from okdbench.hosts import Engine
 
     options = {
         "budget": budget, "teacher": teacher, "student": student, "pretrained": pretrained, "image_size": image_size,
@@ -133,11 +140,12 @@ def sweep(
     grid = Grid(methods, datasets, settings, seeds, tracks, assignments or [], options, config)
     if form and not plan:
         raise UserError(f"{form!r} is not understood; only --plan takes a word, slurm")
+    where = Engine(engine, jobs, jobs_per_gpu, address, cpus_per_run, gpus_per_run, shared)
     with interruptible():
         if plan:
-            done = sweeping.preview(grid, jobs, runs, data_root, form or "grid")
+            done = sweeping.preview(grid, where, runs, data_root, form or "grid")
         else:
-            done = sweeping.sweep(grid, jobs, runs, data_root)
+            done = sweeping.sweep(grid, where, runs, data_root)
     if not done:
         raise typer.Exit(1)
 

@@ -1,7 +1,7 @@
-"""Children on the nodes of an existing Ray cluster; what they leave behind comes back as bytes, or lies on shared storage.
+"""Children on the nodes of a Ray cluster; what they leave comes back as bytes, or lies on shared storage.
 
-Ray places the work and notices what dies. Each run is still a child process of its own, as on one machine: it ends with the
-worker that started it, and a run that is killed takes nothing else along.
+Ray places the work and notices what dies. Each run is still a child process of its own, as on one machine: it ends with
+the worker that started it, and a run that is killed takes nothing else along.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -66,10 +66,17 @@ class Job:
 class Child(Protocol):
     """A started job: what :class:`subprocess.Popen` knows of a process, here or elsewhere."""
 
-    def poll(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-    def send_signal(self, sig: int, /) -> None: ...
-    def kill(self) -> None: ...
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, when it has ended."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Interrupt it."""
+
+    def kill(self) -> None:
+        """End it at once."""
 
 
 class Pool:
@@ -154,11 +161,16 @@ class Pool:
                 child.wait()
 
 
-def launch(words: Sequence[str], log: Path, threads: int) -> subprocess.Popen[bytes]:
-    """Start ``okdbench <words>`` as a child that ends with this process and appends all that it says to ``log``."""
+def launch(
+    words: Sequence[str], log: Path, threads: int, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start ``okdbench <words>`` as a child that ends with this process and appends all that it says to ``log``.
+
+    ``threads`` holds unless ``OMP_NUM_THREADS`` is set; ``variables`` are added to the environment.
+    """
     # The path of this process, so that a child never finds another okdbench, in the folder that it is started from.
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": path}
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, **(variables or {}), "PYTHONPATH": path}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         output.write(f"$ {shlex.join(['okdbench', *words])}\n".encode())

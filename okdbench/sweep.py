@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +11,12 @@ from statistics import mean
 from rich.console import Console
 
 from okdbench import device as devices
-from okdbench import pool
 from okdbench.board import Board, spell_seconds
 from okdbench.commands import conclude
 from okdbench.config import RunConfig
 from okdbench.errors import UserError, unknown
 from okdbench.grid import Grid, plans_of
+from okdbench.hosts import Engine, open_host
 from okdbench.places import default_data_root
 from okdbench.plan import Plan, make_plan
 from okdbench.pool import Job, Pool, State
@@ -84,30 +83,22 @@ class Cell(Job):
         return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def sweep(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None) -> bool:
-    """Run the cells of ``grid`` that are not done, ``jobs`` at a time, and print the table; False when one failed.
+def sweep(grid: Grid, engine: Engine, runs: Path, data_root: Path | None) -> bool:
+    """Run the cells of ``grid`` that are not done, where ``engine`` says, and print the table; False when one failed.
 
     Raises:
         UserError: a mistake in the options, told before anything runs.
         KeyboardInterrupt: interrupted; no child is left.
     """
-    limit = _limit(jobs)
-    teachers, cells = lay_out(grid, runs, data_root)
-    with Board(teachers, cells, Console(stderr=True, highlight=False)) as board:
-        threads = max(1, _cores() // limit)
-        with writing(runs):
-            Pool(
-                [*teachers, *cells],
-                limit,
-                lambda job: pool.launch(job.words, job.log, threads),
-                board.report,
-                board.show,
-            ).run()
+    with open_host(engine, runs) as host:
+        teachers, cells = lay_out(grid, runs, data_root)
+        with Board(teachers, cells, Console(stderr=True, highlight=False)) as board, writing(runs):
+            Pool([*teachers, *cells], engine.jobs or host.places, host.start, board.report, board.show).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 
 
-def preview(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None, form: str) -> bool:
+def preview(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, form: str) -> bool:
     """Print the cells of ``grid``, what is missing, and how long that will take by the records there are.
 
     Args:
@@ -115,7 +106,6 @@ def preview(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None, fo
     """
     if form not in PLANS:
         raise unknown("form of a plan", form, PLANS)
-    limit = _limit(jobs)
     teachers, cells = lay_out(grid, runs, data_root)
     missing = [cell for cell in cells if cell.state != "done"]
     if form == "slurm":
@@ -127,6 +117,8 @@ def preview(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None, fo
         print(f"{'done' if cell.state == 'done' else 'missing'}\t{cell.title}")
     print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
     print(f"teachers missing: {len(teachers)}")
+    with open_host(engine, runs) as host:
+        limit = engine.jobs or host.places
     print(f"time left with {limit} at a time: {_time_left(missing, runs, limit)}")
     return True
 
@@ -146,7 +138,9 @@ def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teache
             continue  # two ways to write one variant, or one that the track is not for
         cells[plan.key] = cell
         weights = teacher_file(runs / "teachers", plan.config, plan.material)
-        if cell.state != "done" and not plan.config.teacher_weights and not weights.exists():
+        if cell.state != "done" and not plan.config.teacher_weights:
+            cell.inputs = (weights,)
+        if cell.inputs and not weights.exists():
             cell.needs = teachers.setdefault(weights, _teacher(plan, cell, weights))
     for device in {cell.config.device for cell in cells.values()} - {"auto"}:
         devices.choose(device)
@@ -190,17 +184,6 @@ def _teacher(plan: Plan, cell: Cell, weights: Path) -> Teacher:
         log=weights.with_name("log.txt"),
         weights=weights,
     )
-
-
-def _limit(jobs: int | None) -> int:
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs {jobs}: out of range; allowed at least 1")
-    return jobs or max(1, _cores() // 2)
-
-
-def _cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _time_left(missing: Sequence[Cell], runs: Path, limit: int) -> str:
