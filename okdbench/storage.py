@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,28 +49,28 @@ def prune(runs: Path, most: int | None, dry: bool = False) -> Iterator[tuple[Pat
     """
     finished = [run for run in held(runs) if run.record.status == "done"]
     total = size(runs)
-    for patterns, limit in ((_LEFTOVERS, -1), (_WEIGHTS, most)):
-        for run in finished:
-            for file in _idle_files(run.folder, patterns):
-                if limit is None or total <= limit:
-                    return
+    for run in finished:
+        for file, freed in _free(run.folder, _LEFTOVERS, dry):
+            total -= freed
+            yield file, freed
+    for run in finished:
+        if most is None or total <= most:
+            return
+        for file, freed in _free(run.folder, _WEIGHTS, dry):
+            total -= freed
+            yield file, freed
+
+
+def _free(folder: Path, patterns: tuple[str, ...], dry: bool) -> Iterator[tuple[Path, int]]:
+    """Delete the files that match, unless another process has the folder in hand."""
+    files = [file for pattern in patterns for file in folder.glob(pattern)]
+    if files:
+        with suppress(Timeout), FileLock(folder / "lock", timeout=0):
+            for file in files:
                 freed = file.stat().st_size
                 if not dry:
                     file.unlink(missing_ok=True)
-                total -= freed
                 yield file, freed
-
-
-def _idle_files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
-    """The files of a folder that no other process works in."""
-    files = [file for pattern in patterns for file in folder.glob(pattern)]
-    if files:
-        try:
-            with FileLock(folder / "lock", timeout=0):
-                return files
-        except Timeout:
-            return []
-    return files
 
 
 def size(folder: Path) -> int:
