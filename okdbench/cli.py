@@ -111,6 +111,9 @@ def sweep(
     cpus_per_run: Annotated[float, typer.Option(help="Ray: cores of a run.", min=0)] = 1.0,
     gpus_per_run: Annotated[float, typer.Option(help="Ray: GPUs of a run, such as 0.25.", min=0)] = 0.0,
     shared: Annotated[bool, typer.Option("--shared", help="Ray: all nodes see --runs under the same path.")] = False,
+    max_gb: Annotated[
+        float | None, typer.Option(help="Most that --runs may hold; what can be made again goes, records stay.", min=0)
+    ] = None,
     assignments: Assignments = None,
     config: Config = None,
     teacher: Teacher = None,
@@ -145,7 +148,7 @@ def sweep(
         if plan:
             done = sweeping.preview(grid, where, runs, data_root, form or "grid")
         else:
-            done = sweeping.sweep(grid, where, runs, data_root)
+            done = sweeping.sweep(grid, where, runs, data_root, max_gb)
     if not done:
         raise typer.Exit(1)
 

@@ -47,8 +47,9 @@ class Job:
     began: float = 0.0
     error: str = ""
 
-    def begin(self) -> None:
-        """Get ready for a child; called before each start."""
+    def begin(self) -> bool:
+        """Get ready for a child; called before each start. False when somebody else has done the job meanwhile."""
+        return True
 
     def verdict(self) -> State | None:
         """What the child that has just ended left behind, ``done`` or ``failed``; None when it left nothing."""
@@ -122,9 +123,12 @@ class Pool:
             if job.needs and job.needs.state == "failed":
                 self._fail(job, f"{job.needs.title} failed: {job.needs.error}")
             elif len(self._children) < self._limit:
-                job.begin()
-                job.state, job.began = "running", time.monotonic()
-                self._children[job] = self._begin(job)
+                if job.begin():
+                    job.state, job.began = "running", time.monotonic()
+                    self._children[job] = self._begin(job)
+                else:
+                    job.state = "done"
+                    self._report(job)
 
     def _reap(self) -> None:
         for job, child in list(self._children.items()):

@@ -2,77 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import yaml
 from filelock import FileLock, Timeout
 
 from okdbench.records import Record, read_record
 
-#: what a finished run can do without, first of all: what it would have resumed from, and what a kill left half-written
+#: what is of no use when its run is finished: what it would have resumed from, and what a kill left half-written
 _LEFTOVERS = ("checkpoint.pt", "*.tmp")
-#: what takes room and can be made again by the run's command
-_WEIGHTS = ("student.safetensors", "samples.npz")
+#: what takes room and can be made again by the run's command; what is missed least goes first
+_REMAKABLE = ("samples.npz", "student.safetensors")
+_TEACHER = "teacher.safetensors"
 
 
 @dataclass(frozen=True)
 class Held:
-    """A finished run on the disk: its folder, record and bytes."""
+    """A run on the disk that has a record."""
 
     folder: Path
     record: Record
-    size: int
 
     @property
     def finished(self) -> str:
         """When it ended, as ISO time."""
         return self.record.environment.get("finished", "")
 
+    @property
+    def size(self) -> int:
+        """Bytes of its folder."""
+        return size(self.folder)
+
+
+class _Finished(NamedTuple):
+    """What pruning remembers of a finished run; the records of many would fill the memory."""
+
+    when: str
+    key: str
+    folder: Path
+    teacher: str
+    kind: tuple[str, ...]
+
 
 def held(runs: Path) -> list[Held]:
     """The runs below ``runs`` that have a record, the oldest first."""
-    found = []
+    return sorted(_each(runs), key=lambda run: (run.finished, run.record.key))
+
+
+def prune(
+    runs: Path, most: int | None, dry: bool = False, needed: Collection[Path] | None = None
+) -> Iterator[tuple[Path, int]]:
+    """Delete what finished runs can do without; yields each file with its bytes.
+
+    First leftovers, then, until no more than ``most`` bytes are left (None: no limit), the samples and then the
+    students of the oldest runs. At last come teachers, where it is known which weights are ``needed`` (None: all).
+    Records, logs and configurations stay, and all of unfinished runs. A run or teacher that another process has in
+    hand is left alone; ``dry`` is a rehearsal.
+    """
+    finished = sorted(_light(run) for run in _each(runs) if run.record.status == "done")
+    total = size(runs)
+    taught = [weights.parent for weights in runs.glob(f"teachers/*/{_TEACHER}")]
+    for folder in (*(run.folder for run in finished), *taught):
+        for file, freed in _free(folder, _LEFTOVERS, dry):
+            total -= freed
+            yield file, freed
+    for folder, name in _can_go(runs, finished, needed):
+        if most is None or total <= most:
+            return
+        for file, freed in _free(folder, (name,), dry):
+            total -= freed
+            yield file, freed
+
+
+def _each(runs: Path) -> Iterator[Held]:
     for path in runs.glob("*/record.json"):
         record = read_record(path.parent)
         if record is not None:
-            found.append(Held(path.parent, record, size(path.parent)))
-    return sorted(found, key=lambda run: (run.finished, run.record.key))
+            yield Held(path.parent, record)
 
 
-def prune(runs: Path, most: int | None, dry: bool = False) -> Iterator[tuple[Path, int]]:
-    """Delete what finished runs can do without; yields each file with its bytes.
+def _light(run: Held) -> _Finished:
+    record = run.record
+    teacher = record.teacher_score.key if record.teacher_score else ""
+    return _Finished(run.finished, record.key, run.folder, teacher, _kind(record.config))
 
-    First leftovers, then the students of the oldest runs until no more than ``most`` bytes are left (None: no limit).
-    Records, logs and configurations stay. A run that another process has in hand is left alone; ``dry`` is a rehearsal.
-    """
-    finished = [run for run in held(runs) if run.record.status == "done"]
-    total = size(runs)
-    for run in finished:
-        for file, freed in _free(run.folder, _LEFTOVERS, dry):
-            total -= freed
-            yield file, freed
-    for run in finished:
-        if most is None or total <= most:
-            return
-        for file, freed in _free(run.folder, _WEIGHTS, dry):
-            total -= freed
-            yield file, freed
+
+def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | None) -> Iterator[tuple[Path, str]]:
+    """Folders and names of files in the order in which they can go."""
+    for name in _REMAKABLE:
+        for run in finished:
+            yield run.folder, name
+    if needed is None:
+        return
+    unfinished = set(_unfinished(runs, {run.folder for run in finished}))
+    busy = {run.teacher for run in finished if run.kind in unfinished}
+    # found on the disk, because a record from elsewhere may call its teacher anything
+    there = {weights.parent.name: weights for weights in runs.glob(f"teachers/*/{_TEACHER}")}
+    for key in dict.fromkeys(run.teacher for run in finished):
+        if key in there and key not in busy and there[key] not in needed:
+            yield there[key].parent, _TEACHER
+
+
+def _unfinished(runs: Path, finished: Collection[Path]) -> Iterator[tuple[str, ...]]:
+    """The kinds of the runs that have begun and are not done."""
+    for path in runs.glob("*/config.yaml"):
+        if path.parent not in finished:
+            with suppress(OSError, yaml.YAMLError):
+                yield _kind(yaml.safe_load(path.read_bytes()))
+
+
+def _kind(config: Any) -> tuple[str, ...]:
+    """Runs that share a teacher agree in these, though not the other way round."""
+    names = ("dataset", "teacher", "budget", "seed", "image_size")
+    return tuple(str(config.get(name)) for name in names) if isinstance(config, dict) else ()
 
 
 def _free(folder: Path, patterns: tuple[str, ...], dry: bool) -> Iterator[tuple[Path, int]]:
     """Delete the files that match, unless another process has the folder in hand."""
-    files = [file for pattern in patterns for file in folder.glob(pattern)]
-    if files:
-        with suppress(Timeout), FileLock(folder / "lock", timeout=0):
-            for file in files:
-                freed = file.stat().st_size
-                if not dry:
-                    file.unlink(missing_ok=True)
-                yield file, freed
+    if folder.is_symlink() or not any(any(folder.glob(pattern)) for pattern in patterns):
+        return  # what lies elsewhere takes no room here
+    with suppress(Timeout), FileLock(folder / "lock", timeout=0):
+        for file in [file for pattern in patterns for file in folder.glob(pattern)]:
+            freed = file.lstat().st_size
+            if not dry:
+                file.unlink()
+            yield file, freed
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files below ``folder``."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Bytes of all files below ``folder``; what vanishes meanwhile does not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -22,7 +23,8 @@ from okdbench.plan import Plan, make_plan
 from okdbench.pool import Job, Pool, State
 from okdbench.records import Record, read_record, read_records, writing
 from okdbench.registry import name_of
-from okdbench.runner import give_up
+from okdbench.room import Room
+from okdbench.runner import finished, give_up
 from okdbench.slurm import array_script
 from okdbench.teacher import teacher_file
 from okdbench.trial import LabelsWithheldError, check_once
@@ -36,6 +38,10 @@ class Teacher(Job):
     """Trains a teacher that several cells wait for."""
 
     weights: Path
+
+    def begin(self) -> bool:
+        """Whether the weights are missing."""
+        return not self.weights.exists()
 
     def verdict(self) -> State | None:
         """``done`` when the weights are there."""
@@ -56,14 +62,17 @@ class Cell(Job):
         """What the cell's folder holds."""
         return read_record(self.log.parent)
 
-    def begin(self) -> None:
+    def begin(self) -> bool:
         """Remember an earlier failure's record, which says nothing about the child to come."""
         self._before = self._written()
+        return finished(self.log.parent) is None
 
     def verdict(self) -> State | None:
         """The status of the record, unless it is a failure from before."""
+        if finished(self.log.parent):
+            return "done"
         record = self.record
-        return record.status if record and (record.status == "done" or self._written() != self._before) else None
+        return record.status if record and self._written() != self._before else None
 
     def outcome(self) -> str:
         """Accuracy and seconds, or what went wrong."""
@@ -83,19 +92,30 @@ class Cell(Job):
         return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def sweep(grid: Grid, engine: Engine, runs: Path, data_root: Path | None) -> bool:
+def sweep(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, max_gb: float | None = None) -> bool:
     """Run the cells of ``grid`` that are not done, where ``engine`` says, and print the table; False when one failed.
 
+    Whenever a job has ended and ``runs`` holds more than ``max_gb``, what can be made again is removed.
+
     Raises:
-        UserError: a mistake in the options, told before anything runs.
+        UserError: a mistake in the options, told before anything runs, or no room within ``max_gb``.
         KeyboardInterrupt: interrupted; no child is left.
     """
     with open_host(engine, runs) as host:
         teachers, cells = lay_out(grid, runs, data_root)
         with Board(teachers, cells, Console(stderr=True, highlight=False)) as board, writing(runs):
-            Pool([*teachers, *cells], engine.jobs or host.places, host.start, board.report, board.show).run()
+            report = partial(_report, board, cells, Room(runs, max_gb, board.say) if max_gb is not None else None)
+            Pool([*teachers, *cells], engine.jobs or host.places, host.start, report, board.show).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
+
+
+def _report(board: Board, cells: Sequence[Cell], room: Room | None, job: Job) -> None:
+    """Show that ``job`` has ended, and make room for those to come."""
+    board.report(job)
+    if room:
+        missing = [cell for cell in cells if cell.state not in ("done", "failed")]
+        room.make({weights for cell in missing for weights in cell.inputs}, len(missing))
 
 
 def preview(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, form: str) -> bool:
@@ -164,12 +184,11 @@ def _is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
 def _cell(plan: Plan, runs: Path, data_root: Path) -> Cell:
     where = ["--device", plan.config.device, "--runs", str(runs), "--data-root", str(data_root)]
     folder = runs / plan.key
-    record = read_record(folder)
     return Cell(
         title=plan.title,
         words=[*plan.words, *where],
         log=folder / "log.txt",
-        state="done" if record and record.status == "done" else "waiting",
+        state="done" if finished(folder) else "waiting",
         config=plan.config,
         runs=runs,
         data_root=data_root,
