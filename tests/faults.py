@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Protocol
+from typing import Any, Protocol
 
 from processes import CONTEXT, Command
 
@@ -48,12 +48,13 @@ def on_write(runs: Path, react: Callable[[str], None]) -> None:
     A temporary file goes by the name that it will get; those of a teacher begin with ``teacher/``.
     """
 
-    def watch(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
-            path = Path(os.path.abspath(os.fsdecode(arguments[0])))  # type: ignore[arg-type]
-            if path.is_relative_to(runs):
-                name = re.sub(r"\.\d+\.tmp$", "", path.name)
-                react(f"teacher/{name}" if path.parent.parent.name == "teachers" else name)
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or isinstance(arguments[0], int) or not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        path = Path(os.path.abspath(os.fsdecode(arguments[0])))
+        if path.is_relative_to(runs):
+            name = re.sub(r"\.\d+\.tmp$", "", path.name)
+            react(f"teacher/{name}" if path.parent.parent.name == "teachers" else name)
 
     sys.addaudithook(watch)
 
