@@ -8,13 +8,14 @@ import re
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from processes import CONTEXT, Command
 
@@ -164,3 +165,25 @@ def _speak(writer: Connection, before: Callable[[], object]) -> None:
     os.dup2(writer.fileno(), 2)
     writer.close()
     before()
+
+
+class Whole(NamedTuple):
+    """A run that nothing happened to: its folder and how long it took, in seconds."""
+
+    folder: Path
+    seconds: float
+
+
+@cache
+def untouched(folder: Path, data_root: Path) -> Whole:
+    """The small run, made once below ``folder``."""
+    runs, began = folder / "untouched", time.monotonic()
+    done = do(f"{SMALL} --runs {runs}", folder, data_root)
+    assert done.returncode == 0, done.stderr
+    return Whole(run_in(runs), time.monotonic() - began)
+
+
+def run_in(runs: Path) -> Path:
+    """The folder of the only run that is done."""
+    (record,) = runs.glob("*/record.json")
+    return record.parent

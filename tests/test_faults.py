@@ -15,9 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from faults import PATIENCE, SMALL, do, eager, obey_permissions, on_write, told
-from test_full_disk import Whole, run_in
-from test_full_disk import whole as whole  # the fixture
+from faults import PATIENCE, SMALL, Whole, do, eager, obey_permissions, on_write, run_in, told, untouched
 from test_resume import DRIVER, assert_same
 from test_sweep import Sweep
 
@@ -41,6 +39,11 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     return code;
 }
 """
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Whole:
+    return untouched(tmp_path_factory.getbasetemp(), data_root)
 
 
 def begin(runs: Path, data_root: Path, **variables: str) -> subprocess.Popen[str]:

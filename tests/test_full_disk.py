@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import NamedTuple
 
 import pytest
 from faults import (
@@ -22,35 +21,23 @@ from faults import (
     Disk,
     SizeLimit,
     Tmpfs,
+    Whole,
     do,
     eager,
     open_disk,
+    run_in,
     strike,
     told,
+    untouched,
 )
 from test_resume import assert_same
 
 CURE = "the disk is full; free some space and run the same command again"
 
 
-class Whole(NamedTuple):
-    """A run that nothing happened to."""
-
-    folder: Path
-    seconds: float
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Whole:
-    runs, began = tmp_path_factory.mktemp("whole") / "runs", time.monotonic()
-    done = do(f"{SMALL} --runs {runs}", runs.parent, data_root)
-    assert done.returncode == 0, done.stderr
-    return Whole(run_in(runs), time.monotonic() - began)
-
-
-def run_in(runs: Path) -> Path:
-    (record,) = runs.glob("*/record.json")
-    return record.parent
+    return untouched(tmp_path_factory.getbasetemp(), data_root)
 
 
 def start(
