@@ -28,7 +28,7 @@ class Board:
     def __enter__(self) -> Board:
         done = sum(job.state == "done" for job in self._cells)
         if done:
-            self._print(f"{done} of {len(self._cells)} cells are done already")
+            self.say(f"{done} of {len(self._cells)} cells are done already")
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -41,7 +41,7 @@ class Board:
         """Print what became of ``job``."""
         ended = sum(cell.state in ("done", "failed") for cell in self._cells)
         place = "" if job in self._helpers else f"[{ended}/{len(self._cells)}] "
-        self._print(f"{place}{job.title}: {job.outcome()}")
+        self.say(f"{place}{job.title}: {job.outcome()}")
 
     def show(self) -> None:
         """Bring the live table up to date."""
@@ -60,7 +60,8 @@ class Board:
                 table.add_row(Text(job.title), spell_seconds(time.monotonic() - job.began), words)
         return table
 
-    def _print(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Print a line above the table."""
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

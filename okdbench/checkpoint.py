@@ -13,6 +13,9 @@ import torch
 
 from okdbench.records import write_atomic
 
+#: what the file is called, in the folder of a run or teacher
+CHECKPOINT = "checkpoint.pt"
+
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Replace the checkpoint at ``path`` by ``state``: tensors, numbers, strings and containers of them."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from okdbench import __version__, cli_authors, cli_data, cli_results, interrupt, preflight
+from okdbench import __version__, cli_authors, cli_data, cli_results, cli_runs, interrupt, preflight
 from okdbench.cli_options import (
     Assignments,
     Budget,
@@ -105,6 +105,15 @@ def sweep(
     budget: Budget = None,
     tracks: Annotated[str | None, typer.Option(help="labelled, label-free or labelled,label-free.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Runs at a time; default: half of the cores.")] = None,
+    jobs_per_gpu: Annotated[int | None, typer.Option(help="Runs at a time on each of this machine's GPUs.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray for an existing Ray cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Ray: auto or HOST:PORT.")] = "auto",
+    cpus_per_run: Annotated[float, typer.Option(help="Ray: cores of a run.", min=0)] = 1.0,
+    gpus_per_run: Annotated[float, typer.Option(help="Ray: GPUs of a run, such as 0.25.", min=0)] = 0.0,
+    shared: Annotated[bool, typer.Option("--shared", help="Ray: all nodes see --runs under the same path.")] = False,
+    max_gb: Annotated[
+        float | None, typer.Option(help="Most that --runs may hold; what can be made again goes, records stay.", min=0)
+    ] = None,
     assignments: Assignments = None,
     config: Config = None,
     teacher: Teacher = None,
@@ -118,11 +127,13 @@ def sweep(
     runs: Runs = Path("runs"),
     data_root: DataRoot = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show the grid and what is missing; run nothing.")] = False,
+    form: Annotated[str, typer.Argument(metavar="", help="After --plan: slurm, for an array job's script.")] = "",
 ) -> None:
     """Run a grid of methods, data sets, settings, seeds and tracks, several at a time, and print the table."""
     preflight.find_pictures(datasets, settings, test_split, config, data_root)
     from okdbench import sweep as sweeping
     from okdbench.grid import Grid
+    from okdbench.hosts import Engine
 
     options = {
         "budget": budget, "teacher": teacher, "student": student, "pretrained": pretrained, "image_size": image_size,
@@ -130,8 +141,14 @@ def sweep(
         "teacher_weights": teacher_weights and str(teacher_weights),
     }  # fmt: skip
     grid = Grid(methods, datasets, settings, seeds, tracks, assignments or [], options, config)
+    if form and not plan:
+        raise UserError(f"{form!r} is not understood; only --plan takes a word, slurm")
+    where = Engine(engine, jobs, jobs_per_gpu, address, cpus_per_run, gpus_per_run, shared)
     with interruptible():
-        done = sweeping.preview(grid, jobs, runs, data_root) if plan else sweeping.sweep(grid, jobs, runs, data_root)
+        if plan:
+            done = sweeping.preview(grid, where, runs, data_root, form or "grid")
+        else:
+            done = sweeping.sweep(grid, where, runs, data_root, max_gb)
     if not done:
         raise typer.Exit(1)
 
@@ -168,6 +185,7 @@ def doctor(runs: Runs = Path("runs"), data_root: DataRoot = None) -> None:
 app.add_typer(cli_results.app)
 app.add_typer(cli_authors.app)
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_runs.app, name="runs")
 
 
 def main() -> None:

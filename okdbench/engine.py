@@ -85,7 +85,7 @@ class Engine:
     def __init__(self, trainable: Trainable, answer: Probe, kit: Equipment) -> None:
         self._trainable, self._answer, self._kit = trainable, answer, kit
         self._stages = trainable.stages()
-        self._path = kit.folder / "checkpoint.pt"
+        self._path = kit.folder / checkpoint.CHECKPOINT
         self._trace = Trace(kit.folder / "metrics.jsonl")
         self._stage_index, self._step = 0, 0
         self._clock = self._saved = time.monotonic()

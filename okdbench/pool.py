@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from okdbench import interrupt
 
@@ -33,6 +33,7 @@ class Job:
         words: what follows ``okdbench`` on the command line.
         log: the file that takes the child's output.
         needs: the job that must be done before this one starts.
+        inputs: files that the command reads, where it does not find them by itself.
         began: when the latest child was started, by the monotonic clock, in seconds.
     """
 
@@ -40,13 +41,15 @@ class Job:
     words: list[str]
     log: Path
     needs: Job | None = None
+    inputs: tuple[Path, ...] = ()
     state: State = "waiting"
     deaths: int = 0
     began: float = 0.0
     error: str = ""
 
-    def begin(self) -> None:
-        """Get ready for a child; called before each start."""
+    def begin(self) -> bool:
+        """Get ready for a child; called before each start. False when somebody else has done the job meanwhile."""
+        return True
 
     def verdict(self) -> State | None:
         """What the child that has just ended left behind, ``done`` or ``failed``; None when it left nothing."""
@@ -61,8 +64,24 @@ class Job:
         self.error = error
 
 
+class Child(Protocol):
+    """A started job: what :class:`subprocess.Popen` knows of a process, here or elsewhere."""
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, when it has ended."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Interrupt it."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
 class Pool:
-    """Runs ``jobs`` in their order, at most ``limit`` at a time, each child with ``threads`` threads.
+    """Runs ``jobs`` in their order, at most ``limit`` at a time; ``start`` starts the child of one.
 
     ``report`` is called with each job that has come to its end, ``show`` several times a second.
     """
@@ -71,13 +90,13 @@ class Pool:
         self,
         jobs: Sequence[Job],
         limit: int,
-        threads: int,
+        start: Callable[[Job], Child],
         report: Callable[[Job], None],
         show: Callable[[], None] = lambda: None,
     ) -> None:
-        self._jobs, self._limit, self._threads = jobs, limit, threads
+        self._jobs, self._limit, self._begin = jobs, limit, start
         self._report, self._show = report, show
-        self._children: dict[Job, subprocess.Popen[bytes]] = {}
+        self._children: dict[Job, Child] = {}
 
     def run(self) -> None:
         """Bring every job to its end.
@@ -104,9 +123,12 @@ class Pool:
             if job.needs and job.needs.state == "failed":
                 self._fail(job, f"{job.needs.title} failed: {job.needs.error}")
             elif len(self._children) < self._limit:
-                job.begin()
-                job.state, job.began = "running", time.monotonic()
-                self._children[job] = launch(job.words, job.log, self._threads)
+                if job.begin():
+                    job.state, job.began = "running", time.monotonic()
+                    self._children[job] = self._begin(job)
+                else:
+                    job.state = "done"
+                    self._report(job)
 
     def _reap(self) -> None:
         for job, child in list(self._children.items()):
@@ -115,7 +137,8 @@ class Pool:
                 continue
             del self._children[job]
             job.state = job.verdict() or "waiting"
-            job.deaths += job.state == "waiting"
+            # a node that goes away is no fault of the run
+            job.deaths += job.state == "waiting" and not getattr(child, "lost", False)
             if job.state != "waiting":
                 self._report(job)
             elif job.deaths == TRIES:
@@ -142,11 +165,16 @@ class Pool:
                 child.wait()
 
 
-def launch(words: Sequence[str], log: Path, threads: int) -> subprocess.Popen[bytes]:
-    """Start ``okdbench <words>`` as a child that ends with this process and appends all that it says to ``log``."""
+def launch(
+    words: Sequence[str], log: Path, threads: int, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start ``okdbench <words>`` as a child that ends with this process and appends all that it says to ``log``.
+
+    ``threads`` holds unless ``OMP_NUM_THREADS`` is set; ``variables`` are added to the environment.
+    """
     # The path of this process, so that a child never finds another okdbench, in the folder that it is started from.
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": path}
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, **(variables or {}), "PYTHONPATH": path}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         output.write(f"$ {shlex.join(['okdbench', *words])}\n".encode())

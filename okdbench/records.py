@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import sys
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,8 +33,16 @@ def _one_name(text: str) -> str:
     return text
 
 
-#: a text that becomes the name of a file or folder; records may come from anyone
-FileName = Annotated[str, AfterValidator(_one_name)]
+def _without_controls(text: str) -> str:
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise ValueError("it holds control characters, which a terminal would act on")
+    return text
+
+
+#: a text that is printed as it is; records may come from anyone
+Line = Annotated[str, AfterValidator(_without_controls)]
+#: a text that becomes the name of a file or folder
+FileName = Annotated[Line, AfterValidator(_one_name)]
 
 
 class _Model(BaseModel):
@@ -119,21 +128,21 @@ class Record(_Model):
     schema_version: int = SCHEMA_VERSION
     key: FileName
     status: Literal["done", "failed"]
-    method: str
-    origin: str = ""
+    method: Line
+    origin: Line = ""
     source: str = ""
-    variant: str
+    variant: Line
     role: Literal["method", "reference", "baseline"]
     dataset: FileName
-    setting: str
-    track: str
-    budget: str
+    setting: Line
+    track: Line
+    budget: Line
     seed: int
-    teacher: str
-    student: str
+    teacher: Line
+    student: Line
     config: dict[str, Any]
     command: str
-    version: str
+    version: Line
     commit: str
     protocol: int
     data_digest: str
@@ -158,6 +167,12 @@ class Record(_Model):
         if self.oracle is None or self.selected is None:
             return None
         return self.oracle.test.acc - self.selected.evaluation.test.acc
+
+    @property
+    def title(self) -> str:
+        """The run in a few words: ``kd[lr=0.1] digits MO-P labelled quick seed 0``."""
+        method = f"{self.method}[{self.variant}]" if self.variant else self.method
+        return f"{method} {self.dataset} {self.setting} {self.track} {self.budget} seed {self.seed}"
 
     def comparable(self) -> dict[str, Any]:
         """The record without what may differ between two runs of the same key: times, memory and machine."""

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 import okdbench
 from okdbench import device as devices
 from okdbench import machine, registry
+from okdbench.checkpoint import CHECKPOINT
 from okdbench.curves import read_curves
 from okdbench.engine import History, Progress
 from okdbench.errors import UserError
@@ -67,19 +69,27 @@ def execute(plan: Plan, runs: Path, progress: Progress) -> Record:
     """The record of ``plan``: read when it is done, made otherwise, by one process at a time."""
     device = devices.choose(plan.config.device)
     folder = runs / plan.key
-    record = read_record(folder)
-    if record and record.status == "done":
+    if record := finished(folder):
         return record
     check(plan)
     with writing(runs):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
-            record = read_record(folder)
-            if record and record.status == "done":  # by another process, meanwhile
+            if record := finished(folder):  # by another process, meanwhile
                 return record
             write_atomic(folder / "config.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False).encode())
             record = _attempt(plan, runs, folder, device, progress)
     gc.collect()  # networks and their hooks hold each other; they must not pile up while other runs follow
+    return record
+
+
+def finished(folder: Path) -> Record | None:
+    """The record of a run that is done, whose process may have been killed before it removed the checkpoint."""
+    record = read_record(folder)
+    if record is None or record.status != "done":
+        return None
+    with suppress(OSError):  # a folder that can only be read is as good
+        (folder / CHECKPOINT).unlink(missing_ok=True)
     return record
 
 
@@ -120,7 +130,7 @@ def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progres
         write_record(folder, record)
     else:
         write_record(folder, record)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     return record
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from okdbench import registry
+from okdbench import local, registry
 from okdbench.data.dataset import Dataset
 from okdbench.errors import UserError
 from okdbench.nets.classifiers import build_classifier
@@ -160,8 +160,11 @@ def _record_with_student(folder: Path) -> Record:
 
 def _card_without(record: Record) -> StudentCard:
     """The card of a run that was stored before there were cards: what it lacks is looked up in the data set."""
+    name = str(record.config.get("dataset"))
     try:
-        return card_of(record, registry.load_dataset(record.config["dataset"]))
+        if local.is_path(name):
+            raise UserError(f"{name!r} is code, which is not run because a record names it; run it again")
+        return card_of(record, registry.load_dataset(name))
     except UserError as error:
         raise UserError(f"run {record.key} does not name its classes, nor does its data set: {error}") from error
 

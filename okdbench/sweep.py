@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -15,16 +15,22 @@ from okdbench import device as devices
 from okdbench.board import Board, spell_seconds
 from okdbench.commands import conclude
 from okdbench.config import RunConfig
-from okdbench.errors import UserError
+from okdbench.errors import UserError, unknown
 from okdbench.grid import Grid, plans_of
+from okdbench.hosts import Engine, open_host
 from okdbench.places import default_data_root
 from okdbench.plan import Plan, make_plan
 from okdbench.pool import Job, Pool, State
 from okdbench.records import Record, read_record, read_records, writing
 from okdbench.registry import name_of
-from okdbench.runner import give_up
+from okdbench.room import Room
+from okdbench.runner import finished, give_up
+from okdbench.slurm import array_script
 from okdbench.teacher import teacher_file
 from okdbench.trial import LabelsWithheldError, check_once
+
+#: what a plan can be printed as
+PLANS = ("grid", "slurm")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -32,6 +38,10 @@ class Teacher(Job):
     """Trains a teacher that several cells wait for."""
 
     weights: Path
+
+    def begin(self) -> bool:
+        """Whether the weights are missing."""
+        return not self.weights.exists()
 
     def verdict(self) -> State | None:
         """``done`` when the weights are there."""
@@ -52,14 +62,17 @@ class Cell(Job):
         """What the cell's folder holds."""
         return read_record(self.log.parent)
 
-    def begin(self) -> None:
+    def begin(self) -> bool:
         """Remember an earlier failure's record, which says nothing about the child to come."""
         self._before = self._written()
+        return finished(self.log.parent) is None
 
     def verdict(self) -> State | None:
         """The status of the record, unless it is a failure from before."""
+        if finished(self.log.parent):
+            return "done"
         record = self.record
-        return record.status if record and (record.status == "done" or self._written() != self._before) else None
+        return record.status if record and self._written() != self._before else None
 
     def outcome(self) -> str:
         """Accuracy and seconds, or what went wrong."""
@@ -79,32 +92,53 @@ class Cell(Job):
         return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def sweep(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None) -> bool:
-    """Run the cells of ``grid`` that are not done, ``jobs`` at a time, and print the table; False when one failed.
+def sweep(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, max_gb: float | None = None) -> bool:
+    """Run the cells of ``grid`` that are not done, where ``engine`` says, and print the table; False when one failed.
+
+    Whenever a job has ended and ``runs`` holds more than ``max_gb``, what can be made again is removed.
 
     Raises:
-        UserError: a mistake in the options, told before anything runs.
+        UserError: a mistake in the options, told before anything runs, or no room within ``max_gb``.
         KeyboardInterrupt: interrupted; no child is left.
     """
-    limit = _limit(jobs)
-    teachers, cells = lay_out(grid, runs, data_root)
-    with Board(teachers, cells, Console(stderr=True, highlight=False)) as board:
-        threads = max(1, _cores() // limit)
-        with writing(runs):
-            Pool([*teachers, *cells], limit, threads, board.report, board.show).run()
+    with open_host(engine, runs) as host:
+        teachers, cells = lay_out(grid, runs, data_root)
+        with Board(teachers, cells, Console(stderr=True, highlight=False)) as board, writing(runs):
+            report = partial(_report, board, cells, Room(runs, max_gb, board.say) if max_gb is not None else None)
+            Pool([*teachers, *cells], engine.jobs or host.places, host.start, report, board.show).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 
 
-def preview(grid: Grid, jobs: int | None, runs: Path, data_root: Path | None) -> bool:
-    """Print the cells of ``grid``, what is missing, and how long that will take by the records there are."""
-    limit = _limit(jobs)
+def _report(board: Board, cells: Sequence[Cell], room: Room | None, job: Job) -> None:
+    """Show that ``job`` has ended, and make room for those to come."""
+    board.report(job)
+    if room:
+        missing = [cell for cell in cells if cell.state not in ("done", "failed")]
+        room.make({weights for cell in missing for weights in cell.inputs}, len(missing))
+
+
+def preview(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, form: str) -> bool:
+    """Print the cells of ``grid``, what is missing, and how long that will take by the records there are.
+
+    Args:
+        form: ``grid`` for people, ``slurm`` for the script of an array job with the missing cells.
+    """
+    if form not in PLANS:
+        raise unknown("form of a plan", form, PLANS)
     teachers, cells = lay_out(grid, runs, data_root)
     missing = [cell for cell in cells if cell.state != "done"]
+    if form == "slurm":
+        if not missing:
+            raise UserError(f"all {len(cells)} cells are done; there is nothing to write a script for")
+        print(array_script([cell.words for cell in missing]), end="")
+        return True
     for cell in cells:
         print(f"{'done' if cell.state == 'done' else 'missing'}\t{cell.title}")
     print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
     print(f"teachers missing: {len(teachers)}")
+    with open_host(engine, runs) as host:
+        limit = engine.jobs or host.places
     print(f"time left with {limit} at a time: {_time_left(missing, runs, limit)}")
     return True
 
@@ -124,7 +158,9 @@ def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teache
             continue  # two ways to write one variant, or one that the track is not for
         cells[plan.key] = cell
         weights = teacher_file(runs / "teachers", plan.config, plan.material)
-        if cell.state != "done" and not plan.config.teacher_weights and not weights.exists():
+        if cell.state != "done" and not plan.config.teacher_weights:
+            cell.inputs = (weights,)
+        if cell.inputs and not weights.exists():
             cell.needs = teachers.setdefault(weights, _teacher(plan, cell, weights))
     for device in {cell.config.device for cell in cells.values()} - {"auto"}:
         devices.choose(device)
@@ -148,12 +184,11 @@ def _is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
 def _cell(plan: Plan, runs: Path, data_root: Path) -> Cell:
     where = ["--device", plan.config.device, "--runs", str(runs), "--data-root", str(data_root)]
     folder = runs / plan.key
-    record = read_record(folder)
     return Cell(
         title=plan.title,
         words=[*plan.words, *where],
         log=folder / "log.txt",
-        state="done" if record and record.status == "done" else "waiting",
+        state="done" if finished(folder) else "waiting",
         config=plan.config,
         runs=runs,
         data_root=data_root,
@@ -168,17 +203,6 @@ def _teacher(plan: Plan, cell: Cell, weights: Path) -> Teacher:
         log=weights.with_name("log.txt"),
         weights=weights,
     )
-
-
-def _limit(jobs: int | None) -> int:
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs {jobs}: out of range; allowed at least 1")
-    return jobs or max(1, _cores() // 2)
-
-
-def _cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _time_left(missing: Sequence[Cell], runs: Path, limit: int) -> str:

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
 from okdbench.api import Batch, Losses, Stage, Trainable, adam, cosine
+from okdbench.checkpoint import CHECKPOINT
 from okdbench.config import RunConfig
 from okdbench.data.batches import Stream
 from okdbench.engine import Engine, Equipment, Progress
@@ -125,8 +126,8 @@ class TeacherShop:
                 self._train(probe, folder, config, material, flip)
                 state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
                 write_atomic(weights, to_safetensors(state, {"teacher_threads": str(torch.get_num_threads())}))
-                (folder / "checkpoint.pt").unlink(missing_ok=True)
-        load_weights(net, weights, config.teacher)
+            (folder / CHECKPOINT).unlink(missing_ok=True)  # also that of a process that was killed right here
+            load_weights(net, weights, config.teacher)  # while nobody can prune them
         return probe.lock()
 
     def _train(self, probe: Probe, folder: Path, config: RunConfig, material: Material, flip: bool) -> None:

@@ -17,7 +17,7 @@ PLUGINS = sorted([*(ROOT / "methods").glob("*.py"), *(ROOT / "datasets").glob("*
 TORCH_FREE = [
     "claim", "cli", "cli_authors", "compare", "config", "contests", "curves", "drift", "drawings", "duel", "errors",
     "formats", "installed", "listing", "local", "newfile", "plots", "protocol", "published", "records", "registry",
-    "report", "samples", "seeds", "stats", "tables",
+    "report", "room", "samples", "seeds", "shelves", "stats", "storage", "tables",
 ]  # fmt: skip
 
 

@@ -1,0 +1,67 @@
+"""What ``okdbench runs`` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from okdbench import storage
+from okdbench.errors import UserError
+from okdbench.records import Record, writing
+
+GB = 1e9
+
+
+def ls(runs: Path) -> None:
+    """Print each run that has a record with its size, and the size of all."""
+    held = storage.held(runs)
+    for run in held:
+        acc = f"{run.record.selected.evaluation.test.acc:.2f}" if run.record.selected else "-"
+        print(run.record.key, run.record.title, run.record.status, acc, spell_bytes(run.size), sep="\t")
+    print(f"{len(held)} runs, {spell_bytes(storage.size(runs))} with the teachers")
+
+
+def show(key: str, runs: Path) -> None:
+    """Print the record whose key begins with ``key``.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    found = [run for run in storage.held(runs) if run.record.key.startswith(key)]
+    if len(found) != 1:
+        what = f"{len(found)} runs begin" if found else "no run begins"
+        raise UserError(f"{what} with {key!r} in {runs}; okdbench runs ls lists them")
+    run = found[0]
+    print(yaml.safe_dump(_summary(run.record), sort_keys=False, allow_unicode=True), end="")
+    print(f"folder: {run.folder} ({spell_bytes(run.size)})")
+
+
+def prune(runs: Path, max_gb: float | None, dry: bool) -> None:
+    """Delete what :func:`okdbench.storage.prune` finds, and print each file."""
+    freed = 0
+    with writing(runs):
+        for file, size in storage.prune(runs, None if max_gb is None else int(max_gb * GB), dry):
+            print(f"{spell_bytes(size)}\t{file}")
+            freed += size
+    left = storage.size(runs) - (freed if dry else 0)
+    print(f"{'would free' if dry else 'freed'} {spell_bytes(freed)}; {spell_bytes(left)} are left")
+
+
+def _summary(record: Record) -> dict[str, Any]:
+    """What a person asks first, then the rest; without the long lists."""
+    content = record.model_dump(mode="json", exclude={"curves", "evaluations", "traceback"}, exclude_none=True)
+    first = ("method", "variant", "dataset", "setting", "track", "budget", "seed", "status", "error", "command")
+    return {name: content.pop(name) for name in first if name in content} | content
+
+
+def spell_bytes(size: float) -> str:
+    """A number of bytes in words.
+
+    >>> [spell_bytes(n) for n in (0, 2_500, 19_700_000, 3.2e9)]
+    ['0 kB', '2 kB', '20 MB', '3.2 GB']
+    """
+    if size < 1e6:
+        return f"{size / 1e3:.0f} kB"
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

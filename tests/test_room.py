@@ -1,0 +1,129 @@
+"""A grid that keeps its folder below a size: what can be made again goes, the rest stays, and the grid goes on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from test_storage import put
+from test_sweep import Sweep
+from test_tables import failed, record
+
+from okdbench import storage
+from okdbench.errors import UserError
+from okdbench.plan import Plan
+from okdbench.records import Record, TeacherScore, read_record, read_records, write_atomic
+from okdbench.room import Room
+
+#: GB of a byte
+BYTE = 1e-9
+
+
+def with_teacher(made: Record, key: str, **config: str) -> Record:
+    score = TeacherScore(key=key, own_acc=90.0, student_domain_acc=50.0)
+    return made.model_copy(update={"teacher_score": score, "config": config})
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two finished runs with teachers of their own, one of which began first, and a failed one."""
+    put(tmp_path, with_teacher(record("late", "A-C", 0, 60), "t-late", dataset="digits", seed="0"), 2)
+    put(tmp_path, with_teacher(record("early", "A-C", 0, 60), "t-early", dataset="digits", seed="1"), 1)
+    put(tmp_path, failed("stopped", "A-C", 0), 0)
+    for name in ("late", "early"):
+        (tmp_path / f"{name}A-C0" / "samples.npz").write_bytes(bytes(1000))
+    for name in ("t-late", "t-early", "t-unknown"):
+        write_atomic(tmp_path / "teachers" / name / "teacher.safetensors", bytes(1000))
+    return tmp_path
+
+
+def make(runs: Path, most: int, needed: set[Path] | None = None, missing: int = 0) -> list[str]:
+    lines: list[str] = []
+    Room(runs, most * BYTE, lines.append).make(needed or set(), missing)
+    return lines
+
+
+def left(runs: Path) -> list[str]:
+    found = [*runs.glob("*/s*[sz]"), *runs.glob("teachers/*/*s")]
+    return sorted(f"{file.parent.name}/{file.name.partition('.')[0]}" for file in found)
+
+
+ALL = [
+    "earlyA-C0/samples", "earlyA-C0/student", "lateA-C0/samples", "lateA-C0/student", "stoppedA-C0/student",
+    "t-early/teacher", "t-late/teacher", "t-unknown/teacher",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("goes", "names"),
+    [
+        (0, []),
+        (1, ["earlyA-C0/samples"]),
+        (2, ["earlyA-C0/samples", "lateA-C0/samples"]),
+        (3, ["earlyA-C0/samples", "lateA-C0/samples", "earlyA-C0/student"]),
+        (5, ["earlyA-C0/samples", "lateA-C0/samples", "earlyA-C0/student", "lateA-C0/student", "t-early/teacher"]),
+    ],
+)
+def test_what_is_missed_least_goes_first_and_the_oldest_of_it(goes: int, names: list[str], runs: Path) -> None:
+    assert left(runs) == ALL
+    lines = make(runs, storage.size(runs) - 1000 * goes)
+    assert left(runs) == sorted(set(ALL) - set(names))
+    assert len(lines) == bool(goes)
+
+
+def test_nothing_of_an_unfinished_run_goes_nor_any_record(runs: Path) -> None:
+    write_atomic(runs / "begun" / "config.yaml", b"dataset: digits\nseed: 1\n")
+    write_atomic(runs / "begun" / "checkpoint.pt", b"state")
+    (line,) = make(runs, 0, needed={runs / "teachers" / "t-late" / "teacher.safetensors"})
+    assert re.fullmatch(r"--max-gb: removed 2 samples, 2 students of finished runs, 4 kB", line)
+    assert left(runs) == ["stoppedA-C0/student", "t-early/teacher", "t-late/teacher", "t-unknown/teacher"]
+    assert (runs / "begun" / "checkpoint.pt").exists()
+    assert len(list(read_records(runs))) == 3
+    assert len(list(runs.glob("*/metrics.jsonl"))) == 3
+
+
+def test_what_does_not_fit_stops_the_grid_while_something_is_missing(runs: Path) -> None:
+    with pytest.raises(UserError, match="2 runs are missing; raise --max-gb and run the same command again") as told:
+        make(runs, 1, missing=2)
+    assert "\n" not in str(told.value)
+    assert make(runs, 1) == []
+
+
+def test_a_teacher_of_a_hostile_name_is_looked_for_on_the_disk_only(runs: Path) -> None:
+    outside = runs.parent / "outside"
+    write_atomic(outside / "teacher.safetensors", b"mine")
+    put(runs, with_teacher(record("evil", "A-C", 0, 60), "../../outside"), 0)
+    make(runs, 0)
+    assert (outside / "teacher.safetensors").read_bytes() == b"mine"
+
+
+def test_what_lies_elsewhere_stays(runs: Path) -> None:
+    elsewhere = runs.parent / "elsewhere"
+    (runs / "earlyA-C0").rename(elsewhere)
+    (runs / "earlyA-C0").symlink_to(elsewhere)
+    make(runs, 0)
+    assert (elsewhere / "student.safetensors").exists()
+    assert not (runs / "lateA-C0" / "student.safetensors").exists()
+
+
+def test_a_grid_keeps_below_the_limit_and_goes_on_with_a_larger_one(
+    tmp_path: Path, data_root: Path, plan: Callable[..., Plan]
+) -> None:
+    line = "--methods finetune,kd --seeds 0-1 --jobs 1"
+    end = partial(Sweep, folder=tmp_path, data_root=data_root)
+    code, stdout, stderr = end(f"{line} --max-gb 0.0001").end()
+    assert (code, stdout) == (2, "")
+    assert "runs are missing; raise --max-gb and run the same command again" in stderr.splitlines()[-1]
+    # a student, a teacher and a checkpoint fit
+    code, _, stderr = end(f"{line} --max-gb 0.008").end()
+    assert code == 0, stderr
+    assert "--max-gb: removed 1 " in stderr
+    assert storage.size(tmp_path / "runs") <= 8_000_000
+    for method in ("finetune", "kd"):
+        for seed in (0, 1):
+            made = read_record(tmp_path / "runs" / plan(method, seed=seed).key)
+            assert made is not None
+            assert made.status == "done"
