@@ -1,0 +1,87 @@
+"""A Ray cluster on this machine's loopback interface: a head node and one more, each with one core for runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+# read when Ray is imported: on loopback as on a laptop, quiet, and with patience for a busy machine
+os.environ |= {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_worker_niceness": "0",
+}
+
+import ray.cluster_utils
+from ray._private import services
+
+SECONDS = 240
+ADDRESS = "127.0.0.1"
+_get_node = services.get_node
+
+
+def _wait_for_node(*words: Any) -> Any:
+    """Ray itself gives a node half a minute to start, which is not enough when the cores are busy."""
+    until = time.monotonic() + SECONDS
+    while True:
+        try:
+            return _get_node(*words)
+        except RuntimeError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def _node() -> dict[str, Any]:
+    """What a node is started with; ports that are known beforehand spare it the wait for its helpers."""
+    names = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port", "metrics_export_port")
+    fixed = {"num_cpus": 1, "node_ip_address": ADDRESS, "include_dashboard": False, "object_store_memory": 100 * 2**20}
+    return {**fixed, **{name: _free_port() for name in names}}
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as made:
+        made.bind((ADDRESS, 0))
+        return int(made.getsockname()[1])
+
+
+class Nodes:
+    """The cluster; ``second`` is the node that may be killed."""
+
+    def __init__(self) -> None:
+        self._cluster = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=_node())
+        self.address = str(self._cluster.address)
+        self.add_second()
+
+    def add_second(self) -> None:
+        self.second = self._cluster.add_node(**_node())
+
+    def kill_second(self) -> None:
+        self._cluster.remove_node(self.second, allow_graceful=False)
+
+    @property
+    def second_pid(self) -> int:
+        """Of the process that starts the second node's workers."""
+        return int(self.second.all_processes["raylet"][0].process.pid)
+
+    def shutdown(self) -> None:
+        self._cluster.shutdown()
+
+
+@contextmanager
+def started() -> Iterator[Nodes]:
+    services.get_node = _wait_for_node
+    try:
+        nodes = Nodes()
+        try:
+            yield nodes
+        finally:
+            nodes.shutdown()
+    finally:
+        services.get_node = _get_node
