@@ -109,7 +109,7 @@ def sweep(
     engine: Annotated[str, typer.Option(help="local, or ray for an existing Ray cluster.")] = "local",
     address: Annotated[str, typer.Option(help="Ray: auto or HOST:PORT.")] = "auto",
     cpus_per_run: Annotated[int, typer.Option(help="Ray: cores of a run.")] = 1,
-    gpus_per_run: Annotated[float, typer.Option(help="Ray: GPUs of a run, such as 0.25.", min=0)] = 0.0,
+    gpus_per_run: Annotated[float, typer.Option(help="Ray: GPUs of a run, such as 0.25.")] = 0.0,
     shared: Annotated[bool, typer.Option("--shared", help="Ray: all nodes see --runs and this folder.")] = False,
     assignments: Assignments = None,
     config: Config = None,

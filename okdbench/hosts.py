@@ -46,9 +46,9 @@ class Engine:
         if self.name not in ENGINES:
             raise unknown("engine", self.name, ENGINES)
         for name in ("jobs", "jobs_per_gpu", "cpus_per_run"):
-            if (getattr(self, name) or 1) < 1 or getattr(self, name) == 0:
-                raise UserError(f"{_option(name)} {getattr(self, name)}: out of range; allowed at least 1")
-        if self.gpus_per_run > 1 and self.gpus_per_run % 1:
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UserError(f"{_option(name)} {value}: out of range; allowed at least 1")
+        if self.gpus_per_run < 0 or (self.gpus_per_run > 1 and self.gpus_per_run % 1):
             raise UserError(f"--gpus-per-run {self.gpus_per_run}: out of range; allowed a part of one, or whole ones")
         if self.name == "ray" and self.jobs_per_gpu is not None:
             raise UserError("--jobs-per-gpu is for this machine; with --engine ray, use --gpus-per-run, such as 0.25")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 # read when Ray is imported: on loopback as on a laptop, quiet, and with patience for a busy machine
 os.environ |= {
@@ -23,26 +27,40 @@ from ray._private import services
 
 SECONDS = 240
 ADDRESS = "127.0.0.1"
-_get_node = services.get_node
+PORTS = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port", "metrics_export_port")
 
 
-def _wait_for_node(*words: Any) -> Any:
-    """Ray itself gives a node half a minute to start, which is not enough when the cores are busy."""
-    until = time.monotonic() + SECONDS
-    while True:
-        try:
-            return _get_node(*words)
-        except RuntimeError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
+def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
+    """Ray gives a node half a minute to start, which is not enough when the cores are busy."""
+
+    def wait(*words: Any) -> Any:
+        until = time.monotonic() + SECONDS
+        while True:
+            try:
+                return get_node(*words)
+            except RuntimeError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+
+    return wait
+
+
+def _at_once(start: Callable[..., Any]) -> Callable[..., Any]:
+    """A node gives its helpers 15 seconds to tell their ports; ours are known, so it need not wait for them."""
+
+    def begin(*words: Any, **named: Any) -> Any:
+        given = inspect.signature(start).bind(*words, **named).arguments
+        for name in PORTS:
+            Path(given["session_dir"], f"{name}_{given['node_id']}").write_text(str(given[name]))
+        return start(*words, **named)
+
+    return begin
 
 
 def _node() -> dict[str, Any]:
-    """What a node is started with; ports that are known beforehand spare it the wait for its helpers."""
-    names = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port", "metrics_export_port")
     fixed = {"num_cpus": 1, "node_ip_address": ADDRESS, "include_dashboard": False, "object_store_memory": 100 * 2**20}
-    return {**fixed, **{name: _free_port() for name in names}}
+    return {**fixed, **{name: _free_port() for name in PORTS}}
 
 
 def _free_port() -> int:
@@ -76,12 +94,13 @@ class Nodes:
 
 @contextmanager
 def started() -> Iterator[Nodes]:
-    services.get_node = _wait_for_node
-    try:
+    """The cluster, without a dashboard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "get_node", _patient(services.get_node))
+        patch.setattr(services, "start_raylet", _at_once(services.start_raylet))
+        patch.setattr(services, "start_api_server", lambda *_words, **_named: (None, None))
         nodes = Nodes()
         try:
             yield nodes
         finally:
             nodes.shutdown()
-    finally:
-        services.get_node = _get_node
