@@ -90,6 +90,8 @@ class Cluster:
 
 
 def _connect(address: str) -> Any:
+    # Ray's daemons would speak on our standard output, which is for the table; what matters is in the runs' logs
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     try:
         ray = importlib.import_module("ray")
     except ImportError as error:

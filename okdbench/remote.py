@@ -59,7 +59,8 @@ class Remote:
             part: node.Part = self._ray.get(next(self._parts))
         except errors.TaskCancelledError:
             return -signal.SIGINT
-        except (errors.NodeDiedError, errors.LocalRayletDiedError, errors.ObjectLostError):
+        except (errors.NodeDiedError, errors.LocalRayletDiedError, errors.ObjectLostError) as error:
+            note(self._folder, one_line(error))
             return pool.LOST
         except errors.RayTaskError as error:
             note(self._folder, one_line(error.cause))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ os.environ |= {
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "300",
     "RAY_worker_niceness": "0",
+    "RAY_health_check_timeout_ms": "60000",
 }
 
 import ray.cluster_utils
@@ -69,6 +71,19 @@ def _free_port() -> int:
         return int(made.getsockname()[1])
 
 
+def pids() -> list[int]:
+    """All processes."""
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*")]
+
+
+def parent(pid: int) -> int:
+    """The process that started this one; 0 if it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 class Nodes:
     """The cluster; ``second`` is the node that may be killed."""
 
@@ -80,13 +95,17 @@ class Nodes:
     def add_second(self) -> None:
         self.second = self._cluster.add_node(**_node())
 
-    def kill_second(self) -> None:
-        self._cluster.remove_node(self.second, allow_graceful=False)
-
     @property
     def second_pid(self) -> int:
         """Of the process that starts the second node's workers."""
         return int(self.second.all_processes["raylet"][0].process.pid)
+
+    def kill_second(self) -> None:
+        """Kill every process of the node, as a power cut would."""
+        workers = [pid for pid in pids() if parent(pid) == self.second_pid]
+        for pid in (self.second_pid, *workers):
+            os.kill(pid, signal.SIGKILL)
+        self._cluster.remove_node(self.second, allow_graceful=False)
 
     def shutdown(self) -> None:
         self._cluster.shutdown()

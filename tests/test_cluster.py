@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nodes
 import pytest
-from nodes import Nodes
+from nodes import Nodes, parent, pids
 
 from okdbench.plan import Plan
 from okdbench.progress import quiet
@@ -88,22 +89,16 @@ class Sweep:
 
 
 def children(key: str) -> list[Child]:
-    """The processes that are in the last stage of this run."""
+    """The processes that are in the last stage of this run, on whatever node: they hold the lock of its folder."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_text().split("\0")
-            log = (process / "cwd" / "runs" / key / "metrics.jsonl").read_text()
-        except OSError:  # it has ended meanwhile, or is none of ours
-            continue
-        if "--parent" in words and '"stage": "anchor"' in log:
-            worker = int(words[words.index("--parent") + 1])
-            found.append(Child(int(process.name), worker, parent(worker)))
+    for pid in pids():
+        with suppress(OSError):  # it has ended meanwhile
+            if b"--parent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                files = [Path(os.readlink(file)) for file in Path(f"/proc/{pid}/fd").iterdir()]
+                logs = [file.with_name("metrics.jsonl") for file in files if file.parts[-2:] == (key, "lock")]
+                if any('"stage": "anchor"' in log.read_text() for log in logs):
+                    found.append(Child(pid, parent(pid), parent(parent(pid))))
     return found
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def alive(pid: int) -> bool:
@@ -182,10 +177,11 @@ def test_a_killed_driver_takes_its_children_along_and_the_next_one_goes_on(
 ) -> None:
     sweep = Sweep(METHODS, cluster.address, tmp_path, data_root)
     (child,) = sweep.wait_for(lambda: children(list(singles)[-1]))
+    sweep.process.kill()
+    sweep.process.communicate()
     done = {path: path.stat().st_mtime_ns for path in sweep.runs.glob("*/record.json")}
     assert len(done) >= 2, "the short ones are over"
-    sweep.process.kill()
-    until = time.monotonic() + 60
+    until = time.monotonic() + SECONDS
     while alive(child.pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert not alive(child.pid)

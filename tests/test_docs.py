@@ -31,7 +31,9 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [line for block in blocks(README + CLUSTER, "") for line in block.splitlines() if line.startswith("okdbench ")]
+COMMANDS = [
+    line for block in blocks(README + CLUSTER, "") for line in block.splitlines() if line.startswith("okdbench ")
+]
 RUNS = [
     line
     for line in COMMANDS
