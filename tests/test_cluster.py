@@ -193,13 +193,14 @@ def test_a_killed_driver_takes_its_children_along_and_the_next_one_goes_on(
 
 
 @pytest.mark.slow
-def test_a_run_that_always_kills_its_worker_fails_and_the_rest_is_done(
-    cluster: Nodes, tmp_path: Path, data_root: Path, plan: Callable[..., Plan]
+@pytest.mark.parametrize("victim", ["os.getppid()", "os.getpid()"], ids=["its worker", "itself, as for want of memory"])
+def test_a_run_that_always_kills_fails_and_the_rest_is_done(
+    victim: str, cluster: Nodes, tmp_path: Path, data_root: Path, plan: Callable[..., Plan]
 ) -> None:
     source = (ROOT / "okdbench" / "templates" / "method.py").read_text()
     step = "    def step(self, batch: Batch) -> Losses:\n"
     assert step in source
-    deed = "        print('farewell', flush=True), time.sleep(2), os.kill(os.getppid(), 9), time.sleep(60)\n"
+    deed = f"        print('farewell', flush=True), time.sleep(2), os.kill({victim}, 9), time.sleep(60)\n"
     (tmp_path / "killer.py").write_text(
         source.replace(step, step + deed).replace("import torch", "import os, time, torch")
     )
