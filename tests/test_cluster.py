@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -125,9 +126,7 @@ def test_the_records_are_those_of_one_machine(
     code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root, storage).end()
     assert code == 0, errors
     are_the_same(tmp_path / "runs", singles)
-    lines = errors.splitlines()
-    assert lines[0] == "teacher test_resnet digits MO-P seed 0: done"
-    assert [line[:5] for line in lines[1:]] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert re.findall(r"^(teacher|\[\d/4\])", errors, re.MULTILINE) == ["teacher", "[1/4]", "[2/4]", "[3/4]", "[4/4]"]
 
 
 @pytest.mark.slow
@@ -187,7 +186,7 @@ def test_a_killed_driver_takes_its_children_along_and_the_next_one_goes_on(
     assert not alive(child.pid)
     code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root).end()
     assert code == 0, errors
-    assert errors.startswith(f"{len(done)} of 4 cells are done already\n")
+    assert f"{len(done)} of 4 cells are done already\n" in errors
     assert {path: path.stat().st_mtime_ns for path in done} == done
     are_the_same(sweep.runs, singles)
 
