@@ -108,9 +108,9 @@ def sweep(
     jobs_per_gpu: Annotated[int | None, typer.Option(help="Runs at a time on each of this machine's GPUs.")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray for an existing Ray cluster.")] = "local",
     address: Annotated[str, typer.Option(help="Ray: auto or HOST:PORT.")] = "auto",
-    cpus_per_run: Annotated[float, typer.Option(help="Ray: cores of a run.", min=0)] = 1.0,
-    gpus_per_run: Annotated[float, typer.Option(help="Ray: GPUs of a run, such as 0.25.", min=0)] = 0.0,
-    shared: Annotated[bool, typer.Option("--shared", help="Ray: all nodes see --runs under the same path.")] = False,
+    cpus_per_run: Annotated[int, typer.Option(help="Ray: cores of a run.")] = 1,
+    gpus_per_run: Annotated[float, typer.Option(help="Ray: GPUs of a run, such as 0.25.")] = 0.0,
+    shared: Annotated[bool, typer.Option("--shared", help="Ray: all nodes see --runs and this folder.")] = False,
     max_gb: Annotated[
         float | None, typer.Option(help="Most that --runs may hold; what can be made again goes, records stay.", min=0)
     ] = None,

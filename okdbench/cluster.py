@@ -1,53 +1,51 @@
 """Children on the nodes of a Ray cluster; what they leave comes back as bytes, or lies on shared storage.
 
 Ray places the work and notices what dies. Each run is still a child process of its own, as on one machine: it ends with
-the worker that started it, and a run that is killed takes nothing else along.
+the worker that started it, and a run that is killed takes nothing else along. Ray tries nothing again; the pool does.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
+import logging
+import os
 import socket
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from okdbench import node, pool
-from okdbench.errors import UserError
-from okdbench.records import write_atomic
+from okdbench.errors import UserError, one_line
+from okdbench.remote import Remote
 
-#: how long to look for the log of a run whose worker was killed
-LOG_SECONDS = 10.0
+#: Ray itself would look for a cluster at an address for minutes
+CONNECT_SECONDS = 10.0
+#: the folder of runs where a child has a folder of its own
+RUNS = "runs"
 
 
 class Cluster:
     """Starts jobs on the nodes of a Ray cluster; a context manager that leaves the cluster as it was."""
 
-    def __init__(self, address: str, runs: Path, shared: bool, cpus: float, gpus: float) -> None:
+    def __init__(self, address: str, runs: Path, shared: bool, cpus: int, gpus: float) -> None:
         """Connect.
 
         Args:
             address: ``auto`` for the cluster that this machine belongs to, or ``HOST:PORT``.
             runs: where records and students go.
-            shared: whether all nodes see ``runs`` under the same path.
+            shared: whether all nodes see this folder and ``runs`` under the same paths.
             cpus, gpus: what one run takes; a share of a GPU is possible.
 
         Raises:
-            UserError: Ray is not installed, or there is no such cluster.
+            UserError: Ray is not installed, there is no such cluster, or it has no room for a run.
         """
-        self._ray = _import_ray()
         self._runs, self._shared, self._cpus, self._gpus = runs.absolute(), shared, cpus, gpus
-        owner = f"{socket.gethostname()} {self._runs}"
-        self._owner = hashlib.sha256(owner.encode()).hexdigest()[:12]
         self._inputs: dict[Path, Any] = {}
-        try:
-            self._ray.init(address=address, log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"no Ray cluster at {address}; start one with ray start --head, or name its --address"
-            ) from error
+        self._ray = _connect(address)
+        needs = {"num_cpus": cpus, "num_gpus": gpus}
+        self._task = self._ray.remote(node.carry_out).options(**needs, num_returns="streaming", max_retries=0)
+        if not self._room():
+            self._ray.shutdown()
+            raise UserError(f"no node has room for --cpus-per-run {cpus} --gpus-per-run {gpus}; ask for less")
 
     def __enter__(self) -> Cluster:
         return self
@@ -57,34 +55,32 @@ class Cluster:
 
     @property
     def places(self) -> int:
-        """How many runs the cluster has room for.
+        """How many runs the cluster has room for just now; one when all nodes are gone, for there may be new ones."""
+        return max(1, self._room())
 
-        Raises:
-            UserError: for none.
-        """
-        there = self._ray.cluster_resources()
-        rooms = [int(there.get("CPU", 0) / self._cpus)] if self._cpus else []
-        rooms += [int(there.get("GPU", 0) / self._gpus)] if self._gpus else []
-        if not rooms or min(rooms) < 1:
-            have = f"{there.get('CPU', 0):.0f} CPUs and {there.get('GPU', 0):.0f} GPUs"
-            raise UserError(
-                f"the cluster has {have}, too few for --cpus-per-run {self._cpus} --gpus-per-run {self._gpus}"
-            )
-        return min(rooms)
+    def _room(self) -> int:
+        alive = [found["Resources"] for found in self._ray.nodes() if found["Alive"]]
+        needs = [(kind, need) for kind, need in (("CPU", self._cpus), ("GPU", self._gpus)) if need]
+        return sum(min(int(has.get(kind, 0) / need) for kind, need in needs) for has in alive)
 
     def start(self, job: pool.Job) -> pool.Child:
         """Hand a job to Ray."""
+        folder = job.log.absolute().parent
+        own = RUNS / folder.relative_to(self._runs)
         order = node.Order(
-            words=_without_runs(job.words),
-            folder=str(job.log.absolute().parent.relative_to(self._runs)),
-            runs=str(self._runs) if self._shared else "",
-            owner=self._owner,
-            threads=max(1, int(self._cpus)),
+            words=(*job.words, *(() if self._shared else ("--runs", RUNS))),  # the later --runs counts
+            place=os.getcwd() if self._shared else "",
+            folder=str(folder if self._shared else own),
+            threads=self._cpus,
             source=node.source(),
         )
-        inputs = {} if self._shared else {str(p.absolute().relative_to(self._runs)): self._sent(p) for p in job.inputs}
-        task = self._ray.remote(node.carry_out).options(num_cpus=self._cpus, num_gpus=self._gpus, max_retries=0)
-        return Remote(self._ray, task.remote(order, list(inputs), *inputs.values()), order, self._runs)
+        inputs = {} if self._shared else {self._name(file): self._sent(file) for file in job.inputs}
+        return Remote(self._ray, self._task.remote(order, list(inputs), *inputs.values()), folder)
+
+    def _name(self, file: Path) -> str:
+        """Where the child finds the file, from the folder where it is started."""
+        absolute = file.absolute()
+        return str(RUNS / absolute.relative_to(self._runs) if absolute.is_relative_to(self._runs) else file)
 
     def _sent(self, file: Path) -> Any:
         """The file's bytes in the cluster's store, put there once."""
@@ -93,92 +89,20 @@ class Cluster:
         return self._inputs[file]
 
 
-class Remote:
-    """A child on some node, as the pool sees one."""
-
-    def __init__(self, ray: Any, task: Any, order: node.Order, runs: Path) -> None:
-        self._ray, self._task, self._order, self._folder = ray, task, order, runs / order.folder
-        self._code: int | None = None
-        #: whether it ended because its node went away, which is no fault of the run
-        self.lost = False
-
-    def poll(self) -> int | None:
-        """The exit code once it has ended and its files are here; -9 when its worker was killed."""
-        if self._code is None and self._ray.wait([self._task], timeout=0)[0]:
-            self._code = self._collect()
-        return self._code
-
-    def send_signal(self, number: int) -> None:  # noqa: ARG002 - a cancelled task interrupts its child
-        """Ask the child to save its state and end."""
-        self._ray.cancel(self._task)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code.
-
-        Raises:
-            subprocess.TimeoutExpired: it has not ended after ``timeout`` seconds.
-        """
-        ready, _ = self._ray.wait([self._task], timeout=timeout)
-        code = self.poll() if ready else None
-        if code is None:
-            raise subprocess.TimeoutExpired(self._order.folder, timeout or 0)
-        return code
-
-    def kill(self) -> None:
-        """End its worker, and the child with it."""
-        if self._code is None:
-            self._ray.cancel(self._task, force=True)
-
-    def _collect(self) -> int:
-        errors = self._ray.exceptions
-        try:
-            ended = self._ray.get(self._task)
-        except errors.TaskCancelledError:
-            return -2
-        except (errors.NodeDiedError, errors.LocalRayletDiedError):
-            self.lost = True
-            return -9
-        except errors.RayTaskError as error:  # what the node refused
-            self._note(f"{error.cause}\n".encode())
-            return 1
-        except errors.RayError:  # the worker was killed, perhaps for want of memory
-            self._fetch_log()
-            return -9
-        for name in node.OUTPUTS:  # these names alone, whatever the node says
-            if name in ended.files:
-                write_atomic(self._folder / name, ended.files[name])
-        return int(ended.code)
-
-    def _fetch_log(self) -> None:
-        """Look for the log on the nodes that are left."""
-        if self._order.runs:
-            return
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
-
-        task = self._ray.remote(node.read_log).options(num_cpus=0)
-        alive = [found["NodeID"] for found in self._ray.nodes() if found["Alive"]]
-        logs = [task.options(scheduling_strategy=On(name, soft=False)).remote(self._order) for name in alive]
-        for log in self._ray.wait(logs, num_returns=len(logs), timeout=LOG_SECONDS)[0]:
-            try:
-                content = self._ray.get(log)
-            except self._ray.exceptions.RayError:
-                continue
-            if content:
-                write_atomic(self._folder / "log.txt", content)
-
-    def _note(self, line: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "log.txt").open("ab") as log:
-            log.write(line)
-
-
-def _without_runs(words: Sequence[str]) -> tuple[str, ...]:
-    at = list(words).index("--runs")
-    return (*words[:at], *words[at + 2 :])
-
-
-def _import_ray() -> Any:
+def _connect(address: str) -> Any:
+    # Ray's daemons would speak on our standard output, which is for the table; what matters is in the runs' logs
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     try:
-        return importlib.import_module("ray")
+        ray = importlib.import_module("ray")
     except ImportError as error:
         raise UserError("Ray is not installed; pip install 'okdbench[ray]'") from error
+    try:
+        if address != "auto":
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"no Ray cluster at {address} ({one_line(error)}); start one with ray start --head, or name its --address"
+        ) from error
+    return ray

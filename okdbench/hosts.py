@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -28,15 +28,33 @@ class Host(Protocol):
 
 @dataclass(frozen=True)
 class Engine:
-    """The options that say where a sweep runs; None where nothing was said."""
+    """The options that say where a sweep runs; ``jobs`` and ``jobs_per_gpu`` are None where nothing was said.
+
+    Raises:
+        UserError: they do not go together.
+    """
 
     name: str = "local"
     jobs: int | None = None
     jobs_per_gpu: int | None = None
     address: str = "auto"
-    cpus_per_run: float = 1.0
+    cpus_per_run: int = 1
     gpus_per_run: float = 0.0
     shared: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise unknown("engine", self.name, ENGINES)
+        for name in ("jobs", "jobs_per_gpu", "cpus_per_run"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UserError(f"{_option(name)} {value}: out of range; allowed at least 1")
+        if self.gpus_per_run < 0 or (self.gpus_per_run > 1 and self.gpus_per_run % 1):
+            raise UserError(f"--gpus-per-run {self.gpus_per_run}: out of range; allowed a part of one, or whole ones")
+        if self.name == "ray" and self.jobs_per_gpu is not None:
+            raise UserError("--jobs-per-gpu is for this machine; with --engine ray, use --gpus-per-run, such as 0.25")
+        for option in fields(self)[3:]:
+            if self.name != "ray" and getattr(self, option.name) != option.default:
+                raise UserError(f"{_option(option.name)} is for a cluster; add --engine ray, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -74,39 +92,49 @@ class Gpus:
 
 
 @contextmanager
-def open_host(engine: Engine, runs: Path) -> Iterator[Host]:
-    """The host that the options ask for.
+def open_host(engine: Engine, runs: Path, devices: set[str]) -> Iterator[Host]:
+    """The host that the options ask for; ``devices`` are what the runs say to ``--device``.
 
     Raises:
         UserError: they ask for what is not there.
     """
-    if engine.name not in ENGINES:
-        raise unknown("engine", engine.name, ENGINES)
-    for option, value in (("--jobs", engine.jobs), ("--jobs-per-gpu", engine.jobs_per_gpu)):
-        if value is not None and value < 1:
-            raise UserError(f"{option} {value}: out of range; allowed at least 1")
     if engine.name == "ray":
         from okdbench.cluster import Cluster
 
         with Cluster(engine.address, runs, engine.shared, engine.cpus_per_run, engine.gpus_per_run) as cluster:
             yield cluster
-    elif engine.jobs_per_gpu is not None:
-        yield Gpus(_gpus(), engine.jobs_per_gpu)
+    elif gpus := _gpus(devices):
+        yield Gpus(gpus, engine.jobs_per_gpu or -(-(engine.jobs or 1) // len(gpus)))
+    elif engine.jobs_per_gpu:
+        raise UserError("--jobs-per-gpu needs a GPU and there is none for these runs; use --jobs")
     else:
         yield Cores(engine.jobs or max(1, cores() // 2))
 
 
-def _gpus() -> list[str]:
-    """The GPUs that this process may use, as its children must name them."""
+def limit(engine: Engine, host: Host) -> int:
+    """How many children at a time: as many as there is room for, or fewer if the options say so."""
+    return min(host.places, engine.jobs or host.places)
+
+
+def _gpus(devices: set[str]) -> list[str]:
+    """The GPUs among which the runs can be divided, as children must name them; none if a run names its own device."""
     import torch
 
+    from okdbench.device import choose
+
+    for device in devices - {"auto"}:
+        choose(device)
+    if not devices <= {"auto", "cuda"}:
+        return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
-    if not torch.cuda.is_available():
-        raise UserError("--jobs-per-gpu needs a GPU and there is none here; use --jobs")
-    return names
+    found = [str(index) for index in range(torch.cuda.device_count())]
+    return visible.split(",")[: len(found)] if visible else found
 
 
 def cores() -> int:
     """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,23 +1,25 @@
-"""What happens on a node of a cluster: one order, one child process, and what it left behind."""
+"""What happens on a node of a cluster: one order, one child process, and what it says and leaves behind."""
 
 from __future__ import annotations
 
-import os
+import hashlib
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import okdbench
-from okdbench import machine, pool
+from okdbench import pool
 from okdbench.records import write_atomic
 
-#: what comes back from a node, in this order: a record is written when everything else is there
+LOG = "log.txt"
+#: what a child may leave; a record is the last, so that everything else is there when it arrives
 OUTPUTS = (
-    "log.txt",
     "config.yaml",
     "metrics.jsonl",
     "student.safetensors",
@@ -25,8 +27,11 @@ OUTPUTS = (
     "teacher.safetensors",
     "record.json",
 )
-#: how long a cancelled run may take to save its state, in seconds
-STOP_SECONDS = 15.0
+#: how often the child's log is looked at
+POLL_SECONDS = 0.2
+
+#: a piece of the log, or the whole of another file, with its name; at last the exit code
+Part = tuple[str, bytes] | int
 
 
 @dataclass(frozen=True)
@@ -34,72 +39,77 @@ class Order:
     """One child for a node.
 
     Attributes:
-        words: what follows ``okdbench``, without the folder of runs.
-        folder: the child's folder, relative to the folder of runs.
-        runs: the folder of runs on shared storage; empty for one on the node's own disk, named after ``owner``.
-        threads: what the child may use.
-        source: what the driver runs; a node with another okdbench would not be a fair one.
+        words: what follows ``okdbench``.
+        place: the folder on shared storage where the child is started; empty for a new one on the node's own disk.
+        folder: where its log and its outputs are, from that folder.
+        threads: how many the child may use.
+        source: the driver's :func:`source`.
     """
 
     words: tuple[str, ...]
+    place: str
     folder: str
-    runs: str
-    owner: str
     threads: int
     source: str
 
-    def place(self) -> Path:
-        """The folder of runs where the child works."""
-        return Path(self.runs or Path(tempfile.gettempdir()) / f"okdbench-{os.getuid()}-{self.owner}")
 
-
-@dataclass(frozen=True)
-class Ended:
-    """What a child left: its exit code, and its files where storage is not shared."""
-
-    code: int
-    files: Mapping[str, bytes]
-
-
-def carry_out(order: Order, names: Sequence[str], *contents: bytes) -> Ended:
-    """Write what the child reads, start it, wait for it, read what it left.
+def carry_out(order: Order, names: Sequence[str], *contents: bytes) -> Iterator[Part]:
+    """Start the child of ``order``; tell what it says meanwhile and, where storage is not shared, what it has left.
 
     Args:
-        names: files relative to the folder of runs, whose ``contents`` follow; those that are there stay.
+        names: files that the child reads, from the folder where it is started; their ``contents`` follow.
+
+    Raises:
+        RuntimeError: this node's okdbench is not the driver's.
     """
     if order.source != source():
-        raise RuntimeError(f"the node has okdbench {source()}, the driver {order.source}; install the same on both")
-    runs = order.place()
-    for name, content in zip(names, contents, strict=True):
-        if not (runs / name).exists():
-            write_atomic(runs / name, content)
-    folder = runs / order.folder
-    child = pool.launch([*order.words, "--runs", str(runs)], folder / "log.txt", order.threads)
-    return Ended(_wait(child), {} if order.runs else _read(folder))
+        raise RuntimeError(f"the node has another okdbench ({okdbench.__version__}); install the driver's on all nodes")
+    with tempfile.TemporaryDirectory(prefix="okdbench-") as own:
+        place = Path(order.place or own)
+        for name, content in zip(names, contents, strict=True):
+            write_atomic(place / name, content)
+        folder = place / order.folder
+        with _running(order, place, folder / LOG) as child:
+            for piece in _follow(child, folder / LOG):
+                if piece and not order.place:
+                    yield LOG, piece
+        for name in () if order.place else OUTPUTS:
+            if (folder / name).is_file():
+                yield name, (folder / name).read_bytes()
+        yield child.returncode
 
 
-def _wait(child: subprocess.Popen[bytes]) -> int:
-    """The exit code; when the task is cancelled, the child gets a chance to save its state."""
+@contextmanager
+def _running(order: Order, place: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The child; when the task is cancelled, which is a KeyboardInterrupt here, it gets a chance to save its state."""
+    # whatever the node's own setting is, since the number of threads may show in the last bits of a result
+    child = pool.launch(order.words, log, order.threads, {"OMP_NUM_THREADS": str(order.threads)}, place)
     try:
-        return child.wait()
-    except KeyboardInterrupt:
-        child.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            return child.wait(STOP_SECONDS)
-        child.kill()
-        return child.wait()
+        yield child
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(pool.STOP_SECONDS)
+            child.kill()
+            child.wait()
 
 
-def _read(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in OUTPUTS if (folder / name).is_file()}
+def _follow(child: subprocess.Popen[bytes], log: Path) -> Iterator[bytes]:
+    """What is new in the log, again and again until the child has ended.
+
+    A cancelled task is told so between two instructions of Python, hence many short sleeps instead of one long wait.
+    """
+    with log.open("rb") as said:
+        while child.poll() is None:
+            yield said.read()
+            time.sleep(POLL_SECONDS)
+        yield said.read()
 
 
-def read_log(order: Order) -> bytes:
-    """The log of a child that died with its worker; empty where it did not run."""
-    log = order.place() / order.folder / "log.txt"
-    return log.read_bytes() if log.is_file() else b""
-
-
+@cache
 def source() -> str:
-    """What must be the same on all nodes."""
-    return f"{okdbench.__version__} {machine.commit()}".strip()
+    """A hash of the engine's source, which must be the same on all nodes; methods are part of each run's key."""
+    root = Path(okdbench.__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return hashlib.sha256(b"".join(bytes(file.relative_to(root)) + file.read_bytes() for file in files)).hexdigest()

@@ -17,6 +17,8 @@ from okdbench import interrupt
 
 #: how often a job may be started before it is given up
 TRIES = 2
+#: stands for the exit code of a child whose machine went away, which is no fault of the job
+LOST = 1000
 #: how long interrupted children may take to save their state
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
@@ -33,7 +35,7 @@ class Job:
         words: what follows ``okdbench`` on the command line.
         log: the file that takes the child's output.
         needs: the job that must be done before this one starts.
-        inputs: files that the command reads, where it does not find them by itself.
+        inputs: files that the command reads and that a machine of its own would lack.
         began: when the latest child was started, by the monotonic clock, in seconds.
     """
 
@@ -65,23 +67,16 @@ class Job:
 
 
 class Child(Protocol):
-    """A started job: what :class:`subprocess.Popen` knows of a process, here or elsewhere."""
+    """A started job, here or elsewhere; its methods do what those of :class:`subprocess.Popen` do."""
 
-    def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code, when it has ended."""
-
-    def send_signal(self, sig: int, /) -> None:
-        """Interrupt it."""
-
-    def kill(self) -> None:
-        """End it at once."""
+    def poll(self) -> int | None: ...  # noqa: D102
+    def wait(self, timeout: float | None = None) -> int: ...  # noqa: D102
+    def send_signal(self, sig: int, /) -> None: ...  # noqa: D102
+    def kill(self) -> None: ...  # noqa: D102
 
 
 class Pool:
-    """Runs ``jobs`` in their order, at most ``limit`` at a time; ``start`` starts the child of one.
+    """Runs ``jobs`` in their order; ``limit`` tells how many at a time, and ``start`` starts the child of one.
 
     ``report`` is called with each job that has come to its end, ``show`` several times a second.
     """
@@ -89,12 +84,12 @@ class Pool:
     def __init__(
         self,
         jobs: Sequence[Job],
-        limit: int,
+        limit: Callable[[], int],
         start: Callable[[Job], Child],
         report: Callable[[Job], None],
         show: Callable[[], None] = lambda: None,
     ) -> None:
-        self._jobs, self._limit, self._begin = jobs, limit, start
+        self._jobs, self._limit, self._launch = jobs, limit, start
         self._report, self._show = report, show
         self._children: dict[Job, Child] = {}
 
@@ -117,15 +112,16 @@ class Pool:
                 self._stop()
 
     def _start(self) -> None:
+        limit = self._limit()
         for job in self._jobs:
             if job.state != "waiting" or (job.needs and job.needs.state in ("waiting", "running")):
                 continue
             if job.needs and job.needs.state == "failed":
                 self._fail(job, f"{job.needs.title} failed: {job.needs.error}")
-            elif len(self._children) < self._limit:
+            elif len(self._children) < limit:
                 if job.begin():
                     job.state, job.began = "running", time.monotonic()
-                    self._children[job] = self._begin(job)
+                    self._children[job] = self._launch(job)
                 else:
                     job.state = "done"
                     self._report(job)
@@ -137,8 +133,7 @@ class Pool:
                 continue
             del self._children[job]
             job.state = job.verdict() or "waiting"
-            # a node that goes away is no fault of the run
-            job.deaths += job.state == "waiting" and not getattr(child, "lost", False)
+            job.deaths += job.state == "waiting" and code != LOST
             if job.state != "waiting":
                 self._report(job)
             elif job.deaths == TRIES:
@@ -166,11 +161,16 @@ class Pool:
 
 
 def launch(
-    words: Sequence[str], log: Path, threads: int, variables: Mapping[str, str] | None = None
+    words: Sequence[str],
+    log: Path,
+    threads: int,
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start ``okdbench <words>`` as a child that ends with this process and appends all that it says to ``log``.
 
-    ``threads`` holds unless ``OMP_NUM_THREADS`` is set; ``variables`` are added to the environment.
+    ``threads`` holds unless ``OMP_NUM_THREADS`` is set; ``variables`` are added to the environment; ``folder`` is where
+    the child is started.
     """
     # The path of this process, so that a child never finds another okdbench, in the folder that it is started from.
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
@@ -185,6 +185,7 @@ def launch(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
+            cwd=folder,
             process_group=0,  # a terminal's Ctrl-C is for the parent; the children hear of it from there, once
         )
 
@@ -194,7 +195,9 @@ def _how(code: int) -> str:
 
 
 def tail(log: Path, lines: int = 20) -> str:
-    """The last lines of ``log``."""
+    """The last lines of ``log``; nothing while there is none, as of a job that waits for its turn on a cluster."""
+    if not log.exists():
+        return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         text = file.read().decode(errors="replace")

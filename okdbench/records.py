@@ -216,7 +216,7 @@ def write_record(folder: Path, record: Record) -> None:
 def read_record(folder: Path) -> Record | None:
     """The record in ``folder``, or None when there is none that this version can read."""
     try:
-        return _parse((folder / "record.json").read_bytes())
+        return parse_record((folder / "record.json").read_bytes())
     except (OSError, ValueError):  # missing, or damaged in any of the ways there are
         return None
 
@@ -233,7 +233,7 @@ def read_records(source: Path) -> Iterator[Record]:
         try:
             if isinstance(content, OSError):
                 raise ValueError(content.strerror or str(content))
-            record = _parse(content, name)
+            record = parse_record(content, name)
         except ValueError as error:
             print(f"okdbench: skipped {name}: {printable(str(error))}", file=sys.stderr)
         else:
@@ -283,7 +283,7 @@ def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
         yield f"{path}:{number}", line
 
 
-def _parse(content: bytes, name: str = "") -> Record:
+def parse_record(content: bytes, name: str = "") -> Record:
     """The record in ``content``; where it has a ``name``, it is said that it was of an older schema.
 
     Raises:

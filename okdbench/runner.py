@@ -108,8 +108,8 @@ def give_up(plan: Plan, runs: Path, error: str) -> Record:
         with FileLock(folder / "lock"):
             record = read_record(folder)
             if record is None or record.status != "done":
-                device = devices.choose(plan.config.device)
-                record = Record(**_identity(plan, device), status="failed", error=error)
+                here = torch.device("cpu")  # the run's own device may be on another machine
+                record = Record(**_identity(plan, here), status="failed", error=error)
                 write_record(folder, record)
             return record
 

@@ -3,80 +3,220 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import nodes
 import pytest
+from nodes import Nodes, parent, pids
 
 from okdbench.plan import Plan
 from okdbench.progress import quiet
-from okdbench.records import Record, read_records
+from okdbench.records import Record, read_record, read_records
 from okdbench.runner import execute
 
 ROOT = Path(__file__).parent.parent
 TINY = "--datasets digits --settings MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
-#: long enough to be killed in the middle
-LONG = {"anchor_steps": 30, "data_free_steps": 12}
-METHODS = "finetune,kd,augkd[anchor_steps=30,data_free_steps=12]"
+#: two runs that are long enough to be killed in the middle
+LONG = [{"anchor_steps": steps, "data_free_steps": 12} for steps in (30, 31)]
+VARIANTS = [f"augkd[anchor_steps={steps},data_free_steps=12]" for steps in (30, 31)]
+METHODS = ",".join(["finetune", "kd", *VARIANTS])
+SECONDS = 800
+
+pytestmark = pytest.mark.timeout(1800)
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two nodes with a core each."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1)
-    yield made
-    made.shutdown()
-
-
-class Driver:
-    """``okdbench sweep --engine ray`` in a process of its own."""
-
-    def __init__(self, address: str, folder: Path, data_root: Path, line: str = "") -> None:
-        self.runs = folder / "runs"
-        words = ["sweep", "--methods", METHODS, *shlex.split(f"{TINY} --engine ray --address {address} {line}")]
-        environment = {**os.environ, "OKDBENCH_DATA": str(data_root), "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "okdbench", *words, "--runs", str(self.runs)],
-            cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def end(self) -> tuple[int, str]:
-        _, errors = self.process.communicate(timeout=240)
-        return self.process.returncode, errors
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Nodes]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # of the nodes, whose workers load okdbench
+        with nodes.started() as made:
+            yield made
 
 
 @pytest.fixture(scope="module")
 def singles(tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]) -> dict[str, Record]:
-    """What single runs on this machine give."""
+    """What single runs on this machine give, by key: two short ones, then two long ones."""
     runs = tmp_path_factory.mktemp("singles")
-    plans = [plan("finetune"), plan("kd"), plan("augkd", hyperparameters=LONG)]
+    plans = [plan("finetune"), plan("kd"), *(plan("augkd", hyperparameters=long) for long in LONG)]
     return {made.key: execute(made, runs, quiet) for made in plans}
 
 
-def is_same(runs: Path, singles: dict[str, Record]) -> None:
+class Child(NamedTuple):
+    """A run on a node: its process, the worker that started it, and the node that started the worker."""
+
+    pid: int
+    worker: int
+    node: int
+
+
+class Sweep:
+    """``okdbench sweep --engine ray`` in a process of its own."""
+
+    def __init__(self, methods: str, address: str, folder: Path, data_root: Path, line: str = "") -> None:
+        self.runs = folder / "runs"
+        words = ["sweep", "--methods", methods, *shlex.split(f"{TINY} --engine ray --address {address} {line}")]
+        environment = {**os.environ, "OKDBENCH_DATA": str(data_root), "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "okdbench", *words],
+            cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def end(self) -> tuple[int, str]:
+        """Exit code and standard error."""
+        _, errors = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, errors
+
+    def wait_for(self, what: Callable[[], Any]) -> Any:
+        until = time.monotonic() + SECONDS
+        while not (found := what()):
+            assert self.process.poll() is None, self.end()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        return found
+
+    def starts(self, key: str) -> int:
+        """How many children were started for this run."""
+        log = self.runs / key / "log.txt"
+        return log.read_text().count("$ okdbench") if log.exists() else 0
+
+
+def children(key: str) -> list[Child]:
+    """The processes that are in the last stage of this run, on whatever node: they hold the lock of its folder."""
+    found = []
+    for pid in pids():
+        with suppress(OSError):  # it has ended meanwhile
+            if b"--parent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                files = [Path(os.readlink(file)) for file in Path(f"/proc/{pid}/fd").iterdir()]
+                logs = [file.with_name("metrics.jsonl") for file in files if file.parts[-2:] == (key, "lock")]
+                if any('"stage": "anchor"' in log.read_text() for log in logs):
+                    found.append(Child(pid, parent(pid), parent(parent(pid))))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def are_the_same(runs: Path, singles: dict[str, Record]) -> None:
     found = {record.key: record for record in read_records(runs)}
     assert found.keys() == singles.keys()
     for key, single in singles.items():
         assert found[key].comparable() == single.comparable()
-        assert (runs / key / "student.safetensors").stat().st_size > 0
+        for name in ("student.safetensors", "metrics.jsonl"):
+            assert (runs / key / name).stat().st_size > 0
+    assert [log.read_text().count("$ okdbench") for log in runs.glob("teachers/*/log.txt")] == [1]
 
 
-@pytest.mark.parametrize("where", ["", "--shared"])
+@pytest.mark.parametrize("storage", ["", pytest.param("--shared", marks=pytest.mark.slow)])
 def test_the_records_are_those_of_one_machine(
-    where: str, cluster: Any, singles: dict[str, Record], tmp_path: Path, data_root: Path
+    storage: str, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
 ) -> None:
-    code, errors = Driver(cluster.address, tmp_path, data_root, where).end()
+    code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root, storage).end()
     assert code == 0, errors
-    is_same(tmp_path / "runs", singles)
-    assert "teacher test_resnet digits MO-P seed 0: done" in errors
+    are_the_same(tmp_path / "runs", singles)
+    assert re.findall(r"^(teacher|\[\d/4\])", errors, re.MULTILINE) == ["teacher", "[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["", "--shared"])
+def test_a_killed_worker_costs_a_try(
+    storage: str, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
+) -> None:
+    *others, key = singles
+    sweep = Sweep(METHODS, cluster.address, tmp_path, data_root, storage)
+    (child,) = sweep.wait_for(lambda: children(key))
+    assert not storage or (sweep.runs / key / "checkpoint.pt").exists(), "of the stage before"
+    os.kill(child.worker, signal.SIGKILL)
+    sweep.wait_for(lambda: not alive(child.pid))
+    code, errors = sweep.end()
+    assert code == 0, errors
+    are_the_same(sweep.runs, singles)
+    assert sweep.starts(key) == 2
+    assert [sweep.starts(other) for other in others] == [1, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["", "--shared"])
+def test_a_killed_node_costs_what_ran_there(
+    storage: str, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
+) -> None:
+    sweep = Sweep(METHODS, cluster.address, tmp_path, data_root, storage)
+    key, child = sweep.wait_for(lambda: on_second(cluster, singles))
+    cluster.kill_second()
+    try:
+        code, errors = sweep.end()
+    finally:
+        cluster.add_second()
+    assert code == 0, errors
+    assert not alive(child.pid)
+    are_the_same(sweep.runs, singles)
+    assert {other: sweep.starts(other) for other in singles} == {**dict.fromkeys(singles, 1), key: 2}
+
+
+def on_second(cluster: Nodes, keys: Iterable[str]) -> tuple[str, Child] | None:
+    found = ((key, child) for key in keys for child in children(key) if child.node == cluster.second_pid)
+    return next(found, None)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_takes_its_children_along_and_the_next_one_goes_on(
+    cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
+) -> None:
+    sweep = Sweep(METHODS, cluster.address, tmp_path, data_root)
+    (child,) = sweep.wait_for(lambda: children(list(singles)[-1]))
+    sweep.process.kill()
+    sweep.process.communicate()
+    done = {path: path.stat().st_mtime_ns for path in sweep.runs.glob("*/record.json")}
+    assert len(done) >= 2, "the short ones are over"
+    until = time.monotonic() + SECONDS
+    while alive(child.pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not alive(child.pid)
+    code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root).end()
+    assert code == 0, errors
+    assert f"{len(done)} of 4 cells are done already\n" in errors
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    are_the_same(sweep.runs, singles)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["os.getppid()", "os.getpid()"], ids=["its worker", "itself, as for want of memory"])
+def test_a_run_that_always_kills_fails_and_the_rest_is_done(
+    victim: str, cluster: Nodes, tmp_path: Path, data_root: Path, plan: Callable[..., Plan]
+) -> None:
+    source = (ROOT / "okdbench" / "templates" / "method.py").read_text()
+    step = "    def step(self, batch: Batch) -> Losses:\n"
+    assert step in source
+    deed = f"        print('farewell', flush=True), time.sleep(2), os.kill({victim}, 9), time.sleep(60)\n"
+    (tmp_path / "killer.py").write_text(
+        source.replace(step, step + deed).replace("import torch", "import os, time, torch")
+    )
+    sweep = Sweep("./killer.py,finetune", cluster.address, tmp_path, data_root)
+    code, errors = sweep.end()
+    assert code == 1
+    assert "killer digits MO-P seed 0: failed: ended early 2 times, at last by SIGKILL" in errors
+    (failed,) = (record for record in read_records(sweep.runs) if record.status == "failed")
+    assert "farewell" in (failed.error or "")
+    assert (sweep.runs / failed.key / "log.txt").read_text().count("farewell") == 2
+    other = read_record(sweep.runs / plan("finetune").key)
+    assert other is not None
+    assert other.status == "done"
+
+
+def test_without_a_cluster_there_is_advice(tmp_path: Path, data_root: Path) -> None:
+    code, errors = Sweep("kd", "127.0.0.1:9", tmp_path, data_root).end()
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "no Ray cluster at 127.0.0.1:9" in errors
+    assert "ray start --head" in errors

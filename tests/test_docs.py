@@ -24,13 +24,16 @@ from okdbench.tables import leaderboard
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+CLUSTER = (ROOT / "docs" / "cluster.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [line for block in blocks(README, "") for line in block.splitlines() if line.startswith("okdbench ")]
+COMMANDS = [
+    line for block in blocks(README + CLUSTER, "") for line in block.splitlines() if line.startswith("okdbench ")
+]
 RUNS = [
     line
     for line in COMMANDS

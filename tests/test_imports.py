@@ -15,9 +15,9 @@ ROOT = Path(__file__).parent.parent
 ENGINE = sorted((ROOT / "okdbench").rglob("*.py"))
 PLUGINS = sorted([*(ROOT / "methods").glob("*.py"), *(ROOT / "datasets").glob("*.py")])
 TORCH_FREE = [
-    "claim", "cli", "cli_authors", "compare", "config", "contests", "curves", "drift", "drawings", "duel", "errors",
-    "formats", "installed", "listing", "local", "newfile", "plots", "protocol", "published", "records", "registry",
-    "report", "room", "samples", "seeds", "shelves", "stats", "storage", "tables",
+    "claim", "cli", "cli_authors", "cluster", "compare", "config", "contests", "curves", "drift", "drawings", "duel",
+    "errors", "formats", "hosts", "installed", "listing", "local", "newfile", "node", "plots", "protocol", "published",
+    "records", "registry", "report", "room", "samples", "seeds", "shelves", "slurm", "stats", "storage", "tables",
 ]  # fmt: skip
 
 
