@@ -53,6 +53,8 @@ def _method(console: Console, name: str, method: type[Method]) -> None:
         for deviation in method.deviations():
             deviations.add_row(*map(escape, (deviation.topic, deviation.theirs, deviation.ours, deviation.switch)))
         console.print(deviations)
+    if any(deviation.switch for deviation in method.deviations()) and not registry.origin_of(name):
+        console.print("what each switch does to a result was measured: docs/released-code.md")
 
 
 def _paper(card: Card, key: str, field: FieldInfo) -> str:

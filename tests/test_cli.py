@@ -208,4 +208,4 @@ def test_runs_are_listed(compared: Path, data_root: Path) -> None:
 def test_doctor_and_show_work(tmp_path: Path, data_root: Path) -> None:
     assert okdbench("doctor", tmp_path, data_root).returncode == 0
     page = okdbench("show augkd", tmp_path, data_root).stdout
-    assert all(word in page for word in ("ICLR", "legacy_self_kd", ">= 0", "reads:"))
+    assert all(word in page for word in ("ICLR", "legacy_self_kd", ">= 0", "reads:", "released-code.md"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Callable
@@ -89,6 +90,16 @@ def test_the_tables_of_the_readme_are_the_committed_leaderboards(dataset: str) -
     rows = leaderboard(read_records(ROOT / "leaderboards" / "records" / f"{dataset}.jsonl.gz"))[dataset]
     for track in {row.track for row in rows}:
         assert to_markdown(dataset, [row for row in rows if (row.setting, row.track) == ("all", track)]) in README
+
+
+def test_every_switch_of_released_code_has_its_measured_line() -> None:
+    spec = importlib.util.spec_from_file_location("released_code", ROOT / "docs" / "released_code.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (ROOT / "docs" / "released-code.md").read_text()
+    assert [method for method, table in module.tables().items() if table not in page] == []
 
 
 @pytest.fixture
