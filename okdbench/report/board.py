@@ -84,17 +84,17 @@ def lines(records: Sequence[Record]) -> list[Line]:
     found = contests(records)
     made = []
     for dataset, rows in leaderboard(records).items():
-        start = scale(rows)
+        starts = {track: scale(row for row in rows if row.track == track) for track in {row.track for row in rows}}
         for row in rows:
             members = found[Contest(dataset, row.track, row.budget, row.teacher, row.student)]
             runs = _runs_of(row, members)
             role = next((record.role for group in runs.values() for record in group), "method")
-            made.append(Line(row, dataset, role, _note(row), _bar(row, start), runs))
+            made.append(Line(row, dataset, role, _note(row), _bar(row, starts[row.track]), runs))
     return made
 
 
 def scale(rows: Iterable[Row]) -> float:
-    """Where the bars of a data set start; they end at 100."""
+    """Where the bars of a data set's track start; they end at 100."""
     return axis_start(row.acc for row in rows if row.acc is not None)
 
 

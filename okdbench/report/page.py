@@ -18,6 +18,7 @@ from okdbench.report.board import MORE, NUMBERS, Line, lines, scale, usual
 from okdbench.report.gallery import Group
 from okdbench.report.runs import NOTES, view
 from okdbench.report.values import finite, number
+from okdbench.tables import Row
 
 FILTERS = {"dataset": "Data set", "setting": "Setting", "track": "Track", "budget": "Budget", "networks": "Networks"}
 
@@ -79,8 +80,11 @@ def _policy(style: str, script: str) -> str:
 
 
 def _starts(board: Sequence[Line]) -> dict[str, float]:
-    """Data set -> where its bars start."""
-    return {dataset: scale(line.row for line in board if line.dataset == dataset) for dataset in _datasets(board)}
+    """Data set and track -> where the bars start."""
+    places: dict[str, list[Row]] = {}
+    for line in board:
+        places.setdefault(f"{line.dataset}, {line.row.track}", []).append(line.row)
+    return {place: scale(rows) for place, rows in places.items()}
 
 
 def _datasets(board: Sequence[Line]) -> list[str]:
