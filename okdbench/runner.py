@@ -32,7 +32,7 @@ from okdbench.protocol import PROTOCOL_VERSION
 from okdbench.records import Cost, Outcome, Record, TeacherScore, read_record, write_atomic, write_record, writing
 from okdbench.samples import write_samples
 from okdbench.student import card_of, pack
-from okdbench.teacher import TeacherShop, circumstances, teacher_file, teacher_key
+from okdbench.teacher import TeacherShop, teacher_file, teacher_key, trained_with
 from okdbench.trial import Trial, check, normaliser
 
 CHECKPOINT_SECONDS = 20.0
@@ -146,7 +146,7 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
     trial = Trial(plan, teacher, folder, device, progress)
     history = trial.run(CHECKPOINT_SECONDS)
     identity = _identity(plan, device)
-    identity["environment"] |= circumstances(teacher_file(runs / "teachers", plan.config, plan.material))
+    identity["environment"] |= trained_with(teacher_file(runs / "teachers", plan.config, plan.material))
     record = Record(
         **identity,
         status="done",

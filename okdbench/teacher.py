@@ -84,7 +84,7 @@ def teacher_file(folder: Path, config: RunConfig, material: Material) -> Path:
     return folder / teacher_key(config, material) / "teacher.safetensors"
 
 
-def circumstances(weights: Path) -> dict[str, str]:
+def trained_with(weights: Path) -> dict[str, str]:
     """What is to be known of a teacher's training to repeat it to the last bit; empty for a user's weights."""
     if not weights.exists():
         return {}

@@ -58,13 +58,15 @@ class Bar(NamedTuple):
 class Line:
     """A row, the runs that it is made of, and what the page says about it.
 
-    ``note`` is why the row has no rank; ``runs`` has them by setting, in the order of their seeds.
+    ``note`` is why the row has no rank; ``start`` is where the bars of its track begin; ``runs`` has them by setting,
+    in the order of their seeds.
     """
 
     row: Row
     dataset: str
     role: str
     note: str
+    start: float
     bar: Bar | None
     runs: dict[str, list[Record]]
 
@@ -84,18 +86,18 @@ def lines(records: Sequence[Record]) -> list[Line]:
     found = contests(records)
     made = []
     for dataset, rows in leaderboard(records).items():
-        starts = {track: scale(row for row in rows if row.track == track) for track in {row.track for row in rows}}
+        starts = {track: _start(rows, track) for track in {row.track for row in rows}}
         for row in rows:
             members = found[Contest(dataset, row.track, row.budget, row.teacher, row.student)]
             runs = _runs_of(row, members)
             role = next((record.role for group in runs.values() for record in group), "method")
-            made.append(Line(row, dataset, role, _note(row), _bar(row, starts[row.track]), runs))
+            made.append(Line(row, dataset, role, _note(row), starts[row.track], _bar(row, starts[row.track]), runs))
     return made
 
 
-def scale(rows: Iterable[Row]) -> float:
-    """Where the bars of a data set's track start; they end at 100."""
-    return axis_start(row.acc for row in rows if row.acc is not None)
+def _start(rows: Iterable[Row], track: str) -> float:
+    """Where the bars of a track's rows start; they end at 100."""
+    return axis_start(row.acc for row in rows if row.track == track and row.acc is not None)
 
 
 def usual(all_lines: Sequence[Line]) -> dict[str, str]:

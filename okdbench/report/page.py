@@ -14,11 +14,10 @@ from markupsafe import Markup
 from okdbench.contests import label
 from okdbench.published import Verdict
 from okdbench.records import Record
-from okdbench.report.board import MORE, NUMBERS, Line, lines, scale, usual
+from okdbench.report.board import MORE, NUMBERS, Line, lines, usual
 from okdbench.report.gallery import Group
 from okdbench.report.runs import NOTES, view
 from okdbench.report.values import finite, number
-from okdbench.tables import Row
 
 FILTERS = {"dataset": "Data set", "setting": "Setting", "track": "Track", "budget": "Budget", "networks": "Networks"}
 
@@ -81,10 +80,7 @@ def _policy(style: str, script: str) -> str:
 
 def _starts(board: Sequence[Line]) -> dict[str, float]:
     """Data set and track -> where the bars start."""
-    places: dict[str, list[Row]] = {}
-    for line in board:
-        places.setdefault(f"{line.dataset}, {line.row.track}", []).append(line.row)
-    return {place: scale(rows) for place, rows in places.items()}
+    return {f"{line.dataset}, {line.row.track}": line.start for line in board}
 
 
 def _datasets(board: Sequence[Line]) -> list[str]:
