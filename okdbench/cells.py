@@ -22,6 +22,7 @@ from okdbench.trial import LabelsWithheldError, check_once
 class Teacher(Job):
     """Trains a teacher that several cells wait for."""
 
+    config: RunConfig
     weights: Path
 
     def begin(self) -> bool:
@@ -136,6 +137,7 @@ def _teacher(plan: Plan, cell: Cell, weights: Path) -> Teacher:
         words=[*cell.words, "--teacher-only"],
         log=weights.with_name("log.txt"),
         inputs=cell.inputs,
+        config=config,
         weights=weights,
     )
 

@@ -18,12 +18,13 @@ from okdbench import pool
 from okdbench.records import write_atomic
 
 LOG = "log.txt"
-#: what a child may leave; a record is the last, so that everything else is there when it arrives
+#: what a child may leave; weights of a teacher and a record come last, so that everything else is there by then
 OUTPUTS = (
     "config.yaml",
     "metrics.jsonl",
     "student.safetensors",
     "samples.npz",
+    "training.json",
     "teacher.safetensors",
     "record.json",
 )

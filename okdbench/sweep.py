@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from statistics import mean
 
 from rich.console import Console
 
-from okdbench.board import Board, spell_seconds
+from okdbench.board import Board
 from okdbench.cells import Cell, lay_out
 from okdbench.commands import conclude
 from okdbench.errors import UserError, unknown
+from okdbench.estimate import time_left
 from okdbench.grid import Grid
 from okdbench.hosts import Engine, limit, open_host
 from okdbench.pool import Job, Pool
-from okdbench.records import read_records, writing
-from okdbench.registry import name_of
+from okdbench.records import writing
 from okdbench.room import Room
 from okdbench.slurm import array_script
 
@@ -72,23 +71,9 @@ def preview(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, form
         print(f"{'done' if cell.state == 'done' else 'missing'}\t{cell.title}")
     print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
     print(f"teachers missing: {len(teachers)}")
-    print(f"time left with {places} at a time: {_time_left(missing, runs, places)}")
+    print(f"time left with {places} at a time: {time_left(teachers, missing, runs, places)}")
     return True
 
 
 def _devices(cells: Sequence[Cell]) -> set[str]:
     return {cell.config.device for cell in cells}
-
-
-def _time_left(missing: Sequence[Cell], runs: Path, places: int) -> str:
-    """The mean of the finished runs of the same method, budget and networks stands for each missing one."""
-    seconds: dict[tuple[str, ...], list[float]] = {}
-    for record in read_records(runs):
-        if record.status == "done":
-            kind = (record.method, record.budget, record.teacher, record.student)
-            seconds.setdefault(kind, []).append(record.cost.seconds)
-    kinds = [(name_of(c.config.method), c.config.budget, c.config.teacher, c.config.student) for c in missing]
-    strange = sorted({kind[0] for kind in kinds if kind not in seconds})
-    if strange:
-        return f"unknown, for there is no finished run of {', '.join(strange)} yet"
-    return spell_seconds(sum(mean(seconds[kind]) for kind in kinds) / places)

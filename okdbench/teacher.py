@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from filelock import FileLock
+from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
@@ -31,6 +32,7 @@ from okdbench.seeds import derive_seed
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
 WARM_UP = 0.1
+TRAINING = "training.json"
 
 
 class Supervised(Trainable):
@@ -82,6 +84,22 @@ def teacher_key(config: RunConfig, material: Material) -> str:
 def teacher_file(folder: Path, config: RunConfig, material: Material) -> Path:
     """Where the weights of this teacher are, or will be, below the folder of teachers."""
     return folder / teacher_key(config, material) / "teacher.safetensors"
+
+
+class Training(BaseModel):
+    """What training a teacher took, in ``training.json`` beside its weights, which are the same in every repetition."""
+
+    network: str
+    image_size: int
+    budget: str
+    seconds: float
+
+
+def read_trainings(folder: Path) -> Iterator[Training]:
+    """What each teacher below the folder of teachers took."""
+    for path in sorted(folder.glob(f"*/{TRAINING}")):
+        with suppress(OSError, ValueError):
+            yield Training.model_validate_json(path.read_bytes())
 
 
 def trained_with(weights: Path) -> dict[str, str]:
@@ -150,4 +168,6 @@ class TeacherShop:
             progress=self._progress,
             autocast=self._autocast,
         )
-        Engine(trainable, probe, kit).run()
+        seconds = sum(Engine(trainable, probe, kit).run().stage_seconds.values())
+        took = Training(network=config.teacher, image_size=config.image_size, budget=config.budget, seconds=seconds)
+        write_atomic(folder / TRAINING, took.model_dump_json().encode())

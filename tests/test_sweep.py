@@ -13,17 +13,19 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from processes import Command, nothing
 
 import okdbench.methods
 from okdbench import cli, pool
+from okdbench.board import spell_seconds
 from okdbench.plan import Plan
 from okdbench.progress import quiet
-from okdbench.records import Record, read_record
+from okdbench.records import Record, read_record, read_records
 from okdbench.runner import execute
-from okdbench.teacher import teacher_file
+from okdbench.teacher import read_trainings, teacher_file
 
 ROOT = Path(__file__).parent.parent
 TINY = "--datasets digits --settings MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
@@ -195,9 +197,20 @@ def test_the_plan_tells_what_is_missing(swept: tuple[Sweep, str, str], data_root
     assert re.fullmatch(r"teachers missing: 1\ntime left with 1 at a time: \d+ s\n", stdout.split("missing\n")[-1])
 
 
+def test_other_budgets_tell_the_time_that_is_left(swept: tuple[Sweep, str, str], data_root: Path) -> None:
+    """20,000 pictures, and the teacher's 24,000, at the pace of smoke's 640 each."""
+    runs = swept[0].runs
+    run = mean(record.cost.seconds for record in read_records(runs) if record.method == "kd")
+    (training,) = read_trainings(runs / "teachers")
+    line = f"sweep --methods kd --plan --jobs 1 {TINY.replace('smoke', 'quick')}"
+    result = Command(shlex.split(line), runs.parent, data_root).wait()
+    left = spell_seconds(run * 20_000 / 640 + training.seconds * 24_000 / 640)
+    assert result.stdout.endswith(f"time left with 1 at a time: {left}\n"), result.stderr
+
+
 def test_nothing_is_known_of_the_time_before_a_first_run(tmp_path: Path, data_root: Path) -> None:
     _, stdout, _ = Sweep("--methods kd,finetune --plan", tmp_path, data_root).end()
-    assert "unknown, for there is no finished run of finetune, kd yet" in stdout
+    assert "unknown, for none of these has ever finished here: finetune, kd, the teacher test_resnet" in stdout
     assert not (tmp_path / "runs").exists()
 
 

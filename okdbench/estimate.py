@@ -1,0 +1,69 @@
+"""How long the missing part of a grid will take, by the pictures per second that were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+from okdbench.board import spell_seconds
+from okdbench.cells import Cell, Teacher
+from okdbench.protocol import BUDGETS
+from okdbench.records import read_records
+from okdbench.registry import name_of
+from okdbench.teacher import read_trainings
+
+
+class _Work(NamedTuple):
+    """A run, or the training of a teacher; all of one ``kind`` are taken to need the same time for a picture."""
+
+    kind: tuple[str, ...]
+    budget: str
+    pictures: int
+
+
+def _run(method: str, config: Mapping[str, Any]) -> _Work:
+    networks = (str(config.get(name)) for name in ("teacher", "student", "image_size"))
+    return _Work((method, *networks), config["budget"], BUDGETS[config["budget"]].student_images)
+
+
+def _teaching(network: str, image_size: int, budget: str) -> _Work:
+    return _Work((f"the teacher {network}", str(image_size)), budget, BUDGETS[budget].teacher_images)
+
+
+def time_left(teachers: Sequence[Teacher], cells: Sequence[Cell], runs: Path, places: int) -> str:
+    """In words, how long the missing ``cells`` and their ``teachers`` take, ``places`` at a time.
+
+    Each counts like the mean of what was measured for its kind: with its own budget, or else with the largest one.
+    """
+    paces = _paces(runs)
+    missing = [_run(name_of(cell.config.method), cell.config.model_dump()) for cell in cells]
+    missing += [_teaching(t.config.teacher, t.config.image_size, t.config.budget) for t in teachers]
+    strange = sorted({work.kind[0] for work in missing if work.kind not in paces})
+    if strange:
+        return f"unknown, for none of these has ever finished here: {', '.join(strange)}"
+    return spell_seconds(sum(work.pictures * _pace(paces[work.kind], work.budget) for work in missing) / places)
+
+
+def _paces(runs: Path) -> dict[tuple[str, ...], dict[str, list[float]]]:
+    """Seconds for each picture, by kind and budget."""
+    paces: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for work, seconds in _measured(runs):
+        paces.setdefault(work.kind, {}).setdefault(work.budget, []).append(seconds / work.pictures)
+    return paces
+
+
+def _pace(by_budget: dict[str, list[float]], budget: str) -> float:
+    best = budget if budget in by_budget else max(by_budget, key=list(BUDGETS).index)
+    return mean(by_budget[best])
+
+
+def _measured(runs: Path) -> Iterator[tuple[_Work, float]]:
+    """What is finished, with its seconds."""
+    for record in read_records(runs):
+        if record.status == "done" and record.config.get("budget") in BUDGETS:
+            yield _run(record.method, record.config), record.cost.seconds
+    for training in read_trainings(runs / "teachers"):
+        if training.budget in BUDGETS:
+            yield _teaching(training.network, training.image_size, training.budget), training.seconds
