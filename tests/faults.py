@@ -28,7 +28,9 @@ SMALL = (
 )
 #: what a run writes, in its own folder and in its teacher's, beside locks
 RUN_FILES = {"config.yaml", "metrics.jsonl", "checkpoint.pt", "student.safetensors", "samples.npz", "record.json"}
-TEACHER_FILES = {f"teacher/{name}" for name in ("metrics.jsonl", "checkpoint.pt", "training.json", "teacher.safetensors")}
+TEACHER_FILES = {
+    f"teacher/{name}" for name in ("metrics.jsonl", "checkpoint.pt", "training.json", "teacher.safetensors")
+}
 #: how long a child may take where many others are at work
 PATIENCE = 3000.0
 
