@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import nodes
 import pytest
+from faults import told
 from nodes import Nodes, parent, pids
 
 from okdbench.plan import Plan
@@ -139,7 +140,10 @@ def test_a_killed_worker_costs_a_try(
     (child,) = sweep.wait_for(lambda: children(key))
     assert not storage or (sweep.runs / key / "checkpoint.pt").exists(), "of the stage before"
     os.kill(child.worker, signal.SIGKILL)
+    began = time.monotonic()
     sweep.wait_for(lambda: not alive(child.pid))
+    sweep.wait_for(lambda: sweep.starts(key) == 2)
+    told(f"killed worker, until the run's next start {storage}", time.monotonic() - began)
     code, errors = sweep.end()
     assert code == 0, errors
     are_the_same(sweep.runs, singles)
@@ -155,7 +159,10 @@ def test_a_killed_node_costs_what_ran_there(
     sweep = Sweep(METHODS, cluster.address, tmp_path, data_root, storage)
     key, child = sweep.wait_for(lambda: on_second(cluster, singles))
     cluster.kill_second()
+    began = time.monotonic()
     try:
+        sweep.wait_for(lambda: sweep.starts(key) == 2)
+        told(f"killed node, until the run's next start {storage}", time.monotonic() - began)
         code, errors = sweep.end()
     finally:
         cluster.add_second()
@@ -177,6 +184,7 @@ def test_a_killed_driver_takes_its_children_along_and_the_next_one_goes_on(
     sweep = Sweep(METHODS, cluster.address, tmp_path, data_root)
     (child,) = sweep.wait_for(lambda: children(list(singles)[-1]))
     sweep.process.kill()
+    began = time.monotonic()
     sweep.process.communicate()
     done = {path: path.stat().st_mtime_ns for path in sweep.runs.glob("*/record.json")}
     assert len(done) >= 2, "the short ones are over"
@@ -184,6 +192,7 @@ def test_a_killed_driver_takes_its_children_along_and_the_next_one_goes_on(
     while alive(child.pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert not alive(child.pid)
+    told("killed driver, until the last child is gone", time.monotonic() - began)
     code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root).end()
     assert code == 0, errors
     assert f"{len(done)} of 4 cells are done already\n" in errors
