@@ -8,12 +8,14 @@ method's code before it changed, and runs on pictures that are others by now.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from okdbench.config import RunConfig, spell_assignments
 from okdbench.protocol import PROTOCOL_VERSION
-from okdbench.records import Record
+from okdbench.records import Record, read_all
 
 #: the name of the row over all settings
 ALL = "all"
@@ -57,6 +59,19 @@ def current(records: Iterable[Record]) -> list[Record]:
     kept = [record for record in ordered if record.data_digest == pictures[_contest(record), record.setting]]
     code = {(_contest(record), label(record)): record.source for record in kept}
     return [record for record in kept if record.source == code[_contest(record), label(record)]]
+
+
+def consult(source: Path) -> list[Record]:
+    """All records in ``source``, with a line on standard error for those that were superseded.
+
+    Raises:
+        UserError: there are none.
+    """
+    records = read_all(source)
+    superseded = len(records) - len(current(records))
+    if superseded:
+        print(f"okdbench: older code, pictures or protocol: {superseded} records are left out", file=sys.stderr)
+    return records
 
 
 def finished(records: Iterable[Record]) -> dict[str, dict[Cell, Record]]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from okdbench import plots
-from okdbench.contests import label
+from okdbench.contests import consult, label
 from okdbench.errors import UserError, unknown
-from okdbench.records import Record, read_all, writing
+from okdbench.records import Record, writing
 
 ALL = "all"
 
@@ -43,7 +43,7 @@ def make(
     for name in asked:
         if name not in plots.FORMATS:
             raise unknown("format", name, plots.FORMATS)
-    records = of_methods(choose(read_all(runs), wanted, settings), methods)
+    records = of_methods(choose(consult(runs), wanted, settings), methods)
     drawings = plots.draw(kind, records, runs) if kind != ALL else _all(records, runs)
     with writing(output, "--output"):
         for drawing in drawings:

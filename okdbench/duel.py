@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from okdbench.compare import Block, Comparison, Ranking, compare, holm, rank
-from okdbench.contests import Contest, contests
+from okdbench.contests import Contest, consult, contests
 from okdbench.errors import UserError, unknown
-from okdbench.records import Record, read_all
+from okdbench.records import Record
 from okdbench.tables import accuracies
 
 Scores = dict[str, dict[Block, float]]
@@ -33,7 +33,7 @@ def show(names: Sequence[str], runs: Path, wanted: dict[str, str | None]) -> Non
     """
     if len(set(names)) < 2:
         raise UserError("name two different methods or more, such as okdbench compare augkd kd")
-    scores = gather(read_all(runs), wanted)
+    scores = gather(consult(runs), wanted)
     for name in names:
         if name not in scores:
             raise unknown("method with a finished run", name, scores)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from okdbench import registry
-from okdbench.contests import current, label
+from okdbench.contests import consult, label
 from okdbench.errors import UserError, unknown
 from okdbench.formats import FORMATS, render, to_text, write_leaderboards
 from okdbench.published import verdicts
-from okdbench.records import read_all, read_records, write_archive, writing
+from okdbench.records import read_records, write_archive, writing
 from okdbench.tables import leaderboard as make_tables
 
 
@@ -82,10 +81,7 @@ def leaderboard(runs: Path, output: Path | None, ending: str | None, keep: bool)
         raise unknown("format", str(ending), FORMATS)
     if keep and not output:
         raise UserError("--records needs a folder; name one with --output")
-    records = read_all(runs)
-    superseded = len(records) - len(current(records))
-    if superseded:
-        print(f"okdbench: older code, pictures or protocol: {superseded} records are left out", file=sys.stderr)
+    records = consult(runs)
     tables = make_tables(records)
     if ending == "csv" and not output and len(tables) > 1:
         raise UserError(f"{', '.join(tables)}: CSV files of several data sets need a folder; name one with --output")

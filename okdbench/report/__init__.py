@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from okdbench.contests import label
+from okdbench.contests import consult, label
 from okdbench.published import verdicts
-from okdbench.records import Record, read_all, write_atomic, writing
+from okdbench.records import Record, write_atomic, writing
 from okdbench.report.gallery import gallery
 from okdbench.report.page import render
 from okdbench.tables import leaderboard
@@ -22,7 +22,7 @@ def write_report(runs: Path, output: Path) -> Path:
     Raises:
         UserError: there are no records, or the page cannot be written.
     """
-    records = sorted(read_all(runs), key=_order)
+    records = sorted(consult(runs), key=_order)
     groups = gallery(records, runs if runs.is_dir() else None)
     published = [verdict for name, rows in leaderboard(records).items() for verdict in verdicts(name, rows)]
     path = output / "index.html"
