@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from processes import Command
-from test_sweep import Sweep
+from sweeps import Sweep
 from trees import grow, official
 
 import okdbench

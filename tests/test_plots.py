@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from ledger import evaluation, failed, record
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
-from test_tables import evaluation, failed, record
 from typer.testing import CliRunner
 
 from okdbench.cli import app
