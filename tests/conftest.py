@@ -1,4 +1,4 @@
-"""Fixtures: one data root for the session, and plans small enough to run in a second."""
+"""Fixtures: one data root for the session, one for a test, a seed, and plans small enough to run in a second."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ TINY = "test_resnet"
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A data root of the test's own, which is not there yet."""
+    return tmp_path / "data root"
+
+
+@pytest.fixture
+def seeded() -> None:
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ledger import failed, record
 from playwright.sync_api import Page
-from test_tables import failed, record
 
 from okdbench.curves import Curve
 from okdbench.published import Verdict

@@ -1,34 +1,26 @@
-"""A method of one's own: three ways in, the file to start from, and a check that names typical mistakes."""
+"""A method of one's own: a path as the way in, the file to start from, and the commands that help."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from processes import Command
-from test_sweep import Sweep
+from sweeps import Sweep
 from trees import grow, official
 
-import okdbench
-from okdbench import installed, newfile, registry
+from okdbench import newfile, registry
 from okdbench.config import parse_method
-from okdbench.contract import CHECKS, Bench, Finding, checks
 from okdbench.errors import UserError
 from okdbench.grid import Grid, plans_of
 from okdbench.plan import Plan
-from okdbench.protocol import BUDGETS, Track
 from okdbench.records import read_records
 from okdbench.tables import leaderboard
 
 ROOT = Path(__file__).parent.parent
-TEMPLATES = ROOT / "okdbench" / "templates"
 TINY = "--budget smoke --teacher test_resnet --student test_resnet --device cpu"
 CELL = f"--dataset digits --setting MO-P {TINY}"
 
@@ -39,192 +31,6 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     newfile.write_method("mine", Path())
     return tmp_path / "mine.py"
-
-
-# the contract, broken
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bench")
-
-
-@pytest.fixture
-def bench(shared: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
-    """A bench for the template with some of its text replaced, in one track, for 10 steps; all share one teacher."""
-    monkeypatch.setitem(BUDGETS, "smoke", replace(BUDGETS["smoke"], student_images=160))
-
-    def make(*changes: tuple[str, str]) -> Bench:
-        text = (
-            (TEMPLATES / "method.py").read_text().replace("(Track.LABELLED, Track.LABEL_FREE)", "(Track.LABEL_FREE,)")
-        )
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        (tmp_path / "mine.py").write_text(text)
-        return Bench(str(tmp_path / "mine.py"), shared, data_root, dataset="digits", setting="MO-P")
-
-    return make
-
-
-def line_of(bench: Bench, text: str) -> str:
-    """``mine.py:31``, the first line that holds ``text``."""
-    lines = Path(bench.given).read_text().splitlines()
-    return f"mine.py:{next(number for number, line in enumerate(lines, 1) if text in line)}"
-
-
-def only(findings: list[Finding]) -> Finding:
-    (finding,) = findings
-    assert finding.found
-    assert finding.means
-    assert finding.cure
-    return finding
-
-
-STEP = "        with torch.no_grad():\n"
-SETUP = "    def setup(self) -> None:\n"
-IMPORT = "import torch\n\n"
-
-
-def test_the_file_to_start_from_keeps_the_contract(shared: Path, data_root: Path) -> None:
-    one = Bench(str(TEMPLATES / "method.py"), shared, data_root)
-    assert one.tracks == (Track.LABELLED, Track.LABEL_FREE)
-    assert {check.title: check.find(one) for check in CHECKS} == {check.title: [] for check in CHECKS}
-
-
-SEEDS = {
-    "torch.manual_seed(0)": ("", SETUP, "setup(): torch.manual_seed(0) was called"),
-    "random.random()": ("import random\n", STEP, "stage 'distil', step 0: it draws from Python's random"),
-    "np.random.seed(1)": ("import numpy as np\n", SETUP, "setup(): it draws from numpy.random, or seeds it"),
-    "torch.rand(3)": ("", STEP, "stage 'distil', step 0: it draws from torch's global generator"),
-}
-
-
-@pytest.mark.parametrize("code", SEEDS)
-def test_a_global_random_source_is_named_with_its_line(bench: Callable[..., Bench], code: str) -> None:
-    extra, before, complaint = SEEDS[code]
-    one = bench((IMPORT, extra + IMPORT), (before, f"{before}        {'    ' * (before == STEP)}{code}\n"))
-    finding = only(checks.randomness(one))
-    assert complaint in finding.found
-    assert f"({line_of(one, code)})" in finding.found
-    assert "self.task.rng" in finding.cure or "delete that line" in finding.cure
-
-
-def test_a_generator_without_the_runs_seed_is_told(bench: Callable[..., Bench]) -> None:
-    one = bench(
-        (IMPORT, f"import numpy as np\n{IMPORT}"),
-        ("self.hp.noise * ", "self.hp.noise * np.random.default_rng().uniform() * "),
-    )
-    finding = only(checks.repetition(one))
-    assert "two runs with the same seed differ: first in stage 'distil', step 0: 'kl' is" in finding.found
-    assert line_of(one, "default_rng") in finding.cure
-
-
-def test_state_that_is_not_registered_is_named(bench: Callable[..., Bench]) -> None:
-    one = bench(
-        (SETUP, f"{SETUP}        self.running = torch.zeros(())\n"),
-        ("        self.learner.update(loss)", "        self.running = 0.9 * self.running + loss.detach()\n"
-         "        loss = loss + loss / (1 + self.running)\n        self.learner.update(loss)"),
-    )  # fmt: skip
-    assert checks.repetition(one) == []
-    finding = only(checks.resumption(one))
-    assert "a resumed run differs: first in stage 'distil', step 6: 'kl' is" in finding.found
-    assert "self.running changed in the run and is in no checkpoint" in finding.found
-    assert "self.state[name]" in finding.cure
-
-
-TEACHER = {
-    "next(self.teacher.parameters()).add_(0.01)": "weights of the teacher have changed, net.conv1.0.weight first",
-    "self.teacher.net.train()": "put in train mode: its buffer net.conv1.1.running_mean has changed",
-    "self.teacher.requires_grad_(True)": "the teacher was unfrozen",
-}
-
-
-@pytest.mark.parametrize("code", TEACHER)
-def test_a_changed_teacher_is_told(bench: Callable[..., Bench], code: str) -> None:
-    finding = only(checks.teacher(bench((STEP, f"{STEP}            {code}\n"))))
-    assert finding.found.startswith("stage 'distil', step 0: ")
-    assert TEACHER[code] in finding.found
-
-
-@pytest.mark.parametrize(
-    ("result", "complaint"),
-    [
-        ('{"kl": loss, "size": loss.log() * 0 / 0}', "stage 'distil', step 0: the loss term 'size' is nan"),
-        ('{"kl": loss.item()}', "the step returns kl a float"),
-        ('{"kl": taught}', "the step returns kl a tensor of shape (16, 10)"),
-        ("loss", "the step returns no dictionary, but a tensor"),
-    ],
-)
-def test_a_loss_that_is_no_number_is_told(bench: Callable[..., Bench], result: str, complaint: str) -> None:
-    one = bench(('{"kl": loss}', result))
-    assert complaint in only(checks.terms(one)).found
-    assert checks.runs(one) == [], "it is told once"
-
-
-def test_a_hyperparameter_without_effect_is_named(bench: Callable[..., Bench]) -> None:
-    finding = only(checks.idle_settings(bench(("self.hp.noise * self", "0.1 * self"))))
-    assert "the hyper-parameter 'noise' changes nothing" in finding.found
-    assert "noise=0.1, noise=0.15" in finding.found
-    assert "no line of mine.py reads self.hp.noise" in finding.found
-
-
-def test_a_switch_that_nothing_reads_is_named(bench: Callable[..., Bench]) -> None:
-    switch = "        legacy_fault: bool = legacy('it errs', 'it does not')\n\n    hp: Hyperparameters"
-    unread = (("\n    hp: Hyperparameters", switch), ("adam, hyper", "adam, hyper, legacy"))
-    finding = only(checks.idle_settings(bench(*unread)))
-    assert "'legacy_fault' changes nothing" in finding.found
-    rare = ("loss = kl(taught, self.student(images))", "loss = kl(taught, self.student(images))\n"
-            "        if self.hp.legacy_fault and loss > 1e9:\n            loss = 2 * loss")  # fmt: skip
-    assert checks.idle_settings(bench(*unread, rare)) == []
-
-
-LABELS = {
-    'data="images"': ('data="labelled"', "stage 'distil' of"),
-    "return {": ("batch.labels.sum()\n        return {", "labels are withheld"),
-    "loss = kl(taught": (
-        "import sys\n        frame = sys._getframe()\n        while not hasattr(frame.f_locals.get('self'), '_kit'):\n"
-        "            frame = frame.f_back\n        engine = frame.f_locals['self']\n"
-        "        known = engine._kit.stream.__self__.plan.material.student_train.labels\n"
-        "        loss = (1 + float(known[:99].mean())) * kl(taught",
-        "with permuted labels the student of the label-free track is another one",
-    ),
-}
-
-
-@pytest.mark.parametrize("old", LABELS)
-def test_labels_in_the_label_free_track_are_told(bench: Callable[..., Bench], old: str) -> None:
-    new, complaint = LABELS[old]
-    one = bench((old, new))
-    finding = only(checks.labels(one))
-    assert complaint in finding.found
-    assert "leave Track.LABEL_FREE out of the card's tracks" in finding.cure
-    if "withheld" in complaint:
-        assert line_of(one, "batch.labels") in finding.found
-
-
-def test_imports_beyond_the_wall_are_named(bench: Callable[..., Bench]) -> None:
-    one = bench((IMPORT, f"{IMPORT}from okdbench import registry\n"))
-    assert f"{line_of(one, 'registry')} imports okdbench.registry" in only(checks.imports_beyond(one)).found
-
-
-def test_spending_too_much_or_unseen_is_told(bench: Callable[..., Bench]) -> None:
-    steps = "self.task.student_images // self.task.batch_size"
-    finding = only(checks.budget(bench((steps, f"1000 * {steps}"))))
-    assert "step 10 of 10000: the student has learned from 176 pictures; the budget has 160" in finding.found
-    around = "for p in self.student.parameters():\n            p.data.mul_(0.99)"
-    assert "trained around its learner" in only(checks.budget(bench(("self.learner.update(loss)", around)))).means
-
-
-def test_a_crash_is_told_with_its_line(bench: Callable[..., Bench]) -> None:
-    one = bench(("loss = kl(taught, self.student(images))", "loss = kl(taught, self.student(images)) + self.lost"))
-    assert f"{line_of(one, 'self.lost')}: AttributeError" in only(checks.runs(one)).found
-
-
-def test_a_card_with_gaps_is_told(bench: Callable[..., Bench]) -> None:
-    gaps = (('venue="unpublished"', 'venue="ICLR"'), ("hyper(0.1,", "0.1 #"), (", ge=0, le=1)", ""))
-    found = [finding.found for finding in checks.card_gaps(bench(*gaps))]
-    assert found == ["the card: url is empty", "the card: the hyper-parameter 'noise' is not described"]
 
 
 def test_check_prints_a_line_for_each_rule_and_ends_with_1(mine: Path, data_root: Path) -> None:
@@ -240,7 +46,7 @@ def test_check_prints_a_line_for_each_rule_and_ends_with_1(mine: Path, data_root
     assert result.stdout.count("not looked at") == 3
 
 
-# the way in: a path
+# a path
 
 
 def test_a_path_may_carry_hyperparameters() -> None:
@@ -336,106 +142,6 @@ def test_so_do_children_that_are_processes_of_their_own(mine: Path, data_root: P
     result = Command(shlex.split(line), mine.parent, data_root).wait()
     assert result.returncode == 0, result.stderr
     assert [record.origin for record in read_records(mine.parent / "runs")] == ["local"]
-
-
-# the way in: an installed package
-
-
-BROKEN = 'raise RuntimeError("half installed")\n'
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which a real package with entry points was installed, beside one with broken metadata."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    module = source / "okd_extra"
-    module.mkdir()
-    (module / "__init__.py").touch()
-    for kind in ("method", "dataset"):
-        (module / f"{kind}.py").write_text((TEMPLATES / f"{kind}.py").read_text())
-    (module / "broken.py").write_text(BROKEN)
-    (source / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[project]\nname = "okd-extra"\nversion = "1.0"\n'
-        '[project.entry-points."okdbench.methods"]\nextra = "okd_extra.method"\nexplicit = "okd_extra.method:Mine"\n'
-        'broken = "okd_extra.broken"\nabsent = "okd_extra.method:Absent"\nkd = "okd_extra.method"\n'
-        '[project.entry-points."okdbench.datasets"]\nshelf = "okd_extra.dataset"\n'
-    )
-    words = ["pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", str(target)]
-    subprocess.run([sys.executable, "-m", *words, str(source)], check=True)
-    bad = target / "bad-1.0.dist-info"
-    bad.mkdir()
-    (bad / "entry_points.txt").write_text("[okdbench.methods]\nthis is no entry point\n")
-    return target
-
-
-@pytest.fixture
-def site(package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.syspath_prepend(str(package))
-    yield package
-    for name in [name for name in sys.modules if name.partition(".")[0] == "okd_extra"]:
-        del sys.modules[name]
-
-
-@pytest.mark.usefixtures("site")
-def test_installed_methods_are_found_and_run(plan: Callable[..., Plan], tmp_path: Path, data_root: Path) -> None:
-    record = okdbench.run(
-        method="extra", dataset="digits", setting="MO-P", budget="smoke", teacher="test_resnet", student="test_resnet",
-        runs=tmp_path, data_root=data_root,
-    )  # fmt: skip
-    assert (record.status, record.method, record.origin) == ("done", "extra", "okd-extra"), record.traceback
-    assert plan("explicit").method is plan("extra").method
-    assert plan("explicit").key != plan("extra").key
-    assert registry.origin_of("kd") == "", "what comes along is never hidden"
-    assert registry.load_dataset("shelf").name == "shelf"
-
-
-def test_every_file_of_a_package_is_part_of_the_key(site: Path) -> None:
-    before = registry.source_digest(registry.load_method("extra"))
-    registry.source_digest.cache_clear()
-    (site / "okd_extra" / "broken.py").write_text(BROKEN + "# changed\n")
-    assert registry.source_digest(registry.load_method("extra")) != before
-
-
-@pytest.mark.parametrize(
-    ("name", "complaint"),
-    [
-        ("broken", "package okd-extra: its entry point broken = okd_extra.broken cannot be loaded (RuntimeError: half"),
-        ("absent", "(AttributeError: module 'okd_extra.method' has no attribute 'Absent'); update or uninstall it"),
-        ("extr", "unknown method 'extr'; did you mean 'extra'?"),
-    ],
-)
-@pytest.mark.usefixtures("site")
-def test_a_broken_entry_point_is_told_when_it_is_asked_for(name: str, complaint: str) -> None:
-    with pytest.raises(UserError) as caught:
-        registry.load_method(name)
-    assert complaint in str(caught.value)
-
-
-def test_the_listing_names_the_package_and_survives_what_is_broken(site: Path, data_root: Path) -> None:
-    before = partial(sys.path.insert, 0, str(site))
-    result = Command(["ls", "methods"], data_root, data_root, before).wait()
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert lines[: len(registry.method_names())] == registry.method_names()
-    assert {"extra\t(okd-extra)", "broken\t(okd-extra)", "kd\t(okd-extra; hidden by the one that comes along)"} <= set(
-        lines
-    )
-    assert "shelf\t(okd-extra)" in Command(["ls", "datasets"], data_root, data_root, before).wait().stdout
-
-
-@pytest.mark.usefixtures("site")
-def test_one_name_of_two_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "other-1.0.dist-info").mkdir()
-    (tmp_path / "other-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (tmp_path / "other-1.0.dist-info" / "entry_points.txt").write_text("[okdbench.methods]\nextra = other\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert [entry.package for entry in installed.entries("okdbench.methods") if entry.name == "extra"] == [
-        "okd-extra",
-        "other",
-    ]
-    with pytest.raises(UserError, match="'extra' comes with okd-extra and other; uninstall all but one"):
-        registry.load_method("extra")
 
 
 # data sets

@@ -11,8 +11,8 @@ import pytest
 import scikit_posthocs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledger import record
 from scipy.stats import friedmanchisquare, wilcoxon
-from test_tables import record
 
 from okdbench import duel
 from okdbench.compare import Block, compare, holm, rank, signed_rank

@@ -23,11 +23,6 @@ OFFICIAL = {
 }
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "data root"
-
-
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_official_counts_are_declared(name: str) -> None:
     dataset = registry.load_dataset(name)

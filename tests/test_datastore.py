@@ -3,62 +3,32 @@
 from __future__ import annotations
 
 import errno
-import http.server
-import multiprocessing
 import os
 import re
 import shutil
-import tarfile
-import threading
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from copies import PACS, pack, pacs, ten_of_each
 from PIL import Image
-from trees import grow, official, registered, shrunk
+from trees import registered
 
-from okdbench import cli, datastore, registry
+from okdbench import datastore, registry
 from okdbench.data.cache import load_domain
-from okdbench.data.download import Remote
 from okdbench.data.register import read_entry
 from okdbench.errors import UserError
 from okdbench.material import assemble
 from okdbench.plan import make_plan
-from okdbench.preflight import find_pictures
 from okdbench.progress import quiet
 from okdbench.protocol import STUDENT_FRACTIONS, Setting, split
 from okdbench.runner import execute
 
-PACS = type(registry.load_dataset("pacs"))
-VISDA = type(registry.load_dataset("visda"))
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "data root"
-
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PACS and VisDA with ten pictures of each class."""
-    for dataset in (PACS, VISDA):
-        shrunk(dataset, monkeypatch)
-
-
-def pacs(folder: Path, **changes: object) -> Path:
-    return grow(folder, official(PACS.counts, **changes))
-
-
-def pack(folder: Path, kind: str) -> Path:
-    """All of ``folder`` in an archive beside it."""
-    archive = folder.with_name(f"{folder.name}.{kind}")
-    if kind == "zip":
-        return Path(shutil.make_archive(str(folder), "zip", folder))
-    with tarfile.open(archive, "w:gz" if kind == "tar.gz" else "w", dereference=True) as tar:
-        tar.add(folder, "./")
-    return archive
+    ten_of_each(monkeypatch)
 
 
 def test_splits_do_not_depend_on_the_order_of_files_or_on_the_copy(tmp_path: Path) -> None:
@@ -225,122 +195,6 @@ def test_a_domain_that_lies_there_twice_is_ambiguous(tmp_path: Path, root: Path)
         datastore.add("pacs", tmp_path / "copy", root)
 
 
-@pytest.mark.parametrize("change", ["gone", "other", "same size"])
-def test_files_that_change_behind_our_back_are_not_trained_on(change: str, tmp_path: Path, root: Path) -> None:
-    copy = pacs(tmp_path / "copy")
-    datastore.add("pacs", copy, root)
-    dataset = registry.load_dataset("pacs")
-    load_domain(dataset, "photo", 32, root)
-    picture = copy / "photo" / "dog" / "00003.jpg"
-    picture.unlink()
-    reason = r"1 pictures of pacs photo .* 'dog/00003\.jpg'; bring them back"
-    if change == "other":
-        Image.new("RGB", (40, 40)).save(picture)
-    elif change == "same size":
-        content = (copy / "photo" / "dog" / "00004.jpg").read_bytes()
-        picture.write_bytes(content[:-3] + b"!" + content[-2:])
-        reason = r"00003\.jpg \(its content is not what was registered\)"
-    with pytest.raises(UserError, match=reason):
-        load_domain(dataset, "photo", 32, root)
-
-
-def test_the_passport_tells_duplicates_and_changes(
-    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copy = pacs(tmp_path / "copy")
-    own = copy / "photo" / "dog" / "00003.jpg"
-    own.unlink()
-    Image.new("RGB", (40, 40), "red").save(own)
-    shutil.copy(own, tmp_path / "saved.jpg")
-    shutil.copy(own, copy / "sketch" / "dog" / "tmp.jpg")
-    (copy / "sketch" / "dog" / "tmp.jpg").replace(copy / "sketch" / "dog" / "00000.jpg")
-    datastore.add("pacs", copy, root)
-    datastore.check("pacs", root)
-    said = capsys.readouterr().out
-    assert "exact duplicates in photo: 68" in said
-    assert "exact duplicates in cartoon: 69" in said
-    assert "pictures of photo that are also in sketch: 70" in said
-    own.write_bytes(own.read_bytes()[:-2] + b"\xff\xd9"[::-1])
-    with pytest.raises(UserError, match=r"not as registered: photo \(1 files, the first dog/00003\.jpg\)"):
-        datastore.check("pacs", root)
-    shutil.rmtree(copy / "photo")
-    with pytest.raises(UserError, match=r"not as registered: photo \(70 files"):
-        datastore.check("pacs", root)
-
-
-def test_forgetting_keeps_the_users_own_folder(tmp_path: Path, root: Path) -> None:
-    copy = pacs(tmp_path / "copy")
-    archive = pack(copy, "zip")
-    datastore.add("pacs", copy, root)
-    datastore.add("pacs", archive, root)
-    load_domain(registry.load_dataset("pacs"), "photo", 32, root)
-    datastore.remove("pacs", root)
-    assert registered(root) == {}
-    assert not list(root.glob("cache/pacs-*"))
-    assert not list(root.glob("pictures/pacs/*"))
-    assert (copy / "photo" / "dog" / "00003.jpg").exists()
-    with pytest.raises(UserError, match="nothing of pacs"):
-        datastore.remove("pacs", root)
-
-
-def test_a_data_set_without_files_is_refused(root: Path) -> None:
-    with pytest.raises(UserError, match=r"digits is not kept here: .* okdbench data is for office10"):
-        datastore.add("digits", root, root)
-
-
-def test_a_users_folder_in_our_place_is_never_deleted(tmp_path: Path, root: Path) -> None:
-    inside = pacs(root / "pictures" / "pacs" / "mine")
-    datastore.add("pacs", inside, root)
-    datastore.add("pacs", pacs(tmp_path / "copy"), root)
-    datastore.remove("pacs", root)
-    assert (inside / "photo" / "dog" / "00003.jpg").exists()
-
-
-def test_a_root_behind_a_link_or_a_relative_one_is_the_same_root(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    datastore.add("pacs", pack(pacs(tmp_path / "copy"), "zip"), tmp_path / "link")
-    folder = tmp_path / "link" / "pictures" / "pacs" / "copy" / "content"
-    monkeypatch.chdir(tmp_path)
-    datastore.add("pacs", folder, Path("link"))
-    monkeypatch.chdir("/")
-    assert len(load_domain(registry.load_dataset("pacs"), "photo", 32, tmp_path / "real")) == 70
-
-
-def add_in_child(archive: Path, root: Path) -> None:
-    datastore.add("pacs", archive, root)
-
-
-def test_two_processes_may_add_at_once(tmp_path: Path, root: Path) -> None:
-    archives = []
-    for domain in ("photo", "sketch"):
-        grow(tmp_path / domain, official({domain: PACS.counts[domain]}))
-        archives += [pack(tmp_path / domain, "zip")] * 2
-    children = [multiprocessing.get_context("fork").Process(target=add_in_child, args=(a, root)) for a in archives]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join()
-    assert [child.exitcode for child in children] == [0] * 4
-    for domain in ("photo", "sketch"):
-        assert len(load_domain(registry.load_dataset("pacs"), domain, 32, root)) == 70
-
-
-def test_a_damaged_entry_blocks_nothing(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    copy = pacs(tmp_path / "copy")
-    datastore.add("pacs", copy, root)
-    (root / "registered" / "pacs" / "photo.json").write_text("{")
-    datastore.show(root)
-    assert "pacs\tphoto\tdamaged" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"photo\.json cannot be read .*run okdbench data add pacs PATH again"):
-        load_domain(registry.load_dataset("pacs"), "photo", 32, root)
-    datastore.add("pacs", copy / "sketch", root)
-    datastore.add("pacs", copy / "photo", root)
-    assert registered(root) == dict.fromkeys(PACS.counts, 70)
-
-
 def test_linked_folders_are_followed_once(tmp_path: Path, root: Path) -> None:
     copy = pacs(tmp_path / "elsewhere")
     (tmp_path / "copy").mkdir()
@@ -373,155 +227,3 @@ def test_what_is_no_picture_is_told_without_an_address(
     damage_nothing_but_a_file(copy)
     datastore.add("pacs", copy, root, accept_differences=True)
     assert "dog/00003.jpg (no picture)" in capsys.readouterr().err
-
-
-# VisDA
-
-
-def visda(folder: Path) -> Path:
-    """VisDA with a labelled list of the test pictures in place of class folders."""
-    counts = {domain: VISDA.counts[domain] for domain in ("train", "validation")}
-    grow(folder, official(counts))
-    names = [(f"trunk{i % 3:02d}/{i:032x}.jpg", i % 12) for i in range(120)]
-    grow(folder / "test", [name for name, _ in names])
-    (folder / "test" / "image_list.txt").write_text("".join(f"{name} {label}\n" for name, label in names))
-    return folder
-
-
-def test_the_official_test_list_is_the_test_split_on_demand(tmp_path: Path, root: Path) -> None:
-    datastore.add("visda", visda(tmp_path / "copy"), root)
-    dataset = registry.load_dataset("visda")
-    setting = Setting.parse("T-V", dataset.domains)
-    usual = assemble(dataset, setting, 32, root)
-    official_one = assemble(dataset, setting, 32, root, "official")
-    assert official_one.student_train.digest == usual.student_train.digest
-    assert official_one.student_val.digest == usual.student_val.digest
-    assert len(official_one.student_test) == 120
-    assert official_one.student_test.paths[0].startswith("test/trunk00/")
-    assert official_one.digest != usual.digest
-    with pytest.raises(UserError, match="has no official test split"):
-        assemble(dataset, Setting.parse("V-T", dataset.domains), 32, root, "official")
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("trunk00/one.jpg", "line 121 is not a path and a class index below 12"),
-        ("../train/bus/00000.jpg 2", "line 121 names '../train/bus/00000.jpg', which is outside"),
-        ("/etc/passwd 2", "line 121 names '/etc/passwd', which is outside"),
-        ("trunk00/00000000000000000000000000000000.jpg 2", "or there already"),
-    ],
-)
-def test_a_list_with_a_bad_line_is_refused(line: str, reason: str, tmp_path: Path, root: Path) -> None:
-    copy = visda(tmp_path / "copy")
-    file = copy / "test" / "image_list.txt"
-    file.write_text(file.read_text() + line + "\n")
-    with pytest.raises(UserError, match=reason):
-        datastore.add("visda", copy, root)
-    assert registered(root, "visda") == {}
-
-
-def test_of_two_lists_the_one_with_labels_counts(tmp_path: Path, root: Path) -> None:
-    copy = visda(tmp_path / "copy")
-    labelled = copy / "test" / "image_list.txt"
-    labelled.rename(copy / "test" / "ground_truth.txt")
-    labelled.write_text("trunk00/one.jpg\n")
-    datastore.add("visda", copy, root)
-    assert registered(root, "visda")["test"] == 120
-
-
-def test_a_missing_official_split_is_told_before_anything_is_decoded(tmp_path: Path, root: Path) -> None:
-    copy = visda(tmp_path / "copy")
-    (copy / "test" / "image_list.txt").unlink()
-    datastore.add("visda", copy, root)
-    dataset = registry.load_dataset("visda")
-    setting = Setting.parse("T-V", dataset.domains)
-    with pytest.raises(UserError, match="visda test is not registered"):
-        assemble(dataset, setting, 32, root, "official")
-    with pytest.raises(UserError, match="visda test is not registered"):
-        find_pictures("visda", None, "official", None, root)
-    assert not (root / "cache").exists()
-
-
-# Downloads
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Says ``answer`` of the class to everything."""
-
-    answer: Callable[[http.server.BaseHTTPRequestHandler], None] = print
-
-    def do_GET(self) -> None:
-        type(self).answer(self)
-
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes, int, str], None]]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/pacs.zip"
-    monkeypatch.setattr(PACS, "remotes", (Remote("pacs.zip", (url,)),))
-
-    def offer(body: bytes, status: int = 200, kind: str = "application/zip") -> None:
-        def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
-            handler.send_response(status)
-            handler.send_header("Content-Type", kind)
-            handler.send_header("Content-Length", str(len(body)))
-            handler.end_headers()
-            handler.wfile.write(body)
-
-        monkeypatch.setattr(Server, "answer", answer)
-
-    yield offer
-    server.shutdown()
-
-
-def test_a_download_is_registered(serve: Callable[..., None], tmp_path: Path, root: Path) -> None:
-    serve(pack(pacs(tmp_path / "copy"), "zip").read_bytes())
-    datastore.download("pacs", [], root)
-    assert registered(root) == dict.fromkeys(PACS.counts, 70)
-    assert not list((root / "downloads").rglob("*.zip"))
-
-
-def test_what_is_registered_is_not_fetched_again(
-    serve: Callable[..., None], tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    datastore.add("pacs", pacs(tmp_path / "copy"), root)
-    serve(b"", 404)
-    datastore.download("pacs", [], root)
-    assert "is here already" in capsys.readouterr().out
-
-
-def other_archive(tmp_path: Path) -> bytes:
-    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
-        archive.writestr("readme.txt", "something else")
-    return (tmp_path / "other.zip").read_bytes()
-
-
-@pytest.mark.parametrize("what", ["missing", "page", "other", "broken"])
-def test_a_bad_download_is_never_registered_and_never_a_success(
-    serve: Callable[..., None],
-    what: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    root = tmp_path / "root"
-    if what == "missing":
-        serve(b"", 404)
-    elif what == "page":
-        serve(b"<!doctype html><html>sign in</html>", 200, "text/html")
-    elif what == "other":
-        serve(other_archive(tmp_path))
-    else:
-        serve(b"PK\x03\x04 nothing more")
-    monkeypatch.setattr("sys.argv", ["okdbench", "data", "download", "pacs", "--data-root", str(root)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
-    message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "okdbench data add pacs" in message or "holds no folder of pacs" in message
-    assert registered(root) == {}

@@ -1,163 +1,43 @@
-"""Whatever a server does, what lies under the archive's name is the archive."""
+"""Whatever a server does, what lies under the archive's name is the archive, and nothing is fetched twice."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
-import json
 import multiprocessing
-import random
-import threading
 import time
-import zipfile
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import gdown
 import pytest
-import requests
+from webserver import (
+    BODY,
+    CUT,
+    OTHER,
+    SHA,
+    Answer,
+    Handler,
+    Server,
+    get,
+    honest,
+    leave_part,
+    left,
+    plain,
+    serving,
+    stall,
+)
 
 from okdbench.data import download
-from okdbench.data.download import Remote, fetch
 from okdbench.errors import UserError
 
 FORK = multiprocessing.get_context("fork")
-CUT = 70_000
-PAGE = b"\n<!DOCTYPE html><html>Please log in</html>"
-
-
-def make_zip(seed: int) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("a.png", random.Random(seed).randbytes(100_000))
-    return stream.getvalue()
-
-
-BODY, OTHER = make_zip(1), make_zip(2)
-SHA = hashlib.sha256(BODY).hexdigest()
-assert len(BODY) == len(OTHER)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Looks up in the script what to do; the last entry for a path stays in force."""
-
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def do_GET(self) -> None:
-        self.close_connection = True
-        self.server.seen.append((self.path, self.headers["Range"], self.headers["If-Range"], time.monotonic()))
-        answers = self.server.script[self.path]
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        answer(self)
-
-    def reply(self, status: int, body: bytes = b"", **headers: str | int | None) -> None:
-        self.send_response(status)
-        for name, value in {"Content_Length": len(body), "Connection": "close", **headers}.items():
-            if value is not None:
-                self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-Answer = Callable[[Handler], None]
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: dict[str, list[Answer]] = {}
-        self.seen: list[tuple[str, str | None, str | None, float]] = []
-        self.over = threading.Event()
-
-    def url(self, path: str, *answers: Answer) -> str:
-        self.script[path] = list(answers)
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
-
-    @property
-    def paths(self) -> list[str]:
-        return [path for path, *_ in self.seen]
-
-    @property
-    def ranges(self) -> list[str | None]:
-        return [wanted for _, wanted, *_ in self.seen]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+def server() -> Iterator[Server]:
+    with serving() as server:
         yield server
-        server.over.set()
-        server.shutdown()
-        thread.join()
-
-
-def honest(body: bytes = BODY, etag: str | None = '"1"', upto: int | None = None, step: int | None = None) -> Answer:
-    """Obeys Range and If-Range; cuts the connection at byte ``upto``, or ``step`` bytes after the start."""
-
-    def answer(request: Handler) -> None:
-        wanted, condition = request.headers["Range"], request.headers["If-Range"]
-        if not wanted or condition not in (None, etag):
-            end = upto if upto is not None else step
-            request.reply(200, body[:end], Content_Length=len(body), ETag=etag)
-            return
-        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        if start >= len(body):
-            request.reply(416, Content_Range=f"bytes */{len(body)}")
-            return
-        span = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        end = start + step if step else upto
-        request.reply(206, body[start:end], Content_Length=len(body) - start, Content_Range=span, ETag=etag)
-
-    return answer
-
-
-def plain(status: int = 200, body: bytes = BODY, **headers: str | int | None) -> Answer:
-    """Knows no Range."""
-    return lambda request: request.reply(status, body, **headers)
-
-
-def stall(body: bytes = b"") -> Answer:
-    """Sends ``body`` and then nothing more, but holds the connection."""
-
-    def answer(request: Handler) -> None:
-        request.reply(200, body, Content_Length=len(BODY), ETag='"1"')
-        request.wfile.flush()
-        request.server.over.wait(20)
-
-    return answer
-
-
-def chunked(body: bytes) -> Answer:
-    wire = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
-    return lambda request: request.reply(200, wire, Content_Length=None, Transfer_Encoding="chunked")
-
-
-def get(folder: Path, *urls: str, size: int | None = None, sha256: str | None = None, **options: Any) -> Path:
-    options = {"timeout": 0.3, "attempts": 3, "pause": 0.01} | options
-    return fetch(Remote("a.zip", urls, size, sha256), folder, **options)
-
-
-def left(folder: Path) -> list[str]:
-    """What lies in the folder, the lock aside."""
-    return sorted(file.name for file in folder.iterdir() if file.suffix != ".lock")
-
-
-def leave_part(folder: Path, body: bytes, url: str, version: str | None = '"1"') -> None:
-    (folder / "a.zip.part").write_bytes(body)
-    (folder / "a.zip.part.json").write_text(json.dumps({"url": url, "version": version}))
 
 
 def test_an_archive_arrives_and_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
@@ -318,178 +198,12 @@ def test_a_part_with_a_damaged_note_is_not_gone_on_with(note: bytes | None, serv
     assert server.ranges == [None]
 
 
-def test_a_stalled_server_is_asked_again_and_then_passed_over(server: Server, tmp_path: Path) -> None:
-    urls = server.url("/a", stall()), server.url("/b", honest())
-    assert get(tmp_path, *urls, attempts=2).read_bytes() == BODY
-    assert server.paths == ["/a", "/a", "/b"]
-
-
 def test_a_stall_in_the_body_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
     assert get(tmp_path, server.url("/a", stall(BODY[:CUT]), honest())).read_bytes() == BODY
     first, second = server.ranges
     assert first is None
     assert second is not None
     assert CUT - download._CHUNK <= int(second[len("bytes=") : -1]) <= CUT
-
-
-@pytest.mark.parametrize("bad", [plain(body=OTHER[:-5]), plain(body=OTHER + b"more"), chunked(OTHER[:-5])])
-def test_another_length_than_the_known_one_is_refused(bad: Answer, server: Server, tmp_path: Path) -> None:
-    bad_url, good_url = server.url("/a", bad), server.url("/b", honest())
-    with pytest.raises(UserError, match=rf"\d+ bytes, not {len(BODY)}\b"):
-        get(tmp_path, bad_url, size=len(BODY))
-    assert not (tmp_path / "a.zip").exists()
-    assert get(tmp_path, bad_url, good_url, size=len(BODY)).read_bytes() == BODY
-    assert server.paths == ["/a", "/a", "/b"]
-
-
-def test_another_length_is_refused_before_the_body_comes(server: Server, tmp_path: Path) -> None:
-    calls: list[int] = []
-    with pytest.raises(UserError, match=f"offers {len(BODY) + 4} bytes, not {len(BODY)}"):
-        get(
-            tmp_path,
-            server.url("/a", plain(body=BODY + b"more")),
-            size=len(BODY),
-            progress=lambda done, _: calls.append(done),
-        )
-    assert calls == []
-
-
-def test_another_total_length_of_a_range_is_refused(server: Server, tmp_path: Path) -> None:
-    urls = server.url("/a", honest(upto=CUT), honest(BODY + b"more")), server.url("/b", honest())
-    assert get(tmp_path, *urls, size=len(BODY)).read_bytes() == BODY
-    assert [seen[:2] for seen in server.seen] == [("/a", None), ("/a", f"bytes={CUT}-"), ("/b", None)]
-
-
-def test_a_body_without_an_end_is_left(server: Server, tmp_path: Path) -> None:
-    sent = []
-    with pytest.raises(UserError, match="bytes, not"):
-        get(
-            tmp_path,
-            server.url("/a", chunked(BODY * 20)),
-            size=len(BODY),
-            progress=lambda done, _: sent.append(done),
-        )
-    assert sent[-1] <= len(BODY) + download._CHUNK
-    assert left(tmp_path) == []
-
-
-def test_another_hash_than_the_known_one_is_refused(server: Server, tmp_path: Path) -> None:
-    bad, good = server.url("/a", honest(OTHER)), server.url("/b", honest())
-    with pytest.raises(UserError, match="SHA-256 differs"):
-        get(tmp_path, bad, sha256=SHA)
-    assert left(tmp_path) == []
-    assert get(tmp_path, bad, good, sha256=SHA.upper()).read_bytes() == BODY
-    assert server.paths == ["/a", "/a", "/b"]
-
-
-@pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_missing_file_is_passed_over_at_once(status: int, server: Server, tmp_path: Path) -> None:
-    urls = server.url("/a", plain(status)), server.url("/b", honest())
-    assert get(tmp_path, *urls).read_bytes() == BODY
-    assert server.paths == ["/a", "/b"]
-
-
-def test_a_source_that_sends_nothing_takes_nothing_away(server: Server, tmp_path: Path) -> None:
-    urls = server.url("/a", honest(upto=CUT), plain(503), honest()), server.url("/b", plain(404))
-    with pytest.raises(UserError):
-        get(tmp_path, *urls, attempts=1)
-    with pytest.raises(UserError):
-        get(tmp_path, *urls, attempts=1)
-    assert get(tmp_path, *urls, attempts=1).read_bytes() == BODY
-    assert server.ranges == [None, None, f"bytes={CUT}-", None, f"bytes={CUT}-"]
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_server_is_asked_again_and_then_passed_over(status: int, server: Server, tmp_path: Path) -> None:
-    assert get(tmp_path / "1", server.url("/a", plain(status), plain(status), honest())).read_bytes() == BODY
-    assert server.paths == ["/a"] * 3
-    assert get(tmp_path / "2", server.url("/b", plain(status)), server.url("/c", honest())).read_bytes() == BODY
-    assert server.paths[3:] == ["/b", "/b", "/b", "/c"]
-
-
-def test_the_pause_grows(server: Server, tmp_path: Path) -> None:
-    get(tmp_path, server.url("/a", plain(503), plain(503), honest()), pause=0.1)
-    first, second, third = (moment for *_, moment in server.seen)
-    assert second - first >= 0.1
-    assert third - second >= 0.2
-
-
-def test_a_short_retry_after_is_honoured(server: Server, tmp_path: Path) -> None:
-    get(tmp_path, server.url("/a", plain(503, Retry_After=1), honest()))
-    assert server.seen[1][-1] - server.seen[0][-1] >= 1
-
-
-def test_a_long_retry_after_is_not_waited_for(server: Server, tmp_path: Path) -> None:
-    urls = server.url("/a", plain(429, Retry_After=3600)), server.url("/b", honest())
-    assert get(tmp_path, *urls).read_bytes() == BODY
-    assert server.paths == ["/a", "/b"]
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        plain(Content_Type="text/html; charset=utf-8"),
-        plain(body=PAGE),
-        plain(body=b"\xef\xbb\xbf<HTML >"),
-        chunked(PAGE),
-    ],
-)
-def test_a_web_page_is_no_archive(page: Answer, server: Server, tmp_path: Path) -> None:
-    urls = server.url("/a", page), server.url("/b", honest())
-    with pytest.raises(UserError, match="sent a web page"):
-        get(tmp_path, urls[0])
-    assert left(tmp_path) == []
-    assert get(tmp_path, *urls).read_bytes() == BODY
-    assert server.paths == ["/a", "/a", "/b"]
-
-
-def test_what_is_no_archive_is_refused_when_nothing_else_is_known(server: Server, tmp_path: Path) -> None:
-    url = server.url("/a", plain(body=b"no archive" * 1000))
-    with pytest.raises(UserError, match="no zip or tar"):
-        get(tmp_path, url)
-    assert left(tmp_path) == []
-    assert get(tmp_path, url, size=10_000).stat().st_size == 10_000
-
-
-def test_an_archive_is_kept_as_it_was_sent(server: Server, tmp_path: Path) -> None:
-    url = server.url("/a", plain(Content_Encoding="x-gzip"))
-    assert get(tmp_path, url, sha256=SHA).read_bytes() == BODY
-
-
-def test_redirects_are_followed(server: Server, tmp_path: Path) -> None:
-    server.url("/b", honest(upto=CUT), honest())
-    assert get(tmp_path, server.url("/a", plain(302, b"", Location="/b"))).read_bytes() == BODY
-    assert server.ranges == [None, None, f"bytes={CUT}-", f"bytes={CUT}-"]
-
-
-def test_only_the_web_is_read(server: Server, tmp_path: Path) -> None:
-    secret = tmp_path / "secret.zip"
-    secret.write_bytes(OTHER)
-    for url in (secret.as_uri(), server.url("/a", plain(302, b"", Location=secret.as_uri())), "ftp://127.0.0.1/a"):
-        with pytest.raises(UserError, match="cannot download"):
-            get(tmp_path / "data", url)
-        assert left(tmp_path / "data") == []
-
-
-def test_a_loop_of_redirects_ends(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="redirects"):
-        get(tmp_path, server.url("/a", plain(302, b"", Location="/a")))
-
-
-def test_every_source_and_reason_is_named_in_one_line(server: Server, tmp_path: Path) -> None:
-    urls = (server.url("/a", plain(404)), "http://127.0.0.1:1/a", server.url("/b", stall()), "nonsense")
-    with pytest.raises(UserError) as caught:
-        get(tmp_path, *urls, attempts=1)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith("cannot download a.zip (127.0.0.1: answers 404; 127.0.0.1: cannot be reached; ")
-    assert "; 127.0.0.1: silent for 0.3 s; nonsense: Invalid URL" in message
-    assert message.endswith("run the same command again")
-
-
-def test_no_source_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no source is known"):
-        get(tmp_path)
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -555,93 +269,3 @@ def test_of_two_processes_one_fetches(server: Server, tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0]
     assert (tmp_path / "a.zip").read_bytes() == BODY
     assert server.paths == ["/a"]
-
-
-class Drive:
-    """gdown.download with a script: bytes are sent, exceptions raised, and None is returned."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *script: bytes | Exception | None) -> None:
-        self.script, self.ids = list(script), []
-        monkeypatch.setattr(gdown, "download", self.download)
-
-    def download(self, *, id: str, output: BinaryIO, progress: Any, **options: Any) -> BinaryIO | None:
-        assert options == {"quiet": True, "timeout": 0.3}
-        self.ids.append(id)
-        action = self.script.pop(0)
-        if isinstance(action, bytes):
-            output.write(action)
-            if progress:
-                progress(len(action), None)
-        if isinstance(action, Exception):
-            raise action
-        return output if action else None
-
-
-def test_google_drive_sends_to_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drive, calls = Drive(monkeypatch, BODY), []
-    file = get(tmp_path, "gdrive:KEY", sha256=SHA, progress=lambda *call: calls.append(call))
-    assert file.read_bytes() == BODY
-    assert left(tmp_path) == ["a.zip"]
-    assert (drive.ids, calls) == (["KEY"], [(len(BODY), None)])
-
-
-@pytest.mark.parametrize(
-    ("action", "reason"),
-    [
-        (gdown.exceptions.FileURLRetrievalError("Cannot retrieve\n\n\tthe link. " + "x " * 500), "Cannot retrieve the"),
-        (requests.HTTPError("404 Client Error"), "404 Client Error"),
-        (KeyError("Content-Type"), "Content-Type"),
-        (AssertionError(), "AssertionError"),
-        (None, "sent nothing"),
-        (PAGE, "sent a web page"),
-    ],
-)
-def test_google_drive_is_passed_over(
-    action: bytes | Exception | None, reason: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = server.url("/a", honest())
-    drive = Drive(monkeypatch, action, action)
-    with pytest.raises(UserError, match=f"Google Drive: .*{reason}") as caught:
-        get(tmp_path, "gdrive:KEY")
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 250
-    assert get(tmp_path, "gdrive:KEY", url).read_bytes() == BODY
-    assert len(drive.ids) == 2
-
-
-def test_the_real_gdown_takes_what_it_is_given(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    url, real, calls = server.url("/a", honest(OTHER, upto=CUT), plain()), gdown.download, []
-    monkeypatch.setattr(gdown, "download", lambda id, **options: real(url=url, **options))  # noqa: ARG005
-    file = get(tmp_path, "gdrive:KEY", progress=lambda *call: calls.append(call))
-    assert file.read_bytes() == BODY
-    assert calls[-1] == (len(BODY), len(BODY))
-    assert server.ranges == [None, None]
-
-
-@pytest.mark.parametrize("error", [requests.ConnectionError("reset"), gdown.exceptions.DownloadError("incomplete")])
-def test_google_drive_is_asked_again(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drive = Drive(monkeypatch, error, error, BODY)
-    assert get(tmp_path, "gdrive:KEY").read_bytes() == BODY
-    assert len(drive.ids) == 3
-
-
-def test_google_drive_replaces_a_part_only_by_something(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    urls = server.url("/a", honest(upto=CUT), honest()), "gdrive:KEY"
-    Drive(monkeypatch, gdown.exceptions.FileURLRetrievalError("too many accesses"), OTHER)
-    with pytest.raises(UserError, match="too many accesses"):
-        get(tmp_path, *urls, attempts=1)
-    assert get(tmp_path, *urls, attempts=1).read_bytes() == BODY
-    assert server.ranges == [None, f"bytes={CUT}-"]
-    (tmp_path / "b").mkdir()
-    leave_part(tmp_path / "b", BODY + b"more", urls[0])
-    assert get(tmp_path / "b", "gdrive:KEY").read_bytes() == OTHER
-    assert left(tmp_path / "b") == ["a.zip"]
-
-
-def test_google_drive_and_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Drive(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
-    with pytest.raises(UserError, match="the disk is full; free some space"):
-        get(tmp_path, "gdrive:KEY", server.url("/a", honest()))
-    assert server.seen == []

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from faults import PATIENCE, SMALL, Whole, do, eager, obey_permissions, on_write, run_in, told, untouched
+from sweeps import Sweep
 from test_resume import DRIVER, assert_same
-from test_sweep import Sweep
 
 from okdbench.plan import Plan
 from okdbench.records import read_record, write_record

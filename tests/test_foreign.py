@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ledger import record
 from safetensors.torch import save as to_safetensors
 from test_cli import Bomb
 from test_storage import put
-from test_tables import record
 from typer.testing import CliRunner
 
 from okdbench import checkpoint

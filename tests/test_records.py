@@ -10,7 +10,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from test_tables import GRID, record
+from ledger import GRID, record
 
 from okdbench.curves import POINTS_PER_STAGE, read_curves
 from okdbench.errors import UserError

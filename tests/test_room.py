@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from ledger import failed, record
+from sweeps import Sweep
 from test_storage import put
-from test_sweep import Sweep
-from test_tables import failed, record
 
 from okdbench import storage
 from okdbench.errors import UserError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from test_tables import failed, record
+from ledger import failed, record
 from typer.testing import CliRunner
 
 from okdbench import storage

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import shlex
@@ -10,16 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean
 
 import pytest
-from processes import Command, nothing
+from processes import Command
+from sweeps import TINY, Sweep
 
 import okdbench.methods
-from okdbench import cli, pool
+from okdbench import pool
 from okdbench.board import spell_seconds
 from okdbench.plan import Plan
 from okdbench.progress import quiet
@@ -28,76 +28,14 @@ from okdbench.runner import execute
 from okdbench.teacher import read_trainings, teacher_file
 
 ROOT = Path(__file__).parent.parent
-TINY = "--datasets digits --settings MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
 #: a run that is long enough to be killed in the middle
 LONG = {"anchor_steps": 30, "data_free_steps": 12}
 VARIANT = "augkd[anchor_steps=30,data_free_steps=12]"
 METHODS = f"finetune,kd,{VARIANT}"
-FORK = multiprocessing.get_context("fork")
-
-
-class Forked:
-    """Stands for the Popen of a child, without seconds of imports: a fork of the sweep, which has them behind it."""
-
-    def __init__(self, words: Sequence[str], log: Path, threads: int) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._process = FORK.Process(target=_child, args=(["--parent", str(os.getpid()), *words], log, threads))
-        self._process.start()
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> None:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("okdbench", timeout or 0)
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self._process.pid or 0, number)
-
-    def kill(self) -> None:
-        self._process.kill()
-
-
-def _child(words: list[str], log: Path, threads: int) -> None:
-    os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for number in (1, 2):
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-    print(f"pid {os.getpid()} threads {threads}", flush=True)
-    sys.argv = ["okdbench", *words]
-    cli.main()
-
-
-def fork_children(then: Callable[[], object] = nothing) -> None:
-    """Run in the sweep before it starts: its children are forks from now on."""
-    pool.launch = Forked  # type: ignore[assignment]
-    then()
 
 
 def add_methods(folder: Path) -> None:
     okdbench.methods.__path__ = [*okdbench.methods.__path__, str(folder)]
-
-
-class Sweep:
-    """``okdbench sweep <line>`` with forked children, and what the test may know of it."""
-
-    def __init__(self, line: str, folder: Path, data_root: Path, then: Callable[[], object] = nothing) -> None:
-        self.runs = folder / "runs"
-        words = ["sweep", *shlex.split(f"{line} {TINY}")]
-        self.command = Command(words, folder, data_root, partial(fork_children, then))
-
-    def end(self) -> tuple[int, str, str]:
-        result = self.command.wait()
-        return result.returncode, result.stdout, result.stderr
-
-    def wait_for(self, what: Callable[[], object]) -> None:
-        until = time.monotonic() + 60
-        while not what():
-            assert self.command.running(), self.end()
-            assert time.monotonic() < until
-            time.sleep(0.02)
 
 
 def children(folder: Path) -> list[int]:
@@ -206,21 +144,6 @@ def test_other_budgets_tell_the_time_that_is_left(swept: tuple[Sweep, str, str],
     result = Command(shlex.split(line), runs.parent, data_root).wait()
     left = spell_seconds(run * 20_000 / 640 + training.seconds * 24_000 / 640)
     assert result.stdout.endswith(f"time left with 1 at a time: {left}\n"), result.stderr
-
-
-def test_nothing_is_known_of_the_time_before_a_first_run(tmp_path: Path, data_root: Path) -> None:
-    _, stdout, _ = Sweep("--methods kd,finetune --plan", tmp_path, data_root).end()
-    assert "unknown, for none of these has ever finished here: finetune, kd, the teacher test_resnet" in stdout
-    assert not (tmp_path / "runs").exists()
-
-
-def test_a_variant_that_reads_labels_is_left_out_of_the_label_free_track(tmp_path: Path, data_root: Path) -> None:
-    line = "--methods 'mosaickd[form=joint]' --seeds 0-1 --plan --tracks"
-    code, stdout, stderr = Sweep(f"{line} labelled,label-free", tmp_path, data_root).end()
-    assert (code, stdout.count("missing\tmosaickd[form=joint]")) == (0, 2)
-    assert stderr.count("left out") == 1
-    code, _, stderr = Sweep(f"{line} label-free", tmp_path, data_root).end()
-    assert (code, stderr.count("withholds")) == (2, 1)
 
 
 def test_a_child_that_is_killed_once_is_tried_again(
@@ -351,27 +274,3 @@ def test_threads_are_shared_unless_the_user_has_said_how_many(tmp_path: Path, mo
         monkeypatch.setenv("OMP_NUM_THREADS", given) if given else monkeypatch.delenv("OMP_NUM_THREADS")
         pool.launch(["run"], tmp_path / "log.txt", 8)
     assert [environment["OMP_NUM_THREADS"] for environment in started] == ["3", "8"]
-
-
-MISTAKES = {
-    "--methods kd,augk": "did you mean 'augkd'",
-    "--methods 'kd[temprature=2]'": "did you mean 'temperature'",
-    "--methods 'kd[temperature=2'": "is not of the form",
-    "--methods 'kd[temperature]'": "key=value",
-    "--methods finetune,kd --set temperature=2": "finetune: unknown hyper-parameter 'temperature'",
-    "--methods kd --tracks labeled": "did you mean 'labelled'",
-    "--methods finetune,augkd --tracks label-free": "finetune, augkd: not in the label-free track",
-    "--methods kd --seeds 2-0": "not of the form 0-2",
-    "--methods kd --jobs 0": "--jobs 0: out of range",
-    "--methods kd --config bad.yaml": "did you mean 'seed'",
-}
-
-
-@pytest.mark.parametrize("line", MISTAKES)
-def test_a_mistake_ends_in_one_line_before_anything_starts(line: str, tmp_path: Path, data_root: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("sed: 3\n")
-    code, stdout, stderr = Sweep(line, tmp_path, data_root).end()
-    assert (code, stdout, stderr.count("\n")) == (2, "", 1), stderr
-    assert stderr.startswith("okdbench: ")
-    assert MISTAKES[line] in stderr
-    assert not (tmp_path / "runs").exists()

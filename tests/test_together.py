@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from faults import PATIENCE, on_write, told
 from processes import Command
-from test_sweep import Sweep
+from sweeps import Sweep
 
 from okdbench.plan import Plan
 from okdbench.progress import quiet
