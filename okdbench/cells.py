@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from okdbench import local
 from okdbench.board import spell_seconds
 from okdbench.config import RunConfig
+from okdbench.errors import UserError
 from okdbench.grid import Grid, plans_of
 from okdbench.places import default_data_root
 from okdbench.plan import Plan, make_plan
@@ -144,6 +147,17 @@ def _teacher(plan: Plan, cell: Cell, weights: Path) -> Teacher:
 
 def _own_files(config: RunConfig) -> tuple[Path, ...]:
     """The user's files below this folder that the run reads, such as ``./mine.py``; others must be on every machine."""
-    named = [Path(name) for name in (config.method, config.dataset, config.teacher_weights) if name]
+    named = [Path(name) for name in (config.method, config.teacher_weights) if name]
     below = [file for file in named if not file.is_absolute() and ".." not in file.parts]
     return tuple(file for file in below if file.suffix and file.is_file())
+
+
+def refuse_left_behind(cells: Sequence[Cell]) -> None:
+    """Refuse what would not get to another machine: a data set's file could be sent, its pictures could not.
+
+    Raises:
+        UserError: there is such a file.
+    """
+    for name in {cell.config.dataset for cell in cells if local.is_path(cell.config.dataset)}:
+        if not Path(name).is_absolute():
+            raise UserError(f"--datasets {name}: nodes lack it; use --shared, or a full path that all have")

@@ -104,12 +104,14 @@ def sweep(
     seeds: Annotated[str | None, typer.Option(help="Such as 0-2 or 0,3,5.")] = None,
     budget: Budget = None,
     tracks: Annotated[str | None, typer.Option(help="labelled, label-free or labelled,label-free.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Runs at a time; default: half of the cores.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Runs at a time; default: one for each GPU or two cores.")] = None,
     jobs_per_gpu: Annotated[int | None, typer.Option(help="Runs at a time on each of this machine's GPUs.")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray for an existing Ray cluster.")] = "local",
     address: Annotated[str, typer.Option(help="Ray: auto or HOST:PORT.")] = "auto",
     cpus_per_run: Annotated[int, typer.Option(help="Ray: cores of a run.")] = 1,
-    gpus_per_run: Annotated[float, typer.Option(help="Ray: GPUs of a run, such as 0.25.")] = 0.0,
+    gpus_per_run: Annotated[
+        float | None, typer.Option(help="Ray: GPUs of a run, such as 0.25; default: one where there are any.")
+    ] = None,
     shared: Annotated[bool, typer.Option("--shared", help="Ray: all nodes see --runs and this folder.")] = False,
     max_gb: Annotated[
         float | None, typer.Option(help="Most that --runs may hold; what can be made again goes, records stay.", min=0)
@@ -127,7 +129,7 @@ def sweep(
     runs: Runs = Path("runs"),
     data_root: DataRoot = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show the grid and what is missing; run nothing.")] = False,
-    form: Annotated[str, typer.Argument(metavar="", help="After --plan: slurm, for an array job's script.")] = "",
+    form: Annotated[str, typer.Argument(metavar="slurm", help="After --plan: slurm, for an array job's script.")] = "",
 ) -> None:
     """Run a grid of methods, data sets, settings, seeds and tracks, several at a time, and print the table."""
     preflight.find_pictures(datasets, settings, test_split, config, data_root)

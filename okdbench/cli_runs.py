@@ -33,7 +33,8 @@ def runs_show(
 @app.command("prune", epilog="Example: okdbench runs prune --max-gb 5")
 def runs_prune(
     max_gb: Annotated[
-        float | None, typer.Option(help="Delete the oldest students until this is enough.", min=0)
+        float | None,
+        typer.Option(help="Delete samples, then students, oldest first, until this is enough.", min=0),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")] = False,
     runs: Runs = Path("runs"),

@@ -10,15 +10,23 @@ import importlib
 import logging
 import os
 import socket
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+import okdbench
 from okdbench import node, pool
 from okdbench.errors import UserError, one_line
 from okdbench.remote import Remote
 
 #: Ray itself would look for a cluster at an address for minutes
 CONNECT_SECONDS = 10.0
+#: a node may have to start a worker before it answers
+ASK_SECONDS = 120.0
+#: how many teachers' bytes are kept in the cluster's store
+KEPT = 8
 #: the folder of runs where a child has a folder of its own
 RUNS = "runs"
 
@@ -26,26 +34,35 @@ RUNS = "runs"
 class Cluster:
     """Starts jobs on the nodes of a Ray cluster; a context manager that leaves the cluster as it was."""
 
-    def __init__(self, address: str, runs: Path, shared: bool, cpus: int, gpus: float) -> None:
+    def __init__(self, address: str, runs: Path, shared: bool, cpus: int, gpus: float | None) -> None:
         """Connect.
 
         Args:
             address: ``auto`` for the cluster that this machine belongs to, or ``HOST:PORT``.
             runs: where records and students go.
             shared: whether all nodes see this folder and ``runs`` under the same paths.
-            cpus, gpus: what one run takes; a share of a GPU is possible.
+            cpus, gpus: what one run takes; a share of a GPU is possible, None is one if any node has one.
 
         Raises:
-            UserError: Ray is not installed, there is no such cluster, or it has no room for a run.
+            UserError: Ray is not installed, there is no such cluster, it has no room for a run, or a node has another
+                okdbench.
         """
-        self._runs, self._shared, self._cpus, self._gpus = runs.absolute(), shared, cpus, gpus
-        self._inputs: dict[Path, Any] = {}
+        self._runs, self._shared, self._cpus = runs.absolute(), shared, cpus
+        self._source = node.source()
         self._ray = _connect(address)
-        needs = {"num_cpus": cpus, "num_gpus": gpus}
-        self._task = self._ray.remote(node.carry_out).options(**needs, num_returns="streaming", max_retries=0)
-        if not self._room():
+        try:
+            self._gpus = float(self._has("GPU")) if gpus is None else gpus
+            self._compare_nodes()
+            if not self._room():
+                what = f"--cpus-per-run {cpus} --gpus-per-run {self._gpus:g}"
+                raise UserError(f"no node has room for {what}; ask for less")
+        except UserError:
             self._ray.shutdown()
-            raise UserError(f"no node has room for --cpus-per-run {cpus} --gpus-per-run {gpus}; ask for less")
+            raise
+        needs = {"num_cpus": cpus, "num_gpus": self._gpus}
+        self._task = self._ray.remote(node.carry_out).options(**needs, num_returns="streaming", max_retries=0)
+        #: of the last teachers only, for all together may fill the nodes' memory; one after the other is in use
+        self._sent = lru_cache(KEPT)(lambda file: self._ray.put(file.read_bytes()))
 
     def __enter__(self) -> Cluster:
         return self
@@ -59,34 +76,52 @@ class Cluster:
         return max(1, self._room())
 
     def _room(self) -> int:
-        alive = [found["Resources"] for found in self._ray.nodes() if found["Alive"]]
         needs = [(kind, need) for kind, need in (("CPU", self._cpus), ("GPU", self._gpus)) if need]
-        return sum(min(int(has.get(kind, 0) / need) for kind, need in needs) for has in alive)
+        return sum(min(int(has["Resources"].get(kind, 0) / need) for kind, need in needs) for has in self._alive())
+
+    def _has(self, kind: str) -> bool:
+        return any(found["Resources"].get(kind) for found in self._alive())
+
+    def _alive(self) -> list[dict[str, Any]]:
+        return [found for found in self._ray.nodes() if found["Alive"]]
+
+    def _compare_nodes(self) -> None:
+        """Ask each node for its okdbench, before a wrong one spoils the grid."""
+        on = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+        ask = self._ray.remote(node.source).options
+        there = [(each["NodeManagerAddress"], on(each["NodeID"], soft=False)) for each in self._alive()]
+        asked = [(name, ask(num_cpus=0, scheduling_strategy=place).remote()) for name, place in there]
+        for name, answer in asked:
+            try:
+                same = self._ray.get(answer, timeout=ASK_SECONDS) == self._source
+            except self._ray.exceptions.RayError:
+                same = False
+            if not same:
+                version = okdbench.__version__
+                raise UserError(f"node {name} has another okdbench, or none; install this one ({version}) there")
 
     def start(self, job: pool.Job) -> pool.Child:
         """Hand a job to Ray."""
         folder = job.log.absolute().parent
+        lock = None if self._shared else FileLock(folder / "lock")
+        return Remote(self._ray, job, partial(self._submit, job, folder), lock)
+
+    def _submit(self, job: pool.Job, folder: Path) -> Any:
         own = RUNS / folder.relative_to(self._runs)
         order = node.Order(
             words=(*job.words, *(() if self._shared else ("--runs", RUNS))),  # the later --runs counts
             place=os.getcwd() if self._shared else "",
             folder=str(folder if self._shared else own),
             threads=self._cpus,
-            source=node.source(),
+            source=self._source,
         )
-        inputs = {} if self._shared else {self._name(file): self._sent(file) for file in job.inputs}
-        return Remote(self._ray, self._task.remote(order, list(inputs), *inputs.values()), folder)
+        here = [] if self._shared else [file for file in job.inputs if file.exists()]
+        return self._task.remote(order, [self._name(file) for file in here], *map(self._sent, here))
 
     def _name(self, file: Path) -> str:
         """Where the child finds the file, from the folder where it is started."""
         absolute = file.absolute()
         return str(RUNS / absolute.relative_to(self._runs) if absolute.is_relative_to(self._runs) else file)
-
-    def _sent(self, file: Path) -> Any:
-        """The file's bytes in the cluster's store, put there once."""
-        if file not in self._inputs:
-            self._inputs[file] = self._ray.put(file.read_bytes())
-        return self._inputs[file]
 
 
 def _connect(address: str) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
 from okdbench.board import spell_seconds
 from okdbench.cells import Cell, Teacher
+from okdbench.pool import Job
 from okdbench.protocol import BUDGETS
 from okdbench.records import read_records
 from okdbench.registry import name_of
@@ -23,9 +25,9 @@ class _Work(NamedTuple):
     pictures: int
 
 
-def _run(method: str, config: Mapping[str, Any]) -> _Work:
+def _run(method: str, budget: str, config: Mapping[str, Any]) -> _Work:
     networks = (str(config.get(name)) for name in ("teacher", "student", "image_size"))
-    return _Work((method, *networks), config["budget"], BUDGETS[config["budget"]].student_images)
+    return _Work((method, *networks), budget, BUDGETS[budget].student_images)
 
 
 def _teaching(network: str, image_size: int, budget: str) -> _Work:
@@ -35,21 +37,28 @@ def _teaching(network: str, image_size: int, budget: str) -> _Work:
 def time_left(teachers: Sequence[Teacher], cells: Sequence[Cell], runs: Path, places: int) -> str:
     """In words, how long the missing ``cells`` and their ``teachers`` take, ``places`` at a time.
 
-    Each counts like the mean of what was measured for its kind: with its own budget, or else with the largest one.
+    Each counts like the mean of what was measured for its kind: with its own budget, or else with the largest one. No
+    number of places makes the longest run, with its teacher before it, any shorter.
     """
     paces = _paces(runs)
-    missing = [_run(name_of(cell.config.method), cell.config.model_dump()) for cell in cells]
-    missing += [_teaching(t.config.teacher, t.config.image_size, t.config.budget) for t in teachers]
-    strange = sorted({work.kind[0] for work in missing if work.kind not in paces})
+    work: dict[Job, _Work] = {
+        cell: _run(name_of(cell.config.method), cell.config.budget, cell.config.model_dump()) for cell in cells
+    }
+    work |= {job: _teaching(job.config.teacher, job.config.image_size, job.config.budget) for job in teachers}
+    strange = sorted({what.kind[0] for what in work.values() if what.kind not in paces})
     if strange:
         return f"unknown, for none of these has ever finished here: {', '.join(strange)}"
-    return spell_seconds(sum(work.pictures * _pace(paces[work.kind], work.budget) for work in missing) / places)
+    seconds = {job: what.pictures * _pace(paces[what.kind], what.budget) for job, what in work.items()}
+    longest = max((each + (seconds[job.needs] if job.needs else 0.0) for job, each in seconds.items()), default=0.0)
+    return spell_seconds(max(sum(seconds.values()) / places, longest))
 
 
 def _paces(runs: Path) -> dict[tuple[str, ...], dict[str, list[float]]]:
     """Seconds for each picture, by kind and budget."""
     paces: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for work, seconds in _measured(runs):
+        if not isfinite(seconds):  # a record may come from anyone
+            continue
         paces.setdefault(work.kind, {}).setdefault(work.budget, []).append(seconds / work.pictures)
     return paces
 
@@ -62,8 +71,8 @@ def _pace(by_budget: dict[str, list[float]], budget: str) -> float:
 def _measured(runs: Path) -> Iterator[tuple[_Work, float]]:
     """What is finished, with its seconds."""
     for record in read_records(runs):
-        if record.status == "done" and record.config.get("budget") in BUDGETS:
-            yield _run(record.method, record.config), record.cost.seconds
+        if record.status == "done" and record.budget in BUDGETS:
+            yield _run(record.method, record.budget, record.config), record.cost.seconds
     for training in read_trainings(runs / "teachers"):
         if training.budget in BUDGETS:
             yield _teaching(training.network, training.image_size, training.budget), training.seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -39,7 +39,7 @@ class Engine:
     jobs_per_gpu: int | None = None
     address: str = "auto"
     cpus_per_run: int = 1
-    gpus_per_run: float = 0.0
+    gpus_per_run: float | None = None
     shared: bool = False
 
     def __post_init__(self) -> None:
@@ -48,13 +48,14 @@ class Engine:
         for name in ("jobs", "jobs_per_gpu", "cpus_per_run"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"{_option(name)} {value}: out of range; allowed at least 1")
-        if self.gpus_per_run < 0 or (self.gpus_per_run > 1 and self.gpus_per_run % 1):
+        gpus = self.gpus_per_run or 0.0
+        if not (gpus >= 0 and (gpus <= 1 or gpus % 1 == 0)):
             raise UserError(f"--gpus-per-run {self.gpus_per_run}: out of range; allowed a part of one, or whole ones")
         if self.name == "ray" and self.jobs_per_gpu is not None:
             raise UserError("--jobs-per-gpu is for this machine; with --engine ray, use --gpus-per-run, such as 0.25")
-        for option in fields(self)[3:]:
-            if self.name != "ray" and getattr(self, option.name) != option.default:
-                raise UserError(f"{_option(option.name)} is for a cluster; add --engine ray, or leave it out")
+        for name in ("address", "cpus_per_run", "gpus_per_run", "shared"):
+            if self.name != "ray" and getattr(self, name) != getattr(Engine, name):
+                raise UserError(f"{_option(name)} is for a cluster; add --engine ray, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ def open_host(engine: Engine, runs: Path, devices: set[str]) -> Iterator[Host]:
     if engine.name == "ray":
         from okdbench.cluster import Cluster
 
-        with Cluster(engine.address, runs, engine.shared, engine.cpus_per_run, engine.gpus_per_run) as cluster:
+        share = engine.gpus_per_run
+        if share is None and not devices & {"auto", "cuda"}:
+            share = 0.0
+        with Cluster(engine.address, runs, engine.shared, engine.cpus_per_run, share) as cluster:
             yield cluster
     elif gpus := _gpus(devices):
         yield Gpus(gpus, engine.jobs_per_gpu or -(-(engine.jobs or 1) // len(gpus)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import signal
 import subprocess
 import tempfile
@@ -10,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import okdbench
@@ -108,9 +108,14 @@ def _follow(child: subprocess.Popen[bytes], log: Path) -> Iterator[bytes]:
         yield said.read()
 
 
-@cache
 def source() -> str:
-    """A hash of the engine's source, which must be the same on all nodes; methods are part of each run's key."""
+    """A hash of okdbench's source, which must be the same on all nodes, whether it lies in a clone or is installed."""
     root = Path(okdbench.__file__).parent
-    files = sorted(root.rglob("*.py"))
-    return hashlib.sha256(b"".join(bytes(file.relative_to(root)) + file.read_bytes() for file in files)).hexdigest()
+    files = {f"{name}/{file.name}": file for name in ("methods", "datasets") for file in _plugins(name)}
+    files |= {str(file.relative_to(root)): file for file in root.rglob("*.py")}
+    return hashlib.sha256(b"".join(name.encode() + files[name].read_bytes() for name in sorted(files))).hexdigest()
+
+
+def _plugins(name: str) -> Iterator[Path]:
+    folder = next(iter(importlib.import_module(f"okdbench.{name}").__path__))
+    return Path(folder).glob("*.py")

@@ -17,8 +17,9 @@ from okdbench import interrupt
 
 #: how often a job may be started before it is given up
 TRIES = 2
-#: stands for the exit code of a child whose machine went away, which is no fault of the job
+#: stands for the exit code of a child whose machine went away, which is no fault of the job, unless it always happens
 LOST = 1000
+LOSSES = 5
 #: how long interrupted children may take to save their state
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
@@ -46,6 +47,7 @@ class Job:
     inputs: tuple[Path, ...] = ()
     state: State = "waiting"
     deaths: int = 0
+    losses: int = 0
     began: float = 0.0
     error: str = ""
 
@@ -133,11 +135,14 @@ class Pool:
                 continue
             del self._children[job]
             job.state = job.verdict() or "waiting"
-            job.deaths += job.state == "waiting" and code != LOST
             if job.state != "waiting":
                 self._report(job)
-            elif job.deaths == TRIES:
-                self._fail(job, f"ended early {job.deaths} times, at last {_how(code)}; its log:\n{tail(job.log)}")
+                continue
+            job.losses += code == LOST
+            job.deaths += code != LOST
+            if job.deaths == TRIES or job.losses == LOSSES:
+                times = job.deaths + job.losses
+                self._fail(job, f"ended early {times} times, at last {_how(code)}; its log:\n{tail(job.log)}")
 
     def _fail(self, job: Job, error: str) -> None:
         job.give_up(error)
@@ -191,6 +196,8 @@ def launch(
 
 
 def _how(code: int) -> str:
+    if code == LOST:
+        return "with its machine"
     return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from okdbench import node, pool
 from okdbench.errors import one_line
@@ -14,20 +17,40 @@ from okdbench.records import parse_record, write_atomic
 
 
 class Remote:
-    """What a node tells of a child, ``parts`` by part; what the child says and leaves is put into ``folder``.
+    """What a node tells of a child, part by part; what the child says and leaves is put into the folder of ``job``.
 
-    It answers as a :class:`subprocess.Popen` does.
+    It answers as a :class:`subprocess.Popen` does. Where storage is not shared, the child has a folder of its own, and
+    this holds the ``lock`` of the job's: two drivers, or a driver and ``okdbench run``, never do one job twice.
     """
 
-    def __init__(self, ray: Any, parts: Any, folder: Path) -> None:
-        self._ray, self._parts, self._folder = ray, parts, folder
+    def __init__(self, ray: Any, job: pool.Job, submit: Callable[[], Any], lock: FileLock | None) -> None:
+        self._ray, self._job, self._submit, self._lock = ray, job, submit, lock
+        self._folder = job.log.absolute().parent
+        self._parts: Any = None
         self._code: int | None = None
 
     def poll(self) -> int | None:
         """The exit code once it has ended and its files are here; -9 when its worker was killed."""
-        while self._code is None and self._ray.wait([self._parts], timeout=0)[0]:
+        if self._parts is None and self._code is None:
+            self._begin()
+        while self._code is None and self._parts is not None and self._ray.wait([self._parts], timeout=0)[0]:
             self._code = self._take()
+        if self._lock and self._code is not None:
+            self._lock.release()
         return self._code
+
+    def _begin(self) -> None:
+        """Hand the job to Ray, unless another process has it in hand, or has done it by now."""
+        if self._lock:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                return
+            if not self._job.begin():
+                self._code = 0
+                return
+        self._parts = self._submit()
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code.
@@ -40,17 +63,22 @@ class Remote:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise subprocess.TimeoutExpired(str(self._folder), timeout or 0)
-            self._ray.wait([self._parts], timeout=left)
+            time.sleep(min(pool.POLL_SECONDS, left or pool.POLL_SECONDS))
         return code
 
     def send_signal(self, sig: int, /) -> None:  # noqa: ARG002 - a cancelled task interrupts its child
-        """Let the child save its state and end."""
-        self._ray.cancel(self._parts)
+        """Let the child end; where storage is shared, its state is kept."""
+        self._cancel(force=False)
 
     def kill(self) -> None:
         """End its worker, and the child with it."""
-        if self._code is None:
-            self._ray.cancel(self._parts, force=True)
+        self._cancel(force=True)
+
+    def _cancel(self, force: bool) -> None:
+        if self._parts is None:
+            self._code = -signal.SIGINT
+        elif self._code is None:
+            self._ray.cancel(self._parts, force=force)
 
     def _take(self) -> int | None:
         """Take the next part of what the node tells; the exit code when it is the last."""
@@ -62,9 +90,9 @@ class Remote:
         except (errors.NodeDiedError, errors.LocalRayletDiedError, errors.ObjectLostError) as error:
             note(self._folder, one_line(error))
             return pool.LOST
-        except errors.RayTaskError as error:
+        except errors.RayTaskError as error:  # the node's disk is full, say; another one may do better
             note(self._folder, one_line(error.cause))
-            return 1
+            return pool.LOST
         except (errors.RayError, StopIteration) as error:  # the worker was killed, perhaps for want of memory
             note(self._folder, one_line(error))
             return -signal.SIGKILL

@@ -8,29 +8,36 @@ from pathlib import Path
 
 from okdbench import storage
 from okdbench.errors import UserError
-from okdbench.shelves import GB, spell_bytes
+from okdbench.shelves import GB, in_bytes, spell_bytes
 
 #: file -> what people call it
 _NAMES = {"samples.npz": "samples", "student.safetensors": "students", "teacher.safetensors": "teachers"}
 
 
 class Room:
-    """At most ``max_gb`` GB below ``runs``; ``tell`` is called with a line for what had to go."""
+    """At most ``max_gb`` GB below ``runs`` (None: no limit); ``tell`` is called with a line for what had to go.
 
-    def __init__(self, runs: Path, max_gb: float, tell: Callable[[str], None]) -> None:
-        self._runs, self._most, self._tell = runs, int(max_gb * GB), tell
+    While it is ``full``, nothing more should start: what runs still may leave less than it takes now.
+    """
 
-    def make(self, needed: Collection[Path], missing: int) -> None:
+    def __init__(self, runs: Path, max_gb: float | None, tell: Callable[[str], None]) -> None:
+        self._runs, self._tell = runs, tell
+        self._most = None if max_gb is None else in_bytes(max_gb)
+        self.full = False
+
+    def make(self, needed: Collection[Path], missing: int, running: int) -> None:
         """Remove what can be made again, if there is too much.
 
         Args:
             needed: weights of teachers that must stay.
-            missing: how many runs are still to come.
+            missing: how many runs and teachers are still to come.
+            running: how many of them are under way.
 
         Raises:
-            UserError: there are some, and no room for them.
+            UserError: some are to come, none is under way, and there is no room.
         """
-        if storage.size(self._runs) <= self._most:
+        self.full = False
+        if self._most is None or storage.size(self._runs) <= self._most:
             return
         gone = list(storage.prune(self._runs, self._most, needed=needed))
         if gone:
@@ -38,8 +45,9 @@ class Room:
             what = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
             self._tell(f"--max-gb: removed {what} of finished runs, {spell_bytes(sum(size for _, size in gone))}")
         left = storage.size(self._runs)
-        if missing and left > self._most:
+        self.full = left > self._most
+        if self.full and missing and not running:
             raise UserError(
                 f"{self._runs} takes {spell_bytes(left)} without anything that can be made again, more than --max-gb "
-                f"{self._most / GB:g}, and {missing} runs are missing; raise --max-gb and run the same command again"
+                f"{self._most / GB:g}, and {missing} jobs are missing; raise --max-gb and run the same command again"
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ GB = 1e9
 
 def ls(runs: Path) -> None:
     """Print each run that has a record with its size, and the size of all."""
+    _find(runs)
     held = storage.held(runs)
     for run in held:
         acc = f"{run.record.selected.evaluation.test.acc:.2f}" if run.record.selected else "-"
@@ -40,13 +43,34 @@ def show(key: str, runs: Path) -> None:
 
 def prune(runs: Path, max_gb: float | None, dry: bool) -> None:
     """Delete what :func:`okdbench.storage.prune` finds, and print each file."""
+    most = None if max_gb is None else in_bytes(max_gb)
+    _find(runs)
     freed = 0
     with writing(runs):
-        for file, size in storage.prune(runs, None if max_gb is None else int(max_gb * GB), dry):
+        for file, size in storage.prune(runs, most, dry):
             print(f"{spell_bytes(size)}\t{file}")
             freed += size
     left = storage.size(runs) - (freed if dry else 0)
     print(f"{'would free' if dry else 'freed'} {spell_bytes(freed)}; {spell_bytes(left)} are left")
+    if most is not None and left > most:
+        print(f"more than --max-gb {max_gb:g}: records, logs, teachers and unfinished runs stay", file=sys.stderr)
+
+
+def _find(runs: Path) -> None:
+    """Raise a UserError unless there is such a folder."""
+    if not runs.is_dir():
+        raise UserError(f"there is no folder {runs}; name another with --runs")
+
+
+def in_bytes(gb: float) -> int:
+    """The bytes of ``--max-gb``.
+
+    Raises:
+        UserError: it is no such size.
+    """
+    if not (isfinite(gb) and gb >= 0):
+        raise UserError(f"--max-gb {gb}: out of range; allowed at least 0, such as 20")
+    return int(gb * GB)
 
 
 def _summary(record: Record) -> dict[str, Any]:

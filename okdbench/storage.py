@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,7 +51,10 @@ class _Finished(NamedTuple):
 
 
 def held(runs: Path) -> list[Held]:
-    """The runs below ``runs`` that have a record, the oldest first."""
+    """The runs below ``runs`` that have a record, the oldest first; a line names each that cannot be read."""
+    for path in runs.glob("*/record.json"):
+        if read_record(path.parent) is None:
+            print(f"okdbench: skipped {path}, which is not a record that this version reads", file=sys.stderr)
     return sorted(_each(runs), key=lambda run: (run.finished, run.record.key))
 
 
@@ -66,7 +70,7 @@ def prune(
     """
     finished = sorted(_light(run) for run in _each(runs) if run.record.status == "done")
     total = size(runs)
-    taught = [weights.parent for weights in runs.glob(f"teachers/*/{_TEACHER}")]
+    taught = [weights.parent for weights in _teachers(runs)]
     for folder in (*(run.folder for run in finished), *taught):
         for file, freed in _free(folder, _LEFTOVERS, dry):
             total -= freed
@@ -102,10 +106,15 @@ def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | No
     unfinished = set(_unfinished(runs, {run.folder for run in finished}))
     busy = {run.teacher for run in finished if run.kind in unfinished}
     # found on the disk, because a record from elsewhere may call its teacher anything
-    there = {weights.parent.name: weights for weights in runs.glob(f"teachers/*/{_TEACHER}")}
+    there = {weights.parent.name: weights for weights in _teachers(runs)}
     for key in dict.fromkeys(run.teacher for run in finished):
         if key in there and key not in busy and there[key] not in needed:
             yield there[key].parent, _TEACHER
+
+
+def _teachers(runs: Path) -> list[Path]:
+    """The weights below ``runs``; none where the folder of teachers is somebody else's."""
+    return [] if (runs / "teachers").is_symlink() else list(runs.glob(f"teachers/*/{_TEACHER}"))
 
 
 def _unfinished(runs: Path, finished: Collection[Path]) -> Iterator[tuple[str, ...]]:

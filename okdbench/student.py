@@ -153,8 +153,9 @@ def _record_with_student(folder: Path) -> Record:
     if not (folder / "student.safetensors").is_file():
         what = f"run {record.key} ({record.method} {record.dataset} {record.setting})"
         trained = "student" in record.cost.traffic and record.cost.traffic["student"].learned
-        why = "its student.safetensors is gone" if trained else "it trains none"
-        raise UserError(f"{what} has no student: {why}; choose another, okdbench ls runs lists them")
+        if trained:
+            raise UserError(f"{what} has no student any more; make it again: {record.command} --runs ANOTHER_FOLDER")
+        raise UserError(f"{what} has no student: it trains none; choose another, okdbench ls runs lists them")
     return record
 
 

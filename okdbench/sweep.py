@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from okdbench.board import Board
-from okdbench.cells import Cell, lay_out
+from okdbench.cells import Cell, lay_out, refuse_left_behind
 from okdbench.commands import conclude
 from okdbench.errors import UserError, unknown
 from okdbench.estimate import time_left
@@ -34,20 +34,31 @@ def sweep(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, max_gb
         KeyboardInterrupt: interrupted; no child is left.
     """
     teachers, cells = lay_out(grid, runs, data_root)
+    if engine.name == "ray" and not engine.shared:
+        refuse_left_behind(cells)
     board = Board(teachers, cells, Console(stderr=True, highlight=False))
-    report = partial(_report, board, cells, Room(runs, max_gb, board.say) if max_gb is not None else None)
+    jobs = [*teachers, *cells]
+    room = Room(runs, max_gb, board.say)
+    make_room = partial(_make_room, room, jobs)
     with open_host(engine, runs, _devices(cells)) as host, board, writing(runs):
-        Pool([*teachers, *cells], lambda: limit(engine, host), host.start, report, board.show).run()
+        make_room()
+        places = partial(limit, engine, host)
+        report = partial(_report, board, make_room)
+        Pool(jobs, lambda: 0 if room.full else places(), host.start, report, board.show).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 
 
-def _report(board: Board, cells: Sequence[Cell], room: Room | None, job: Job) -> None:
+def _report(board: Board, make_room: Callable[[], None], job: Job) -> None:
     """Show that ``job`` has ended, and make room for those to come."""
     board.report(job)
-    if room:
-        missing = [cell for cell in cells if cell.state not in ("done", "failed")]
-        room.make({weights for cell in missing for weights in cell.inputs}, len(missing))
+    make_room()
+
+
+def _make_room(room: Room, jobs: Sequence[Job]) -> None:
+    missing = [job for job in jobs if job.state in ("waiting", "running")]
+    running = sum(job.state == "running" for job in missing)
+    room.make({weights for job in missing for weights in job.inputs}, len(missing), running)
 
 
 def preview(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, form: str) -> bool:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,9 @@ LONG = [{"anchor_steps": steps, "data_free_steps": 12} for steps in (30, 31)]
 VARIANTS = [f"augkd[anchor_steps={steps},data_free_steps=12]" for steps in (30, 31)]
 METHODS = ",".join(["finetune", "kd", *VARIANTS])
 SECONDS = 800
+MODULE = ("-m", "okdbench")
+#: a driver that misses the methods when it compares its source with the nodes'
+EDITED = ("-c", "from okdbench import cli, node; node._plugins = lambda name: (); cli.main()")
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -62,12 +65,14 @@ class Child(NamedTuple):
 class Sweep:
     """``okdbench sweep --engine ray`` in a process of its own."""
 
-    def __init__(self, methods: str, address: str, folder: Path, data_root: Path, line: str = "") -> None:
+    def __init__(
+        self, methods: str, address: str, folder: Path, data_root: Path, line: str = "", code: Sequence[str] = MODULE
+    ) -> None:
         self.runs = folder / "runs"
         words = ["sweep", "--methods", methods, *shlex.split(f"{TINY} --engine ray --address {address} {line}")]
         environment = {**os.environ, "OKDBENCH_DATA": str(data_root), "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "okdbench", *words],
+            [sys.executable, *code, *words],
             cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -83,6 +88,11 @@ class Sweep:
             assert time.monotonic() < until
             time.sleep(0.02)
         return found
+
+    def logged(self, key: str) -> int:
+        """Bytes of losses that lie in this run's folder."""
+        log = self.runs / key / "metrics.jsonl"
+        return log.stat().st_size if log.exists() else 0
 
     def starts(self, key: str) -> int:
         """How many children were started for this run."""
@@ -144,6 +154,9 @@ def test_a_killed_worker_costs_a_try(
     sweep.wait_for(lambda: not alive(child.pid))
     sweep.wait_for(lambda: sweep.starts(key) == 2)
     told(f"killed worker, until the run's next start {storage}", time.monotonic() - began)
+    sizes: list[int] = []
+    sweep.wait_for(lambda: sizes.append(sweep.logged(key)) or read_record(sweep.runs / key))
+    assert not storage or min(sizes) > 0, "it went on after the stage before"
     code, errors = sweep.end()
     assert code == 0, errors
     are_the_same(sweep.runs, singles)
@@ -178,12 +191,14 @@ def on_second(cluster: Nodes, keys: Iterable[str]) -> tuple[str, Child] | None:
 
 
 @pytest.mark.slow
-def test_a_killed_driver_takes_its_children_along_and_the_next_one_goes_on(
-    cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
+@pytest.mark.parametrize("storage", ["", "--shared"])
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_driver_takes_its_children_along_and_the_next_one_goes_on(
+    storage: str, sign: int, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
 ) -> None:
-    sweep = Sweep(METHODS, cluster.address, tmp_path, data_root)
+    sweep = Sweep(METHODS, cluster.address, tmp_path, data_root, storage)
     (child,) = sweep.wait_for(lambda: children(list(singles)[-1]))
-    sweep.process.kill()
+    sweep.process.send_signal(sign)
     began = time.monotonic()
     sweep.process.communicate()
     done = {path: path.stat().st_mtime_ns for path in sweep.runs.glob("*/record.json")}
@@ -192,8 +207,8 @@ def test_a_killed_driver_takes_its_children_along_and_the_next_one_goes_on(
     while alive(child.pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert not alive(child.pid)
-    told("killed driver, until the last child is gone", time.monotonic() - began)
-    code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root).end()
+    told(f"driver and signal {sign}, until the last child is gone {storage}", time.monotonic() - began)
+    code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root, storage).end()
     assert code == 0, errors
     assert f"{len(done)} of 4 cells are done already\n" in errors
     assert {path: path.stat().st_mtime_ns for path in done} == done
@@ -222,6 +237,25 @@ def test_a_run_that_always_kills_fails_and_the_rest_is_done(
     other = read_record(sweep.runs / plan("finetune").key)
     assert other is not None
     assert other.status == "done"
+
+
+@pytest.mark.slow
+def test_of_two_drivers_none_does_what_the_other_does(
+    cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
+) -> None:
+    drivers = [Sweep(METHODS, cluster.address, tmp_path, data_root) for _ in range(2)]
+    for driver in drivers:
+        code, errors = driver.end()
+        assert code == 0, errors
+    are_the_same(drivers[0].runs, singles)
+    assert [drivers[0].starts(key) for key in singles] == [1, 1, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_node_with_another_okdbench_is_refused(cluster: Nodes, tmp_path: Path, data_root: Path) -> None:
+    code, errors = Sweep("kd", cluster.address, tmp_path, data_root, code=EDITED).end()
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "node 127.0.0.1 has another okdbench, or none; install this one" in errors
 
 
 def test_without_a_cluster_there_is_advice(tmp_path: Path, data_root: Path) -> None:

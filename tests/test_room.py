@@ -42,7 +42,7 @@ def runs(tmp_path: Path) -> Path:
 
 def make(runs: Path, most: int, needed: set[Path] | None = None, missing: int = 0) -> list[str]:
     lines: list[str] = []
-    Room(runs, most * BYTE, lines.append).make(needed or set(), missing)
+    Room(runs, most * BYTE, lines.append).make(needed or set(), missing, running=0)
     return lines
 
 
@@ -86,10 +86,20 @@ def test_nothing_of_an_unfinished_run_goes_nor_any_record(runs: Path) -> None:
 
 
 def test_what_does_not_fit_stops_the_grid_while_something_is_missing(runs: Path) -> None:
-    with pytest.raises(UserError, match="2 runs are missing; raise --max-gb and run the same command again") as told:
+    with pytest.raises(UserError, match="2 jobs are missing; raise --max-gb and run the same command again") as told:
         make(runs, 1, missing=2)
     assert "\n" not in str(told.value)
     assert make(runs, 1) == []
+
+
+def test_while_others_run_what_does_not_fit_waits(runs: Path) -> None:
+    """What is under way holds checkpoints, which will go."""
+    room = Room(runs, BYTE, print)
+    room.make(set(), missing=2, running=1)
+    assert room.full
+    with pytest.raises(UserError):
+        room.make(set(), missing=1, running=0)
+    Room(runs, None, print).make(set(), missing=2, running=0)
 
 
 def test_a_teacher_of_a_hostile_name_is_looked_for_on_the_disk_only(runs: Path) -> None:
@@ -109,6 +119,14 @@ def test_what_lies_elsewhere_stays(runs: Path) -> None:
     assert not (runs / "lateA-C0" / "student.safetensors").exists()
 
 
+def test_teachers_that_are_linked_to_are_somebody_elses(runs: Path) -> None:
+    elsewhere = runs.parent / "teachers elsewhere"
+    (runs / "teachers").rename(elsewhere)
+    (runs / "teachers").symlink_to(elsewhere)
+    make(runs, 0)
+    assert len(list(elsewhere.glob("*/teacher.safetensors"))) == 3
+
+
 def test_a_grid_keeps_below_the_limit_and_goes_on_with_a_larger_one(
     tmp_path: Path, data_root: Path, plan: Callable[..., Plan]
 ) -> None:
@@ -116,7 +134,7 @@ def test_a_grid_keeps_below_the_limit_and_goes_on_with_a_larger_one(
     end = partial(Sweep, folder=tmp_path, data_root=data_root)
     code, stdout, stderr = end(f"{line} --max-gb 0.0001").end()
     assert (code, stdout) == (2, "")
-    assert "runs are missing; raise --max-gb and run the same command again" in stderr.splitlines()[-1]
+    assert "jobs are missing; raise --max-gb and run the same command again" in stderr.splitlines()[-1]
     # a student, a teacher and a checkpoint fit
     code, _, stderr = end(f"{line} --max-gb 0.008").end()
     assert code == 0, stderr

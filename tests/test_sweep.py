@@ -136,14 +136,14 @@ def test_the_plan_tells_what_is_missing(swept: tuple[Sweep, str, str], data_root
 
 
 def test_other_budgets_tell_the_time_that_is_left(swept: tuple[Sweep, str, str], data_root: Path) -> None:
-    """20,000 pictures, and the teacher's 24,000, at the pace of smoke's 640 each."""
+    """20,000 pictures, and the teacher's 24,000, at the pace of smoke's 640 each; one waits for the other."""
     runs = swept[0].runs
     run = mean(record.cost.seconds for record in read_records(runs) if record.method == "kd")
     (training,) = read_trainings(runs / "teachers")
-    line = f"sweep --methods kd --plan --jobs 1 {TINY.replace('smoke', 'quick')}"
+    line = f"sweep --methods kd --plan --jobs 4 {TINY.replace('smoke', 'quick')}"
     result = Command(shlex.split(line), runs.parent, data_root).wait()
     left = spell_seconds(run * 20_000 / 640 + training.seconds * 24_000 / 640)
-    assert result.stdout.endswith(f"time left with 1 at a time: {left}\n"), result.stderr
+    assert result.stdout.endswith(f"time left with 4 at a time: {left}\n"), result.stderr
 
 
 def test_a_child_that_is_killed_once_is_tried_again(

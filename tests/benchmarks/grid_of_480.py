@@ -150,6 +150,7 @@ def main() -> None:
     parser.add_argument("--datasets", default=",".join(DATASETS))
     parser.add_argument("--seeds", default="0-4")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--engine", default="local", help="local, or ray for a cluster that was started before")
     parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "plots" / "grid-of-480.png")
     chosen = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -160,7 +161,7 @@ def main() -> None:
     words = okdbench(
         "sweep", "--methods", chosen.methods, "--datasets", chosen.datasets, "--seeds", chosen.seeds,
         "--budget", "smoke", "--teacher", "test_resnet", "--student", "test_resnet", "--device", "cpu",
-        "--jobs", str(chosen.jobs), "--runs", str(runs), "--data-root", str(data_root),
+        "--engine", chosen.engine, "--jobs", str(chosen.jobs), "--runs", str(runs), "--data-root", str(data_root),
     )  # fmt: skip
     watched = sweep(words)
     draw(watched.looks, chosen.plot)
