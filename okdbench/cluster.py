@@ -137,7 +137,8 @@ def _connect(address: str) -> Any:
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
+        where = "here" if address == "auto" else f"at {address} ({one_line(error)})"
         raise UserError(
-            f"no Ray cluster at {address} ({one_line(error)}); start one with ray start --head, or name its --address"
+            f"there is no Ray cluster {where}; start one with ray start --head, or name its --address"
         ) from error
     return ray

@@ -279,5 +279,5 @@ def test_a_node_with_another_okdbench_is_refused(cluster: Nodes, tmp_path: Path,
 def test_without_a_cluster_there_is_advice(tmp_path: Path, data_root: Path) -> None:
     code, errors = Sweep("kd", "127.0.0.1:9", tmp_path, data_root).end()
     assert (code, errors.count("\n")) == (2, 1)
-    assert "no Ray cluster at 127.0.0.1:9" in errors
+    assert "there is no Ray cluster at 127.0.0.1:9" in errors
     assert "ray start --head" in errors
