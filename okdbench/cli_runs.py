@@ -34,7 +34,7 @@ def runs_show(
 def runs_prune(
     max_gb: Annotated[
         float | None,
-        typer.Option(help="Delete samples, then students, oldest first, until this is enough.", min=0),
+        typer.Option(help="Delete samples, then students, until this is enough; else only leftovers.", min=0),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")] = False,
     runs: Runs = Path("runs"),

@@ -1,4 +1,4 @@
-"""The arrows of ARCHITECTURE.md: who may import whom, and who knows whose name."""
+"""What ARCHITECTURE.md promises of imports: who may import whom, and who knows whose name."""
 
 from __future__ import annotations
 
