@@ -8,14 +8,13 @@ import re
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from processes import CONTEXT, Command
 
@@ -169,20 +168,13 @@ def _speak(writer: Connection, before: Callable[[], object]) -> None:
     before()
 
 
-class Whole(NamedTuple):
-    """A run that nothing happened to: its folder and how long it took, in seconds."""
-
-    folder: Path
-    seconds: float
-
-
 @cache
-def untouched(folder: Path, data_root: Path) -> Whole:
-    """The small run, made once below ``folder``."""
-    runs, began = folder / "untouched", time.monotonic()
+def untouched(folder: Path, data_root: Path) -> Path:
+    """The folder of the small run that nothing happened to, made once below ``folder``."""
+    runs = folder / "untouched"
     done = do(f"{SMALL} --runs {runs}", folder, data_root)
     assert done.returncode == 0, done.stderr
-    return Whole(run_in(runs), time.monotonic() - began)
+    return run_in(runs)
 
 
 def run_in(runs: Path) -> Path:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from faults import PATIENCE, SMALL, Whole, do, eager, obey_permissions, on_write, run_in, told, untouched
+from faults import PATIENCE, SMALL, do, eager, obey_permissions, on_write, run_in, told, untouched
 from sweeps import Sweep
 from test_resume import DRIVER, assert_same
 
@@ -42,7 +42,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Whole:
+def whole(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     return untouched(tmp_path_factory.getbasetemp(), data_root)
 
 
@@ -63,7 +63,7 @@ def end(process: subprocess.Popen[str]) -> str:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bits(
-    batch: int, tmp_path: Path, whole: Whole, data_root: Path
+    batch: int, tmp_path: Path, whole: Path, data_root: Path
 ) -> None:
     """Moments are spread over the whole life of the process, from its start on, imports and all."""
     began = time.monotonic()
@@ -80,7 +80,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bits(
         print(f"seed {batch}, kill {number} after {moment:.2f} of {length:.2f} s: {process.returncode}, {files}")
         end(begin(runs, data_root))
         extra.append(time.monotonic() - began - length)
-        assert_same(run_in(runs), whole.folder)
+        assert_same(run_in(runs), whole)
     told(f"{len(extra)} kills at random, on average", sum(extra) / len(extra))
     told(f"{len(extra)} kills at random, at most", max(extra))
 
@@ -108,9 +108,9 @@ def die_at(runs: Path, name: str) -> None:
     on_write(runs, lambda written: os.kill(os.getpid(), signal.SIGKILL) if written == name else None)
 
 
-def test_a_folder_that_can_only_be_read_loses_nothing(tmp_path: Path, whole: Whole, data_root: Path) -> None:
+def test_a_folder_that_can_only_be_read_loses_nothing(tmp_path: Path, whole: Path, data_root: Path) -> None:
     runs = tmp_path / "runs"
-    shutil.copytree(whole.folder.parent / "teachers", runs / "teachers")
+    shutil.copytree(whole.parent / "teachers", runs / "teachers")
     words = f"{SMALL} --runs {runs}"
     killed = do(words, tmp_path, data_root, partial(die_at, runs, "student.safetensors"))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -127,7 +127,7 @@ def test_a_folder_that_can_only_be_read_loses_nothing(tmp_path: Path, whole: Who
     began = time.monotonic()
     assert do(words, tmp_path, data_root).returncode == 0
     told("read-only folder", time.monotonic() - began)
-    assert_same(run_in(runs), whole.folder)
+    assert_same(run_in(runs), whole)
     write_nothing(runs)
     try:
         read = do(words, tmp_path, data_root, as_anybody)
@@ -138,24 +138,24 @@ def test_a_folder_that_can_only_be_read_loses_nothing(tmp_path: Path, whole: Who
 
 @pytest.mark.parametrize("name", ["record.json", "teacher/teacher.safetensors"])
 def test_the_checkpoint_of_what_is_done_goes_even_when_its_process_was_killed_before(
-    name: str, tmp_path: Path, whole: Whole, data_root: Path
+    name: str, tmp_path: Path, whole: Path, data_root: Path
 ) -> None:
     """As if it had died between the last file and the removal."""
     runs = tmp_path / "runs"
-    shutil.copytree(whole.folder.parent, runs)
+    shutil.copytree(whole.parent, runs)
     folder = run_in(runs) if name == "record.json" else next((runs / "teachers").iterdir())
     (folder / "checkpoint.pt").write_bytes(b"left by a kill")
     if name != "record.json":
         (run_in(runs) / "record.json").unlink()
     assert do(f"{SMALL} --runs {runs}", tmp_path, data_root).returncode == 0
     assert not (folder / "checkpoint.pt").exists()
-    assert_same(run_in(runs), whole.folder)
+    assert_same(run_in(runs), whole)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not shutil.which("cc"), reason="setting a process's clock takes a C compiler")
-def test_a_clock_that_goes_backwards_changes_no_bit(tmp_path: Path, whole: Whole, data_root: Path) -> None:
+def test_a_clock_that_goes_backwards_changes_no_bit(tmp_path: Path, whole: Path, data_root: Path) -> None:
     """The clock is the process's own: the C library's, replaced as the program is loaded. Files keep the kernel's."""
     (tmp_path / "clock.c").write_text(CLOCK)
     library = tmp_path / "clock.so"
@@ -170,8 +170,8 @@ def test_a_clock_that_goes_backwards_changes_no_bit(tmp_path: Path, whole: Whole
     began = time.monotonic()
     end(begin(runs, data_root, LD_PRELOAD=str(library)))
     told("clock going backwards, and a kill", time.monotonic() - began)
-    assert_same(run_in(runs), whole.folder)
-    ours, theirs = read_record(run_in(runs)), read_record(whole.folder)
+    assert_same(run_in(runs), whole)
+    ours, theirs = read_record(run_in(runs)), read_record(whole)
     assert ours is not None
     assert theirs is not None
     assert ours.environment["finished"] < theirs.environment["finished"], "the clock was not turned back"
@@ -179,12 +179,12 @@ def test_a_clock_that_goes_backwards_changes_no_bit(tmp_path: Path, whole: Whole
 
 
 def test_a_failure_from_the_future_is_tried_again(
-    tmp_path: Path, whole: Whole, data_root: Path, plan: Callable[..., Plan]
+    tmp_path: Path, whole: Path, data_root: Path, plan: Callable[..., Plan]
 ) -> None:
     """The clock was wrong when the record was written, so the file is younger than everything that follows."""
-    shutil.copytree(whole.folder.parent / "teachers", tmp_path / "runs" / "teachers")
+    shutil.copytree(whole.parent / "teachers", tmp_path / "runs" / "teachers")
     folder = tmp_path / "runs" / plan("kd", seed=3).key
-    finished = read_record(whole.folder)
+    finished = read_record(whole)
     assert finished is not None
     write_record(folder, finished.model_copy(update={"status": "failed", "error": "then", "selected": None}))
     tomorrow = time.time() + 86_400
