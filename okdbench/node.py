@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,25 +81,18 @@ def carry_out(order: Order, names: Sequence[str], *contents: bytes) -> Iterator[
 
 @contextmanager
 def _running(order: Order, place: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The child; when the task is cancelled, which is a KeyboardInterrupt here, it gets a chance to save its state."""
+    """The child, which ends with this block."""
     # whatever the node's own setting is, since the number of threads may show in the last bits of a result
     child = pool.launch(order.words, log, order.threads, {"OMP_NUM_THREADS": str(order.threads)}, place)
     try:
         yield child
     finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(pool.STOP_SECONDS)
-            child.kill()
-            child.wait()
+        child.kill()
+        child.wait()
 
 
 def _follow(child: subprocess.Popen[bytes], log: Path) -> Iterator[bytes]:
-    """What is new in the log, again and again until the child has ended.
-
-    A cancelled task is told so between two instructions of Python, hence many short sleeps instead of one long wait.
-    """
+    """What is new in the log, again and again until the child has ended."""
     with log.open("rb") as said:
         while child.poll() is None:
             yield said.read()

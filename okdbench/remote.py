@@ -66,19 +66,16 @@ class Remote:
             time.sleep(min(pool.POLL_SECONDS, left or pool.POLL_SECONDS))
         return code
 
-    def send_signal(self, sig: int, /) -> None:  # noqa: ARG002 - a cancelled task interrupts its child
-        """Let the child end; where storage is shared, its state is kept."""
-        self._cancel(force=False)
+    def send_signal(self, sig: int, /) -> None:  # noqa: ARG002
+        """End the child at once: a task that tells things part by part does not hear of a gentle cancellation."""
+        self.kill()
 
     def kill(self) -> None:
-        """End its worker, and the child with it."""
-        self._cancel(force=True)
-
-    def _cancel(self, force: bool) -> None:
+        """End its worker, and the child with it; where storage is shared, its last checkpoint stays."""
         if self._parts is None:
-            self._code = -signal.SIGINT
+            self._code = -signal.SIGKILL
         elif self._code is None:
-            self._ray.cancel(self._parts, force=force)
+            self._ray.cancel(self._parts, force=True)
 
     def _take(self) -> int | None:
         """Take the next part of what the node tells; the exit code when it is the last."""
