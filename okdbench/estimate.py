@@ -38,7 +38,8 @@ def time_left(teachers: Sequence[Teacher], cells: Sequence[Cell], runs: Path, pl
     """In words, how long the missing ``cells`` and their ``teachers`` take, ``places`` at a time.
 
     Each counts like the mean of what was measured for its kind: with its own budget, or else with the largest one. No
-    number of places makes the longest run, with its teacher before it, any shorter.
+    number of places makes the longest run, with its teacher before it, any shorter. The seconds in which Python starts
+    are left out.
     """
     paces = _paces(runs)
     work: dict[Job, _Work] = {
