@@ -99,7 +99,7 @@ def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teache
         if cell.state != "done" and not plan.config.teacher_weights:
             if not weights.exists():
                 cell.needs = teachers.setdefault(weights, _teacher(plan, cell, weights))
-            cell.inputs += (weights,)
+            cell.inputs += (weights.absolute(),)
     return list(teachers.values()), list(cells.values())
 
 
@@ -153,11 +153,15 @@ def _own_files(config: RunConfig) -> tuple[Path, ...]:
 
 
 def refuse_left_behind(cells: Sequence[Cell]) -> None:
-    """Refuse what would not get to another machine: a data set's file could be sent, its pictures could not.
+    """Refuse what would not get to another machine: files above this folder, and data sets, whose pictures lie beside.
 
     Raises:
         UserError: there is such a file.
     """
-    for name in {cell.config.dataset for cell in cells if local.is_path(cell.config.dataset)}:
-        if not Path(name).is_absolute():
-            raise UserError(f"--datasets {name}: nodes lack it; use --shared, or a full path that all have")
+    for config in (cell.config for cell in cells):
+        files = [config.method] if local.is_path(config.method) else []
+        files = [name for name in (*files, config.teacher_weights or "") if ".." in Path(name).parts]
+        files += [config.dataset] if config.dataset.endswith((".py", ".yaml", ".yml")) else []
+        for name in files:
+            if not Path(name).is_absolute():
+                raise UserError(f"{name}: nodes lack this file; use --shared, or a full path that all of them have")

@@ -76,8 +76,11 @@ class Cluster:
         return max(1, self._room())
 
     def _room(self) -> int:
+        return sum(map(self._places_on, self._alive()))
+
+    def _places_on(self, found: dict[str, Any]) -> int:
         needs = [(kind, need) for kind, need in (("CPU", self._cpus), ("GPU", self._gpus)) if need]
-        return sum(min(int(has["Resources"].get(kind, 0) / need) for kind, need in needs) for has in self._alive())
+        return min(int(found["Resources"].get(kind, 0) / need) for kind, need in needs)
 
     def _has(self, kind: str) -> bool:
         return any(found["Resources"].get(kind) for found in self._alive())
@@ -86,10 +89,11 @@ class Cluster:
         return [found for found in self._ray.nodes() if found["Alive"]]
 
     def _compare_nodes(self) -> None:
-        """Ask each node for its okdbench, before a wrong one spoils the grid."""
+        """Ask each node that a run may get to for its okdbench, before a wrong one spoils the grid."""
         on = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
         ask = self._ray.remote(node.source).options
-        there = [(each["NodeManagerAddress"], on(each["NodeID"], soft=False)) for each in self._alive()]
+        nodes = [found for found in self._alive() if self._places_on(found)]
+        there = [(found["NodeManagerAddress"], on(found["NodeID"], soft=False)) for found in nodes]
         asked = [(name, ask(num_cpus=0, scheduling_strategy=place).remote()) for name, place in there]
         for name, answer in asked:
             try:
@@ -97,8 +101,8 @@ class Cluster:
             except self._ray.exceptions.RayError:
                 same = False
             if not same:
-                version = okdbench.__version__
-                raise UserError(f"node {name} has another okdbench, or none; install this one ({version}) there")
+                what = f"has another okdbench than this one ({okdbench.__version__}), or none, or does not answer"
+                raise UserError(f"node {name} {what}; install this one there, or take it out of the cluster")
 
     def start(self, job: pool.Job) -> pool.Child:
         """Hand a job to Ray."""
@@ -120,8 +124,7 @@ class Cluster:
 
     def _name(self, file: Path) -> str:
         """Where the child finds the file, from the folder where it is started."""
-        absolute = file.absolute()
-        return str(RUNS / absolute.relative_to(self._runs) if absolute.is_relative_to(self._runs) else file)
+        return str(RUNS / file.relative_to(self._runs) if file.is_absolute() else file)
 
 
 def _connect(address: str) -> Any:

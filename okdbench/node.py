@@ -53,6 +53,10 @@ class Order:
     source: str
 
 
+#: how long a node that cannot begin holds its place, lest it draw every job that others could do
+PAUSE_SECONDS = 30.0
+
+
 def carry_out(order: Order, names: Sequence[str], *contents: bytes) -> Iterator[Part]:
     """Start the child of ``order``; tell what it says meanwhile and, where storage is not shared, what it has left.
 
@@ -60,10 +64,21 @@ def carry_out(order: Order, names: Sequence[str], *contents: bytes) -> Iterator[
         names: files that the child reads, from the folder where it is started; their ``contents`` follow.
 
     Raises:
-        RuntimeError: this node's okdbench is not the driver's.
+        RuntimeError: this node's okdbench is not the driver's, or it does not see the shared folder.
+        OSError: its disk is full, say.
     """
+    try:
+        yield from _carry_out(order, names, contents)
+    except Exception:
+        time.sleep(PAUSE_SECONDS)
+        raise
+
+
+def _carry_out(order: Order, names: Sequence[str], contents: Sequence[bytes]) -> Iterator[Part]:
     if order.source != source():
         raise RuntimeError(f"the node has another okdbench ({okdbench.__version__}); install the driver's on all nodes")
+    if order.place and not Path(order.folder).is_dir():
+        raise RuntimeError(f"the node does not see {order.folder}; mount it there, or leave out --shared")
     with tempfile.TemporaryDirectory(prefix="okdbench-") as own:
         place = Path(order.place or own)
         for name, content in zip(names, contents, strict=True):

@@ -115,7 +115,7 @@ class Pool:
 
     def _start(self) -> None:
         limit = self._limit()
-        for job in self._jobs:
+        for job in sorted(self._jobs, key=lambda job: job.losses):  # a bad machine shall not use up one job's tries
             if job.state != "waiting" or (job.needs and job.needs.state in ("waiting", "running")):
                 continue
             if job.needs and job.needs.state == "failed":

@@ -41,8 +41,8 @@ class Remote:
 
     def _begin(self) -> None:
         """Hand the job to Ray, unless another process has it in hand, or has done it by now."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         if self._lock:
-            self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import yaml
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 import okdbench
@@ -100,18 +100,19 @@ def prepare(plan: Plan, runs: Path, progress: Progress) -> None:
         _teacher(plan, runs, device, progress)
 
 
-def give_up(plan: Plan, runs: Path, error: str) -> Record:
-    """The failed record of a run whose process cannot write one; the checkpoint stays, for the next start."""
+def give_up(plan: Plan, runs: Path, error: str) -> None:
+    """Put the run of a process that cannot do so on record as failed; the checkpoint stays, for the next start.
+
+    Where another process has the run in hand by now, its record will be the one.
+    """
     folder = runs / plan.key
     with writing(runs):
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
+        with suppress(Timeout), FileLock(folder / "lock", timeout=0):
             record = read_record(folder)
             if record is None or record.status != "done":
                 here = torch.device("cpu")  # the run's own device may be on another machine
-                record = Record(**_identity(plan, here), status="failed", error=error)
-                write_record(folder, record)
-            return record
+                write_record(folder, Record(**_identity(plan, here), status="failed", error=error))
 
 
 def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: Progress) -> Record:

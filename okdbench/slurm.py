@@ -10,7 +10,7 @@ _SCRIPT = """#!/bin/bash
 #SBATCH --job-name=okdbench
 #SBATCH --array=0-{last}
 # Each task is one line; add what your cluster wants, such as --gres=gpu:1. The folders must be on shared storage.
-cd {folder}
+cd {folder} || exit 1
 sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" <<'RUNS' | bash -euo pipefail
 {lines}
 RUNS

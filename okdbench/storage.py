@@ -108,7 +108,7 @@ def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | No
     # found on the disk, because a record from elsewhere may call its teacher anything
     there = {weights.parent.name: weights for weights in _teachers(runs)}
     for key in dict.fromkeys(run.teacher for run in finished):
-        if key in there and key not in busy and there[key] not in needed:
+        if key in there and key not in busy and there[key].absolute() not in needed:
             yield there[key].parent, _TEACHER
 
 

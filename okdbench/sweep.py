@@ -42,9 +42,8 @@ def sweep(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, max_gb
     make_room = partial(_make_room, room, jobs)
     with open_host(engine, runs, _devices(cells)) as host, board, writing(runs):
         make_room()
-        places = partial(limit, engine, host)
-        report = partial(_report, board, make_room)
-        Pool(jobs, lambda: 0 if room.full else places(), host.start, report, board.show).run()
+        places = partial(_places, room, jobs, make_room, partial(limit, engine, host))
+        Pool(jobs, places, host.start, partial(_report, board, make_room), board.show).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 
@@ -53,6 +52,13 @@ def _report(board: Board, make_room: Callable[[], None], job: Job) -> None:
     """Show that ``job`` has ended, and make room for those to come."""
     board.report(job)
     make_room()
+
+
+def _places(room: Room, jobs: Sequence[Job], make_room: Callable[[], None], places: Callable[[], int]) -> int:
+    """How many jobs at a time: none more while there is no room, which the end of a running one may make."""
+    if room.full and not any(job.state == "running" for job in jobs):
+        make_room()  # the last one has died, which nobody reports, for it is to start again
+    return 0 if room.full else places()
 
 
 def _make_room(room: Room, jobs: Sequence[Job]) -> None:

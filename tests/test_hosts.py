@@ -14,6 +14,8 @@ import pytest
 from processes import Command
 
 from okdbench import hosts, remote
+from okdbench.cells import Cell, refuse_left_behind
+from okdbench.config import RunConfig
 from okdbench.errors import UserError
 from okdbench.hosts import Cores, Engine, Gpus, open_host
 from okdbench.plan import Plan
@@ -124,6 +126,27 @@ def test_options_that_do_not_go_together_end_in_advice(line: str, tmp_path: Path
     assert result.stderr.count("\n") == 1
     assert MISTAKES[line] in result.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def cell(folder: Path, **config: str) -> Cell:
+    options = {"method": "kd", "dataset": "digits", "setting": "MO-P"} | config
+    return Cell("cell", [], folder / "log.txt", config=RunConfig(**options), runs=folder, data_root=folder)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"dataset": "shop.yaml"}, {"dataset": "./mine.py"}, {"method": "../mine.py"}, {"teacher_weights": "../w.pt"}],
+)
+def test_files_that_do_not_travel_are_refused(config: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=re.escape(f"{next(iter(config.values()))}: nodes lack this file; use --shared")
+    ):
+        refuse_left_behind([cell(tmp_path), cell(tmp_path, **config)])
+
+
+def test_other_files_travel(tmp_path: Path) -> None:
+    files = {"method": "./mine.py", "dataset": "/shared/shop.yaml", "teacher_weights": "weights/w.pt"}
+    refuse_left_behind([cell(tmp_path), cell(tmp_path, **files)])
 
 
 @pytest.mark.timeout(2 * SECONDS)

@@ -12,9 +12,10 @@ from ledger import failed, record
 from sweeps import Sweep
 from test_storage import put
 
-from okdbench import storage
+from okdbench import storage, sweep
 from okdbench.errors import UserError
 from okdbench.plan import Plan
+from okdbench.pool import Job
 from okdbench.records import Record, TeacherScore, read_record, read_records, write_atomic
 from okdbench.room import Room
 
@@ -117,6 +118,17 @@ def test_what_lies_elsewhere_stays(runs: Path) -> None:
     make(runs, 0)
     assert (elsewhere / "student.safetensors").exists()
     assert not (runs / "lateA-C0" / "student.safetensors").exists()
+
+
+def test_a_grid_whose_last_child_dies_while_there_is_no_room_ends_in_advice(runs: Path) -> None:
+    died = Job("died", [], runs / "log.txt", state="running")
+    room = Room(runs, BYTE, print)
+    make_room = partial(sweep._make_room, room, [died])
+    make_room()
+    assert sweep._places(room, [died], make_room, lambda: 4) == 0
+    died.state = "waiting"
+    with pytest.raises(UserError, match="1 jobs are missing; raise --max-gb"):
+        sweep._places(room, [died], make_room, lambda: 4)
 
 
 def test_teachers_that_are_linked_to_are_somebody_elses(runs: Path) -> None:
