@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from okdbench.records import read_record
 # The command line as it is, but with a checkpoint after every step instead of every 20 seconds.
 DRIVER = "import okdbench.runner as r; r.CHECKPOINT_SECONDS = 0.0; from okdbench.cli import main; main()"
 OPTIONS = (
-    "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=30 "
-    "--set data_free_steps=12 --set mixup_epochs=1 --teacher test_resnet --student test_resnet"
+    "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=10 "
+    "--set data_free_steps=6 --set mixup_epochs=1 --teacher test_resnet --student test_resnet"
 )
 
 
@@ -68,17 +69,25 @@ def assert_same(folder: Path, whole: Path) -> None:
     assert not list(folder.glob("*.tmp"))
 
 
-EARLY = [pytest.param(stage, marks=pytest.mark.slow) for stage in ("teacher", "data-free")]
+def bring_teacher(runs: Path, whole: Path) -> None:
+    """Spare a run the training of the teacher that another one has."""
+    shutil.copytree(whole.parent / "teachers", runs / "teachers")
 
 
-@pytest.mark.parametrize("stage", [*EARLY, "anchor", "mixup"])
+OTHERS = [pytest.param(stage, marks=pytest.mark.slow) for stage in ("teacher", "data-free", "mixup")]
+
+
+@pytest.mark.parametrize("stage", ["anchor", *OTHERS])
 def test_a_killed_run_ends_with_the_same_bits(stage: str, tmp_path: Path, data_root: Path, uninterrupted: Path) -> None:
+    if stage != "teacher":
+        bring_teacher(tmp_path, uninterrupted)
     code, _ = stop_in(stage, signal.SIGKILL, tmp_path, data_root)
     assert code == -signal.SIGKILL, f"the run was over before it could be killed in {stage}"
     assert_same(finish(tmp_path, data_root), uninterrupted)
 
 
 def test_ctrl_c_says_how_to_go_on_and_keeps_the_step(tmp_path: Path, data_root: Path, uninterrupted: Path) -> None:
+    bring_teacher(tmp_path, uninterrupted)
     code, errors = stop_in("anchor", signal.SIGINT, tmp_path, data_root)
     assert code == 130
     assert "the same command goes on" in errors
@@ -88,6 +97,7 @@ def test_ctrl_c_says_how_to_go_on_and_keeps_the_step(tmp_path: Path, data_root: 
 def test_a_checkpoint_that_cannot_be_read_starts_the_run_over(
     tmp_path: Path, data_root: Path, uninterrupted: Path
 ) -> None:
+    bring_teacher(tmp_path, uninterrupted)
     stop_in("anchor", signal.SIGKILL, tmp_path, data_root)
     (path,) = tmp_path.glob("*/checkpoint.pt")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
