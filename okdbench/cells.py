@@ -16,6 +16,7 @@ from okdbench.places import default_data_root
 from okdbench.plan import Plan, make_plan
 from okdbench.pool import Job, State
 from okdbench.records import Record, read_record
+from okdbench.registry import is_own_dataset
 from okdbench.runner import finished, give_up
 from okdbench.teacher import teacher_file
 from okdbench.trial import LabelsWithheldError, check_once
@@ -147,9 +148,15 @@ def _teacher(plan: Plan, cell: Cell, weights: Path) -> Teacher:
 
 def _own_files(config: RunConfig) -> tuple[Path, ...]:
     """The user's files below this folder that the run reads, such as ``./mine.py``; others must be on every machine."""
-    named = [Path(name) for name in (config.method, config.teacher_weights) if name]
-    below = [file for file in named if not file.is_absolute() and ".." not in file.parts]
-    return tuple(file for file in below if file.suffix and file.is_file())
+    below = [file for file in _named_files(config) if ".." not in file.parts]
+    return tuple(file for file in below if file.is_file())
+
+
+def _named_files(config: RunConfig) -> list[Path]:
+    """The user's files that the run names from where we are."""
+    method = config.method if local.is_path(config.method) else None
+    named = [Path(name) for name in (method, config.teacher_weights) if name]
+    return [file for file in named if not file.is_absolute()]
 
 
 def refuse_left_behind(cells: Sequence[Cell]) -> None:
@@ -159,9 +166,7 @@ def refuse_left_behind(cells: Sequence[Cell]) -> None:
         UserError: there is such a file.
     """
     for config in (cell.config for cell in cells):
-        files = [config.method] if local.is_path(config.method) else []
-        files = [name for name in (*files, config.teacher_weights or "") if ".." in Path(name).parts]
-        files += [config.dataset] if config.dataset.endswith((".py", ".yaml", ".yml")) else []
-        for name in files:
-            if not Path(name).is_absolute():
-                raise UserError(f"{name}: nodes lack this file; use --shared, or a full path that all of them have")
+        above = [str(file) for file in _named_files(config) if ".." in file.parts]
+        beside = [config.dataset] if is_own_dataset(config.dataset) and not Path(config.dataset).is_absolute() else []
+        if left := [*above, *beside]:
+            raise UserError(f"{left[0]}: nodes lack this file; use --shared, or a full path that all of them have")

@@ -29,6 +29,8 @@ OUTPUTS = (
 )
 #: how often the child's log is looked at
 POLL_SECONDS = 0.2
+#: how long a node that cannot begin holds its place, lest it draw every job that others could do
+PAUSE_SECONDS = 30.0
 
 #: a piece of the log, or the whole of another file, with its name; at last the exit code
 Part = tuple[str, bytes] | int
@@ -51,10 +53,6 @@ class Order:
     folder: str
     threads: int
     source: str
-
-
-#: how long a node that cannot begin holds its place, lest it draw every job that others could do
-PAUSE_SECONDS = 30.0
 
 
 def carry_out(order: Order, names: Sequence[str], *contents: bytes) -> Iterator[Part]:

@@ -80,7 +80,8 @@ class Child(Protocol):
 class Pool:
     """Runs ``jobs`` in their order; ``limit`` tells how many at a time, and ``start`` starts the child of one.
 
-    ``report`` is called with each job that has come to its end, ``show`` several times a second.
+    ``report`` is called with each job that has come to its end, ``show`` several times a second, and ``ended`` after
+    each child that has ended, whether its job is over or will be tried again.
     """
 
     def __init__(
@@ -90,9 +91,10 @@ class Pool:
         start: Callable[[Job], Child],
         report: Callable[[Job], None],
         show: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._jobs, self._limit, self._launch = jobs, limit, start
-        self._report, self._show = report, show
+        self._report, self._show, self._ended = report, show, ended
         self._children: dict[Job, Child] = {}
 
     def run(self) -> None:
@@ -135,14 +137,19 @@ class Pool:
                 continue
             del self._children[job]
             job.state = job.verdict() or "waiting"
-            if job.state != "waiting":
+            if job.state == "waiting":
+                self._count(job, code)
+            else:
                 self._report(job)
-                continue
-            job.losses += code == LOST
-            job.deaths += code != LOST
-            if job.deaths == TRIES or job.losses == LOSSES:
-                times = job.deaths + job.losses
-                self._fail(job, f"ended early {times} times, at last {_how(code)}; its log:\n{tail(job.log)}")
+            self._ended()
+
+    def _count(self, job: Job, code: int) -> None:
+        """Take note of a child that has left nothing; the job fails when it was one too many."""
+        job.losses += code == LOST
+        job.deaths += code != LOST
+        if job.deaths == TRIES or job.losses == LOSSES:
+            times = job.deaths + job.losses
+            self._fail(job, f"ended early {times} times, at last {_how(code)}; its log:\n{tail(job.log)}")
 
     def _fail(self, job: Job, error: str) -> None:
         job.give_up(error)

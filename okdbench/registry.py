@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # packages of what comes along, and groups of entry points
 _METHODS = "okdbench.methods"
 _DATASETS = "okdbench.datasets"
+#: how files end that describe a data set of the user's
+_DESCRIPTIONS = (".yaml", ".yml")
 #: where a method comes from that is named by its path
 LOCAL = "local"
 
@@ -73,7 +75,7 @@ def load_dataset(name: str) -> Dataset:
     Raises:
         UserError: there is none, or it does not define exactly one complete data set.
     """
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(_DESCRIPTIONS):
         from okdbench.data.own import own_dataset
 
         _refuse_taken(_DATASETS, name)
@@ -85,6 +87,11 @@ def load_dataset(name: str) -> Dataset:
     if name not in _names(_DATASETS):
         dataset.called, dataset.source = name_of(name), _digest([type(dataset)])
     return dataset
+
+
+def is_own_dataset(name: str) -> bool:
+    """Whether ``name`` is a file of the user's, which finds its pictures from where it lies."""
+    return local.is_path(name) or name.endswith(_DESCRIPTIONS)
 
 
 def name_of(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +52,7 @@ class _Finished(NamedTuple):
 
 def held(runs: Path) -> list[Held]:
     """The runs below ``runs`` that have a record, the oldest first; a line names each that cannot be read."""
-    for path in runs.glob("*/record.json"):
-        if read_record(path.parent) is None:
-            print(f"okdbench: skipped {path}, which is not a record that this version reads", file=sys.stderr)
-    return sorted(_each(runs), key=lambda run: (run.finished, run.record.key))
+    return sorted(_each(runs, _tell), key=lambda run: (run.finished, run.record.key))
 
 
 def prune(
@@ -83,11 +80,17 @@ def prune(
             yield file, freed
 
 
-def _each(runs: Path) -> Iterator[Held]:
+def _each(runs: Path, skip: Callable[[Path], None] = lambda _: None) -> Iterator[Held]:
     for path in runs.glob("*/record.json"):
         record = read_record(path.parent)
-        if record is not None:
+        if record is None:
+            skip(path)
+        else:
             yield Held(path.parent, record)
+
+
+def _tell(path: Path) -> None:
+    print(f"okdbench: skipped {path}, which is not a record that this version reads", file=sys.stderr)
 
 
 def _light(run: Held) -> _Finished:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ PLANS = ("grid", "slurm")
 def sweep(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, max_gb: float | None = None) -> bool:
     """Run the cells of ``grid`` that are not done, where ``engine`` says, and print the table; False when one failed.
 
-    Whenever a job has ended and ``runs`` holds more than ``max_gb``, what can be made again is removed.
+    Whenever a child has ended and ``runs`` holds more than ``max_gb``, what can be made again is removed.
 
     Raises:
         UserError: a mistake in the options, told before anything runs, or no room within ``max_gb``.
@@ -42,23 +42,10 @@ def sweep(grid: Grid, engine: Engine, runs: Path, data_root: Path | None, max_gb
     make_room = partial(_make_room, room, jobs)
     with open_host(engine, runs, _devices(cells)) as host, board, writing(runs):
         make_room()
-        places = partial(_places, room, jobs, make_room, partial(limit, engine, host))
-        Pool(jobs, places, host.start, partial(_report, board, make_room), board.show).run()
+        places = partial(limit, engine, host)
+        Pool(jobs, lambda: 0 if room.full else places(), host.start, board.report, board.show, make_room).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
-
-
-def _report(board: Board, make_room: Callable[[], None], job: Job) -> None:
-    """Show that ``job`` has ended, and make room for those to come."""
-    board.report(job)
-    make_room()
-
-
-def _places(room: Room, jobs: Sequence[Job], make_room: Callable[[], None], places: Callable[[], int]) -> int:
-    """How many jobs at a time: none more while there is no room, which the end of a running one may make."""
-    if room.full and not any(job.state == "running" for job in jobs):
-        make_room()  # the last one has died, which nobody reports, for it is to start again
-    return 0 if room.full else places()
 
 
 def _make_room(room: Room, jobs: Sequence[Job]) -> None:

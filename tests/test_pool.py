@@ -43,9 +43,14 @@ class Endings(Job):
         return None if self.last else "done"
 
 
+def start(job: Job) -> Ended:
+    assert isinstance(job, Endings)
+    return Ended(job.last)
+
+
 def run(job: Endings) -> Endings:
     ended: list[Job] = []
-    Pool([job], lambda: 1, lambda _job: Ended(job.last), ended.append).run()
+    Pool([job], lambda: 1, start, ended.append).run()
     assert ended == [job]
     return job
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from ledger import failed, record
 from sweeps import Sweep
+from test_pool import Endings, start
 from test_storage import put
 
 from okdbench import storage, sweep
 from okdbench.errors import UserError
 from okdbench.plan import Plan
-from okdbench.pool import Job
+from okdbench.pool import Pool
 from okdbench.records import Record, TeacherScore, read_record, read_records, write_atomic
 from okdbench.room import Room
 
@@ -121,14 +122,20 @@ def test_what_lies_elsewhere_stays(runs: Path) -> None:
 
 
 def test_a_grid_whose_last_child_dies_while_there_is_no_room_ends_in_advice(runs: Path) -> None:
-    died = Job("died", [], runs / "log.txt", state="running")
+    """It is to start again, for which there is no room, and nobody else is left who would make some."""
+    jobs = [Endings(runs, [0]), Endings(runs, [-9, 0])]
     room = Room(runs, BYTE, print)
-    make_room = partial(sweep._make_room, room, [died])
-    make_room()
-    assert sweep._places(room, [died], make_room, lambda: 4) == 0
-    died.state = "waiting"
+    full: list[bool] = []
+
+    def make_room() -> None:
+        sweep._make_room(room, jobs)
+        full.append(room.full)
+
+    pool = Pool(jobs, lambda: 0 if room.full else 2, start, lambda _job: None, ended=make_room)
     with pytest.raises(UserError, match="1 jobs are missing; raise --max-gb"):
-        sweep._places(room, [died], make_room, lambda: 4)
+        pool.run()
+    assert full == [True], "while the other one ran"
+    assert [job.state for job in jobs] == ["done", "waiting"]
 
 
 def test_teachers_that_are_linked_to_are_somebody_elses(runs: Path) -> None:
