@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from okdbench.core.errors import unknown
+from okdbench.core.seeding import derive_seed
 from okdbench.data.dataset import Dataset, Sample
-from okdbench.errors import unknown
-from okdbench.seeds import derive_seed
 
 Grey = npt.NDArray[np.uint8]
 

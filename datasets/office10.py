@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data.folders import FolderDataset, read_table
+from okdbench.data.folder_dataset import FolderDataset, read_table
 
 
 class Office10(FolderDataset):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from okdbench.data.download import Remote
-from okdbench.data.folders import FolderDataset, read_table
+from okdbench.data.folder_dataset import FolderDataset, read_table
 
 
 class PACS(FolderDataset):

@@ -14,9 +14,11 @@ from typing import Any
 from scipy.stats import t
 
 from okdbench import registry
-from okdbench.config import spell_assignments
-from okdbench.records import Record, read_records
-from okdbench.stats import mean_std
+from okdbench.core import plugins
+from okdbench.core.syntax import spell_assignments
+from okdbench.results.intervals import mean_std
+from okdbench.results.records import Record
+from okdbench.results.store import read_records
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHIVES = (ROOT / "leaderboards" / "records" / "digits.jsonl.gz", ROOT / "docs" / "released-code.jsonl.gz")
@@ -27,7 +29,7 @@ HEAD = "| switch | what released code does | accuracy | difference | kept | diff
 def tables() -> dict[str, str]:
     """Method -> its table, for each method that has a switch."""
     made = {}
-    for name in registry.method_names():
+    for name in plugins.method_names():
         fields: dict[str, Any] = registry.load_method(name).Hyperparameters.model_fields
         switches = {key: field.json_schema_extra for key, field in fields.items() if key.startswith("legacy_")}
         if switches:

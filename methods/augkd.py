@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from okdbench.api import Batch, Card, Deviation, Losses, Snapshot, Stage, hyper, legacy
-from okdbench.datafree import PRIORS, QUICK, BackboneHyperparameters, DataFree, Priors
-from okdbench.learners import adam, cosine, cosine_overrun, rest, slow_start
-from okdbench.losses import batch_norm_gap, doubt, energy, gaussian_prior, kl
-from okdbench.nets.anchor import AnchorNet
-from okdbench.nets.generators import Encoder, sample
+from okdbench.distill.adversarial import PRIORS, QUICK, BackboneHyperparameters, DataFree, Priors
+from okdbench.distill.losses import batch_norm_gap, energy, gaussian_prior, kl, least_confidence
+from okdbench.distill.networks.anchor import AnchorNet
+from okdbench.distill.networks.generators import Encoder, sample
+from okdbench.distill.optim import adam, cosine, cosine_overrun, set_eval, slow_start
 
 MONITORED_BATCHES, MONITORINGS = 10, 20
 
@@ -83,8 +83,8 @@ class AuGKD(DataFree):
         hp, task = self.hp, self.task
         self.prepare(round(hp.data_free_share * task.student_images))
         self.half = max(1, task.batch_size // 2)
-        rest = max(0, task.student_images - self.rounds * hp.inner_steps * task.batch_size)
-        self.mixup_steps = (hp.mixup_epochs * task.train_size if hp.mixup_epochs else rest // 2) // self.half
+        set_eval = max(0, task.student_images - self.rounds * hp.inner_steps * task.batch_size)
+        self.mixup_steps = (hp.mixup_epochs * task.train_size if hp.mixup_epochs else set_eval // 2) // self.half
 
         encoder = Encoder(hp.latent, task.image_size, task.classes, hp.generator_width)
         falling = None if hp.legacy_sched else cosine(self.rounds * hp.inner_steps)
@@ -105,8 +105,10 @@ class AuGKD(DataFree):
         all_three = (*used, self.anchor)
         return [
             Stage("data-free", self.rounds, self.round, finish=self.best.restore),
-            Stage("anchor", self.hp.anchor_steps, self.anchor_step, "labelled", begin=lambda: rest(*used)),
-            Stage("mixup", self.mixup_steps, self.mixup_step, "labelled", self.half, begin=lambda: rest(*all_three)),
+            Stage("anchor", self.hp.anchor_steps, self.anchor_step, "labelled", begin=lambda: set_eval(*used)),
+            Stage(
+                "mixup", self.mixup_steps, self.mixup_step, "labelled", self.half, begin=lambda: set_eval(*all_three)
+            ),
         ]
 
     # Stage 1: G, E and S from noise alone
@@ -125,9 +127,9 @@ class AuGKD(DataFree):
     def student_step(self) -> Losses:
         z = self.noise()
         images = self.generate(z)
-        taught = self.ask(images)
-        losses = self.teach(images, taught)
-        mean, log_var = self.encoder.module(images, taught.argmax(1))
+        teacher_logits = self.ask(images)
+        losses = self.teach(images, teacher_logits)
+        mean, log_var = self.encoder.module(images, teacher_logits.argmax(1))
         regression = (sample(mean, log_var, self.noise()) - z).square().sum(1).mean()
         prior = gaussian_prior(mean, log_var)
         self.encoder.update(regression + self.hp.prior * prior)
@@ -137,7 +139,7 @@ class AuGKD(DataFree):
     def monitor(self) -> None:
         """Remember the state with the lowest KL(T || S), or generator loss as the release does, on fixed latents."""
         self.generator.module.eval()
-        with self.student.judging():
+        with self.student.eval_mode():
             pictures = [self.generator.module(z) for z in self.monitored]
             released, ours = self.hp.legacy_ckpt_rule, lambda x: kl(self.ask(x), self.student(x))
             scores = [self.weighted(self.generator_terms(x)) if released else ours(x) for x in pictures]
@@ -151,7 +153,7 @@ class AuGKD(DataFree):
         anchors, mask = self.anchor.module(z, batch.labels)
         logits = self.teacher(self.generator.module(anchors))
         terms = {
-            "uncertainty": {"energy": energy, "max_softmax": doubt}[hp.uncertainty](logits),
+            "uncertainty": {"energy": energy, "max_softmax": least_confidence}[hp.uncertainty](logits),
             "invariance": ((mask.sum() if hp.legacy_inv_sum else mask.sum(1)) - hp.latent * (1 - hp.rho)).abs(),
             "anchor_ce": F.cross_entropy(logits, batch.labels, reduction="none"),
         }
@@ -171,10 +173,10 @@ class AuGKD(DataFree):
         real = self.task.normaliser.inverse(batch.images) if self.hp.legacy_unnormalised_real else batch.images
         images = torch.cat([real, self.mix(batch)])
         logits = self.student(images)
-        taught = self.student(images) if self.hp.legacy_self_kd else self.ask(images)
+        teacher_logits = self.student(images) if self.hp.legacy_self_kd else self.ask(images)
         hard = F.cross_entropy(logits, torch.cat([batch.labels, batch.labels]))
         distilled = slice(len(real) if self.hp.kd_on == "mixed_only" else 0, None)
-        soft = kl(taught[distilled], logits[distilled], self.hp.temperature)
+        soft = kl(teacher_logits[distilled], logits[distilled], self.hp.temperature)
         self.second.update(self.hp.hard_weight * hard + (1 - self.hp.hard_weight) * soft)
         return {"cross_entropy": hard, "kl": soft}
 
@@ -195,6 +197,8 @@ class AuGKD(DataFree):
         return rising if hp.constant_f is None else hp.constant_f
 
     def samples(self, batch: Batch | None) -> dict[str, Tensor]:
-        rest(self.generator, self.encoder, self.anchor)  # as stage 3 left them, also when a kill came right after it
+        set_eval(
+            self.generator, self.encoder, self.anchor
+        )  # as stage 3 left them, also when a kill came right after it
         mixtures = {f"mixup/f = {f}": self.mix(batch, f) for f in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)} if batch else {}
         return super().samples(batch) | mixtures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from okdbench.api import Card, Deviation, Losses, Track, hyper
-from okdbench.datafree import QUICK_SGD, DataFree, SGDHyperparameters
+from okdbench.distill.adversarial import QUICK_SGD, DataFree, SGDHyperparameters
 
 
 class DAFL(DataFree):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, Track, hyper, legacy
-from okdbench.datafree import QUICK_SGD, DataFree, SGDHyperparameters
-from okdbench.losses import l1
+from okdbench.distill.adversarial import QUICK_SGD, DataFree, SGDHyperparameters
+from okdbench.distill.losses import l1
 
 
 class DFAD(DataFree):
@@ -39,5 +39,5 @@ class DFAD(DataFree):
     def opinion(self, images: Tensor) -> Tensor:
         return self.teacher(images) if self.hp.legacy_teacher_as_student else super().opinion(images)
 
-    def divergence(self, taught: Tensor, said: Tensor) -> Tensor:
-        return l1(taught, said)
+    def divergence(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
+        return l1(teacher_logits, said)

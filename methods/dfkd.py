@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from okdbench.api import Card, Deviation, Track
-from okdbench.datafree import BackboneHyperparameters, DataFree
+from okdbench.distill.adversarial import BackboneHyperparameters, DataFree
 
 
 class DFKD(DataFree):

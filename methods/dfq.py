@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, Schedule, Stage, Track, hyper, legacy
-from okdbench.datafree import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
-from okdbench.learners import cosine_overrun
-from okdbench.losses import batch_norm_kl
+from okdbench.distill.adversarial import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
+from okdbench.distill.losses import batch_norm_kl
+from okdbench.distill.optim import cosine_overrun
 
 
 class DFQ(DataFree):

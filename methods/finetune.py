@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from okdbench.api import BaseHyperparameters, Card, Method, Stage, hyper
-from okdbench.finetuning import LEARNING_RATE, WEIGHT_DECAY, FineTuning
+from okdbench.distill.finetune import LEARNING_RATE, WEIGHT_DECAY, FineTuning
 
 
 class FineTune(Method):

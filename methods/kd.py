@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, Track, adam, hyper
-from okdbench.losses import kl
+from okdbench.distill.losses import kl
 
 
 class PlainKD(Method):
@@ -59,5 +59,5 @@ class PlainKD(Method):
 
     def soft_loss(self, batch: Batch, logits: Tensor) -> Tensor:
         with torch.no_grad():
-            taught = self.teacher(batch.images)
-        return kl(taught, logits, self.hp.temperature)
+            teacher_logits = self.teacher(batch.images)
+        return kl(teacher_logits, logits, self.hp.temperature)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, Losses, Track, hyper, legacy
-from okdbench.learners import aside
-from okdbench.nets.classifiers import make_twice_differentiable
-from okdbench.replay import Rehearsal, RehearsalHyperparameters
+from okdbench.distill.networks.classifiers import make_twice_differentiable
+from okdbench.distill.optim import forward_without_buffers
+from okdbench.distill.replay import Rehearsal, RehearsalHyperparameters
 
 
 class LTR(Rehearsal):
@@ -75,12 +75,12 @@ class LTR(Rehearsal):
         asked = self.hp.data_free_steps
         return 2 * asked if asked and self.hp.legacy_double_steps else super().count_rounds(student_images)
 
-    def rehearse(self, new: Tensor, taught: Tensor, old: Tensor, known: Tensor) -> Losses:
+    def rehearse(self, new: Tensor, teacher_logits: Tensor, old: Tensor, known: Tensor) -> Losses:
         if self.hp.legacy_inert_meta or self.hp.legacy_concat_outer:
-            return self.rehearse_as_released(new, taught, old, known)
-        acquisition = self.student_loss(taught, self.student(new))
+            return self.rehearse_as_released(new, teacher_logits, old, known)
+        acquisition = self.student_loss(teacher_logits, self.student(new))
         ahead, gradients = self.step_ahead(acquisition)
-        retention = self.student_loss(known, aside(self.student, old, ahead))
+        retention = self.student_loss(known, forward_without_buffers(self.student, old, ahead))
         self.learner.update(retention, also=gradients)
         return {"disagreement": acquisition, "retention": retention}
 
@@ -94,13 +94,15 @@ class LTR(Rehearsal):
             ahead[name] = theta - hp.alpha * (gradient + decay)
         return ahead, [gradient.detach() for gradient in gradients]
 
-    def rehearse_as_released(self, new: Tensor, taught: Tensor, old: Tensor, known: Tensor) -> Losses:
+    def rehearse_as_released(self, new: Tensor, teacher_logits: Tensor, old: Tensor, known: Tensor) -> Losses:
         """One L1 mean over [new; old] under joint batch statistics, plus retention at theta' unless that is inert."""
         if self.hp.legacy_inert_meta:
             acquisition = retention = torch.zeros((), device=new.device)
         else:
-            acquisition = self.student_loss(taught, aside(self.student, new))
-            retention = self.student_loss(known, aside(self.student, old, self.step_ahead(acquisition)[0]))
-        joint = self.student_loss(torch.cat([taught, known]), self.student(torch.cat([new, old])))
+            acquisition = self.student_loss(teacher_logits, forward_without_buffers(self.student, new))
+            retention = self.student_loss(
+                known, forward_without_buffers(self.student, old, self.step_ahead(acquisition)[0])
+            )
+        joint = self.student_loss(torch.cat([teacher_logits, known]), self.student(torch.cat([new, old])))
         self.learner.update(joint + retention)
         return {"disagreement": joint, "retention": retention}

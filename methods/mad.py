@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from okdbench.api import Card, Deviation, Losses, Stage, Track, hyper
-from okdbench.datafree import QUICK_SGD, BackboneHyperparameters, DataFree, SGDHyperparameters
-from okdbench.learners import aside
-from okdbench.losses import kl
-from okdbench.nets.generators import ConditionalGenerator, Generator
-from okdbench.nets.probe import Observation
+from okdbench.distill.adversarial import QUICK_SGD, BackboneHyperparameters, DataFree, SGDHyperparameters
+from okdbench.distill.losses import kl
+from okdbench.distill.networks.generators import ConditionalGenerator, Generator
+from okdbench.distill.networks.wrapper import Observation
+from okdbench.distill.optim import forward_without_buffers
 
 CONDITIONAL = {"conditional": True}
 
@@ -114,13 +114,13 @@ class MAD(DataFree):
             return torch.arange(count, device=rng.device) % classes
         return torch.randint(classes, (count,), generator=rng, device=rng.device)
 
-    def divergence(self, taught: Tensor, said: Tensor) -> Tensor:
-        return kl(taught, said).log1p() if self.hp.bounded_adversarial else kl(taught, said)
+    def divergence(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
+        return kl(teacher_logits, said).log1p() if self.hp.bounded_adversarial else kl(teacher_logits, said)
 
     # The student
 
-    def student_loss(self, taught: Tensor, said: Tensor) -> Tensor:
-        return kl(taught, said)
+    def student_loss(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
+        return kl(teacher_logits, said)
 
     def draw(self) -> Tensor:
         """Pictures of the generator and, behind them, of its copy, which no forward changes."""
@@ -135,4 +135,4 @@ class MAD(DataFree):
 
     @torch.no_grad()
     def recall(self, codes: Tensor) -> Tensor:
-        return aside(self.copy, codes)
+        return forward_without_buffers(self.copy, codes)

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from okdbench.api import BaseHyperparameters, Batch, Card, Deviation, Losses, Stage, Track, adam, cosine, hyper, legacy
-from okdbench.datafree import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
-from okdbench.learners import aside
-from okdbench.losses import kl
-from okdbench.nets.discriminators import PatchDiscriminator, patch_loss
+from okdbench.distill.adversarial import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
+from okdbench.distill.losses import kl
+from okdbench.distill.networks.discriminators import PatchDiscriminator, patch_loss
+from okdbench.distill.optim import forward_without_buffers
 
 RELEASED_WEIGHTS = {"local": 0.1, "align": 0.1, "adversarial": 1.0, "balance": 0.0}
 JOINT = {"form": "joint"}
@@ -149,10 +149,10 @@ class MosaicKD(DataFree):
         """L_S = w KL(fakes) + (1 - w) [u CE(real, y) + (1 - u) KL_tau(real)], w linear in the stage's share."""
         hp, chosen = self.hp, self.select(batch)
         images = torch.cat([self.draw(), self.real(chosen)])
-        taught, said, count = self.ask(images), self.student(images), self.batch_size
+        teacher_logits, said, count = self.ask(images), self.student(images), self.batch_size
         w = hp.joint_start + (hp.joint_end - hp.joint_start) * self.clock.share
-        fake, hard = kl(taught[:count], said[:count]), F.cross_entropy(said[count:], chosen.labels)
-        soft = kl(taught[count:], said[count:], hp.temperature)
+        fake, hard = kl(teacher_logits[:count], said[:count]), F.cross_entropy(said[count:], chosen.labels)
+        soft = kl(teacher_logits[count:], said[count:], hp.temperature)
         self.learner.update(w * fake + (1 - w) * (hp.hard_weight * hard + (1 - hp.hard_weight) * soft))
         return {"disagreement": fake, "cross_entropy": hard, "kl": soft}
 
@@ -178,7 +178,7 @@ class MosaicKD(DataFree):
     def samples(self, batch: Batch | None) -> dict[str, Tensor]:
         """Generated pictures, and the windows of them that D sees: those most and least like real ones."""
         found = super().samples(batch)
-        logits = aside(self.discriminator.module, self.task.normaliser(found["generated"]))
+        logits = forward_without_buffers(self.discriminator.module, self.task.normaliser(found["generated"]))
         patches = self.discriminator.module.cut(found["generated"], logits)
         ends = {"most": patches[:, :1], "least": patches[:, -1:]}
         title = f"{patches.shape[-1]} x {patches.shape[-1]} windows"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from okdbench.api import Card, Deviation, Track
-from okdbench.replay import Rehearsal
+from okdbench.distill.replay import Rehearsal
 
 
 class Replay(Rehearsal):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from okdbench.api import Card, Deviation, Losses, Method, Stage, Track
-from okdbench.nets.probe import Probe
+from okdbench.distill.networks.wrapper import ClassifierWrapper
 
 
 class TeacherItself(Method):
@@ -23,7 +23,7 @@ class TeacherItself(Method):
     )
 
     @property
-    def answer(self) -> Probe:
+    def answer(self) -> ClassifierWrapper:
         return self.teacher
 
     def stages(self) -> Sequence[Stage]:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, Losses, Track, hyper, legacy
-from okdbench.datafree import DataFree, DataFreeHyperparameters
-from okdbench.errors import UserError
-from okdbench.losses import attention_gap, kl
-from okdbench.nets.probe import Observation
+from okdbench.core.errors import UserError
+from okdbench.distill.adversarial import DataFree, DataFreeHyperparameters
+from okdbench.distill.losses import attention_gap, kl
+from okdbench.distill.networks.wrapper import Observation
 
 
 class ZSKT(DataFree):
@@ -56,7 +56,7 @@ class ZSKT(DataFree):
         super().setup()
         self.clip = self.hp.clip
         blank = torch.zeros(2, 3, self.task.image_size, self.task.image_size, device=self.task.device)
-        with torch.no_grad(), self.student.judging():
+        with torch.no_grad(), self.student.eval_mode():
             shapes = [
                 [f.shape[2:] for f in net.observe(blank, "stages").stages] for net in (self.teacher, self.student)
             ]
@@ -89,5 +89,5 @@ class ZSKT(DataFree):
             return self.teacher(images)
         return self.student(images) if self.hp.legacy_student_train_mode else super().opinion(images)
 
-    def divergence(self, taught: Tensor, said: Tensor) -> Tensor:
-        return kl(taught, said) / (taught.shape[1] if self.hp.legacy_mean_reduction else 1)
+    def divergence(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
+        return kl(teacher_logits, said) / (teacher_logits.shape[1] if self.hp.legacy_mean_reduction else 1)

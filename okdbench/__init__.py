@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from okdbench.runner import run
+    from okdbench.training.runner import run
 
 __all__ = ["__version__", "run"]
 
@@ -36,7 +36,7 @@ _register_siblings()
 def __getattr__(name: str) -> Any:
     """Import torch only when something asks for it, so that ``okdbench --help`` starts at once."""
     if name == "run":
-        from okdbench.runner import run
+        from okdbench.training.runner import run
 
         return run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

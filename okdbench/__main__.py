@@ -1,5 +1,5 @@
 """Run the command line with ``python -m okdbench``."""
 
-from okdbench.cli import main
+from okdbench.cli.app import main
 
 main()

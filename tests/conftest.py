@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from okdbench.plan import Plan, make_plan
+from okdbench.training.plan import Plan, make_plan
 
 torch.set_num_threads(1)
 

@@ -23,8 +23,8 @@ from typing import IO, Self, cast
 
 from filelock import FileLock
 
-from okdbench.errors import UserError
-from okdbench.records import writing
+from okdbench.core.errors import UserError
+from okdbench.core.files import writing
 
 MAX_BYTES = 200 * 2**30
 MAX_MEMBERS = 5_000_000

@@ -7,13 +7,10 @@ import hashlib
 import io
 import json
 import os
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO
@@ -22,19 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 from filelock import FileLock
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from okdbench.core.errors import UserError
+from okdbench.core.files import write_atomic
+from okdbench.core.progress import counter
 from okdbench.data.dataset import Dataset, Sample
-from okdbench.data.rows import Pixels, Rows
-from okdbench.errors import UserError
-from okdbench.progress import counter
-from okdbench.records import write_atomic
+from okdbench.data.decoding import decode
+from okdbench.data.images import BLOCK, Images
 
 #: Changes whenever the same samples would be decoded to other bytes.
 RECIPE = 2
 
-#: What Pillow raises for pictures that are cut off, damaged or no pictures at all.
-_UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 #: What may be wrong with a folder that cannot be written.
 _CURES = {
@@ -47,61 +43,9 @@ _CURES = {
     errno.EEXIST: "a file is in its place",
 }
 
-#: bytes of one part of a data set that are copied into memory; a larger part stays in its file
-_IN_MEMORY = 2**30
 
 # Large pictures are wanted here; beyond twice its limit, Pillow refuses them, and that is reported.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-_BLOCK = 1024  # pictures that are decoded, written or hashed at a time: this bounds the memory
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """N labelled pictures of one or more domains.
-
-    Attributes:
-        pixels: N x H x W x 3, perhaps a read-only memory map, or rows of some that are read when they are asked for.
-        labels: N class indices.
-        paths: N relative paths, the samples' names.
-        source: hash of the data set's file unless it comes along, for it says more than what is in the pictures.
-    """
-
-    pixels: Pixels | Rows
-    labels: npt.NDArray[np.int64]
-    paths: tuple[str, ...]
-    source: str = ""
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of paths, labels and pixels in hexadecimal; it is part of a run's key."""
-        content = hashlib.sha256(json.dumps([self.paths, self.labels.tolist(), self.pixels.shape]).encode())
-        content.update(self.source.encode())
-        for start in range(0, len(self), _BLOCK):
-            content.update(np.ascontiguousarray(self.pixels[start : start + _BLOCK]).data)
-        return content.hexdigest()
-
-    def take(self, indices: npt.NDArray[np.int64]) -> Images:
-        """The pictures at ``indices``, in that order; copied into memory unless there are too many of them."""
-        rows = Rows.of(self.pixels).take(indices)
-        return Images(_copied(rows), self.labels[indices], tuple(self.paths[i] for i in indices), self.source)
-
-    @staticmethod
-    def concatenate(parts: Sequence[Images]) -> Images:
-        """The pictures of all ``parts``, one part after the other; all have the same height and width."""
-        return Images(
-            _copied(Rows.chain([Rows.of(part.pixels) for part in parts])),
-            np.concatenate([part.labels for part in parts]),
-            tuple(path for part in parts for path in part.paths),
-            parts[0].source,
-        )
-
-
-def _copied(rows: Rows) -> Pixels | Rows:
-    return rows[:] if rows.nbytes <= _IN_MEMORY else rows
 
 
 def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> Images:
@@ -203,78 +147,19 @@ def _fill(stream: BinaryIO, samples: Sequence[Sample], image_size: int, title: s
     header = io.BytesIO()
     shape = (len(samples), image_size, image_size, 3)
     np.lib.format.write_array_header_1_0(header, {"shape": shape, "fortran_order": False, "descr": "|u1"})
-    block_bytes = _BLOCK * image_size**2 * 3
+    block_bytes = BLOCK * image_size**2 * 3
     blocks_done = max(0, stream.seek(0, os.SEEK_END) - len(header.getvalue())) // block_bytes
     stream.truncate(len(header.getvalue()) + blocks_done * block_bytes if blocks_done else 0)
     if not blocks_done:
         stream.write(header.getvalue())
     with ThreadPoolExecutor() as pool, counter(title, len(samples)) as advance:
-        advance(blocks_done * _BLOCK)
-        for start in range(blocks_done * _BLOCK, len(samples), _BLOCK):
-            block = samples[start : start + _BLOCK]
-            stream.write(np.stack(list(pool.map(_decode, block, repeat(image_size)))).data)
+        advance(blocks_done * BLOCK)
+        for start in range(blocks_done * BLOCK, len(samples), BLOCK):
+            block = samples[start : start + BLOCK]
+            stream.write(np.stack(list(pool.map(decode, block, repeat(image_size)))).data)
             stream.flush()
             os.fsync(stream.fileno())  # so that what a later start finds is what was written
             advance(len(block))
-
-
-def _decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
-    """Read ``sample`` as a ``size`` x ``size`` x 3 array, stretched to the square, white under transparent parts.
-
-    Raises:
-        UserError: the file cannot be read as a picture.
-    """
-    if isinstance(sample.source, np.ndarray):
-        return _shrink(Image.fromarray(sample.source), size)
-    try:
-        content = sample.source.read_bytes()
-        if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
-            raise ValueError("its content is not what was registered")
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.draft("RGB", (2 * size, 2 * size))  # a JPEG is then decoded at a fraction of its size
-            return _shrink(_to_rgb(ImageOps.exif_transpose(picture)), size)
-    except _UNDECODABLE as error:
-        raise UserError(
-            f"cannot read the picture {sample.source} ({_reason(error)}); replace or delete it, then run again"
-        ) from error
-
-
-def read_picture(path: Path, size: int) -> npt.NDArray[np.uint8]:
-    """The picture in a file as every run sees it, ``size`` x ``size`` x 3.
-
-    Raises:
-        UserError: the file cannot be read as a picture.
-    """
-    return _decode(Sample(path.name, 0, path), size)
-
-
-def undecodable(content: bytes) -> str:
-    """Why these bytes are no picture that can be read to its end; empty for one that can."""
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.load()
-    except _UNDECODABLE as error:
-        return _reason(error)
-    return ""
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
-        return "no picture"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _shrink(picture: Image.Image, size: int) -> npt.NDArray[np.uint8]:
-    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits per pixel; Pillow's own conversion clips them at 255
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
 
 
 def _manifest(file: Path) -> Path:

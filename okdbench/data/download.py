@@ -23,8 +23,8 @@ import requests
 import urllib3
 from filelock import FileLock
 
-from okdbench.errors import UserError
-from okdbench.records import write_atomic, writing
+from okdbench.core.errors import UserError
+from okdbench.core.files import write_atomic, writing
 
 Progress = Callable[[int, int | None], None]
 

@@ -24,12 +24,12 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # this tree, wherever it is started from
 
 import matplotlib.pyplot as plt  # noqa: E402
-from trees import grow, official  # noqa: E402
+from support.dataset_trees import grow, official  # noqa: E402
 
 from okdbench import registry  # noqa: E402
-from okdbench.data.folders import FolderDataset  # noqa: E402
-from okdbench.data.register import registered_file  # noqa: E402
-from okdbench.records import read_records  # noqa: E402
+from okdbench.data.folder_dataset import FolderDataset  # noqa: E402
+from okdbench.data.manifest import manifest_file  # noqa: E402
+from okdbench.results.store import read_records  # noqa: E402
 
 DATASETS = ("office31", "officehome", "visda")
 METHODS = "augkd,dafl,dfad,dfkd,dfq,finetune,kd,ltr,mad,mosaickd,replay,zskt"
@@ -49,7 +49,7 @@ class Watched(NamedTuple):
     """A sweep that is over: its length, when the last teacher was there, and the looks at its driver."""
 
     seconds: float
-    taught: float
+    teacher_logits: float
     looks: list[Look]
 
 
@@ -62,7 +62,7 @@ def take_in(name: str, folder: Path, data_root: Path) -> None:
     dataset = registry.load_dataset(name)
     assert isinstance(dataset, FolderDataset)
     domains = list(dataset.domains.values())
-    if all(registered_file(name, domain, data_root).exists() for domain in domains):
+    if all(manifest_file(name, domain, data_root).exists() for domain in domains):
         return
     if not folder.exists():
         grow(folder, official({domain: dict.fromkeys(dataset.classes, PICTURES) for domain in domains}))
@@ -88,8 +88,8 @@ def sweep(words: list[str]) -> Watched:
     seconds = time.monotonic() - began
     if driver.returncode:
         raise SystemExit("\n".join(line for _, line in lines[-20:]))
-    taught = max((when for when, line in lines if line.startswith("teacher")), default=0.0)
-    return Watched(seconds, taught, looks)
+    teacher_logits = max((when for when, line in lines if line.startswith("teacher")), default=0.0)
+    return Watched(seconds, teacher_logits, looks)
 
 
 def _read(driver: subprocess.Popen[str], lines: list[tuple[float, str]], began: float) -> None:
@@ -134,10 +134,10 @@ def tell(watched: Watched, runs: Path, jobs: int) -> None:
     failed = sum(record.status != "done" for record in records)
     training = mean(record.cost.seconds for record in records)
     ended = max(1, watched.looks[-1].ended)
-    each = jobs * (watched.seconds - watched.taught) / ended
+    each = jobs * (watched.seconds - watched.teacher_logits) / ended
     settled = [look.mib for look in watched.looks if look.ended >= ended / 20] or [watched.looks[-1].mib]
     print(f"runs: {len(records)}, of which failed: {failed}")
-    print(f"wall clock: {watched.seconds / 60:.1f} min, the teachers' part {watched.taught / 60:.1f} min")
+    print(f"wall clock: {watched.seconds / 60:.1f} min, the teachers' part {watched.teacher_logits / 60:.1f} min")
     print(f"a run: {each:.1f} s of a place, training {training:.1f} s, overhead {each - training:.1f} s")
     print(f"driver's memory: {settled[0]:.0f} MiB early, {settled[-1]:.0f} at the end, {max(settled):.0f} at most")
     print(f"leaderboard: {leaderboard_seconds(runs):.1f} s")

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from okdbench.data.batches import Stream
 from okdbench.data.cache import load_domain
 from okdbench.data.dataset import Dataset, Sample
+from okdbench.data.loader import Stream
 from okdbench.datasets.digits import Digits
 
 pytestmark = pytest.mark.benchmark(group="data path")

@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from okdbench.api import Batch, Clock
-from okdbench.data.batches import Stream
-from okdbench.nets.anchor import AnchorNet
-from okdbench.nets.classifiers import build_classifier
-from okdbench.nets.generators import Encoder, Generator
-from okdbench.nets.probe import Probe
-from okdbench.plan import Plan
-from okdbench.progress import quiet
-from okdbench.trial import Trial, normaliser
+from okdbench.data.loader import Stream
+from okdbench.distill.networks.anchor import AnchorNet
+from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.distill.networks.generators import Encoder, Generator
+from okdbench.distill.networks.wrapper import ClassifierWrapper
+from okdbench.training.plan import Plan
+from okdbench.training.progress import quiet
+from okdbench.training.trial import Trial, normaliser
 
 CPU = torch.device("cpu")
 PAIR = {"teacher": "resnet18", "student": "resnet10t"}
@@ -172,7 +172,7 @@ def test_step(
     rounds: int,
 ) -> None:
     chosen = plan(method, budget="quick", **PAIR)
-    teacher = Probe(build_classifier(PAIR["teacher"], CLASSES, SIZE), normaliser(chosen, CPU)).lock()
+    teacher = ClassifierWrapper(build_classifier(PAIR["teacher"], CLASSES, SIZE), normaliser(chosen, CPU)).lock()
     trial = Trial(chosen, teacher, tmp_path, CPU, quiet)
     declared = next(one for one in trial.method.stages() if one.name == name)
     trial.method.student.train()
@@ -180,7 +180,7 @@ def test_step(
     if declared.begin:
         declared.begin()
     batch_size = declared.batch_size or BATCH_SIZE
-    data = Stream(chosen.material.student_train, batch_size=batch_size, seed=0, flip=False, device=CPU)
+    data = Stream(chosen.splits.student_train, batch_size=batch_size, seed=0, flip=False, device=CPU)
     inputs = [data.batch(0)] if declared.data else []
     bare = Bare(chosen.dataset.mean, chosen.dataset.std)
     interleave(benchmark, lambda: declared.step(*inputs), lambda: by_hand(bare, *inputs), rounds)

@@ -1,0 +1,54 @@
+"""What a check has to say to the author of a method."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from okdbench.core.plugin_files import where
+from okdbench.core.protocol import Track
+from okdbench.distill.method import Method
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault in plain words: what was found, what it means, and how to mend it."""
+
+    found: str
+    means: str
+    cure: str
+
+
+def in_each(tracks: Sequence[Track], look: Callable[[Track], Sequence[Finding]]) -> list[Finding]:
+    """What ``look`` finds in any track, once; the track is named when not all of them have it."""
+    seen: dict[Finding, list[Track]] = {}
+    for track in tracks:
+        for finding in look(track):
+            seen.setdefault(finding, []).append(track)
+    return [
+        finding if len(having) == len(tracks) else replace(finding, found=f"{having[0]} track: {finding.found}")
+        for finding, having in seen.items()
+    ]
+
+
+def files(method: type[Method]) -> list[Path]:
+    """The files of a method and of the classes that it builds on, its own first."""
+    classes = [cls for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method]
+    return [Path(file) for file in dict.fromkeys(inspect.getfile(cls) for cls in classes)]
+
+
+def mentions(method: type[Method], pattern: str) -> str:
+    """`` (mine.py:31)``: the lines of the method's own file that hold ``pattern``; empty when there are none."""
+    own = files(method)[0]
+    lines = enumerate(own.read_text("utf-8", "replace").splitlines(), 1)
+    found = [f"{own.name}:{number}" for number, line in lines if re.search(pattern, line.partition("#")[0])]
+    return f" ({', '.join(found[:3])})" if found else ""
+
+
+def place(error: BaseException, method: type[Method]) -> str:
+    """``mine.py:31``: where in the method's files an error comes from."""
+    places = [where(error, file) for file in files(method)]
+    return Path(next((place for place in places if ":" in Path(place).name), places[0])).name

@@ -1,0 +1,45 @@
+"""Mine: the teacher is asked about noisy pictures of the student's domain, the student answers as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, Track, adam, hyper
+from okdbench.distill.losses import kl
+
+
+class Mine(Method):
+    """KL(teacher || student) on x + noise * n, n normal; no label is read."""
+
+    card = Card(
+        title="Mine: distillation on noisy pictures",
+        venue="unpublished",
+        year=2026,
+        url="",
+        reads=("teacher logits", "student-domain pictures"),
+        tracks=(Track.LABELLED, Track.LABEL_FREE),
+    )
+
+    class Hyperparameters(BaseHyperparameters):
+        """One is enough for a start."""
+
+        noise: float = hyper(0.1, "standard deviation of the noise; pictures are in [0, 1]", ge=0, le=1)
+
+    hp: Hyperparameters
+
+    def setup(self) -> None:
+        self.learner = self.own("student", self.student, adam(self.student, lr=1e-3))
+
+    def stages(self) -> Sequence[Stage]:
+        return [Stage("distil", self.task.student_images // self.task.batch_size, self.step, data="images")]
+
+    def step(self, batch: Batch) -> Losses:
+        noise = self.hp.noise * self.task.noise(*batch.images.shape)
+        images = (batch.images + noise).clamp(0, 1)
+        with torch.no_grad():
+            teacher_logits = self.teacher(images)
+        loss = kl(teacher_logits, self.student(images))
+        self.learner.update(loss)
+        return {"kl": loss}

@@ -1,0 +1,1 @@
+"""The ground that everything stands on: rules, configuration, files. Knows no network and no image."""

@@ -1,0 +1,88 @@
+"""The command line of a run: written from its configuration, and read back without a shell.
+
+Writer and reader stand side by side, so that ``okdbench verify`` reads what every record writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any, NoReturn
+
+from okdbench.core.config import RunConfig
+from okdbench.core.errors import UserError
+from okdbench.core.syntax import spell_assignments
+
+#: options that are written even at their defaults, because a reader looks for them
+_ALWAYS = ("method", "dataset", "setting", "seed", "budget", "track")
+#: fields that a command read from a file may not set: they name files or devices of this machine
+_LOCAL = ("device", "teacher_weights", "hyperparameters")
+
+
+def words_of(config: RunConfig) -> list[str]:
+    """What follows ``okdbench`` on the command line that repeats this run; paths are as they were given."""
+    defaults = {name: field.default for name, field in RunConfig.model_fields.items()}
+    words = ["run"]
+    for name, value in config.model_dump(mode="json", exclude={"device", "hyperparameters"}).items():
+        if name in _ALWAYS or value != defaults[name]:
+            words += _option(name, value)
+    for name, value in sorted(config.hyperparameters.items()):
+        words += ["--set", spell_assignments({name: value})]
+    return words
+
+
+def read_command(command: str) -> dict[str, Any]:
+    """Option -> value of what an ``okdbench run`` command gives; nothing is run, and no file is looked at.
+
+    Besides the fields of :class:`~okdbench.core.config.RunConfig` the keys are ``method`` (a list), ``seeds`` and
+    ``assignments`` (a list of ``key=value``).
+
+    Raises:
+        UserError: it is no such command, or it uses an option that only the person at this machine may give.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"its command cannot be read ({error})") from error
+    if words[:2] != ["okdbench", "run"]:
+        raise UserError("its command is not 'okdbench run'")
+    given, unknown = _parser().parse_known_args(words[2:])
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        raise UserError(f"its command has {name}, which verify does not follow; run it by hand if you trust it")
+    return vars(given)
+
+
+def flag(name: str) -> str:
+    """The option of a field: ``--image-size`` for ``image_size``."""
+    return "--" + name.replace("_", "-")
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if value is True:
+        return [flag(name)]
+    # a value such as the setting -P must not be taken for an option
+    return [f"{flag(name)}={value}"] if str(value).startswith("-") else [flag(name), str(value)]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"its command cannot be read ({message})")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for name, field in RunConfig.model_fields.items():
+        if name in _LOCAL:
+            continue
+        if field.annotation is bool:
+            parser.add_argument(flag(name), action="store_true")
+        elif name == "method":
+            parser.add_argument(flag(name), action="append")
+        else:
+            parser.add_argument(flag(name), type=int if field.annotation is int else str)
+    parser.add_argument("--seeds")
+    parser.add_argument("--set", dest="assignments", action="append")
+    return parser

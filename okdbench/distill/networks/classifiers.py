@@ -1,0 +1,123 @@
+"""Teachers and students: any classifier of timm, by name."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from pickle import UnpicklingError
+
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from okdbench.core.errors import UserError, one_line, unknown
+
+
+def build_classifier(name: str, classes: int, image_size: int, pretrained: bool = False) -> nn.Module:
+    """A timm classifier with ``classes`` outputs for square pictures of ``image_size`` pixels.
+
+    Raises:
+        UserError: timm has no such model, it cannot take pictures of this size, or its weights cannot be fetched.
+    """
+    check_name(name, pretrained)
+    try:
+        net = _create(name, classes, image_size, pretrained).to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, 3, image_size, image_size))
+        return net.train()
+    except OSError as error:
+        raise UserError(
+            f"the pretrained weights of {name} could not be fetched ({one_line(error)}); leave out --pretrained"
+        ) from error
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{name} cannot take pictures of {image_size} pixels ({one_line(error)}); "
+            "choose another network or image size"
+        ) from error
+
+
+class HardSigmoid(nn.Module):
+    """relu6(x + 3) / 6, which PyTorch's own hard sigmoid is too, but that has no second derivative."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape, in [0, 1]."""
+        return F.relu6(x + 3) / 6
+
+
+def make_twice_differentiable(net: nn.Module) -> None:
+    """Replace hard sigmoids by ones with a second derivative, and switch dropout off, in place."""
+    for parent in list(net.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, (nn.Hardsigmoid, timm.layers.HardSigmoid)):
+                setattr(parent, name, HardSigmoid())
+            if isinstance(child, nn.modules.dropout._DropoutNd):
+                child.p = 0.0
+    if hasattr(net, "drop_rate"):  # timm's heads call dropout as a function
+        net.drop_rate = 0.0  # type: ignore[assignment]
+
+
+def check_name(name: str, pretrained: bool = False) -> None:
+    """Raise UserError when timm has no classifier called ``name``, or ``pretrained`` wants weights that it lacks."""
+    if not timm.is_model(name):
+        raise unknown("network", name, timm.list_models())
+    base, _, tag = name.partition(".")
+    if tag and name not in timm.list_pretrained(f"{base}.*"):
+        raise unknown("network", name, timm.list_pretrained(f"{base}.*") or [base])
+    if pretrained and not timm.is_model_pretrained(name):
+        raise UserError(f"timm has no pretrained weights for {name}; leave out --pretrained")
+
+
+def _create(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Module:
+    # Only models with a fixed grid of patches take `img_size`; the others reject the keyword and accept any size.
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=classes, img_size=image_size)
+    except TypeError:
+        return timm.create_model(name, pretrained=pretrained, num_classes=classes)
+
+
+def load_weights(net: nn.Module, path: Path, name: str) -> None:
+    """Load a user's safetensors or state-dict file into ``net``; nothing in the file is executed.
+
+    Raises:
+        UserError: the file is missing, holds more than tensors, or belongs to another architecture.
+    """
+    state = _read_state(path)
+    expected = net.state_dict()
+    wrong = sorted(key for key in expected if key not in state or state[key].shape != expected[key].shape)
+    extra = sorted(key for key in state if key not in expected)
+    if wrong or extra:
+        example = (wrong or extra)[0]
+        raise UserError(
+            f"{path} is not a weights file of {name} with {_outputs(net)} classes: {len(wrong)} missing or differently "
+            f"shaped and {len(extra)} foreign tensors, the first {example!r}; name its architecture with --teacher"
+        )
+    net.load_state_dict(state)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"weights file {path} does not exist; give a .safetensors or a state-dict file")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # what is wrong with the file is said in one line below
+            content = _load(path)
+    except Exception as error:  # unpickling fails in many ways, and all of them mean the same to the user
+        why = "damaged, or with code in it" if isinstance(error, UnpicklingError) else one_line(error)
+        raise UserError(
+            f"{path} is not a plain weights file ({why}); use safetensors or torch.save(net.state_dict())"
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise UserError(
+            f"{path} holds more than tensors; save torch.save(net.state_dict()) instead of the whole network"
+        )
+    return state
+
+
+def _load(path: Path) -> object:
+    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _outputs(net: nn.Module) -> int:
+    return int(getattr(net, "num_classes", 0))

@@ -1,0 +1,126 @@
+"""Pictures from noise and noise from pictures, for any image size by one rule."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from okdbench.core.errors import UserError
+
+LARGEST_SEED = 8
+
+
+def halvings(image_size: int) -> tuple[int, int]:
+    """How often ``image_size`` is halved until its side is at most 8, and that side.
+
+    >>> halvings(32), halvings(224)
+    ((2, 8), (5, 7))
+    """
+    count, side = 0, image_size
+    while side > LARGEST_SEED:
+        if side % 2:
+            raise UserError(
+                f"pictures of {image_size} pixels do not halve evenly down to {LARGEST_SEED} or fewer; "
+                f"choose another image size, for example {2 ** (image_size.bit_length() - 1)}"
+            )
+        count, side = count + 1, side // 2
+    return count, side
+
+
+def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
+    conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(channels_out), nn.LeakyReLU(0.2, inplace=True)]
+
+
+class Generator(nn.Module):
+    """Unconditional convolutional generator, B x latent -> raw B x 3 x H x W in [0, 1].
+
+    A linear layer to 4 ``width`` channels on the smallest grid, then nearest-neighbour doublings each followed by
+    3x3 convolution, batch norm and leaky ReLU, and a 3x3 convolution with a sigmoid. At 32 pixels and width 64 these
+    are the layers of AuG-KD's and MosaicKD's released code (2,026,051 parameters at 100 latent dimensions).
+    """
+
+    def __init__(self, latent: int, image_size: int, width: int = 64) -> None:
+        super().__init__()
+        doublings, side = halvings(image_size)
+        widths = [4 * width] + [width * min(4, 2 ** (doublings - 1 - i)) for i in range(doublings)]
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]
+        for channels_in, channels_out in pairwise(widths):
+            layers += [nn.Upsample(scale_factor=2), *_block(channels_in, channels_out)]
+        layers += [nn.Conv2d(widths[-1], 3, 3, padding=1), nn.Sigmoid()]
+        self.latent = latent
+        self.grid = (widths[0], side, side)
+        self.seed = nn.Linear(latent, widths[0] * side * side)
+        self.grow = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Raw pictures of the latents ``z``, B x latent."""
+        grid = self.seed(z).view(-1, *self.grid).contiguous(memory_format=torch.channels_last)
+        pictures: Tensor = self.grow(grid)
+        return pictures
+
+
+class ConditionalGenerator(Generator):
+    """A generator with a table of class embeddings; its input is z + table(y) (MAD, Do et al., 2022)."""
+
+    def __init__(self, classes: int, latent: int, image_size: int, width: int = 64) -> None:
+        super().__init__(latent, image_size, width)
+        self.table = nn.Embedding(classes, latent)
+
+
+class Encoder(nn.Module):
+    """Gaussian encoder, raw pictures and labels -> mean and log-variance, each B x latent.
+
+    Layers of AuG-KD's released code: a 1x1 convolution of the picture beside one channel made from
+    the label, then subsamplings with 3x3 convolutions that mirror :class:`Generator`. Log-variances lie in [-5, 3].
+    With ``classes`` = 0 there is no such channel, and no labels are asked for.
+    """
+
+    def __init__(self, latent: int, image_size: int, classes: int, width: int = 64) -> None:
+        super().__init__()
+        count, side = halvings(image_size)
+        self.image_size = image_size
+        self.picture = nn.Conv2d(3, 3, 1)
+        self.classes = classes
+        self.label = nn.Linear(classes, image_size * image_size) if classes else None
+        widths = [4 if classes else 3] + [width * min(2, 2**i) for i in range(count)]
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]
+        for channels_in, channels_out in pairwise(widths):
+            layers += [Subsample(), *_block(channels_in, channels_out)]
+        layers += [nn.Conv2d(widths[-1], 4 * width, 3, padding=1), nn.BatchNorm2d(4 * width), nn.Tanh(), nn.Flatten()]
+        self.shrink = nn.Sequential(*layers)
+        self.mean = nn.Linear(4 * width * side * side, latent)
+        self.log_var = nn.Linear(4 * width * side * side, latent)
+        self.apply(_uniform)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latents of raw pictures (B x 3 x H x W in [0, 1]) with labels (B)."""
+        planes = self.picture(images)
+        if self.label is not None and labels is not None:
+            plane = self.label(F.one_hot(labels, self.classes).to(images.dtype))
+            planes = torch.cat([planes, plane.view(-1, 1, self.image_size, self.image_size)], 1)
+        features = self.shrink(planes.contiguous(memory_format=torch.channels_last))
+        return self.mean(features), self.log_var(features).clamp(-5.0, 3.0)
+
+
+class Subsample(nn.Module):
+    """Every second pixel: nearest-neighbour interpolation by one half."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B x C x H x W -> B x C x H/2 x W/2."""
+        return F.interpolate(images, scale_factor=0.5)
+
+
+def _uniform(module: nn.Module) -> None:
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        nn.init.uniform_(module.weight, -0.08, 0.08)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def sample(mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+    """Reparameterised draw mean + noise * sigma, the noise clamped to 10 standard deviations."""
+    return mean + noise.clamp(-10.0, 10.0) * (0.5 * log_var).exp()

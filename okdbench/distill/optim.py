@@ -1,0 +1,163 @@
+"""What is trained, and how it is updated: modules with their optimisers, schedules and snapshots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from okdbench.distill.accounting import Meter
+
+Schedule = Callable[[int], float]
+
+
+def adam(
+    module: nn.Module, lr: float, *, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.0
+) -> Optimizer:
+    """Adam over all parameters of ``module`` in the fused form, which spares one pass over memory per operation."""
+    return torch.optim.Adam(module.parameters(), lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+
+
+def sgd(module: nn.Module, lr: float, *, weight_decay: float = 0.0) -> Optimizer:
+    """Stochastic gradient descent with momentum 0.9 over all parameters of ``module``, in the fused form."""
+    return torch.optim.SGD(module.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay, fused=True)
+
+
+def cosine(steps: int) -> Schedule:
+    """Half a cosine from 1 at update 0 to 0 at update ``steps`` and after.
+
+    >>> [round(cosine(4)(step), 3) for step in (0, 2, 4, 9)]
+    [1.0, 0.5, 0.0, 0.0]
+    """
+    return lambda step: 0.5 * (1 + math.cos(math.pi * min(step / max(steps, 1), 1.0)))
+
+
+def cosine_overrun(steps: int) -> Schedule:
+    """The cosine of a scheduler that is stepped past its end: from 1 to 0 at ``steps``, and up again."""
+    return lambda step: 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
+
+
+def slow_start(update: int) -> float:
+    """PyTorch's ConstantLR as it is by default: a third of the learning rate for five updates."""
+    return 1 / 3 if update < 5 else 1.0
+
+
+class Learner:
+    """A module, the optimiser that moves it and the schedule of its learning rate."""
+
+    def __init__(self, module: nn.Module, optimizer: Optimizer, schedule: Schedule | None, meter: Meter) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self.scheduler = LambdaLR(optimizer, schedule) if schedule else None
+        self._meter = meter
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def update(self, loss: Tensor, also: Sequence[Tensor] = (), clip: float = 0.0) -> None:
+        """One optimiser step down ``loss``, a scalar.
+
+        The gradient is asked for this module's parameters alone: none is computed for, or left behind in, any other
+        network that the loss passes through.
+
+        Args:
+            loss: differentiated here.
+            also: gradients from :meth:`gradients` to be added to those of ``loss``.
+            clip: largest norm of the whole gradient; 0 leaves it as it is.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._meter.learning(self.module):
+            torch.autograd.backward(loss, inputs=self._parameters)
+        for parameter, gradient in zip(self._parameters, also, strict=False):
+            parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        if clip:
+            clip_grad_norm_(self._parameters, clip)
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+
+    def gradients(self, loss: Tensor, differentiable: bool = False) -> tuple[Tensor, ...]:
+        """D loss / d parameters, one tensor for each parameter; ``differentiable`` keeps the way back through them."""
+        with self._meter.learning(self.module):
+            return torch.autograd.grad(loss, self._parameters, create_graph=differentiable)
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """The parameters by their names in the module, in the order of :meth:`gradients`."""
+        return dict(self.module.named_parameters())
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser and schedule, as tensors and plain types."""
+        state: dict[str, Any] = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.scheduler is not None:
+            state["updates"] = self.scheduler.last_epoch
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.last_epoch = state["updates"]
+
+
+def forward_without_buffers(
+    module: nn.Module, inputs: Tensor, parameters: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """``module(inputs)`` as in its present mode, but its buffers stay as they are; with other parameters if given."""
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    output: Tensor = functional_call(module, {**buffers, **(parameters or {})}, inputs)
+    return output
+
+
+def set_eval(*learners: Learner) -> None:
+    """Put modules that a stage only uses into eval mode."""
+    for learner in learners:
+        learner.module.eval()
+
+
+class Snapshot:
+    """Remembers the state of some modules at their best moment; with ``often`` = 0 at none."""
+
+    def __init__(self, *modules: nn.Module, often: int = 0, steps: int = 1) -> None:
+        self._modules = modules
+        self._every = max(1, steps // often) if often else 0
+        self.score = math.inf
+        self._states: list[dict[str, Tensor]] = []
+
+    def is_due(self, step: int) -> bool:
+        """Whether the state after ``step`` is to be judged."""
+        return bool(self._every) and step % self._every == 0
+
+    def offer(self, score: float) -> None:
+        """Keep the present state if ``score`` is lower than every one before."""
+        if score < self.score:
+            self.score = score
+            self._states = [clone_state(module) for module in self._modules]
+
+    def restore(self) -> None:
+        """Put the kept state back; nothing happens when none was offered."""
+        for module, state in zip(self._modules, self._states, strict=False):
+            module.load_state_dict(state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Score and states, as tensors and plain types."""
+        return {"score": self.score, "states": self._states}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        self.score, self._states = state["score"], state["states"]
+
+
+def clone_state(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of the module's parameters and buffers that later training does not change."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,1 @@
+"""Records, and everything that is computed from them. Loads no torch."""

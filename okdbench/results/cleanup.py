@@ -1,0 +1,157 @@
+"""What a folder of runs takes on the disk, and what can go: never a record, for records are the truth."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from filelock import FileLock, Timeout
+
+from okdbench.results.records import Record
+from okdbench.results.store import read_record
+
+#: what is of no use when its run is finished: what it would have resumed from, and what a kill left half-written
+_LEFTOVERS = ("checkpoint.pt", "*.tmp")
+#: what takes room and can be made again by the run's command; what is missed least goes first
+_REMAKABLE = ("samples.npz", "student.safetensors")
+_TEACHER = "teacher.safetensors"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A run on the disk that has a record."""
+
+    folder: Path
+    record: Record
+
+    @property
+    def finished(self) -> str:
+        """When it ended, as ISO time."""
+        return self.record.environment.get("finished", "")
+
+    @property
+    def size(self) -> int:
+        """Bytes of its folder."""
+        return size(self.folder)
+
+
+class _Finished(NamedTuple):
+    """What pruning remembers of a finished run; the records of many would fill the memory."""
+
+    when: str
+    key: str
+    folder: Path
+    teacher: str
+    kind: tuple[str, ...]
+
+
+def held(runs: Path) -> list[Held]:
+    """The runs below ``runs`` that have a record, the oldest first; a line names each that cannot be read."""
+    return sorted(_each(runs, _tell), key=lambda run: (run.finished, run.record.key))
+
+
+def prune(
+    runs: Path, most: int | None, dry: bool = False, needed: Collection[Path] | None = None
+) -> Iterator[tuple[Path, int]]:
+    """Delete what finished runs can do without; yields each file with its bytes.
+
+    First leftovers, then, until no more than ``most`` bytes are left (None: no limit), the samples and then the
+    students of the oldest runs. At last come teachers, where it is known which weights are ``needed`` (None: all).
+    Records, logs and configurations stay, and all of unfinished runs. A run or teacher that another process has in
+    hand is left alone; ``dry`` is a rehearsal.
+    """
+    finished = sorted(_light(run) for run in _each(runs) if run.record.status == "done")
+    total = size(runs)
+    teacher_logits = [weights.parent for weights in _teachers(runs)]
+    for folder in (*(run.folder for run in finished), *teacher_logits):
+        for file, freed in _free(folder, _LEFTOVERS, dry):
+            total -= freed
+            yield file, freed
+    for folder, name in _can_go(runs, finished, needed):
+        if most is None or total <= most:
+            return
+        for file, freed in _free(folder, (name,), dry):
+            total -= freed
+            yield file, freed
+
+
+def _each(runs: Path, skip: Callable[[Path], None] = lambda _: None) -> Iterator[Held]:
+    for path in runs.glob("*/record.json"):
+        record = read_record(path.parent)
+        if record is None:
+            skip(path)
+        else:
+            yield Held(path.parent, record)
+
+
+def _tell(path: Path) -> None:
+    print(f"okdbench: skipped {path}, which is not a record that this version reads", file=sys.stderr)
+
+
+def _light(run: Held) -> _Finished:
+    record = run.record
+    teacher = record.teacher_score.key if record.teacher_score else ""
+    return _Finished(run.finished, record.key, run.folder, teacher, _kind(record.config))
+
+
+def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | None) -> Iterator[tuple[Path, str]]:
+    """Folders and names of files in the order in which they can go."""
+    for name in _REMAKABLE:
+        for run in finished:
+            yield run.folder, name
+    if needed is None:
+        return
+    unfinished = set(_unfinished(runs, {run.folder for run in finished}))
+    busy = {run.teacher for run in finished if run.kind in unfinished}
+    # found on the disk, because a record from elsewhere may call its teacher anything
+    there = {weights.parent.name: weights for weights in _teachers(runs)}
+    for key in dict.fromkeys(run.teacher for run in finished):
+        if key in there and key not in busy and there[key].absolute() not in needed:
+            yield there[key].parent, _TEACHER
+
+
+def _teachers(runs: Path) -> list[Path]:
+    """The weights below ``runs``; none where the folder of teachers is somebody else's."""
+    return [] if (runs / "teachers").is_symlink() else list(runs.glob(f"teachers/*/{_TEACHER}"))
+
+
+def _unfinished(runs: Path, finished: Collection[Path]) -> Iterator[tuple[str, ...]]:
+    """The kinds of the runs that have begun and are not done."""
+    for path in runs.glob("*/config.yaml"):
+        if path.parent not in finished:
+            with suppress(OSError, yaml.YAMLError):
+                yield _kind(yaml.safe_load(path.read_bytes()))
+
+
+def _kind(config: Any) -> tuple[str, ...]:
+    """Runs that share a teacher agree in these, though not the other way round."""
+    names = ("dataset", "teacher", "budget", "seed", "image_size")
+    return tuple(str(config.get(name)) for name in names) if isinstance(config, dict) else ()
+
+
+def _free(folder: Path, patterns: tuple[str, ...], dry: bool) -> Iterator[tuple[Path, int]]:
+    """Delete the files that match, unless another process has the folder in hand."""
+    if folder.is_symlink() or not any(any(folder.glob(pattern)) for pattern in patterns):
+        return  # what lies elsewhere takes no room here
+    with suppress(Timeout), FileLock(folder / "lock", timeout=0):
+        for file in [file for pattern in patterns for file in folder.glob(pattern)]:
+            freed = file.lstat().st_size
+            if not dry:
+                file.unlink()
+            yield file, freed
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files below ``folder``; what vanishes meanwhile does not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total

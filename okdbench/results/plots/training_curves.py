@@ -1,0 +1,150 @@
+"""How a method learns: validation accuracy over the student's pictures, and each loss term by stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from matplotlib.axes import Axes
+from matplotlib.gridspec import GridSpec
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+
+from okdbench.core.errors import UserError
+from okdbench.results.grouping import Cell
+from okdbench.results.plots.figure import Drawing
+from okdbench.results.plots.group import View
+from okdbench.results.plots.style import COLUMN, GREY, PAGE, canvas, legend, setting_looks
+from okdbench.results.records import Record
+
+#: x -> y of one run
+Series = Mapping[float, float]
+#: (stage, term) of a loss
+Term = tuple[str, str]
+#: with more loss terms than this, the picture is as wide as a page
+FEW_TERMS = 6
+
+
+def paint(view: View) -> list[Drawing]:
+    """A picture for each method: means over seeds by setting, with bands from the lowest to the highest seed."""
+    drawings = [_one(view, method, runs) for method in view.methods if _moves(runs := view.finished[method])]
+    if not drawings:
+        raise UserError("no record has losses or more than one evaluation to draw; run the methods again")
+    return drawings
+
+
+def _moves(runs: Mapping[Cell, Record]) -> bool:
+    return any(run.curves or len(run.evaluations) > 1 for run in runs.values())
+
+
+def _one(view: View, method: str, runs: Mapping[Cell, Record]) -> Drawing:
+    terms = _terms(runs)
+    width, columns = (COLUMN, 2) if len(terms) <= FEW_TERMS else (PAGE, 4)
+    places = _places(terms, columns)
+    rows = 1 + max((row for row, _ in places.values()), default=0)
+    figure = canvas(width, 1.9 + 0.95 * (rows - 1))
+    grid = GridSpec(rows, columns, figure=figure, height_ratios=[1.5] + [1.0] * (rows - 1))
+    settings = sorted({cell.setting for cell in runs})
+    _accuracy(figure.add_subplot(grid[0, :]), runs, view.settings)
+    for (stage, term), (row, column) in places.items():
+        axes = figure.add_subplot(grid[row, column])
+        _bands(axes, {cell: _losses(run, stage, term) for cell, run in runs.items()}, view.settings)
+        axes.set_title(f"{stage}: {term.replace('_', ' ')}")
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    looks = setting_looks(view.settings)
+    several = len({cell.seed for cell in runs}) > 1
+    legend(
+        figure,
+        {s: Line2D([], [], color=looks[s][0], linestyle=looks[s][1]) for s in settings},
+        round(width),
+        "small panels: losses over the steps of each stage" if terms else "",
+        "mean over seeds; band: from the lowest to the highest" if several else "",
+    )
+    alt = (
+        f"Validation accuracy of {method} over the pictures that the student learned from, in {len(settings)} settings"
+        f", and {len(terms)} loss terms over the steps of their stages"
+    )
+    return view.draw("curves", f"How {method} learns", alt, figure, part=method)
+
+
+def _terms(runs: Mapping[Cell, Record]) -> list[Term]:
+    """The loss terms of all stages, in the order of the stages."""
+    curves = [item for run in runs.values() for item in run.curves.items()]
+    stages = list(dict.fromkeys(stage for stage, _ in curves))
+    found = {(stage, term) for stage, curve in curves for term in curve.losses}
+    return sorted(found, key=lambda term: (stages.index(term[0]), term[1]))
+
+
+def _places(terms: Sequence[Term], columns: int) -> dict[Term, tuple[int, int]]:
+    """Row and column of each term's panel, below the first row; each stage begins a row."""
+    places: dict[Term, tuple[int, int]] = {}
+    row = 1
+    for _, group in groupby(terms, key=lambda term: term[0]):
+        members = list(group)
+        places |= {term: (row + i // columns, i % columns) for i, term in enumerate(members)}
+        row += -(-len(members) // columns)
+    return places
+
+
+def _losses(run: Record, stage: str, term: str) -> Series:
+    curve = run.curves.get(stage)
+    values = curve.losses.get(term, []) if curve else []
+    steps = curve.steps if curve else []
+    return {step: value for step, value in zip(steps, values, strict=False) if value is not None}
+
+
+def _accuracy(axes: Axes, runs: Mapping[Cell, Record], settings: Sequence[str]) -> None:
+    series = {cell: {float(e.images): e.val_acc for e in run.evaluations} for cell, run in runs.items()}
+    _bands(axes, series, settings, marker=".")
+    axes.set_ylabel("validation accuracy, %")
+    axes.set_xlabel("pictures that the student learned from")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    start = 0.0
+    for end, names in _segments(max(runs.values(), key=lambda run: len(run.stages))):
+        axes.axvline(end, color=GREY, linewidth=0.5, linestyle=":")
+        if len(names) and end > start:
+            middle = (start + end) / 2
+            axes.text(middle, 1.02, ", ".join(names), transform=axes.get_xaxis_transform(), ha="center", color=GREY)
+        start = end
+
+
+def _segments(run: Record) -> list[tuple[float, list[str]]]:
+    """Where stages end, in pictures, and which ended there; one in which the student learns nothing joins the next."""
+    segments: list[tuple[float, list[str]]] = []
+    waiting: list[str] = []
+    for stage, outcome in run.stages.items():
+        end, start = float(outcome.evaluation.images), segments[-1][0] if segments else 0.0
+        waiting.append(stage)
+        if end > start:
+            segments.append((end, waiting))
+            waiting = []
+    if waiting and segments:
+        segments[-1][1].extend(waiting)
+    return segments
+
+
+def _bands(axes: Axes, series: Mapping[Cell, Series], settings: Sequence[str], marker: str = "") -> None:
+    """A line for each setting, with a band where there are several seeds."""
+    looks = setting_looks(settings)
+    for setting in settings:
+        members = [points for cell, points in sorted(series.items()) if cell.setting == setting]
+        xs, mean, low, high = spread(members)
+        colour, style = looks[setting]
+        if len(members) > 1:
+            axes.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(xs, mean, color=colour, linestyle=style, marker=marker or ("." if len(xs) == 1 else ""))
+
+
+def spread(members: Sequence[Series]) -> tuple[list[float], list[float], list[float], list[float]]:
+    """The places where a member has a finite value, and mean, lowest and highest there."""
+    found: dict[float, list[float]] = {}
+    for points in members:
+        for x, y in points.items():
+            if math.isfinite(y):
+                found.setdefault(x, []).append(y)
+    xs = sorted(found)
+    values = [found[x] for x in xs]
+    return xs, [sum(v) / len(v) for v in values], [min(v) for v in values], [max(v) for v in values]

@@ -1,0 +1,40 @@
+"""Pictures that a run keeps to be looked at: ``samples.npz`` in its folder, names -> N x H x W x 3 bytes. No torch."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from okdbench.core.files import write_atomic
+
+if TYPE_CHECKING:
+    pass
+
+FILE = "samples.npz"
+Pixels = npt.NDArray[np.uint8]
+
+
+def write_samples(folder: Path, samples: Mapping[str, Pixels]) -> None:
+    """Store the pictures in ``folder``, in their order; what is empty is left out, and nothing makes no file."""
+    kept = {name: pixels for name, pixels in samples.items() if len(pixels)}
+    if kept:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **kept)
+        write_atomic(folder / FILE, buffer.getvalue())
+
+
+def read_samples(folder: Path) -> dict[str, Pixels]:
+    """The pictures in ``folder`` in their order; empty when there are none that can be read."""
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile):  # none, or a damaged file
+        return {}
+    return {name: a for name, a in arrays.items() if a.dtype == np.uint8 and a.ndim == 4 and a.shape[-1] == 3}

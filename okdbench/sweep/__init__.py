@@ -1,0 +1,1 @@
+"""Many runs: grid, scheduler and executors (processes, Ray, Slurm)."""

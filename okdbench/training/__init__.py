@@ -1,0 +1,1 @@
+"""One resolved configuration -> a trained student and its record."""

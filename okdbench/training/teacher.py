@@ -1,0 +1,176 @@
+"""Teachers: trained once per data, architecture, seed and recipe, kept on disk and read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from pydantic import BaseModel
+from safetensors import safe_open
+from safetensors.torch import save as to_safetensors
+
+from okdbench.core.config import RunConfig
+from okdbench.core.files import write_atomic
+from okdbench.core.protocol import PROTOCOL_VERSION, budget_named
+from okdbench.core.seeding import derive_seed
+from okdbench.data.loader import Batch, Stream
+from okdbench.data.splits import Splits
+from okdbench.distill.accounting import Meter
+from okdbench.distill.method import Losses, Stage, Trainable
+from okdbench.distill.networks.classifiers import build_classifier, load_weights
+from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
+from okdbench.distill.optim import adam, cosine
+from okdbench.training.checkpoint import CHECKPOINT
+from okdbench.training.loop import LoopConfig, ProgressCallback, TrainingLoop
+
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 1e-4
+WARM_UP = 0.1
+TRAINING = "training.json"
+
+
+class Supervised(Trainable):
+    """Cross-entropy on labelled pictures: Adam, weight decay, linear warm-up and cosine to zero; the last state counts.
+
+    AuG-KD's teachers, with weight decay that reaches the optimiser and a schedule that lets short
+    budgets converge.
+    """
+
+    def __init__(self, net: ClassifierWrapper, steps: int, device: torch.device, meter: Meter) -> None:
+        super().__init__(device, meter)
+        self._steps = steps
+        self._net = net
+        fall, rise = cosine(steps), max(1, round(WARM_UP * steps))
+        optimizer = adam(net, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self._learner = self.own("teacher", net, optimizer, lambda step: fall(step) * min(1.0, (step + 1) / rise))
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage on the teacher's domains."""
+        return [Stage("teacher", self._steps, self._step, data="labelled")]
+
+    def _step(self, batch: Batch) -> Losses:
+        loss = F.cross_entropy(self._net(batch.images), batch.labels)
+        self._learner.update(loss)
+        return {"cross_entropy": loss}
+
+
+def teacher_key(config: RunConfig, splits: Splits) -> str:
+    """The name of this teacher's folder: a hash of everything that its weights depend on."""
+    if config.teacher_weights:
+        identity: dict[str, Any] = {"weights": hashlib.sha256(Path(config.teacher_weights).read_bytes()).hexdigest()}
+    else:
+        budget = budget_named(config.budget)
+        identity = {
+            "dataset": config.dataset,
+            "data": splits.teacher_train.digest,
+            "precision": config.precision,
+            "seed": config.seed,
+            "pretrained": config.pretrained,
+            "images": budget.teacher_images,
+            "batch_size": 2 * budget.batch_size,
+            "recipe": [LEARNING_RATE, WEIGHT_DECAY, WARM_UP],
+            "protocol": PROTOCOL_VERSION,
+        }
+    identity |= {"network": config.teacher, "image_size": config.image_size}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def teacher_file(folder: Path, config: RunConfig, splits: Splits) -> Path:
+    """Where the weights of this teacher are, or will be, below the folder of teachers."""
+    return folder / teacher_key(config, splits) / "teacher.safetensors"
+
+
+class Training(BaseModel):
+    """What training a teacher took, in ``training.json`` beside its weights, which are the same in every repetition."""
+
+    network: str
+    image_size: int
+    budget: str
+    seconds: float
+
+
+def read_trainings(folder: Path) -> Iterator[Training]:
+    """What each teacher below the folder of teachers took."""
+    for path in sorted(folder.glob(f"*/{TRAINING}")):
+        with suppress(OSError, ValueError):
+            yield Training.model_validate_json(path.read_bytes())
+
+
+def trained_with(weights: Path) -> dict[str, str]:
+    """What is to be known of a teacher's training to repeat it to the last bit; empty for a user's weights."""
+    if not weights.exists():
+        return {}
+    with safe_open(weights, "pt") as file:
+        return file.metadata() or {}
+
+
+class TeacherStore:
+    """Hands out locked teachers, training each at most once below ``folder``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        device: torch.device,
+        autocast: Callable[[], AbstractContextManager[Any]],
+        progress: ProgressCallback,
+    ) -> None:
+        self._folder, self._device, self._autocast, self._progress = folder, device, autocast, progress
+
+    def get(
+        self, config: RunConfig, splits: Splits, classes: int, flip: bool, normaliser: Normaliser
+    ) -> ClassifierWrapper:
+        """The teacher of ``config``, frozen and in eval mode.
+
+        Raises:
+            UserError: the network is unknown, or the user's weights do not fit it.
+        """
+        torch.manual_seed(derive_seed("teacher", config.seed))
+        net = build_classifier(
+            config.teacher, classes, config.image_size, config.pretrained and not config.teacher_weights
+        )
+        probe = ClassifierWrapper(net, normaliser).to(self._device)
+        if config.teacher_weights:
+            load_weights(net, Path(config.teacher_weights), config.teacher)
+            return probe.lock()
+        weights = teacher_file(self._folder, config, splits)
+        folder = weights.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not weights.exists():
+                self._train(probe, folder, config, splits, flip)
+                state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+                write_atomic(weights, to_safetensors(state, {"teacher_threads": str(torch.get_num_threads())}))
+            (folder / CHECKPOINT).unlink(missing_ok=True)  # also that of a process that was killed right here
+            load_weights(net, weights, config.teacher)  # while nobody can prune them
+        return probe.lock()
+
+    def _train(self, probe: ClassifierWrapper, folder: Path, config: RunConfig, splits: Splits, flip: bool) -> None:
+        budget = budget_named(config.budget)
+        stream = Stream(
+            splits.teacher_train,
+            batch_size=2 * budget.batch_size,
+            seed=derive_seed("teacher data", config.seed),
+            flip=flip,
+            device=self._device,
+        )
+        meter = Meter()
+        meter.watch("teacher", probe)
+        trainable = Supervised(probe, max(1, budget.teacher_images // stream.batch_size), self._device, meter)
+        kit = LoopConfig(
+            folder=folder,
+            stream=lambda _stage: stream,
+            rng=torch.Generator(self._device).manual_seed(derive_seed("teacher noise", config.seed)),
+            meter=meter,
+            progress=self._progress,
+            autocast=self._autocast,
+        )
+        seconds = sum(TrainingLoop(trainable, probe, kit).run().stage_seconds.values())
+        took = Training(network=config.teacher, image_size=config.image_size, budget=config.budget, seconds=seconds)
+        write_atomic(folder / TRAINING, took.model_dump_json().encode())

@@ -1,0 +1,116 @@
+"""Methods and data sets of an installed package: found by its entry points, and named where they are broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.fork_server import Command
+
+import okdbench
+from okdbench import registry
+from okdbench.core import entry_points as installed
+from okdbench.core import plugins
+from okdbench.core.errors import UserError
+from okdbench.training.plan import Plan
+
+TEMPLATES = Path(__file__).parents[2] / "okdbench" / "cli" / "templates"
+BROKEN = 'raise RuntimeError("half installed")\n'
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which a real package with entry points was installed, beside one with broken metadata."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    module = source / "okd_extra"
+    module.mkdir()
+    (module / "__init__.py").touch()
+    for kind in ("method", "dataset"):
+        (module / f"{kind}.py").write_text((TEMPLATES / f"{kind}.py").read_text())
+    (module / "broken.py").write_text(BROKEN)
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "okd-extra"\nversion = "1.0"\n'
+        '[project.entry-points."okdbench.methods"]\nextra = "okd_extra.method"\nexplicit = "okd_extra.method:Mine"\n'
+        'broken = "okd_extra.broken"\nabsent = "okd_extra.method:Absent"\nkd = "okd_extra.method"\n'
+        '[project.entry-points."okdbench.datasets"]\nshelf = "okd_extra.dataset"\n'
+    )
+    words = ["pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([sys.executable, "-m", *words, str(source)], check=True)
+    bad = target / "bad-1.0.dist-info"
+    bad.mkdir()
+    (bad / "entry_points.txt").write_text("[okdbench.methods]\nthis is no entry point\n")
+    return target
+
+
+@pytest.fixture
+def site(package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(package))
+    yield package
+    for name in [name for name in sys.modules if name.partition(".")[0] == "okd_extra"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("site")
+def test_installed_methods_are_found_and_run(plan: Callable[..., Plan], tmp_path: Path, data_root: Path) -> None:
+    record = okdbench.run(
+        method="extra", dataset="digits", setting="MO-P", budget="smoke", teacher="test_resnet", student="test_resnet",
+        runs=tmp_path, data_root=data_root,
+    )  # fmt: skip
+    assert (record.status, record.method, record.origin) == ("done", "extra", "okd-extra"), record.traceback
+    assert plan("explicit").method is plan("extra").method
+    assert plan("explicit").key != plan("extra").key
+    assert plugins.origin_of("kd") == "", "what comes along is never hidden"
+    assert registry.load_dataset("shelf").name == "shelf"
+
+
+def test_every_file_of_a_package_is_part_of_the_key(site: Path) -> None:
+    before = registry.source_digest(registry.load_method("extra"))
+    registry.source_digest.cache_clear()
+    (site / "okd_extra" / "broken.py").write_text(BROKEN + "# changed\n")
+    assert registry.source_digest(registry.load_method("extra")) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("broken", "package okd-extra: its entry point broken = okd_extra.broken cannot be loaded (RuntimeError: half"),
+        ("absent", "(AttributeError: module 'okd_extra.method' has no attribute 'Absent'); update or uninstall it"),
+        ("extr", "unknown method 'extr'; did you mean 'extra'?"),
+    ],
+)
+@pytest.mark.usefixtures("site")
+def test_a_broken_entry_point_is_told_when_it_is_asked_for(name: str, complaint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        registry.load_method(name)
+    assert complaint in str(caught.value)
+
+
+def test_the_listing_names_the_package_and_survives_what_is_broken(site: Path, data_root: Path) -> None:
+    before = partial(sys.path.insert, 0, str(site))
+    result = Command(["ls", "methods"], data_root, data_root, before).wait()
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[: len(plugins.method_names())] == plugins.method_names()
+    assert {"extra\t(okd-extra)", "broken\t(okd-extra)", "kd\t(okd-extra; hidden by the one that comes along)"} <= set(
+        lines
+    )
+    assert "shelf\t(okd-extra)" in Command(["ls", "datasets"], data_root, data_root, before).wait().stdout
+
+
+@pytest.mark.usefixtures("site")
+def test_one_name_of_two_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other-1.0.dist-info").mkdir()
+    (tmp_path / "other-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (tmp_path / "other-1.0.dist-info" / "entry_points.txt").write_text("[okdbench.methods]\nextra = other\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert [entry.package for entry in installed.entries("okdbench.methods") if entry.name == "extra"] == [
+        "okd-extra",
+        "other",
+    ]
+    with pytest.raises(UserError, match="'extra' comes with okd-extra and other; uninstall all but one"):
+        registry.load_method("extra")

@@ -1,0 +1,123 @@
+"""Finding plugins by their files: without importing them, and with helpful words when they are wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from okdbench import datasets, methods, registry
+from okdbench.core import plugins
+from okdbench.core.errors import UserError
+
+DATASET = """
+from okdbench.data.dataset import Dataset
+
+class {name}(Dataset):
+    title = "{name}"
+
+    def samples(self, domain, root):
+        return []
+"""
+
+STILL = """
+from okdbench.api import Method
+from okdbench.api import Card
+
+class Still(Method):
+    card = Card(title="Still", venue="", year=2026, url="", reads=())
+
+    def stages(self):
+        return []
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose files are data sets and methods for the time of one test."""
+    for package in (datasets, methods):
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.startswith(("okdbench.datasets.", "okdbench.methods.")):
+            del sys.modules[name]
+
+
+def test_names_come_from_files_that_are_not_imported(folder: Path) -> None:
+    for name in ("zebra.py", "_helper.py", "notes.txt"):
+        (folder / name).write_text("raise RuntimeError('imported')")
+    (folder / "package").mkdir()
+    (folder / "package" / "__init__.py").touch()
+    for names in (plugins.dataset_names(), plugins.method_names()):
+        assert "zebra" in names
+        assert not {"_helper", "notes", "package"} & set(names)
+        assert names == sorted(names)
+
+
+def test_a_dataset_is_the_class_defined_in_its_file(folder: Path) -> None:
+    (folder / "plain.py").write_text(DATASET.format(name="Plain"))
+    (folder / "derived.py").write_text(
+        "from okdbench.datasets.plain import Plain\nclass Derived(Plain):\n    title = 'Derived'\nAlias = Derived\n"
+    )
+    assert registry.load_dataset("plain").title == "Plain"
+    assert registry.load_dataset("derived").title == "Derived"
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("", "expected exactly one subclass of Dataset, found none"),
+        (DATASET.format(name="B") + DATASET.format(name="A"), "expected exactly one subclass of Dataset, found A, B"),
+        (DATASET.format(name="A").replace("samples", "pictures"), "A does not define samples"),
+    ],
+)
+def test_an_author_is_told_what_is_wrong_with_the_file(folder: Path, source: str, complaint: str) -> None:
+    (folder / "wrong.py").write_text(source)
+    with pytest.raises(UserError) as caught:
+        registry.load_dataset("wrong")
+    assert str(caught.value) == f"{folder / 'wrong.py'}: {complaint}"
+
+
+def test_a_mistake_in_a_file_keeps_its_own_traceback(folder: Path) -> None:
+    (folder / "broken.py").write_text("import no_such_library\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        registry.load_dataset("broken")
+
+
+@pytest.mark.parametrize("name", ["zebr", "_helper", "../zebra", "zebra.x", ""])
+def test_unknown_names(folder: Path, name: str) -> None:
+    (folder / "zebra.py").touch()
+    with pytest.raises(UserError, match="unknown dataset"):
+        registry.load_dataset(name)
+    with pytest.raises(UserError, match="unknown method"):
+        registry.load_method(name)
+
+
+def test_a_method_is_the_class_defined_in_its_file(folder: Path) -> None:
+    (folder / "still.py").write_text(STILL)
+    assert registry.load_method("still").__name__ == "Still"
+    (folder / "bare.py").write_text(STILL.replace("card = ", "label = "))
+    with pytest.raises(UserError, match="bare: Still has no card; okdbench new method NAME writes a file that has one"):
+        registry.load_method("bare")
+
+
+@pytest.mark.parametrize(("name", "first"), [("moving", "base"), ("datafree", "own")])
+def test_source_digest_is_of_the_files_of_the_class_and_its_bases(folder: Path, name: str, first: str) -> None:
+    """In the order of their names; where a method and its base class have files of one name, its own comes first."""
+    own = STILL.replace("api import Method", "datafree import DataFree").replace("(Method)", "(DataFree)").encode()
+    (folder / f"{name}.py").write_bytes(own)
+    base = Path(registry.__file__).with_name("datafree.py").read_bytes()
+    digest = registry.source_digest(registry.load_method(name))
+    assert digest == hashlib.sha256(base + own if first == "base" else own + base).hexdigest()
+
+
+def test_listing_names_does_not_import_torch() -> None:
+    code = (
+        "import sys; from okdbench import registry, config; plugins.method_names(); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

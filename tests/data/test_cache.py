@@ -1,0 +1,262 @@
+"""Whatever happens to the cache, what comes out of it are the pictures."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.digit_files import Folder, digits, files
+
+from okdbench.core.errors import UserError
+from okdbench.data import cache
+from okdbench.data.cache import load_domain
+from okdbench.data.dataset import Sample
+from okdbench.datasets.digits import Digits
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Folder:
+    return digits(tmp_path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def no_decoding(*_: object) -> None:
+    raise AssertionError("decoded again")
+
+
+def test_pictures_come_out_as_they_went_in_and_ordered_by_path(pictures: Folder, root: Path) -> None:
+    images = load_domain(pictures, "any", 32, root)
+    expected = sorted(pictures.samples("any", root), key=lambda sample: sample.path)
+    assert images.paths == tuple(sample.path for sample in expected)
+    assert images.labels.tolist() == [sample.label for sample in expected]
+    assert images.labels.dtype == np.int64
+    assert (images.pixels == np.stack([np.asarray(Image.open(sample.source)) for sample in expected])).all()
+    assert files(root) == [".json", ".npy"]
+
+
+def test_arrays_are_cached_like_files(root: Path) -> None:
+    samples = sorted(Digits().samples("optical", root), key=lambda sample: sample.path)
+    images = load_domain(Digits(), "optical", 32, root)
+    assert len(images) == len(samples) > cache.BLOCK
+    assert (images.pixels == np.stack([sample.source for sample in samples])).all()
+
+
+def test_the_order_on_disk_does_not_matter(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_domain(pictures, "any", 32, root)
+    monkeypatch.setattr(cache, "decode", no_decoding)
+    after = load_domain(Folder(pictures.samples("any", root)[::-1]), "any", 32, root)
+    assert before.digest == after.digest
+
+
+def flip_a_pixel(array: Path, _: Path) -> None:
+    content = bytearray(array.read_bytes())
+    content[-1] ^= 1
+    array.write_bytes(content)
+
+
+def lose_the_end(array: Path, _: Path) -> None:
+    os.truncate(array, 1000)
+
+
+def damage_the_header(array: Path, _: Path) -> None:
+    array.write_bytes(array.read_bytes().replace(b"{", b"(", 1))
+
+
+def change_the_type(array: Path, _: Path) -> None:
+    np.save(array, np.load(array).astype(np.int16))
+
+
+def change_the_shape(array: Path, _: Path) -> None:
+    np.save(array, np.load(array)[:-1])
+
+
+def empty_the_array(array: Path, _: Path) -> None:
+    array.write_bytes(b"")
+
+
+def delete_the_array(array: Path, _: Path) -> None:
+    array.unlink()
+
+
+def delete_the_manifest(_: Path, manifest: Path) -> None:
+    manifest.unlink()
+
+
+def cut_the_manifest(_: Path, manifest: Path) -> None:
+    os.truncate(manifest, 20)
+
+
+def write_nonsense_into_the_manifest(_: Path, manifest: Path) -> None:
+    manifest.write_bytes(b"\xff\x00[]")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_pixel, lose_the_end, damage_the_header, change_the_type, change_the_shape, empty_the_array,
+        delete_the_array, delete_the_manifest, cut_the_manifest, write_nonsense_into_the_manifest,
+    ],
+)  # fmt: skip
+def test_a_damaged_cache_is_rebuilt(pictures: Folder, root: Path, damage: Callable[[Path, Path], None]) -> None:
+    digest = load_domain(pictures, "any", 32, root).digest
+    (array,) = root.glob("cache/*.npy")
+    intact = array.read_bytes()
+    damage(array, array.with_suffix(".json"))
+    assert load_domain(pictures, "any", 32, root).digest == digest
+    assert array.read_bytes() == intact
+
+
+def test_an_intact_cache_is_used(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = load_domain(pictures, "any", 32, root).digest
+    monkeypatch.setattr(cache, "decode", no_decoding)
+    assert load_domain(pictures, "any", 32, root).digest == digest
+
+
+def test_a_changed_file_is_read_again(pictures: Folder, root: Path) -> None:
+    before = load_domain(pictures, "any", 32, root)
+    changed = pictures.samples("any", root)[3]
+    Image.new("RGB", (32, 32), "red").save(changed.source)
+    after = load_domain(pictures, "any", 32, root)
+    assert before.digest != after.digest
+    assert (after.pixels[after.paths.index(changed.path)] == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize(("name", "value"), [("RECIPE", 0), ("PIL.__version__", "0")])
+def test_another_recipe_makes_another_cache_in_place_of_the_first(
+    pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    before = load_domain(pictures, "any", 32, root)
+    (old,) = root.glob("cache/*.npy")
+    monkeypatch.setattr(f"okdbench.data.cache.{name}", value)
+    assert load_domain(pictures, "any", 32, root).digest == before.digest
+    (new,) = root.glob("cache/*.npy")
+    assert new != old, "and the old one is gone"
+
+
+def test_sizes_have_caches_of_their_own(pictures: Folder, root: Path) -> None:
+    assert load_domain(pictures, "any", 32, root).pixels.shape == (12, 32, 32, 3)
+    assert load_domain(pictures, "any", 16, root).pixels.shape == (12, 16, 16, 3)
+
+
+def build(samples: Sequence[Sample], root: Path, log: Path, start: Any, results: Any) -> None:
+    """Load the cache when the other process does; every decoded picture leaves a byte in ``log``."""
+    decode = cache.decode
+
+    def logged(sample: Sample, size: int) -> Any:
+        with log.open("ab") as file:
+            file.write(b".")
+        return decode(sample, size)
+
+    cache.decode = logged
+    start.wait(60)
+    results.put(load_domain(Folder(samples), "any", 32, root).digest)
+
+
+def test_two_processes_build_once(pictures: Folder, root: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(2), context.Queue()
+    arguments = (pictures.samples("any", root), root, tmp_path / "log", start, results)
+    processes = [context.Process(target=build, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    digests = {results.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join(60)
+    assert digests == {load_domain(pictures, "any", 32, root).digest}
+    assert (tmp_path / "log").stat().st_size == 12
+
+
+@pytest.mark.parametrize("torn", [0, 5])
+def test_an_interrupted_cache_goes_on_from_its_last_whole_block(
+    pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch, torn: int
+) -> None:
+    expected = load_domain(pictures, "any", 32, root / "elsewhere").pixels
+    monkeypatch.setattr(cache, "BLOCK", 5)
+    whole, decoded = cache.decode, []
+
+    def decode(sample: Sample, size: int) -> np.ndarray:
+        decoded.append(sample.path)
+        if len(decoded) == 12:
+            raise KeyboardInterrupt
+        return whole(sample, size)
+
+    monkeypatch.setattr(cache, "decode", decode)
+    with pytest.raises(KeyboardInterrupt):
+        load_domain(pictures, "any", 32, root)
+    (part,) = root.glob("cache/*.part")
+    with part.open("ab") as stream:
+        stream.write(b"x" * torn)
+    decoded.clear()
+    assert (load_domain(pictures, "any", 32, root).pixels == expected).all()
+    assert decoded == [f"{i:02d}.png" for i in (10, 11)]
+    assert files(root) == [".json", ".npy"]
+
+
+def killed_while_decoding(pictures: Folder, root: Path) -> None:
+    """Load with blocks of five, and be killed at the twelfth picture."""
+    whole, count = cache.decode, itertools.count(1)
+
+    def decode(sample: Sample, size: int) -> np.ndarray:
+        if next(count) == 12:
+            time.sleep(0.3)  # the other decoders of the block finish, and the blocks before it are on the disk
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(sample, size)
+
+    cache.BLOCK, cache.decode = 5, decode
+    load_domain(pictures, "any", 32, root)
+
+
+def test_a_killed_process_leaves_whole_blocks_to_go_on_from(
+    pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load_domain(pictures, "any", 32, root / "elsewhere").pixels
+    process = multiprocessing.get_context("fork").Process(target=killed_while_decoding, args=(pictures, root))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    decoded: list[str] = []
+    monkeypatch.setattr(cache, "BLOCK", 5)
+    whole = cache.decode
+    monkeypatch.setattr(cache, "decode", lambda sample, size: (decoded.append(sample.path), whole(sample, size))[1])
+    assert (load_domain(pictures, "any", 32, root).pixels == expected).all()
+    assert decoded == ["10.png", "11.png"]
+
+
+def test_a_full_disk_leaves_nothing(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"data/cache: the disk is full: free some space, or choose"):
+        load_domain(pictures, "any", 32, root)
+    assert files(root) == []
+
+
+def test_a_root_that_is_a_file_is_an_error(pictures: Folder, root: Path) -> None:
+    root.write_text("")
+    with pytest.raises(UserError, match="choose another --data-root"):
+        load_domain(pictures, "any", 32, root)
+
+
+def test_other_faults_of_the_disk_are_named(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fault)
+    with pytest.raises(UserError, match="input/output error"):
+        load_domain(pictures, "any", 32, root)
+    assert files(root) == []

@@ -1,0 +1,199 @@
+"""Your own folders as a data set: what a YAML file may say, and what it may not."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from support.dataset_trees import grow, official
+from typer.testing import CliRunner
+
+from okdbench import registry
+from okdbench.cli.app import app
+from okdbench.core.errors import UserError
+from okdbench.data.splits import SplitCache
+from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.results.leaderboard import leaderboard
+from okdbench.results.store import read_records
+from okdbench.sweep.grid import Grid, plans_of
+from okdbench.training.plan import make_plan
+from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
+
+DOMAINS = {"studio": "pictures/studio", "phone": "pictures/phone"}
+CLASSES = ("cup", "lamp", "pen")
+TINY = {"budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Two domains of three classes beside a file that describes them."""
+    counts = {domain: dict.fromkeys(CLASSES, 10) for domain in ("studio", "phone")}
+    grow(tmp_path / "pictures", official(counts))
+    return write(tmp_path / "shop.yaml", domains=DOMAINS)
+
+
+def write(file: Path, **content: object) -> Path:
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def test_two_lines_are_enough(shop: Path, tmp_path: Path) -> None:
+    dataset = registry.load_dataset(str(shop))
+    assert (dataset.name, dataset.classes) == ("shop", CLASSES)
+    assert (dataset.domains, dataset.settings) == ({"S": "studio", "P": "phone"}, ("S-P", "P-S"))
+    assert len(dataset.samples("phone", tmp_path)) == 30
+    values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S-P"}
+    record = execute(make_plan(values, data_root=tmp_path / "root"), tmp_path / "runs", quiet)
+    assert (record.status, record.dataset, record.setting) == ("done", "shop", "S-P")
+
+
+def test_whether_pictures_are_mirrored_is_a_part_of_the_key(shop: Path, tmp_path: Path) -> None:
+    values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S-P"}
+    mirrored = make_plan(values, data_root=tmp_path / "root").key
+    write(shop, **yaml.safe_load(shop.read_text()), flip=False)
+    assert make_plan(values, data_root=tmp_path / "root").key != mirrored
+
+
+def test_the_run_is_the_same_from_wherever_the_file_is_named(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = set()
+    for folder, name in ((tmp_path, "shop.yaml"), (tmp_path.parent, str(shop))):
+        monkeypatch.chdir(folder)
+        values = {**TINY, "method": "kd", "dataset": name, "setting": "S-P"}
+        keys.add(make_plan(values, data_root=tmp_path / "root").key)
+    assert len(keys) == 1
+
+
+@pytest.mark.usefixtures("shop")
+def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
+    file = write(tmp_path / "other.yaml", domains=DOMAINS, classes=["pen", "cup", "lamp"], settings=["P-S"], flip=False)
+    dataset = registry.load_dataset(str(file))
+    assert dataset.settings == ("P-S",)
+    assert not dataset.flip
+    labels = {sample.path.split("/")[1]: sample.label for sample in dataset.samples("phone", tmp_path)}
+    assert labels == {"pen": 0, "cup": 1, "lamp": 2}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({}, "domains"),
+        ({"domains": {}}, "domains"),
+        ({"domains": {"studio": "pictures/studio", "phone": "pictures/phon"}}, "there is no folder .*phon"),
+        ({"domains": {"studio": "pictures/studio", "phone": "pictures"}, "clases": []}, "did you mean 'classes'"),
+        ({"domains": {"studio": "pictures/studio", "phone": "pictures/phone/cup"}}, "holds no class folders"),
+        ({"domains": {"studio": "pictures/studio", "shop": "pictures/phone"}}, "begin alike; name their letters"),
+        ({"domains": DOMAINS, "letters": {"S": "studio"}}, "one letter"),
+        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "cup"]}, "'cup' and 'cup' are one"),
+        ({"domains": DOMAINS, "classes": ["cup", "lamp"]}, "phone/pen is none of the classes"),
+        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "zebra"]}, "has no class 'zebra'"),
+        ({"domains": {"studio": "pictures/studio", "phone": "pictures/studio"}}, "lies in the folder of"),
+        ({"domains": {"studio": "pictures", "phone": "pictures/phone"}}, "lies in the folder of"),
+        ({"domains": DOMAINS, "settings": ["S-X"]}, "no domain has the letter 'X'"),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_a_mistake_is_named_with_the_file(content: dict[str, object], reason: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "mistake.yaml", **content)
+    with pytest.raises(UserError, match=reason) as caught:
+        registry.load_dataset(str(file))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_file_may_not_be_called_like_what_comes_along(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give the file another name"):
+        registry.load_dataset(str(write(tmp_path / "digits.yaml", domains=DOMAINS)))
+
+
+def test_two_files_of_one_name_are_two_data_sets(shop: Path, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "pictures", tmp_path / "b" / "pictures")
+    shutil.rmtree(tmp_path / "b" / "pictures" / "phone" / "cup")
+    (tmp_path / "b" / "pictures" / "phone" / "cup").mkdir()
+    other = write(tmp_path / "b" / "shop.yaml", domains=DOMAINS)
+    shelf, digests = SplitCache(), set()
+    for file in (shop, other):
+        values = {**TINY, "method": "kd", "dataset": str(file), "setting": "S-P"}
+        digests.add(make_plan(values, data_root=tmp_path / "root", load=shelf).splits.digest)
+    assert len(digests) == 2
+    grid = Grid("kd", f"{shop},{other}", "S-P", None, None, [], {}, None)
+    with pytest.raises(UserError, match="two of them have one name"):
+        list(plans_of(grid, tmp_path / "root"))
+
+
+def test_too_few_pictures_for_the_splits_are_told(tmp_path: Path) -> None:
+    grow(tmp_path / "pictures", official({domain: dict.fromkeys(CLASSES, 3) for domain in ("studio", "phone")}))
+    file = write(tmp_path / "few.yaml", domains=DOMAINS)
+    with pytest.raises(UserError, match="phone has too few pictures for its val split"):
+        make_plan({**TINY, "method": "kd", "dataset": str(file), "setting": "S-P"}, data_root=tmp_path / "root")
+
+
+def test_a_picture_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "pictures" / "phone" / "cup" / "00003.jpg"
+    picture.unlink()
+    picture.write_bytes(b"")
+    values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S-P"}
+    with pytest.raises(UserError, match=r"cannot read the picture .*00003\.jpg"):
+        make_plan(values, data_root=tmp_path / "root")
+    Image.new("RGB", (9, 9)).save(picture)
+    assert make_plan(values, data_root=tmp_path / "root").splits.student_train.digest
+
+
+@pytest.fixture
+def phone(shop: Path) -> Path:
+    """The student's domain alone, as it is for someone who has the teacher's file and none of its pictures."""
+    return write(shop.with_name("phone.yaml"), domains={"phone": "pictures/phone"})
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    torch.manual_seed(0)
+    net = build_classifier("test_resnet", len(CLASSES), 32, pretrained=False)
+    torch.save(net.state_dict(), tmp_path / "teacher.pt")
+    return str(tmp_path / "teacher.pt")
+
+
+@pytest.mark.parametrize("method", ["augkd", "kd", "dfkd", "teacher"])
+def test_a_teacher_without_its_pictures_is_enough(method: str, phone: Path, weights: str, tmp_path: Path) -> None:
+    values = {**TINY, "method": method, "dataset": str(phone), "teacher_weights": weights}
+    plan = make_plan(values, data_root=tmp_path / "root")
+    record = execute(plan, tmp_path / "runs", quiet)
+    assert record.status == "done", record.error
+    assert record.setting == "-P"
+    assert record.selected is not None
+    assert record.teacher_score is not None
+    assert (record.selected.teacher_domain_acc, record.teacher_score.own_acc) == (None, None)
+    row = leaderboard([record])["phone"][0]
+    assert (row.teacher_domain_acc, row.acc) == (None, record.selected.evaluation.test.acc)
+
+
+def test_its_command_repeats_it(phone: Path, weights: str, tmp_path: Path) -> None:
+    words = ["run", "--method", "kd", "--dataset", str(phone), "--setting", "-P", "--teacher-weights", weights]
+    words += [
+        "--teacher",
+        "test_resnet",
+        "--student",
+        "test_resnet",
+        "--budget",
+        "smoke",
+        "--runs",
+        str(tmp_path / "r"),
+    ]
+    assert CliRunner().invoke(app, words, env={"OKDBENCH_DATA": str(tmp_path)}).exit_code == 0
+    record = next(read_records(tmp_path / "r"))
+    assert "--setting=-P" in record.command
+    again = CliRunner().invoke(app, [*shlex.split(record.command)[1:], "--runs", str(tmp_path / "r")])
+    assert again.exit_code == 0
+    assert list(read_records(tmp_path / "r")) == [record]
+
+
+def test_without_the_teachers_file_its_pictures_are_asked_for(phone: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--teacher-weights"):
+        make_plan({**TINY, "method": "kd", "dataset": str(phone)}, data_root=tmp_path / "root")

@@ -1,0 +1,136 @@
+"""Every kind of picture becomes RGB or is named, and pictures, labels and paths stay together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.digit_files import Folder, digits, files
+
+from okdbench.core.errors import UserError
+from okdbench.data.cache import load_domain
+from okdbench.data.dataset import Sample
+from okdbench.data.images import Images
+from okdbench.datasets.digits import Digits
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Folder:
+    return digits(tmp_path)
+
+
+def decoded(root: Path, picture: Image.Image, name: str = "one.png", size: int = 8) -> np.ndarray:
+    root.mkdir()
+    picture.save(root / name)
+    return load_domain(Folder([Sample(name, 0, root / name)]), "any", size, root).pixels[0]
+
+
+def transparent_palette() -> Image.Image:
+    picture = paletted()
+    picture.info["transparency"] = picture.getpixel((0, 0))
+    return picture
+
+
+def paletted() -> Image.Image:
+    return Image.new("RGB", (8, 8), (200, 40, 0)).quantize(4)
+
+
+@pytest.mark.parametrize(
+    ("picture", "name", "expected"),
+    [
+        (Image.new("L", (8, 8), 77), "one.png", (77, 77, 77)),
+        (Image.new("1", (8, 8), 1), "one.png", (255, 255, 255)),
+        (paletted(), "one.png", (200, 40, 0)),
+        (Image.new("RGBA", (8, 8), (9, 9, 9, 0)), "one.png", (255, 255, 255)),
+        (Image.new("LA", (8, 8), (0, 128)), "one.png", (127, 127, 127)),
+        (Image.fromarray(np.full((8, 8), 128 * 257, np.uint16)), "one.png", (128, 128, 128)),
+        (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "one.tif", (255, 0, 0)),
+        (Image.new("P", (8, 8), 0), "one.gif", (0, 0, 0)),
+        (Image.new("RGB", (1, 1), (1, 2, 3)), "one.png", (1, 2, 3)),
+        (Image.new("RGB", (20_000, 3), (1, 2, 3)), "one.png", (1, 2, 3)),
+        (transparent_palette(), "one.png", (255, 255, 255)),
+    ],
+    ids=[
+        "grey",
+        "one bit",
+        "palette",
+        "transparent",
+        "half transparent",
+        "16 bits",
+        "CMYK",
+        "GIF",
+        "one pixel",
+        "20,000 pixels wide",
+        "transparent palette",
+    ],
+)
+def test_every_kind_of_picture_becomes_rgb(
+    root: Path, picture: Image.Image, name: str, expected: tuple[int, int, int]
+) -> None:
+    assert (decoded(root, picture, name) == expected).all()
+
+
+def test_a_big_photograph_is_stretched_to_the_square(root: Path) -> None:
+    photograph = Image.new("RGB", (1200, 800))
+    photograph.paste((255, 255, 255), (600, 0, 1200, 800))
+    pixels = decoded(root, photograph, "one.jpg", size=64).astype(int)
+    assert pixels[:, :30].max() < 8
+    assert pixels[:, 34:].min() > 247
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"half"])
+def test_an_undecodable_picture_is_named_and_nothing_is_left(pictures: Folder, root: Path, content: bytes) -> None:
+    broken = pictures.samples("any", root)[5].source
+    assert isinstance(broken, Path)
+    broken.write_bytes(broken.read_bytes()[:100] if content == b"half" else content)
+    with pytest.raises(UserError, match=r"cannot read the picture .*06\.png .*; replace or delete it") as caught:
+        load_domain(pictures, "any", 32, root)
+    assert "\n" not in str(caught.value)
+    assert files(root) == []
+
+
+def test_many_pictures_stay_in_their_files(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = load_domain(pictures, "any", 32, root)
+    order = np.array([7, 2, 2, 11])
+    parts = [images.take(order), images.take(np.arange(3))]
+    monkeypatch.setattr(images, "_IN_MEMORY", 1)
+    there = [images.take(order), images.take(np.arange(3))]
+    assert not isinstance(there[0].pixels, np.ndarray)
+    assert [part.digest for part in there] == [part.digest for part in parts]
+    assert Images.concatenate(there).digest == Images.concatenate(parts).digest
+    assert (
+        Images.concatenate(there).take(np.array([4, 0])).digest
+        == Images.concatenate(parts).take(np.array([4, 0])).digest
+    )
+
+
+def test_a_missing_picture_is_named(pictures: Folder, root: Path) -> None:
+    Path(str(pictures.samples("any", root)[0].source)).unlink()
+    with pytest.raises(UserError, match=r"11\.png \(No such file or directory\)"):
+        load_domain(pictures, "any", 32, root)
+
+
+def test_an_empty_domain_is_an_error(root: Path) -> None:
+    with pytest.raises(UserError, match="'any' has no pictures"):
+        load_domain(Folder([]), "any", 32, root)
+
+
+def test_take_and_concatenate_keep_pictures_labels_and_paths_together(root: Path) -> None:
+    images = load_domain(Digits(), "optical", 32, root)
+    head, tail = images.take(np.arange(700)), images.take(np.arange(700, len(images)))
+    both = Images.concatenate([head, tail])
+    assert both.digest == images.digest
+    assert len({head.digest, tail.digest, images.digest}) == 3
+    backwards = images.take(np.arange(len(images))[::-1])
+    assert backwards.paths == images.paths[::-1]
+    assert (backwards.pixels[0] == images.pixels[-1]).all()
+    assert backwards.labels[0] == images.labels[-1]
+
+
+@pytest.mark.parametrize("part", ["pixels", "labels", "paths"])
+def test_the_digest_covers(part: str) -> None:
+    original = {"pixels": np.zeros((2, 4, 4, 3), np.uint8), "labels": np.zeros(2, np.int64), "paths": ("a", "b")}
+    changed = {"pixels": np.ones((2, 4, 4, 3), np.uint8), "labels": np.ones(2, np.int64), "paths": ("a", "c")}
+    assert Images(**original).digest != Images(**(original | {part: changed[part]})).digest  # type: ignore[arg-type]

@@ -1,0 +1,191 @@
+"""Batches: every picture once per epoch, its own shift each, and a pure function of seed and step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from okdbench.core.seeding import derive_seed
+from okdbench.data.images import Images
+from okdbench.data.loader import Batch, Stream, evaluation_batches
+from okdbench.datasets.digits import Digits
+
+CPU = torch.device("cpu")
+MARGIN = 4
+
+
+@pytest.fixture(scope="module")
+def digits() -> Images:
+    """300 real digits, each with its index for a label."""
+    samples = Digits().samples("optical", Path())[:300]
+    pixels = np.stack([sample.source for sample in samples])
+    return Images(pixels, np.arange(len(pixels)), tuple(sample.path for sample in samples))
+
+
+def numbered(count: int, side: int = 8) -> Images:
+    """``count`` blank pictures, each with its index for a label."""
+    return Images(np.zeros((count, side, side, 3), np.uint8), np.arange(count), tuple(map(str, range(count))))
+
+
+def stream(images: Images, **changes: Any) -> Stream:
+    return Stream(images, **({"batch_size": 64, "seed": 0, "flip": False, "device": CPU} | changes))
+
+
+def equal(one: Batch, two: Batch) -> bool:
+    return torch.equal(one.images, two.images) and torch.equal(one.labels, two.labels)
+
+
+def crops(picture: np.ndarray) -> np.ndarray:
+    """All 9 x 9 shifts of a picture, as 3 x 32 x 32 in [0, 1]."""
+    padded = np.pad(picture, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (32, 32), (0, 1))
+    return windows.astype(np.float32) / 255
+
+
+def is_a_crop(image: torch.Tensor, picture: np.ndarray) -> bool:
+    return bool(np.isclose(crops(picture), image.numpy(), atol=1e-6).all((2, 3, 4)).any())
+
+
+@given(count=st.integers(1, 40), batch_size=st.integers(1, 50), seed=st.integers(0, 2**63 - 1))
+def test_every_picture_comes_once_per_epoch(count: int, batch_size: int, seed: int) -> None:
+    batches = stream(numbered(count), batch_size=batch_size, seed=seed)
+    assert len(batches) == count
+    assert batches.batch_size == min(batch_size, count)
+    drawn = [batches.batch(step).labels for step in range(3 * count // batches.batch_size)]
+    assert all(len(labels) == batches.batch_size for labels in drawn)
+    order = torch.cat(drawn).tolist()
+    for start in range(0, len(order) - count + 1, count):
+        assert sorted(order[start : start + count]) == list(range(count))
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**63 - 1), steps=st.lists(st.integers(0, 1000), min_size=1, max_size=4), flip=st.booleans())
+def test_a_batch_is_a_function_of_seed_and_step(digits: Images, seed: int, steps: list[int], flip: bool) -> None:
+    one, two = (stream(digits, seed=seed, flip=flip) for _ in range(2))
+    expected = {step: one.batch(step) for step in sorted(set(steps))}
+    assert all(equal(two.batch(step), expected[step]) for step in reversed(steps))
+
+
+def test_seeds_and_steps_and_epochs_differ(digits: Images) -> None:
+    batches = stream(digits)
+    assert not equal(batches.batch(0), batches.batch(1))
+    assert not equal(batches.batch(0), stream(digits, seed=1).batch(0))
+    whole = stream(digits, batch_size=len(digits))
+    assert not equal(whole.batch(0), whole.batch(1))
+
+
+def test_every_picture_of_a_batch_has_its_own_shift(digits: Images) -> None:
+    copies = digits.take(np.zeros(200, np.int64))
+    images = stream(copies, batch_size=200).batch(0).images
+    different = {image.numpy().tobytes() for image in images}
+    assert 50 < len(different) <= 81
+
+
+def test_every_step_draws_new_shifts(digits: Images) -> None:
+    copies = stream(digits.take(np.zeros(64, np.int64)))
+    assert not torch.equal(copies.batch(0).images, copies.batch(1).images)
+
+
+def test_without_flip_every_picture_is_a_shift_of_its_original(digits: Images) -> None:
+    batches = stream(digits)
+    for step in range(3):
+        batch = batches.batch(step)
+        for image, index in zip(batch.images, batch.labels, strict=True):
+            assert is_a_crop(image, digits.pixels[index])
+
+
+def test_with_flip_about_half_of_the_pictures_are_mirrored(digits: Images) -> None:
+    batch = stream(digits, batch_size=200, flip=True).batch(0)
+    pairs = list(zip(batch.images, batch.labels, strict=True))
+    straight = [is_a_crop(image, digits.pixels[index]) for image, index in pairs]
+    mirrored = [is_a_crop(image.flip(2), digits.pixels[index]) for image, index in pairs]
+    assert all(one or other for one, other in zip(straight, mirrored, strict=True))
+    assert 70 < sum(straight) < 130
+
+
+def test_an_unshifted_picture_is_the_original(digits: Images) -> None:
+    copies = digits.take(np.zeros(300, np.int64))
+    images = stream(copies, batch_size=300).batch(0).images.permute(0, 2, 3, 1)
+    original = torch.from_numpy(digits.pixels[0]) / 255
+    assert any(torch.equal(image, original) for image in images)
+
+
+def test_without_augmentation_pictures_stay_as_they_are(digits: Images) -> None:
+    batch = stream(digits, augment=False, flip=True).batch(0)
+    assert torch.equal(batch.images.permute(0, 2, 3, 1), torch.from_numpy(digits.pixels[batch.labels]) / 255)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 16)])
+def test_images_are_channels_last_floats_in_0_1(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, *size, 3), dtype=np.uint8)
+    images = Images(pixels, np.arange(20), tuple(map(str, range(20))))
+    batches = [stream(images, batch_size=8, flip=True).batch(3), *evaluation_batches(images, 8, CPU)]
+    for batch in batches:
+        assert batch.images.shape[1:] == (3, *size)
+        assert batch.images.dtype == torch.float32
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert batch.images.min() >= 0
+        assert batch.images.max() <= 1
+        assert batch.labels.dtype == torch.int64
+
+
+def test_labels_are_withheld(digits: Images) -> None:
+    batch = stream(digits, labelled=False).batch(0)
+    with pytest.raises(LookupError, match="withheld"):
+        _ = batch.labels
+    assert torch.equal(batch.images, stream(digits).batch(0).images)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 300, 512])
+def test_evaluation_shows_every_picture_once_and_in_order(digits: Images, batch_size: int) -> None:
+    batches = list(evaluation_batches(digits, batch_size, CPU))
+    assert torch.cat([batch.labels for batch in batches]).tolist() == list(range(300))
+    pixels = torch.cat([batch.images for batch in batches]).permute(0, 2, 3, 1)
+    assert torch.equal(pixels, torch.from_numpy(digits.pixels) / 255)
+
+
+def test_the_pictures_given_are_not_changed(digits: Images) -> None:
+    digest = digits.digest
+    batch = stream(digits).batch(0)
+    batch.images.zero_()
+    next(evaluation_batches(digits, 10, CPU)).images.zero_()
+    assert Images(digits.pixels, digits.labels, digits.paths).digest == digest
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_makes_the_batches_of_the_cpu(digits: Images) -> None:
+    here, there = (stream(digits, flip=True, device=torch.device(name)).batch(5) for name in ("cpu", "cuda"))
+    assert torch.allclose(here.images, there.images.cpu(), atol=1e-6)
+    assert there.images.is_contiguous(memory_format=torch.channels_last)
+
+
+@given(st.lists(st.one_of(st.integers(), st.text()), max_size=4), st.lists(st.integers(), max_size=4))
+def test_seeds_are_in_range_and_differ(one: list[int | str], two: list[int]) -> None:
+    assert 0 <= derive_seed(*one) < 2**63
+    assert (derive_seed(*one) == derive_seed(*two)) == (one == two)
+
+
+def test_a_seed_never_changes() -> None:
+    assert derive_seed("order", 0, 1) == 6948624756589500242
+
+
+def test_pictures_that_do_not_fit_on_the_device_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = Images(
+        pixels=np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), dtype=np.uint8),
+        labels=np.arange(9),
+        paths=tuple(map(str, range(9))),
+    )
+    here, there = [], []
+    for batches, roomy in ((here, True), (there, False)):
+        monkeypatch.setattr("okdbench.data.loader.fits", lambda *_, roomy=roomy: roomy)
+        stream = Stream(images, batch_size=4, seed=0, flip=True, device=torch.device("cpu"))
+        batches += [stream.batch(step) for step in (0, 1, 2, 7, 3)]
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)

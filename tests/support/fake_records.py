@@ -1,0 +1,67 @@
+"""Records made by hand, and the rows of a leaderboard from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.results.leaderboard import Row, leaderboard
+from okdbench.results.records import Cost, Evaluation, Outcome, Record, Score, TeacherScore, Traffic
+
+
+def evaluation(acc: float) -> Evaluation:
+    score = Score(acc=acc, top3=acc + 1, top5=acc + 2, macro_f1=acc - 1, ece=5.0, agreement=50.0)
+    return Evaluation(stage="anchor", step=1, images=64, val_acc=acc, test=score)
+
+
+def record(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Record:
+    outcome = Outcome(evaluation=evaluation(acc), teacher_domain_acc=30.0)
+    values: dict[str, Any] = {
+        "key": f"{method}{setting}{seed}",
+        "status": "done",
+        "method": method,
+        "variant": "",
+        "role": "baseline" if method == "finetune" else "method",
+        "dataset": "digits",
+        "setting": setting,
+        "track": "labelled",
+        "budget": "quick",
+        "seed": seed,
+        "teacher": "resnet18",
+        "student": "resnet10t",
+        "config": {"image_size": 32, "pretrained": False},
+        "command": f"okdbench run --method {method} --dataset digits --setting {setting} --seed {seed} --budget quick",
+        "version": "0.1.0",
+        "commit": "abc",
+        "protocol": PROTOCOL_VERSION,
+        "data_digest": "d",
+        "environment": {},
+        "teacher_score": TeacherScore(key="t", own_acc=90.0, student_domain_acc=40.0),
+        "selected": outcome,
+        "last": Outcome(evaluation=evaluation(acc - 2), teacher_domain_acc=30.0),
+        "oracle": evaluation(acc + 3),
+        "cost": Cost(
+            traffic={"student": Traffic(learned=100), "teacher": Traffic(forward=200)}, seconds=10, peak_memory_mb=500
+        ),
+    }
+    return Record(**values | changes)
+
+
+def failed(method: str, setting: str, seed: int, **changes: Any) -> Record:
+    return record(method, setting, seed, 0, status="failed", selected=None, last=None, oracle=None, **changes)
+
+
+def rows(*records: Record) -> dict[tuple[str, str], Row]:
+    return {(row.method, row.setting): row for row in leaderboard(records)["digits"]}
+
+
+GRID = [
+    record("kd", "A-C", 0, 60),
+    record("kd", "A-C", 1, 64),
+    record("kd", "B-C", 0, 80),
+    record("kd", "B-C", 1, 82),
+    record("finetune", "A-C", 0, 50),
+    record("finetune", "A-C", 1, 60),
+    record("finetune", "B-C", 0, 81),
+    record("finetune", "B-C", 1, 83),
+]

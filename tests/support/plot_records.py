@@ -1,0 +1,43 @@
+"""Records with stages and curves for the tests of the plots, and the words on a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from okdbench.results.loss_curves import Curve
+from okdbench.results.plots import KINDS
+from okdbench.results.records import Evaluation, Outcome, Record
+from support.fake_records import evaluation, record
+
+KINDS_OF_RECORDS = [kind for kind in KINDS if kind != "samples"]
+LONG = "form=joint,lr_generator=0.01,an_extraordinarily_long_hyper_parameter=0.123456789"
+
+
+def rich(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Record:
+    """A record with two stages, ten evaluations and losses that stop being there."""
+    stages = ["first", "second"]
+    evaluations = [
+        Evaluation(stage=stages[i // 5], step=i, images=10 * i, val_acc=acc * i / 9, test=evaluation(acc * i / 9).test)
+        for i in range(10)
+    ]
+    ends = {stages[k]: Outcome(evaluation=evaluations[5 * k + 4], teacher_domain_acc=50 - 10 * k) for k in (0, 1)}
+    curve = Curve(steps=[0, 5, 9], losses={"kl": [3.0, 2.0, 1.0], "a_term": [1.0, None, 0.5]}, hashes=["a", "b", "c"])
+    usual: dict[str, Any] = {"evaluations": evaluations, "stages": ends, "curves": dict.fromkeys(stages, curve)}
+    return record(method, setting, seed, acc, **usual | changes)
+
+
+def grid(methods: Sequence[str] = ("kd", "augkd", "finetune"), seeds: int = 3) -> list[Record]:
+    return [
+        rich(method, setting, seed, 60 + 7 * i + 2 * seed * (-1) ** i, role="reference" if method == "kd" else "method")
+        for i, method in enumerate(methods)
+        for setting in ("A-C", "B-C")
+        for seed in range(seeds)
+    ]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]

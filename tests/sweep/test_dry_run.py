@@ -1,0 +1,47 @@
+"""What a sweep says before anything starts: the time that is unknown, what is left out, and mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.sweep_process import Sweep
+
+
+def test_nothing_is_known_of_the_time_before_a_first_run(tmp_path: Path, data_root: Path) -> None:
+    _, stdout, _ = Sweep("--methods kd,finetune --plan", tmp_path, data_root).end()
+    assert "unknown, for none of these has ever finished here: finetune, kd, the teacher test_resnet" in stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_variant_that_reads_labels_is_left_out_of_the_label_free_track(tmp_path: Path, data_root: Path) -> None:
+    line = "--methods 'mosaickd[form=joint]' --seeds 0-1 --plan --tracks"
+    code, stdout, stderr = Sweep(f"{line} labelled,label-free", tmp_path, data_root).end()
+    assert (code, stdout.count("missing\tmosaickd[form=joint]")) == (0, 2)
+    assert stderr.count("left out") == 1
+    code, _, stderr = Sweep(f"{line} label-free", tmp_path, data_root).end()
+    assert (code, stderr.count("withholds")) == (2, 1)
+
+
+MISTAKES = {
+    "--methods kd,augk": "did you mean 'augkd'",
+    "--methods 'kd[temprature=2]'": "did you mean 'temperature'",
+    "--methods 'kd[temperature=2'": "is not of the form",
+    "--methods 'kd[temperature]'": "key=value",
+    "--methods finetune,kd --set temperature=2": "finetune: unknown hyper-parameter 'temperature'",
+    "--methods kd --tracks labeled": "did you mean 'labelled'",
+    "--methods finetune,augkd --tracks label-free": "finetune, augkd: not in the label-free track",
+    "--methods kd --seeds 2-0": "not of the form 0-2",
+    "--methods kd --jobs 0": "--jobs 0: out of range",
+    "--methods kd --config bad.yaml": "did you mean 'seed'",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_ends_in_one_line_before_anything_starts(line: str, tmp_path: Path, data_root: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("sed: 3\n")
+    code, stdout, stderr = Sweep(line, tmp_path, data_root).end()
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1), stderr
+    assert stderr.startswith("okdbench: ")
+    assert MISTAKES[line] in stderr
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,91 @@
+"""Teachers: trained once, cached by what they depend on, or read from a user's file."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from okdbench.core.errors import UserError
+from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.training import runner
+from okdbench.training.plan import Plan, make_plan
+from okdbench.training.progress import quiet
+from okdbench.training.teacher import teacher_key
+
+USUAL = {"method": "teacher", "dataset": "digits", "setting": "MO-P", "budget": "smoke"}
+TINY = {"teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+
+
+def prepare(data_root: Path, runs: Path) -> None:
+    torch.set_num_threads(1)
+    runner.prepare(make_plan({**USUAL, **TINY}, data_root=data_root), runs, quiet)
+
+
+def test_two_processes_train_a_teacher_once(data_root: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=prepare, args=(data_root, tmp_path)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(200)
+    assert [process.exitcode for process in both] == [0, 0]
+    (weights,) = tmp_path.glob("teachers/*/teacher.safetensors")
+    steps = [line for line in (weights.parent / "metrics.jsonl").read_text().splitlines() if '"step": 0,' in line]
+    assert len(steps) == 1
+    before = weights.stat().st_mtime_ns
+    prepare(data_root, tmp_path)
+    assert weights.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"setting": "MP-O"}, {"teacher": "test_convnext"}, {"budget": "quick"}, {"precision": "bfloat16"}],
+    ids=str,
+)
+def test_what_a_teacher_depends_on_is_in_its_key(plan: Callable[..., Plan], change: dict[str, Any]) -> None:
+    usual, other = plan("kd"), plan("kd", **change)
+    assert teacher_key(usual.config, usual.splits) != teacher_key(other.config, other.splits)
+
+
+def test_what_it_does_not_depend_on_is_not(plan: Callable[..., Plan]) -> None:
+    usual, other = plan("kd"), plan("finetune", student="test_convnext", track="labelled")
+    assert teacher_key(usual.config, usual.splits) == teacher_key(other.config, other.splits)
+
+
+@pytest.mark.parametrize("name", ["mine.safetensors", "mine.pt", "wrapped.pt"])
+def test_a_users_own_weights_are_the_teacher(plan: Callable[..., Plan], tmp_path: Path, name: str) -> None:
+    torch.manual_seed(5)
+    state = build_classifier("test_resnet", 10, 32).state_dict()
+    path = tmp_path / name
+    if name.endswith("safetensors"):
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
+    else:
+        torch.save({"state_dict": state} if name == "wrapped.pt" else state, path)
+    made = plan("teacher", teacher_weights=str(path))
+    record = runner.execute(made, tmp_path / "runs", quiet)
+    assert record.status == "done"
+    assert not list((tmp_path / "runs").glob("teachers/*/metrics.jsonl")), "nothing was trained"
+    probe = runner._teacher(made, tmp_path / "runs", torch.device("cpu"), quiet)
+    assert all(torch.equal(probe.net.state_dict()[key], tensor) for key, tensor in state.items())
+
+
+def test_weights_of_another_network_are_refused_before_anything_is_written(
+    plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(UserError, match="is not a weights file of test_resnet"):
+        runner.execute(plan("kd", teacher_weights=str(path)), tmp_path / "runs", quiet)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_method_that_refuses_does_so_before_a_teacher_is_trained(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="add --set bn=0"):
+        runner.execute(plan("augkd", teacher="test_vit"), tmp_path / "runs", quiet)
+    assert not (tmp_path / "runs").exists()
