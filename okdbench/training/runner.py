@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 import okdbench
-from okdbench import registry
 from okdbench.core import devices as devices
 from okdbench.core import environment as machine
 from okdbench.core import plugins
@@ -173,7 +172,7 @@ def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "role": plan.method.card.role,
         "method": plan.method_name,
         "origin": plugins.origin_of(config.method),
-        "source": registry.source_digest(plan.method),
+        "source": plan.source,
         **config.model_dump(include={"setting", "budget", "seed", "teacher", "student"}),
         "dataset": plan.dataset.name,
         "track": config.track.value,

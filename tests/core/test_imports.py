@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md promises of imports: arrows go down only, and nothing in okdbench names a method or a data set."""
+"""Imports: arrows between packages go down only, and nothing in okdbench names a method or a data set."""
 
 from __future__ import annotations
 
