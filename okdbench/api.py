@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track
 from okdbench.data.loader import Batch
 from okdbench.distill.card import BaseHyperparameters, Card, Deviation, hyper, legacy
@@ -26,6 +27,7 @@ __all__ = [
     "Task",
     "Track",
     "Trainable",
+    "UserError",
     "adam",
     "cosine",
     "cosine_overrun",

@@ -55,18 +55,21 @@ def digest_of(*roots: str | Source) -> str:
 
 def reached(*roots: str | Source) -> list[Source]:
     """The roots and every module of okdbench that they reach, sorted by name."""
-    files = module_files()
-    found = {root for root in roots if isinstance(root, Source)}
-    todo = [root for root in roots if isinstance(root, str)] + [name for source in found for name in source.imports]
-    seen: set[str] = set()
+    own = {root for root in roots if isinstance(root, Source)}
+    names = [root for root in roots if isinstance(root, str)] + [name for source in own for name in source.imports]
+    return sorted(own.union(import_closure(names, module_files()).values()))
+
+
+def import_closure(names: Iterable[str], files: Mapping[str, Path]) -> dict[str, Source]:
+    """Every module among ``files`` that importing the dotted names loads, directly or through another module."""
+    found: dict[str, Source] = {}
+    todo = list(names)
     while todo:
         for name in _along(todo.pop(), files):
-            if name not in seen:
-                seen.add(name)
-                source = parse(name, read(files[name]), files[name].name == "__init__.py")
-                found.add(source)
-                todo += source.imports
-    return sorted(found)
+            if name not in found:
+                found[name] = parse(name, read(files[name]), files[name].name == "__init__.py")
+                todo += found[name].imports
+    return found
 
 
 def sources_of(cls: type) -> tuple[str | Source, ...]:
