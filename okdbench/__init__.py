@@ -13,6 +13,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from okdbench.results.leaderboard import leaderboard
+    from okdbench.results.significance import compare
     from okdbench.training.runner import run
 
 __version__ = "0.1.0"
