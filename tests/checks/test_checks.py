@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from support.toy_model import Tiny
 
 from okdbench.checks import CHECKS, Finding, Sandbox, checks
+from okdbench.checks.observer import Watched
 from okdbench.core.protocol import BUDGETS, Track
 
 TEMPLATES = Path(__file__).parents[2] / "okdbench" / "cli" / "templates"
@@ -195,3 +198,10 @@ def test_a_card_with_gaps_is_told(bench: Callable[..., Sandbox]) -> None:
     gaps = (('venue="unpublished"', 'venue="ICLR"'), ("hyper(0.1,", "0.1 #"), (", ge=0, le=1)", ""))
     found = [finding.found for finding in checks.card_gaps(bench(*gaps))]
     assert found == ["the card: url is empty", "the card: the hyper-parameter 'noise' is not described"]
+
+
+def test_a_watched_trainable_is_a_whole_trainable() -> None:
+    inner = Tiny(one=1)
+    watched = Watched(inner, [])
+    watched.place("extra", torch.nn.Linear(1, 1))
+    assert "extra" in inner.state

@@ -42,6 +42,26 @@ def test_importing_okdbench_loads_no_library() -> None:
     assert output(sys.executable, code, ROOT) == "set()"
 
 
+@pytest.mark.parametrize(
+    ("path", "ignored"),
+    [
+        ("runs/ab12/record.json", True),
+        ("figures/plot.png", True),
+        (".venv/bin/python", True),
+        ("okdbench/core/__pycache__/x.pyc", True),
+        ("okdbench/runs/module.py", False),
+        ("okdbench/results/figures/module.py", False),
+        ("docs/site/page.md", False),
+        ("tests/build/test_x.py", False),
+    ],
+)
+def test_only_folders_at_the_top_are_ignored_by_git(tmp_path: Path, path: str, ignored: bool) -> None:
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    result = subprocess.run(["git", "check-ignore", "--quiet", path], cwd=tmp_path, check=False)
+    assert (result.returncode == 0) == ignored
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A folder with a clone named okdbench and, beside it, an environment into which it is installed as editable."""

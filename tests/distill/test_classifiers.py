@@ -60,9 +60,9 @@ def test_a_classifier_is_built_from_the_global_seed() -> None:
 
 
 def test_a_misspelt_network_is_told_the_name_that_it_may_mean() -> None:
-    assert refusal(build_classifier, "resnet19", 7, 32).startswith("unknown network 'resnet19'; did you mean 'resnet1")
-    assert refusal(build_classifier, "test_resnett", 7, 32) == (
-        "unknown network 'test_resnett'; did you mean 'test_resnet'?"
+    assert refusal(build_classifier, "resnet19", 7, 32).startswith("unknown network 'resnet19'; the nearest: resnet1")
+    assert refusal(build_classifier, "test_resnett", 7, 32).startswith(
+        "unknown network 'test_resnett'; the nearest: test_resnet, "
     )
 
 
