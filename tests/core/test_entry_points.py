@@ -124,5 +124,5 @@ def test_one_name_of_two_packages_is_refused(tmp_path: Path, monkeypatch: pytest
         "okd-extra",
         "other",
     ]
-    with pytest.raises(UserError, match="'extra' comes with okd-extra and other; uninstall all but one"):
+    with pytest.raises(UserError, match="'extra' is in okd-extra and other; uninstall all but one"):
         registry.load_method("extra")

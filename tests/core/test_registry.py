@@ -101,7 +101,7 @@ def test_a_method_is_the_class_defined_in_its_file(folder: Path) -> None:
     (folder / "still.py").write_text(STILL)
     assert registry.load_method("still").__name__ == "Still"
     (folder / "bare.py").write_text(STILL.replace("card = ", "label = "))
-    with pytest.raises(UserError, match="bare: Still has no card; okdbench new method NAME writes a file that has one"):
+    with pytest.raises(UserError, match="bare: Still has no card; okdbench new method NAME writes a file with one"):
         registry.load_method("bare")
 
 
