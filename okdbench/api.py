@@ -1,6 +1,7 @@
-"""Everything that the author of a method imports, in one place.
+"""The public interface for authors of methods: ``from okdbench.api import Method, Stage, ...``.
 
-``from okdbench.api import Method, Stage, ...``; losses, networks and the adversarial base lie in ``okdbench.distill``.
+Losses, networks and the base class of adversarial methods are in ``okdbench.distill``. A method file imports nothing
+else of okdbench.
 """
 
 from __future__ import annotations
