@@ -185,7 +185,11 @@ class BudgetGuard(Guard):
         self._weights = [weight.detach().clone() for weight in trial.method.student.parameters()]
 
     def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - any losses
-        """Compare the number of training images with the budget, and with what happened to the weights."""
+        """Compare the number of training images with the budget, and with what happened to the weights.
+
+        Raises:
+            BudgetExceededError: the budget is exceeded.
+        """
         learned = self._trial.meter.learned("student")
         place = f"stage {stage.name!r}, step {step} of {stage.steps}"
         if learned > self._limit:
@@ -220,7 +224,11 @@ class StudentPath(Observer):
         self._answer = trial.answer
 
     def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - the weights matter
-        """Store the fingerprint of its weights, and compare it with the other path."""
+        """Store the fingerprint of its weights, and compare it with the other path.
+
+        Raises:
+            Diverged: the fingerprints differ.
+        """
         key = (stage.name, step)
         self.prints[key] = fingerprint(clone_state(self._answer))
         if self._usual.get(key, self.prints[key]) != self.prints[key]:

@@ -1,8 +1,8 @@
 """The import wall: of okdbench, a method may import ``okdbench.api`` and ``okdbench.distill``, and nothing else.
 
-Everything else reaches images, labels or evaluations that a method must not see. The check reads the method's files and
-runs nothing. It finds import statements anywhere in a file, and names every other way to import a module, because what
-is imported by a computed name cannot be told from the text.
+Other modules lead to images, labels and evaluations that a method must not see. The check reads the method's files and
+runs nothing. It finds import statements anywhere in a file. It also reports every other way to import a module, because
+the text does not show what is imported by a computed name.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PLAIN = "import what the method needs with import statements"
 
 
 class Breach(NamedTuple):
-    """One line of a file that passes the wall, or may."""
+    """A line of a file that crosses the wall, or may cross it."""
 
     line: int
     found: str
@@ -58,7 +58,7 @@ def imports_beyond(sandbox: Sandbox) -> list[Finding]:
 
 
 def breaches(text: bytes, module: str, is_package: bool = False) -> list[Breach]:
-    """The lines of a module that pass the wall, or may; one for each line.
+    """The lines of a module that cross the wall, or may cross it; one breach for each line.
 
     Args:
         text: the content of the file.
@@ -68,6 +68,7 @@ def breaches(text: bytes, module: str, is_package: bool = False) -> list[Breach]
     tree = ast.parse(text)
     package = module if is_package else module.rpartition(".")[0]
     found: dict[int, Breach] = {}
+    # the first in this order is the most specific
     for breach in (*_imports(tree, package), *_attributes(tree), *_built_ins(tree), *_texts(tree)):
         found.setdefault(breach.line, breach)
     return [found[line] for line in sorted(found)]
@@ -92,6 +93,7 @@ def _imports(tree: ast.Module, package: str) -> Iterator[Breach]:
 def _attributes(tree: ast.Module) -> Iterator[Breach]:
     """Modules as attributes of imported ones: ``okdbench.data`` after ``import okdbench.api``, ``sys.modules``."""
     bound = dict(_bindings(tree))
+    # only whole chains: okdbench.api.Method is open, and its inner node okdbench alone would not be
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
         if id(node) in inner or not isinstance(node, (ast.Attribute, ast.Name)):
@@ -125,13 +127,13 @@ def _built_ins(tree: ast.Module) -> Iterator[Breach]:
 
 
 def _texts(tree: ast.Module) -> Iterator[Breach]:
-    """Texts, docstrings excepted, that name a module beyond the wall or a built-in that imports."""
+    """Texts, except docstrings, that name a module beyond the wall or a built-in that imports."""
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
             if named := _IN_TEXT.search(node.value):
                 yield Breach(node.lineno, f"has {named[0]!r} in a text", _HIDDEN, _PLAIN)
-            elif node.value in ATTRIBUTES:
+            elif node.value in (PACKAGE, *ATTRIBUTES):
                 yield Breach(node.lineno, f"has {node.value!r} as a text", _HIDDEN, _PLAIN)
 
 
@@ -140,10 +142,10 @@ def _is_in(name: str, module: str) -> bool:
 
 
 def _files(method: type[Method]) -> dict[str, tuple[str, Path]]:
-    """Module -> what to call its file and where it is, for the modules of a method and of its bases.
+    """Module -> the name of its file in findings and its path, for the modules of a method and of its base classes.
 
-    Of an installed package these are all modules that the method's own can reach inside the package. What methods share
-    in ``okdbench.distill`` is no part of them.
+    In an installed package these are all modules that the method's module can reach inside the package. Base classes in
+    ``okdbench.distill`` are not among them: they may import what they need.
     """
     found: dict[str, tuple[str, Path]] = {}
     for cls in method.__mro__:

@@ -119,7 +119,11 @@ class Sandbox:
             return execute(plan, self.folder, quiet), self.folder / plan.key
 
     def interrupted(self, track: Track) -> Result:
-        """The result of the same run, interrupted once in the middle of each stage; its exceptions pass through."""
+        """The result of the same run, interrupted once in the middle of each stage.
+
+        Raises:
+            KeyboardInterrupt: the user pressed Ctrl-C. Exceptions of the run pass through as well.
+        """
         plan, interrupter, folder = self.plan(track), Interrupter(), self._new_folder()
         with scrambled(1):
             while True:

@@ -1,8 +1,9 @@
-"""Digests of code: all modules of okdbench that a run can reach, as syntax trees.
+"""Digests of code: the part of a key that changes when the code behind a result changes.
 
-A digest names the mathematics that a number depends on. It follows every import, also those inside functions, and
-hashes the syntax tree of each module that it reaches. Comments, docstrings and formatting are not in a syntax tree, so
-they change no digest; neither does the Python version, because the text form of the tree is written here.
+A digest starts at root modules, follows every import statement, also inside functions, and hashes the syntax tree of
+each module of okdbench that it reaches. Comments, docstrings and formatting are not part of the tree, so they change no
+digest. Neither does the Python version, because the tree is written as text here and not by :func:`ast.dump`. Other
+libraries are not part of a digest; records have their versions.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def sources_of(cls: type) -> tuple[str | Source, ...]:
     module = cls.__module__
     if module in module_files():
         return (module,)
+    # a local file is registered below okdbench, a module without a package has no __path__: both are one file
     top = module.partition(".")[0]
     if top == PACKAGE or not hasattr(sys.modules.get(top), "__path__"):
         file = Path(inspect.getfile(cls))
@@ -110,13 +112,14 @@ def read(file: Path) -> bytes:
     return file.read_bytes()
 
 
+# cached by content, because a run and its teacher reach mostly the same modules
 @lru_cache(maxsize=4096)
 def parse(name: str, content: bytes, is_package: bool = False) -> Source:
     """The source of a module; a file that is no Python (such as a template) counts byte by byte."""
     try:
         tree = ast.parse(content)
         text = canonical(tree).encode()
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
         return Source(name, hashlib.sha256(content).hexdigest(), ())
     package = name if is_package else name.rpartition(".")[0]
     imports = {dotted for _, dotted in imported_names(_run_time_statements(tree), package)}
@@ -160,7 +163,7 @@ def imported_names(nodes: Iterable[ast.AST], package: str = "") -> Iterator[tupl
 
 
 def _base(node: ast.ImportFrom, package: str) -> str:
-    """What stands before the imported names, with a dot at its end."""
+    """The dotted name of the module that the names are imported from, with a dot at its end."""
     module = f"{node.module}." if node.module else ""
     if node.level == 0 or not package:
         return "." * node.level + module
@@ -174,13 +177,14 @@ def _run_time_statements(tree: ast.Module) -> Iterator[ast.AST]:
     while todo:
         node = todo.pop()
         yield node
+        # the else branch of such an if does run
         skipped = isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
         for name in _BLOCKS[1:] if skipped else _BLOCKS:
             todo += getattr(node, name, ())
 
 
 def _has_no_effect(node: object) -> bool:
-    """Whether a statement does nothing: a docstring, or the ``pass`` that stands where one could."""
+    """Whether a statement does nothing: a docstring, or a ``pass``, which a docstring may replace."""
     text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return text or isinstance(node, ast.Pass)
 
@@ -190,6 +194,7 @@ def _along(dotted: str, files: Mapping[str, Path]) -> Iterator[str]:
     parts = dotted.split(".")
     names = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
     yield from (name for name in names if name in files)
+    # a star import loads what __all__ names; all sub-modules is never less
     if parts[-1] == "*" and files.get(names[-2], Path()).name == "__init__.py":
         yield from (name for name in files if name.startswith(names[-1].removesuffix("*")))
 

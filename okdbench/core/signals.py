@@ -34,10 +34,12 @@ def end_with(parent: int) -> None:
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Defer the first interrupt inside the block; the yielded function tells whether there was one.
+    """Defer the first interrupt inside the block; the yielded function returns whether there was one.
 
-    The second interrupt raises KeyboardInterrupt at once. Outside the main thread Python cannot handle signals, and the
-    function always returns False.
+    Outside the main thread Python cannot handle signals, and the function always returns False.
+
+    Raises:
+        KeyboardInterrupt: there was a second interrupt, which takes effect at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -1,4 +1,4 @@
-"""The import wall: every way past it is named with its line, wherever the method comes from; what is open is not."""
+"""The import wall: every way across it is reported with its line, wherever the method comes from."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ TRICKS = {
     "__builtins__": ("f = __builtins__['exec']", "uses __builtins__"),
     "__globals__": ("from okdbench.distill.losses import kl\nkl.__globals__['F']", "uses .__globals__"),
     "getattr of globals": ("getattr(print, '__globals__')", "has '__globals__' as a text"),
+    "name of the package": ("import okdbench.api\nglobals()['okdbench']", "has 'okdbench' as a text"),
     "subclasses": ("object.__subclasses__()", "uses .__subclasses__"),
     "function": ("def f():\n    from okdbench.data import splits", "imports okdbench.data.splits"),
     "lambda of a method": ("class A:\n    def f(self):\n        import okdbench.registry", "imports okdbench.registry"),
@@ -87,7 +88,7 @@ class A:
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_a_way_past_the_wall_is_named_with_its_line(trick: str) -> None:
+def test_a_way_across_the_wall_is_reported_with_its_line(trick: str) -> None:
     code, complaint = TRICKS[trick]
     *_, last = breaches(code.encode(), "mine")
     assert last.line == len(code.splitlines())
@@ -96,7 +97,7 @@ def test_a_way_past_the_wall_is_named_with_its_line(trick: str) -> None:
     assert last.cure
 
 
-def test_what_is_open_is_not_named() -> None:
+def test_what_is_open_is_not_reported() -> None:
     assert breaches(INNOCENT.encode(), "mine") == []
     assert breaches(TEMPLATE.encode(), "mine") == []
 

@@ -77,7 +77,7 @@ def test_a_package_imports_only_packages_below_it(name: str) -> None:
     assert arrows()[name] - LAZY <= set(ALLOWED[name].split())
 
 
-def test_the_plan_of_the_house_stays_small() -> None:
+def test_the_number_of_arrows_stays_small() -> None:
     assert FEWEST_ARROWS < sum(map(len, arrows().values())) <= MOST_ARROWS
 
 
