@@ -168,7 +168,8 @@ class TeacherGuard(Guard):
             self.note(
                 f"{place}: the teacher, or a part of it, was put in train mode: {what}",
                 means,
-                'never call train() on self.teacher or a part of it; for batch statistics there is observe(x, "bn")',
+                "never call train() on self.teacher or a part of it; for batch statistics there is "
+                'forward_with_features(x, "bn")',
             )
         if any(weight.requires_grad or weight.grad is not None for weight in self._teacher.parameters()):
             cure = "leave requires_grad alone; gradients reach the pictures through a frozen teacher as well"

@@ -47,10 +47,10 @@ class Watched(Trainable):
         self._inner, self._observers = inner, observers
         self.state = inner.state
 
-    def tell(self, clock: Clock) -> None:
+    def set_clock(self, clock: Clock) -> None:
         """Keep the time and tell it."""
-        super().tell(clock)
-        self._inner.tell(clock)
+        super().set_clock(clock)
+        self._inner.set_clock(clock)
 
     def stages(self) -> Sequence[Stage]:
         """The stages of the one inside, with observed steps."""
@@ -103,7 +103,7 @@ def launch(plan: Plan, teacher: ClassifierWrapper, folder: Path, observers: Sequ
         fingerprint(clone_state(trial.answer)),
         history.evaluations,
         history.retention,
-        trial.meter.traffic(),
+        {role: Traffic(**counts) for role, counts in trial.meter.traffic().items()},
         _log(folder),
     )
 

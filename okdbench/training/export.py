@@ -71,7 +71,7 @@ def check(answer: Answer, student: Student) -> None:
     rng = torch.Generator().manual_seed(0)
     for count in BATCHES:
         pictures = torch.rand(count, 3, student.card.image_size, student.card.image_size, generator=rng)
-        expected = student.probe(pictures)
+        expected = student.classifier(pictures)
         try:
             error = float((answer(pictures) - expected).abs().max() / expected.abs().max())
         except Exception as failure:  # each format has its own
@@ -83,7 +83,7 @@ def check(answer: Answer, student: Student) -> None:
 
 
 def _read_safetensors(content: bytes) -> Answer:
-    return unpack(content).probe
+    return unpack(content).classifier
 
 
 def _pictures(student: Student) -> Tensor:
@@ -95,7 +95,7 @@ def _write_onnx(student: Student) -> bytes:
     _need_onnx()
     try:
         program = torch.onnx.export(
-            student.probe,
+            student.classifier,
             (_pictures(student),),
             dynamo=True,
             input_names=["pictures"],
@@ -135,7 +135,7 @@ def _need_onnx() -> None:
 def _write_torchscript(student: Student) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings(action="ignore"):  # it is deprecated, but what some people deploy
-        traced = torch.jit.trace(student.probe, _pictures(student))  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(student.classifier, _pictures(student))  # type: ignore[no-untyped-call]
         torch.jit.save(traced, file, _extra_files={CARD: student.card.model_dump_json()})
     return file.getvalue()
 
@@ -147,7 +147,7 @@ def _read_torchscript(content: bytes) -> Answer:
 
 
 EXPORT_FORMATS = {
-    "safetensors": Format(".safetensors", lambda s: pack(s.probe.net.state_dict(), s.card), _read_safetensors),
+    "safetensors": Format(".safetensors", lambda s: pack(s.classifier.net.state_dict(), s.card), _read_safetensors),
     "onnx": Format(".onnx", _write_onnx, _read_onnx),
     "torchscript": Format(".pt", _write_torchscript, _read_torchscript),
 }

@@ -130,7 +130,7 @@ class TrainingLoop:
         self._end_stage(stage)
 
     def _do_step(self, stage: Stage, stream: Stream | None) -> Losses:
-        self._trainable.tell(Clock(self._step, stage.steps))
+        self._trainable.set_clock(Clock(self._step, stage.steps))
         with self._kit.autocast():
             batches = [stream.batch(self._step * stage.batches + i) for i in range(stage.batches)] if stream else []
             return stage.step(*batches)

@@ -82,7 +82,7 @@ def find(places: Sequence[Path]) -> list[Path]:
 
 def answers(student: Student, files: Sequence[Path], top: int, device: torch.device) -> Iterator[Prediction]:
     """The predictions for ``files`` in their order; a batch of them is in memory at a time."""
-    student.probe.to(device)
+    student.classifier.to(device)
     with ThreadPoolExecutor() as pool, counter("predicting", len(files)) as advance:
         for start in range(0, len(files), BATCH_SIZE):
             part = files[start : start + BATCH_SIZE]
@@ -107,7 +107,7 @@ def _best(
 ) -> list[list[tuple[str, float]]]:
     """The ``top`` classes of each picture, by what every evaluation does."""
     images = Images(np.stack(pictures), np.zeros(len(pictures), np.int64), ("",) * len(pictures))
-    found = logits_of(student.probe, images, device).double().softmax(1).topk(top)
+    found = logits_of(student.classifier, images, device).double().softmax(1).topk(top)
     return [
         [(student.card.classes[index], share) for index, share in zip(indices, shares, strict=True)]
         for indices, shares in zip(found.indices.tolist(), found.values.tolist(), strict=True)

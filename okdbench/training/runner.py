@@ -27,7 +27,7 @@ from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
 from okdbench.results.loss_curves import read_curves
-from okdbench.results.records import Cost, Outcome, Record, TeacherScore
+from okdbench.results.records import Cost, Outcome, Record, TeacherScore, Traffic
 from okdbench.results.samples import write_samples
 from okdbench.results.store import read_record, write_record
 from okdbench.training.checkpoint import CHECKPOINT
@@ -199,7 +199,7 @@ def _results(trial: Trial, history: History, device: torch.device) -> dict[str, 
     last = Outcome(evaluation=history.evaluations[-1], teacher_domain_acc=history.retention[last_stage])
     fingerprints = {"last": fingerprint(clone_state(trial.answer)), "selected": fingerprint(history.selected_state)}
     cost = Cost(
-        traffic=trial.meter.traffic(),
+        traffic={role: Traffic(**counts) for role, counts in trial.meter.traffic().items()},
         seconds=sum(history.stage_seconds.values()),
         stage_seconds=history.stage_seconds,
         peak_memory_mb=devices.peak_memory_mb(device),

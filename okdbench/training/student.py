@@ -54,7 +54,7 @@ class StudentCard(BaseModel):
 class Student:
     """A locked student that takes raw pictures, and its card."""
 
-    probe: ClassifierWrapper
+    classifier: ClassifierWrapper
     card: StudentCard
 
 

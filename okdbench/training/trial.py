@@ -54,7 +54,7 @@ class Trial:
         if is_fine_tuned(plan):
             rest = plan.budget.student_images - task.student_images
             self.trainable = Chain(self.method, FineTuning(replace(task, student_images=rest)))
-        self.answer = self.method.answer
+        self.answer = self.method.evaluated_network
         self.evaluator = Evaluator(
             self.answer, teacher, splits.student_val, splits.student_test, splits.teacher_test, device
         )

@@ -62,7 +62,7 @@ def test_judging_leaves_mode_buffers_and_bill_alone(plan: Callable[..., Plan], t
     assert 0 <= accuracy(logits, torch.from_numpy(made.splits.student_val.labels)) <= 100
     assert student.training
     assert fingerprint(clone_state(student)) == before
-    assert trial.meter.traffic()["student"].forward == 0
+    assert trial.meter.traffic()["student"]["forward"] == 0
 
 
 def test_rows_beyond_their_budget_are_not_ranked() -> None:

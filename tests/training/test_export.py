@@ -93,7 +93,7 @@ def answer(form: str, file: Path, pictures: Tensor) -> Tensor:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         return torch.from_numpy(session.run(["logits"], {"pictures": pictures.numpy()})[0])
     with torch.no_grad():
-        net = jit(file, {}) if form == "torchscript" else load(str(file), Path("none")).probe
+        net = jit(file, {}) if form == "torchscript" else load(str(file), Path("none")).classifier
         return net(pictures)
 
 
@@ -101,7 +101,7 @@ def answer(form: str, file: Path, pictures: Tensor) -> Tensor:
 def test_every_picture_of_the_test_split_gets_the_same_class(
     form: str, exported: dict[str, Path], runs: Path, key: str, judged: Images
 ) -> None:
-    expected = predict(load(key, runs).probe, judged, CPU)
+    expected = predict(load(key, runs).classifier, judged, CPU)
     logits = answer(form, exported[form], raw(judged))
     assert torch.equal(logits.argmax(1), expected.argmax(1))
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
@@ -146,7 +146,7 @@ def test_an_onnx_file_is_sound_and_keeps_paths_to_itself(exported: dict[str, Pat
 def test_a_run_keeps_the_card_and_equal_students_give_equal_bytes(runs: Path, key: str) -> None:
     content = (runs / key / "student.safetensors").read_bytes()
     student = students.unpack(content)
-    assert {students.pack(student.probe.net.state_dict(), student.card) for _ in range(8)} == {content}
+    assert {students.pack(student.classifier.net.state_dict(), student.card) for _ in range(8)} == {content}
 
 
 def test_a_student_of_before_the_cards_takes_its_classes_from_the_data_set(
@@ -177,7 +177,7 @@ def test_without_a_name_the_file_is_named_after_the_run(
 
 def other(student: students.Student) -> students.Student:
     """A student with the same card and other weights."""
-    probe = students.unpack(students.pack(student.probe.net.state_dict(), student.card)).probe
+    probe = students.unpack(students.pack(student.classifier.net.state_dict(), student.card)).classifier
     with torch.no_grad():
         next(iter(probe.net.parameters())).mul_(1.5)
     return students.Student(probe, student.card)
@@ -196,11 +196,11 @@ def test_a_file_that_answers_differently_is_not_written(
 
 def test_what_cannot_answer_is_refused(runs: Path, key: str) -> None:
     student = load(key, runs)
-    exporting.check(student.probe, student)
+    exporting.check(student.classifier, student)
     with pytest.raises(UserError, match="is off by nan"):
-        exporting.check(lambda pictures: student.probe(pictures) * torch.nan, student)
+        exporting.check(lambda pictures: student.classifier(pictures) * torch.nan, student)
     with pytest.raises(UserError, match="cannot be run"):
-        exporting.check(lambda pictures: student.probe(pictures.reshape(1, 3, 32, 32)), student)
+        exporting.check(lambda pictures: student.classifier(pictures.reshape(1, 3, 32, 32)), student)
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime", "onnxscript"])
@@ -247,7 +247,7 @@ def test_the_networks_weights_are_those_of_the_run(runs: Path, key: str, exporte
     one, two = load_file(runs / key / "student.safetensors"), load_file(exported["safetensors"])
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert isinstance(load(key, runs).probe, ClassifierWrapper)
+    assert isinstance(load(key, runs).classifier, ClassifierWrapper)
 
 
 def test_a_card_cannot_choose_the_folder_of_its_export(exported: dict[str, Path], tmp_path: Path) -> None:

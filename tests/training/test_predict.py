@@ -98,7 +98,7 @@ def test_the_accuracy_over_the_files_of_the_test_split_is_the_records(shop: Shop
 
 def test_labels_and_confidences_are_those_of_the_evaluation(shop: Shop, tmp_path: Path) -> None:
     predict(shop, shop.files, tmp_path / "labels.csv")
-    probe = load(shop.plan.key, shop.runs).probe
+    probe = load(shop.plan.key, shop.runs).classifier
     shares = logits_of(probe, shop.plan.splits.student_test, torch.device("cpu")).double().softmax(1)
     expected = [(CLASSES[int(share.argmax())], f"{float(share.max()):.6f}") for share in shares]
     assert [(row["label"], row["confidence"]) for row in rows(tmp_path / "labels.csv")] == expected

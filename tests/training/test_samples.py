@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.tiny_task import CPU, probe
+from support.tiny_task import CPU, untrained_classifier
 
 from okdbench.core import plugins
 from okdbench.distill.adversarial import DataFree
@@ -26,7 +26,7 @@ METHODS = plugins.method_names()
 
 
 def trial(plan: Callable[..., Plan], folder: Path, method: str, **options: Any) -> Trial:
-    return Trial(plan(method, **options), probe(1).lock(), folder, CPU, quiet)
+    return Trial(plan(method, **options), untrained_classifier(1).lock(), folder, CPU, quiet)
 
 
 def everything(made: Trial) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_patches_lie_in_their_pictures_and_are_what_the_discriminator_sees() -> 
     torch.manual_seed(0)
     judge = PatchDiscriminator(32, 10, 8).eval()
     images = torch.rand(3, 3, 32, 32)
-    patches = judge.cut(images, judge(images))
+    patches = judge.windows_by_logit(images, judge(images))
     assert patches.shape == (3, 36, 3, 10, 10)
     inner = judge(images)[:, 0, 1:7, 1:7].flatten(1)
     best = inner.argmax(1)
