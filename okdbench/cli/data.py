@@ -209,7 +209,7 @@ def _unpack(dataset: FolderDataset, archive: Path, root: Path) -> Path:
     if not archives.is_archive(archive):
         raise UserError(f"{archive} is neither a folder nor a zip or tar archive")
     stem = archive.name.partition(".")[0]
-    folder, number = root / "pictures" / dataset.name / stem, 1
+    folder, number = root / "images" / dataset.name / stem, 1
     while folder.exists():
         number += 1
         folder = folder.with_name(f"{stem}-{number}")
@@ -227,7 +227,7 @@ def _unpack(dataset: FolderDataset, archive: Path, root: Path) -> Path:
 
 def _unpacked(dataset: FolderDataset, root: Path) -> list[Path]:
     """The folders that :func:`_unpack` has made."""
-    return sorted(mark.parent for mark in (root / "pictures" / dataset.name).glob(f"*/{MARK}"))
+    return sorted(mark.parent for mark in (root / "images" / dataset.name).glob(f"*/{MARK}"))
 
 
 def _drop_unused(dataset: FolderDataset, root: Path) -> None:

@@ -41,7 +41,7 @@ def test_what_went_in_comes_out(suffix: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ALL)
 def test_the_content_tells_what_an_archive_is(suffix: str, folder: Path) -> None:
-    archive = make(folder / f"a{suffix}", CONTENT.items()).rename(folder / "picture.jpg")
+    archive = make(folder / f"a{suffix}", CONTENT.items()).rename(folder / "image.jpg")
     assert is_archive(archive)
     extract(archive, folder / "out")
     assert tree(folder / "out") == CONTENT

@@ -29,7 +29,7 @@ from support.http_server import (
 )
 
 from okdbench.core.errors import UserError
-from okdbench.data import download
+from okdbench.data import http_source
 
 FORK = multiprocessing.get_context("fork")
 
@@ -203,7 +203,7 @@ def test_a_stall_in_the_body_goes_on_where_it_stopped(server: Server, tmp_path: 
     first, second = server.ranges
     assert first is None
     assert second is not None
-    assert CUT - download._CHUNK <= int(second[len("bytes=") : -1]) <= CUT
+    assert CUT - http_source.CHUNK_BYTES <= int(second[len("bytes=") : -1]) <= CUT
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from support.http_server import (
 )
 
 from okdbench.core.errors import UserError
-from okdbench.data import download
+from okdbench.data import http_source
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_body_without_an_end_is_left(server: Server, tmp_path: Path) -> None:
             size=len(BODY),
             progress=lambda done, _: sent.append(done),
         )
-    assert sent[-1] <= len(BODY) + download._CHUNK
+    assert sent[-1] <= len(BODY) + http_source.CHUNK_BYTES
     assert left(tmp_path) == []
 
 

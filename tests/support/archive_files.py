@@ -1,4 +1,4 @@
-"""Archives of every kind, honest or not, and what lies on the disk after one was opened."""
+"""Archives of every kind, honest or not, and the files on the disk after one was unpacked."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def everything(folder: Path) -> set[Path]:
 
 def assert_refused(archive: Path, match: str, **options: int) -> None:
     """Extraction fails with one line and changes nothing on the disk, neither here nor in the folder above."""
-    target = archive.parent / "out" / "pictures"
+    target = archive.parent / "out" / "images"
     target.parent.mkdir()
     before = everything(archive.parent.parent)
     with pytest.raises(UserError, match=match) as caught:

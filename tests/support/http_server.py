@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from okdbench.data.download import Remote, fetch
+from okdbench.data import Remote
+from okdbench.data.download import fetch
 
 CUT = 70_000
 PAGE = b"\n<!DOCTYPE html><html>Please log in</html>"
