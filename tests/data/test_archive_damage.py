@@ -39,7 +39,7 @@ def test_an_unknown_compression_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<html>quota exceeded</html>" * 100, b"\x1f\x8bxxxx", b"BZhxxxx"])
-def test_what_is_no_archive_is_refused(content: bytes, folder: Path) -> None:
+def test_what_is_not_an_archive_is_refused(content: bytes, folder: Path) -> None:
     (folder / "a").write_bytes(content)
     assert_refused(folder / "a", "not an archive .*; download it again")
 
@@ -178,7 +178,7 @@ def test_more_than_the_disk_has_free_is_refused(suffix: str, folder: Path, monke
     assert_refused(make(folder / f"a{suffix}", CONTENT.items()), "that are free on the disk; free some space")
 
 
-def test_a_zip_that_says_that_it_is_too_large_is_refused_before_anything_is_written(folder: Path) -> None:
+def test_a_zip_that_declares_too_large_a_size_is_refused_before_anything_is_written(folder: Path) -> None:
     calls: list[tuple[int, int]] = []
     archive = make(folder / "a.zip", [(f"{n}", bytes(400)) for n in range(3)])
     with pytest.raises(UserError, match="the maximum"):

@@ -181,7 +181,7 @@ def test_two_processes_build_once(folder: Folder, root: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("torn", [0, 5])
-def test_an_interrupted_cache_goes_on_from_its_last_whole_block(
+def test_an_interrupted_cache_continues_after_its_last_whole_block(
     folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch, torn: int
 ) -> None:
     expected = load_domain(folder, "any", 32, root / "elsewhere").pixels
@@ -220,7 +220,7 @@ def killed_while_decoding(folder: Folder, root: Path) -> None:
     load_domain(folder, "any", 32, root)
 
 
-def test_a_killed_process_leaves_whole_blocks_to_go_on_from(
+def test_a_killed_process_leaves_whole_blocks_to_continue_from(
     folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = load_domain(folder, "any", 32, root / "elsewhere").pixels

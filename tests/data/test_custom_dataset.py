@@ -103,7 +103,7 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("shop")
-def test_a_mistake_is_named_with_the_file(content: dict[str, object], reason: str, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_the_file(content: dict[str, object], reason: str, tmp_path: Path) -> None:
     file = write(tmp_path / "mistake.yaml", **content)
     with pytest.raises(UserError, match=reason) as caught:
         registry.load_dataset(str(file))

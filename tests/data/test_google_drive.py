@@ -60,7 +60,7 @@ def test_google_drive_sends_to_the_part(tmp_path: Path, monkeypatch: pytest.Monk
         (PAGE, "sent a web page"),
     ],
 )
-def test_google_drive_is_passed_over(
+def test_google_drive_is_skipped(
     action: bytes | Exception | None, reason: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = server.url("/a", honest())

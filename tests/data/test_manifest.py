@@ -23,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("change", ["gone", "other", "same size"])
-def test_files_that_change_behind_our_back_are_not_trained_on(change: str, tmp_path: Path, root: Path) -> None:
+def test_files_that_change_after_registration_are_not_trained_on(change: str, tmp_path: Path, root: Path) -> None:
     copy = pacs(tmp_path / "copy")
     datastore.add("pacs", copy, root)
     dataset = registry.load_dataset("pacs")
@@ -41,7 +41,7 @@ def test_files_that_change_behind_our_back_are_not_trained_on(change: str, tmp_p
         load_domain(dataset, "photo", 32, root)
 
 
-def test_the_passport_tells_duplicates_and_changes(
+def test_the_passport_reports_duplicates_and_changes(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = pacs(tmp_path / "copy")
@@ -65,7 +65,7 @@ def test_the_passport_tells_duplicates_and_changes(
         datastore.check("pacs", root)
 
 
-def test_forgetting_keeps_the_users_own_folder(tmp_path: Path, root: Path) -> None:
+def test_removing_keeps_the_users_own_folder(tmp_path: Path, root: Path) -> None:
     copy = pacs(tmp_path / "copy")
     archive = pack(copy, "zip")
     datastore.add("pacs", copy, root)
@@ -85,7 +85,7 @@ def test_a_data_set_without_files_is_refused(root: Path) -> None:
         datastore.add("digits", root, root)
 
 
-def test_a_users_folder_in_our_place_is_never_deleted(tmp_path: Path, root: Path) -> None:
+def test_a_users_folder_below_the_data_root_is_never_deleted(tmp_path: Path, root: Path) -> None:
     inside = pacs(root / "images" / "pacs" / "mine")
     datastore.add("pacs", inside, root)
     datastore.add("pacs", pacs(tmp_path / "copy"), root)
@@ -125,7 +125,7 @@ def test_two_processes_may_add_at_once(tmp_path: Path, root: Path) -> None:
         assert len(load_domain(registry.load_dataset("pacs"), domain, 32, root)) == 70
 
 
-def test_a_damaged_entry_blocks_nothing(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_manifest_blocks_nothing(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = pacs(tmp_path / "copy")
     datastore.add("pacs", copy, root)
     (root / "registered" / "pacs" / "photo.json").write_text("{")

@@ -87,7 +87,7 @@ def test_naming_the_data_set_imports_none_of_its_sources() -> None:
     assert other.stdout.strip() == "[]"
 
 
-def test_a_misspelt_domain_is_named() -> None:
+def test_a_misspelled_domain_is_named() -> None:
     with pytest.raises(UserError, match="did you mean 'mnist'"):
         Digits().samples("minst", NOWHERE)
 

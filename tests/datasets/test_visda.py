@@ -73,7 +73,7 @@ def test_of_two_lists_the_one_with_labels_counts(tmp_path: Path, root: Path) -> 
     assert registered(root, "visda")["test"] == 120
 
 
-def test_a_missing_official_split_is_told_before_anything_is_decoded(tmp_path: Path, root: Path) -> None:
+def test_a_missing_official_split_is_reported_before_anything_is_decoded(tmp_path: Path, root: Path) -> None:
     copy = visda(tmp_path / "copy")
     (copy / "test" / "image_list.txt").unlink()
     datastore.add("visda", copy, root)
