@@ -107,6 +107,7 @@ def is_ranked(budget: str, student_images: float) -> bool:
     With explicit step counts, and with some bugs of released code, the student is trained on more images than the
     budget allows; such a row is shown without a rank. Budget ``paper`` follows each paper and has no limit.
     """
+    # Records from elsewhere may have a budget that is unknown here: there is no limit to compare with.
     limit = BUDGETS[budget].student_images if budget in BUDGETS and budget != "paper" else float("inf")
     return budget not in UNRANKED_BUDGETS and student_images <= limit
 
@@ -138,12 +139,14 @@ def split(
     Returns:
         part -> sorted indices into ``paths``.
     """
+    # Stratified: each class is split by itself, so that every part has the class proportions of the whole.
     members: dict[int, list[int]] = {}
     for index, label in enumerate(labels):
         members.setdefault(int(label), []).append(index)
     parts: dict[str, list[int]] = {part: [] for part in fractions}
     first, *others = fractions
     for indices in members.values():
+        # Hashes, not the paths themselves: consecutive files are often frames of one object.
         rest = sorted(indices, key=lambda i: hashlib.sha256(paths[i].encode()).digest())
         for part in others:
             # Half up: round() is half to even, so that 5 images would give no validation image, and 15 and 25 both two.

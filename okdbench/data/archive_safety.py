@@ -58,6 +58,7 @@ class UnpackLimits:
         Raises:
             UserError: there are too many.
         """
+        # Millions of empty files exhaust the inodes of a disk without exceeding any size.
         self.members += 1
         if self.members > MAX_MEMBERS:
             raise UserError(f"{self.archive} has more than {MAX_MEMBERS} members; {_BY_HAND}")

@@ -47,6 +47,7 @@ def extract(
         content.mkdir()
         limits = UnpackLimits(archive, max_bytes, shutil.disk_usage(temporary).free)
         _unpack(archive, content, limits, progress or _no_progress)
+        # One rename within a disk: no other process ever sees a part of the files.
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(content, target)
 

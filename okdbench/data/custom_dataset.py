@@ -71,6 +71,7 @@ def own_dataset(file: Path) -> Dataset:
     letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(folders))
     if set(letters.values()) != set(folders) or any(len(letter) != 1 for letter in letters):
         raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
+    # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
     for setting in content.settings:
         Setting.parse(setting, letters)
     attributes = {
@@ -118,6 +119,7 @@ def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Seque
         extra, absent = sorted(set(names) - set(classes)), sorted(set(classes) - set(names))
         if extra:
             raise UserError(f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it")
+        # An empty folder is accepted: some domains really lack a class, but a misspelled folder is an error.
         if absent:
             raise UserError(
                 f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if there are no images"

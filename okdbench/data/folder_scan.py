@@ -84,6 +84,7 @@ def _spellings(dataset: FolderDataset, names: Sequence[str]) -> dict[str, str]:
 
 def _folders(folder: Path, depth: int, seen: set[Path]) -> Iterator[Path]:
     """``folder`` and all below it, outer ones first, each once even if several links lead to it."""
+    # A link to a parent folder would otherwise be followed down to DEPTH again and again.
     if folder.resolve() in seen:
         return
     seen.add(folder.resolve())
@@ -120,6 +121,7 @@ def _scan_classes(dataset: FolderDataset, domain: str, folder: Path) -> DomainSc
     missing = [name for name in dataset.classes if name not in known.values()]
     if missing:
         scan.differences.append(f"{len(missing)} classes are missing: {', '.join(missing)}")
+    # A subset of a data set is often taken from a copy of the whole, which has more class folders.
     extra = [path.name for path in folders if path not in known]
     if extra and not dataset.is_subset:
         scan.differences.append(f"{len(extra)} folders are not classes of it: {', '.join(extra)}")

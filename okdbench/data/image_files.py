@@ -12,6 +12,7 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".
 
 def images_in(folder: Path) -> Iterator[Path]:
     """All image files below ``folder`` in sorted order; hidden files are skipped."""
+    # Hidden files: macOS leaves a ._name.jpg, which is not an image, beside each file on foreign disks.
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
             yield path

@@ -42,6 +42,7 @@ class DomainManifest:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of names, classes and contents, independent of where the folder is and how it is spelled."""
+        # Sorted, because the order of files on the disk differs between machines.
         lines = sorted(f"{entry.name}\t{entry.label}\t{entry.sha256}\n" for entry in self.files)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -58,6 +59,7 @@ def read_manifest(name: str, domain: str, root: Path) -> DomainManifest | None:
         UserError: the manifest is damaged or cannot be read.
     """
     file = manifest_file(name, domain, root)
+    # Not checked with exists() first: the file may be replaced by another process in between.
     try:
         content = json.loads(file.read_bytes())
         files = tuple(ManifestEntry(*values) for values in content["files"])

@@ -36,6 +36,7 @@ def mismatch(file: Path, remote: Remote) -> str | None:
             return f"sent {file.stat().st_size} bytes, not {remote.size}"
         if remote.sha256 and hashlib.file_digest(stream, "sha256").hexdigest() != remote.sha256.lower():
             return "sent another file (its SHA-256 differs)"
+    # Without a size or a hash, an archive format is the least that the bytes must have.
     known = remote.sha256 or remote.size is not None
     return None if known or zipfile.is_zipfile(file) or tarfile.is_tarfile(file) else "sent no zip or tar archive"
 

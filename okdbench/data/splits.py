@@ -97,6 +97,7 @@ class SplitCache:
 
 def _parts(images: Images, fractions: dict[str, float]) -> dict[str, Images]:
     """The images of a domain, split; a UserError when a part is empty."""
+    # An empty validation or test split would make every accuracy undefined.
     indices = split(images.paths, images.labels.tolist(), fractions)
     empty = [part for part, chosen in indices.items() if not len(chosen)]
     if empty:

@@ -41,6 +41,7 @@ class _StrictHeader(tarfile.TarInfo):
         try:
             header = super().fromtarfile(tarfile_)
         except tarfile.HeaderError as error:
+            # EOFHeaderError is private to tarfile; it is the regular end of an archive.
             if type(error).__name__ == "EOFHeaderError":
                 raise
             raise tarfile.ReadError(str(error)) from error
@@ -57,6 +58,7 @@ class ForwardStream:
     """
 
     def __init__(self, raw: IO[bytes]) -> None:
+        # By content, not by suffix: downloads are often named .tar when they are compressed.
         head = raw.read(6)
         raw.seek(0)
         opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)

@@ -1,4 +1,4 @@
-"""Archives that are refused as a whole: damaged, cut off, encrypted, or larger than is allowed."""
+"""Archives that are refused completely: damaged, truncated, encrypted or too large."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_truncated_archive_is_refused(suffix: str, share: float, folder: Path)
     noise = random.Random(1)
     archive = make(folder / f"a{suffix}", [(f"{n}.jpg", noise.randbytes(20_000)) for n in range(20)])
     size = archive.stat().st_size
-    # all members of a plain tar archive are there as soon as the first zero block of its padding is
+    # a plain tar archive is complete as soon as it has the first zero block of its padding
     end = size if archive.suffix != ".tar" else 20 * (512 + 20_480)
     os.truncate(archive, int(share * end))
     assert_refused(archive, "damaged, incomplete or not an archive")
@@ -69,7 +69,7 @@ def test_a_tar_cut_between_two_members_is_refused(folder: Path) -> None:
 def test_a_tar_with_a_hole_is_refused(folder: Path) -> None:
     archive = make(folder / "a.tar", [("a", bytes(512)), ("b", b"1" * 512), ("c", b"1" * 512)])
     content = bytearray(archive.read_bytes())
-    content[1024:1536] = bytes(512)  # the second header: to tarfile, the end
+    content[1024:1536] = bytes(512)  # the second header; tarfile treats it as the end
     archive.write_bytes(content)
     assert_refused(archive, "content after its end")
 
@@ -80,7 +80,7 @@ def test_damage_anywhere_is_refused_or_harmless(suffix: str, folder: Path) -> No
     content = {f"folder/{n}.jpg": noise.randbytes(noise.randrange(2000)) for n in range(8)}
     whole = make(folder / f"a{suffix}", content.items()).read_bytes()
     archive = folder / "damaged"
-    refused = 0  # with one line
+    refused = 0  # with an error of one line
     for _ in range(150):
         damaged = bytearray(whole)
         damaged[noise.randrange(len(damaged))] ^= 1 << noise.randrange(8)

@@ -1,4 +1,4 @@
-"""Members of an archive that are refused: outside of the folder, no plain files, or two in one place."""
+"""Members of an archive that are refused: outside of the target folder, not regular files, or two at one path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVIL = ["../evil", "a/../../../evil", "a/..", "/ROOT/evil", "//ROOT/evil", "C:\\
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
 @pytest.mark.parametrize("name", EVIL)
 def test_a_member_outside_of_the_folder_is_refused(name: str, suffix: str, folder: Path) -> None:
-    name = name.replace("/ROOT", str(folder))  # where it would be seen, and do no harm
+    name = name.replace("/ROOT", str(folder))  # a path where the file would be found, and is harmless
     archive = make(folder / f"a{suffix}", [("good", b"1"), (name, b"2"), ("good2", b"3")])
     assert_refused(archive, "is outside of the target folder")
 

@@ -1,4 +1,4 @@
-"""An archive is unpacked whole or not at all, and nothing beside the target is touched."""
+"""An archive is unpacked completely or not at all, and no other file is changed."""
 
 from __future__ import annotations
 

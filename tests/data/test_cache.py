@@ -153,7 +153,7 @@ def test_sizes_have_caches_of_their_own(folder: Folder, root: Path) -> None:
 
 
 def build(samples: Sequence[Sample], root: Path, log: Path, start: Any, results: Any) -> None:
-    """Load the cache when the other process does; every decoded image leaves a byte in ``log``."""
+    """Load the cache at the same time as the other process; every decoded image leaves a byte in ``log``."""
     decode = cache.decode
 
     def logged(sample: Sample, size: int) -> Any:

@@ -1,4 +1,4 @@
-"""Whatever a server does, what lies under the archive's name is the archive, and nothing is fetched twice."""
+"""Whatever a server does, the file with the archive's name is the archive, and nothing is downloaded twice."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_a_stall_in_the_body_continues_where_it_stopped(server: Server, tmp_path
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From byte ``CUT`` on nothing can be written."""
+    """Make every write after byte ``CUT`` fail."""
     usual = Path.open
 
     class Full(io.FileIO):
@@ -222,7 +222,9 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "open", open_)
 
 
-def test_a_full_disk_is_reported_and_the_part_is_kept(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_part_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, unused = server.url("/a", honest()), server.url("/b", honest())
     with monkeypatch.context() as patch:
         full_disk(patch)

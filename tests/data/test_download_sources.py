@@ -1,4 +1,4 @@
-"""Sources that are silent, busy or gone, or send something else: they are passed over, and named."""
+"""Sources that are silent, busy or missing, or send something else: they are skipped, and the error names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images above Pillow's size limit: decoded without a warning, refused above twice the limit, and no trace is left."""
+"""Images above Pillow's size limit are decoded without a warning; above twice the limit they are an error."""
 
 from __future__ import annotations
 

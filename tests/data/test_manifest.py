@@ -1,4 +1,4 @@
-"""What is registered: changes behind our back, the passport, forgetting, and two processes at once."""
+"""Registered data sets: files that change later, the data passport, removal, and concurrent processes."""
 
 from __future__ import annotations
 

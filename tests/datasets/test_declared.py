@@ -1,4 +1,4 @@
-"""The data sets are declared as they are published, and real and generated copies of them are accepted."""
+"""The declared counts are the published ones, and real and generated copies are accepted."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ needs_lists = pytest.mark.skipif(not (SHARED / "lists").is_dir(), reason="the of
 needs_office = pytest.mark.skipif(not (SHARED / "office31-10class").is_dir(), reason="Office-31 is not on this machine")
 
 
-#: links that a file may have on the usual file systems, and fewer
+#: fewer than the links that a file may have on common file systems
 MOST_LINKS = 50_000
 
 
 def grow(folder: Path, names: Iterable[str]) -> Path:
-    """Put one small JPEG under each of the names."""
+    """Make one small JPEG for each of the names."""
     seed = folder / "seed.bin"
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -48,7 +48,7 @@ def grow(folder: Path, names: Iterable[str]) -> Path:
 
 
 def official(counts: Mapping[str, Mapping[str, int]], spell: Any = str, between: str = "") -> list[str]:
-    """The names of as many files as ``counts`` says, with each domain and class spelt by ``spell``."""
+    """The names of as many files as in ``counts``, with each domain and class spelled by ``spell``."""
     return [
         f"{spell(domain)}/{between}{spell(label)}/{index:05d}.jpg"
         for domain, classes in counts.items()
@@ -76,7 +76,7 @@ def shrunk(dataset: type[FolderDataset], monkeypatch: pytest.MonkeyPatch, number
 
 
 def published(name: str, folder: Path) -> Path:
-    """The whole of Office-31, Office-Home or VisDA-2017, file for file."""
+    """A complete copy of Office-31, Office-Home or VisDA-2017, file by file."""
     dataset = registry.load_dataset(name)
     assert isinstance(dataset, FolderDataset)
     if name != "visda":
