@@ -65,7 +65,7 @@ def load_dataset(name: str) -> Dataset:
 
     dataset: Dataset = only_class(found, Dataset)()
     if name not in names_in(DATASETS):
-        dataset.called, dataset.source = name_of(name), digest_of([type(dataset)])
+        dataset.registered_name, dataset.extra_key = name_of(name), digest_of([type(dataset)])
     return dataset
 
 

@@ -153,6 +153,6 @@ class Sandbox:
 
 def _at_hand() -> str:
     for name in plugins.dataset_names():
-        if registry.load_dataset(name).at_hand:
+        if registry.load_dataset(name).bundled:
             return name
     raise UserError("no data set comes along with its pictures; name one")

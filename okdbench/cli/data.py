@@ -17,11 +17,12 @@ from okdbench.core.errors import UserError
 from okdbench.core.files import writing
 from okdbench.core.progress import counter
 from okdbench.data import archives
-from okdbench.data.download import Remote, fetch
+from okdbench.data.download import fetch
 from okdbench.data.folder_dataset import FolderDataset
-from okdbench.data.folder_scan import find_domains, list_pictures
-from okdbench.data.integrity import Survey, survey
+from okdbench.data.folder_scan import find_domains, scan_domain
+from okdbench.data.integrity import IntegrityReport, check_integrity
 from okdbench.data.manifest import DomainManifest, manifest_file, read_manifest, write_manifest
+from okdbench.data.remote import Remote
 
 MB = 1_000_000
 #: lies beside what was unpacked here; a folder without it is never deleted
@@ -50,17 +51,17 @@ def add(name: str, path: Path, root: Path, accept_differences: bool = False) -> 
             raise
         with writing(root, "--data-root"):
             for found in surveys:
-                write_manifest(name, found.domain, root, found.entry)
+                write_manifest(name, found.domain, root, found.manifest)
         for found in surveys:
-            print(f"{name} {found.domain}: {len(found.entry.files)} pictures, digest {found.entry.digest[:16]}")
+            print(f"{name} {found.domain}: {len(found.manifest.files)} pictures, digest {found.manifest.digest[:16]}")
         _drop_unused(dataset, root)
 
 
-def look_through(dataset: FolderDataset, folder: Path) -> list[Survey]:
+def look_through(dataset: FolderDataset, folder: Path) -> list[IntegrityReport]:
     """Read every picture of every domain in ``folder``."""
-    places = find_domains(dataset, folder)
-    with counter(f"reading {dataset.name}", sum(len(place.pictures) for place in places)) as advance:
-        return [survey(dataset, place, advance) for place in places]
+    scans = find_domains(dataset, folder)
+    with counter(f"reading {dataset.name}", sum(len(scan.images) for scan in scans)) as advance:
+        return [check_integrity(dataset, scan, advance) for scan in scans]
 
 
 def download(name: str, domains: list[str], root: Path) -> None:
@@ -182,18 +183,18 @@ def _changed(dataset: FolderDataset, domain: str, entry: DomainManifest) -> list
     """The files that are gone, new or not what they were."""
     if not Path(entry.folder).is_dir():
         return [file.name for file in entry.files]
-    place = list_pictures(dataset, domain, Path(entry.folder))
-    with counter(f"reading {dataset.name} {domain}", len(place.pictures)) as advance:
-        now = survey(dataset, place, advance).entry
+    scan = scan_domain(dataset, domain, Path(entry.folder))
+    with counter(f"reading {dataset.name} {domain}", len(scan.images)) as advance:
+        now = check_integrity(dataset, scan, advance).manifest
     return sorted({file.name for file in set(now.files) ^ set(entry.files)})
 
 
-def _admit(surveys: list[Survey], accept: bool, command: str) -> None:
+def _admit(surveys: list[IntegrityReport], accept: bool, command: str) -> None:
     """Print every difference; raise UserError unless there is none or they are accepted."""
     lines = [f"{found.domain}: {text}" for found in surveys for text in found.differences]
     for line in lines:
         print(f"okdbench: {line}", file=sys.stderr)
-    empty = [found.domain for found in surveys if not found.entry.files]
+    empty = [found.domain for found in surveys if not found.manifest.files]
     if empty:
         raise UserError(f"{', '.join(empty)}: no picture can be used; nothing is registered")
     if lines and not accept:
@@ -208,7 +209,7 @@ def _unpack(dataset: FolderDataset, archive: Path, root: Path) -> Path:
     if not archives.is_archive(archive):
         raise UserError(f"{archive} is neither a folder nor a zip or tar archive")
     stem = archive.name.partition(".")[0]
-    folder, number = root / "pictures" / dataset.name / stem, 1
+    folder, number = root / "images" / dataset.name / stem, 1
     while folder.exists():
         number += 1
         folder = folder.with_name(f"{stem}-{number}")
@@ -226,7 +227,7 @@ def _unpack(dataset: FolderDataset, archive: Path, root: Path) -> Path:
 
 def _unpacked(dataset: FolderDataset, root: Path) -> list[Path]:
     """The folders that :func:`_unpack` has made."""
-    return sorted(mark.parent for mark in (root / "pictures" / dataset.name).glob(f"*/{MARK}"))
+    return sorted(mark.parent for mark in (root / "images" / dataset.name).glob(f"*/{MARK}"))
 
 
 def _drop_unused(dataset: FolderDataset, root: Path) -> None:

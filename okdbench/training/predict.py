@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +20,8 @@ from okdbench.core import devices as devices
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable, write_atomic, writing
 from okdbench.core.progress import counter
-from okdbench.data.decoding import read_picture
-from okdbench.data.folder_scan import pictures_in
+from okdbench.data.decoding import decoding_pool, read_image
+from okdbench.data.image_files import images_in
 from okdbench.data.images import Images
 from okdbench.training.evaluation import BATCH_SIZE
 from okdbench.training.evaluation import predict as logits_of
@@ -74,7 +73,7 @@ def find(places: Sequence[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise UserError(f"there is no file or folder {printable(str(place))}; check how it is spelt")
-        files += pictures_in(place) if place.is_dir() else [place]
+        files += images_in(place) if place.is_dir() else [place]
     if not files:
         raise UserError("there is no picture in these folders; name others, or the files themselves")
     return files
@@ -83,7 +82,7 @@ def find(places: Sequence[Path]) -> list[Path]:
 def answers(student: Student, files: Sequence[Path], top: int, device: torch.device) -> Iterator[Prediction]:
     """The predictions for ``files`` in their order; a batch of them is in memory at a time."""
     student.classifier.to(device)
-    with ThreadPoolExecutor() as pool, counter("predicting", len(files)) as advance:
+    with decoding_pool() as pool, counter("predicting", len(files)) as advance:
         for start in range(0, len(files), BATCH_SIZE):
             part = files[start : start + BATCH_SIZE]
             pictures = list(pool.map(lambda file: _read(file, student.card.image_size), part))
@@ -97,7 +96,7 @@ def answers(student: Student, files: Sequence[Path], top: int, device: torch.dev
 def _read(file: Path, size: int) -> npt.NDArray[np.uint8] | str:
     """The picture, or why there is none."""
     try:
-        return read_picture(file, size)
+        return read_image(file, size)
     except UserError as error:
         return str(error)
 

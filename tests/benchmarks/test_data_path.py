@@ -1,4 +1,4 @@
-"""How fast pictures reach the network: ours against what most training scripts use, on the same files."""
+"""How fast images reach the network: okdbench against what most training scripts use, on the same files."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_a_data_set_in_a_file_of_ones_own(
     monkeypatch.chdir(tmp_path)
     newfile.write_dataset("shop", Path())
     file = tmp_path / "shop.py"
-    with pytest.raises(UserError, match=r"there is no folder .*shop/studio/cup; put the pictures of cup there"):
+    with pytest.raises(UserError, match=r"there is no folder .*shop/studio/cup; put the images of cup there"):
         registry.load_dataset("./shop.py").find("studio", tmp_path)
     grow(tmp_path / "shop", official({name: {"cup": 12, "lamp": 10} for name in ("studio", "phone")}))
     made = plan("kd", dataset="./shop.py", setting=None)

@@ -131,7 +131,7 @@ def test_a_picture_that_cannot_be_read_has_a_line_and_the_others_an_answer(
                           "1/7.png", "1/notes.png", "2/8.jpg"]  # fmt: skip
     assert {name for name, row in said.items() if row["error"]} == {"0/00.jpg", "1/notes.png"}
     bad = folder / "1" / "notes.png"
-    why = f"cannot read the picture {bad} (no picture); replace or delete it, then run again"
+    why = f"cannot read the image {bad} (not an image); replace or delete it, then run again"
     assert said["1/notes.png"] == {"file": str(bad), "label": "", "confidence": "", "error": why}
     sound = [Path(row["file"]) for row in said.values() if not row["error"]]
     assert predict(shop, sound, tmp_path / "sound.csv")
@@ -151,7 +151,7 @@ def test_the_table_names_file_label_and_confidence(
     assert "filelabelconfidence" in said
     assert "[red]a.jpg" in said
     assert r"b\x1b[2Jc.jpg" in said
-    assert "cannotreadthepicture" in said
+    assert "cannotreadtheimage" in said
 
 
 def test_the_best_classes_come_first(shop: Shop, tmp_path: Path) -> None:
