@@ -17,7 +17,7 @@ from okdbench.core.seeding import derive_seed
 from okdbench.distill.method import Losses, Stage
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
-from okdbench.training.runner import fingerprint
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.trial import Trial
 
 

@@ -19,9 +19,9 @@ from okdbench.distill.method import Clock, Losses, Stage, Trainable
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
 from okdbench.results.records import Evaluation, Record, Traffic
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
-from okdbench.training.runner import fingerprint
 from okdbench.training.trial import Trial
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from okdbench.results.records import Record
 from okdbench.results.rendering import conclude
 from okdbench.sweep.grid import lay_out
 from okdbench.training.plan import Plan
-from okdbench.training.progress import ProgressDisplay
+from okdbench.training.progress_display import ProgressDisplay
 from okdbench.training.runner import execute, prepare
 
 

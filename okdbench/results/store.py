@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -58,6 +59,24 @@ def read_all(source: Path) -> list[Record]:
     if not records:
         raise UserError(f"no records below {source}; make some with okdbench run, or name another folder with --runs")
     return records
+
+
+def find_run(name: str, runs: Path) -> Path:
+    """The folder of the run called ``name``: a run's folder, or a key below ``runs`` or the beginning of one.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    if os.path.isfile(Path(name) / "record.json"):  # unlike Path.is_file it takes names of any length
+        return Path(name)
+    found = sorted(path.parent for path in runs.glob("*/record.json") if path.parent.name.startswith(name))
+    exact = [folder for folder in found if folder.name == name] or found
+    if not exact:
+        raise UserError(f"there is no finished run {name!r} below {runs}; okdbench runs ls --runs {runs} lists them")
+    if len(exact) > 1:
+        keys = ", ".join(folder.name for folder in exact[:3])
+        raise UserError(f"{len(exact)} runs begin with {name!r}, such as {keys}; write more of the key")
+    return exact[0]
 
 
 def write_archive(path: Path, records: Iterable[Record]) -> None:

@@ -25,8 +25,8 @@ from torch import Tensor
 from okdbench.api import Clock, Losses
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
-from okdbench.training.runner import fingerprint
 from okdbench.training.trial import Trial
 
 

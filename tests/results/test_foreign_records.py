@@ -24,7 +24,7 @@ from okdbench.training import checkpoint
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
-from okdbench.training.student import load
+from okdbench.training.student_lookup import load
 from okdbench.training.teacher import teacher_file
 
 
