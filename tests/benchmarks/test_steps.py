@@ -1,7 +1,8 @@
 """Overhead of a method's step over the bare passes of its networks: wrappers, meter, learners, loss terms by name.
 
 Each stage alternates between the method's step and the same step written by hand on plain modules, so that a busy
-machine slows both equally. The table shows the method's times; ``extra_info["overhead"]`` is the ratio of the medians minus 1.
+machine slows both equally. The table shows the method's times; ``extra_info["overhead"]`` is the ratio of the medians
+minus 1.
 """
 
 from __future__ import annotations
