@@ -1,4 +1,4 @@
-"""How fast images reach the network: okdbench against what most training scripts use, on the same files."""
+"""How fast images reach the network: `Stream` against what most training scripts use, on the same files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measure(benchmark: Any, epoch: Callable[[], Iterable[torch.Tensor]]) -> None:
-    """Time whole epochs; the first one, which starts workers and fills caches, does not count."""
+    """Time whole epochs, without the first one, which starts workers and fills caches."""
     seen = benchmark.pedantic(lambda: sum(map(len, epoch())), rounds=5, warmup_rounds=1)
     benchmark.extra_info["images_per_second"] = round(seen / benchmark.stats.stats.median)
 
