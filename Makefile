@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 RECORDS := leaderboards/records/digits.jsonl.gz
 
-.PHONY: demo figures test test-all bench lint
+.PHONY: demo figures test test-all bench lint on-path
 
 demo: .venv/demo.stamp  ## compare four methods on digits and write demo/digits.csv
 	$(BIN)/okdbench run $(DEMO_METHODS:%=--method %) --dataset digits --budget quick --runs demo/runs --data-root demo/data
@@ -42,8 +42,16 @@ lint: .venv/test.stamp  ## style and types
 
 .venv/demo.stamp: setup.cfg pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --editable .
+	$(MAKE) --silent on-path
 	touch $@
 
 .venv/test.stamp: setup.cfg pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --editable '.[test]'
+	$(MAKE) --silent on-path
 	touch $@ .venv/demo.stamp
+
+# In the folder above a clone named okdbench, Python finds the clone first and takes it for a namespace package, because
+# setuptools looks up editable installs last. With the clone on sys.path Python finds the package inside it instead.
+on-path:
+	$(BIN)/python -c 'from pathlib import Path; from sysconfig import get_path; \
+		Path(get_path("purelib"), "okdbench_clone.pth").write_text(f"{Path.cwd()}\n")'

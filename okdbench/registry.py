@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from okdbench.core import plugin_files as local
+from okdbench.core.code_digest import Source, digest_of, sources_of
 from okdbench.core.errors import UserError
 from okdbench.core.plugins import (
     DATASETS,
     METHODS,
-    digest_of,
     find_plugin,
     installed_methods,
     name_of,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from okdbench.data.dataset import Dataset
     from okdbench.distill.method import Method
 
+#: what carries out a run: everything that it reaches is code that a result depends on
+_RUNNER = "okdbench.training.runner"
 #: how files end that describe a data set of the user's
 _DESCRIPTIONS = (".yaml", ".yml")
 
@@ -45,7 +47,7 @@ def load_method(name: str) -> type[Method]:
     method: type[Method] = only_class(found, Method)
     if not isinstance(getattr(method, "card", None), Card):
         raise UserError(f"{name}: {method.__name__} has no card; okdbench new method NAME writes a file that has one")
-    source_digest(method)  # now: the file may be edited before a key asks for it
+    _sources(method)  # now, because the file may be edited before a key asks for it
     return method
 
 
@@ -65,7 +67,7 @@ def load_dataset(name: str) -> Dataset:
 
     dataset: Dataset = only_class(found, Dataset)()
     if name not in names_in(DATASETS):
-        dataset.registered_name, dataset.extra_key = name_of(name), digest_of([type(dataset)])
+        dataset.registered_name, dataset.extra_key = name_of(name), digest_of(*_sources(type(dataset)))
     return dataset
 
 
@@ -84,12 +86,24 @@ def is_method(name: str) -> bool:
     return bool(own_classes(module, Method))
 
 
-@cache
-def source_digest(method: type[Method]) -> str:
-    """SHA-256 of the files of a method and of the classes that it builds on; it is part of a run's key.
+def source_digest(*classes: type) -> str:
+    """SHA-256 of all code that a run with these classes depends on; it is part of the run's key.
 
-    Of a package that is not ours every file counts, because a method's helpers may lie in any.
+    The code is that of :mod:`okdbench.training.runner` (the loop, the teacher, the data path and the evaluation) and of
+    the modules of the classes and their bases, each with everything of okdbench that it reaches; see
+    :mod:`okdbench.core.code_digest`.
+
+    Args:
+        classes: the method's class and the data set's.
     """
+    return digest_of(_RUNNER, *(source for cls in classes for source in _sources(cls)))
+
+
+@cache
+def _sources(cls: type) -> tuple[str | Source, ...]:
+    """The code of a method or data set and of its bases; read once, because a local file may be edited meanwhile."""
+    from okdbench.data.dataset import Dataset
     from okdbench.distill.method import Method
 
-    return digest_of([cls for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method])
+    own = [base for base in cls.__mro__ if issubclass(base, (Method, Dataset))]
+    return tuple(source for base in own for source in sources_of(base))

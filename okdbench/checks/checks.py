@@ -11,11 +11,11 @@ import numpy as np
 from okdbench.checks.finding import Finding, in_each, mentions, place
 from okdbench.checks.guards import Overspent
 from okdbench.checks.hyperparameters import idle_settings
-from okdbench.checks.metadata import card_gaps, imports_beyond
+from okdbench.checks.import_wall import imports_beyond
+from okdbench.checks.metadata import card_gaps
 from okdbench.checks.observer import Result, difference
 from okdbench.checks.sandbox import Sandbox
-from okdbench.core.errors import NonFiniteLossError, UserError
-from okdbench.core.plugin_files import first_line
+from okdbench.core.errors import NonFiniteLossError, UserError, one_line
 from okdbench.core.protocol import Track
 from okdbench.data.images import Images
 from okdbench.data.splits import Splits
@@ -78,7 +78,7 @@ def resumption(bench: Sandbox) -> list[Finding]:
         try:
             found = _difference(bench, track, bench.interrupted(track))
         except Exception as error:
-            found = f"{place(error, bench.method)}: {first_line(error)}"
+            found = f"{place(error, bench.method)}: {one_line(error, kind=True)}"
         hidden = bench.run(track).memory.changed
         kept = f"; {', '.join(hidden)} changed in the run and is in no checkpoint" if hidden else ""
         means = "it keeps state that it has not registered, so whoever resumes a run gets another student"
@@ -118,7 +118,7 @@ def permuted(splits: Splits) -> Splits:
 
 CHECKS = (
     Check("its card says what a reader must know", card_gaps, needs_runs=False),
-    Check("it imports nothing beyond the wall", imports_beyond, needs_runs=False),
+    Check("it imports only okdbench.api and okdbench.distill", imports_beyond, needs_runs=False),
     Check("it reads no label in the label-free track", labels, needs_runs=False),
     Check("it runs at budget smoke", runs, needs_runs=False),
     Check("its loss terms are finite", terms, needs_runs=False),
@@ -149,7 +149,7 @@ def _failure(bench: Sandbox, track: Track) -> list[Finding]:
         return []
     if isinstance(error, UserError):
         return [Finding(str(error), "the method refuses its own defaults", "choose defaults that work everywhere")]
-    found = f"{place(error, bench.method)}: {first_line(error)}"
+    found = f"{place(error, bench.method)}: {one_line(error, kind=True)}"
     return [Finding(found, "no run of it ends; its records would say failed", "mend that line, then check again")]
 
 
@@ -158,5 +158,5 @@ def _withheld(error: Exception, bench: Sandbox) -> str:
     if isinstance(error, LabelsWithheldError):
         return str(error)
     if isinstance(error, LookupError) and "labels are withheld" in str(error):
-        return f"{place(error, bench.method)}: {first_line(error)}"
+        return f"{place(error, bench.method)}: {one_line(error, kind=True)}"
     return ""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-
-from okdbench.checks.finding import Finding, files
+from okdbench.checks.finding import Finding
 from okdbench.checks.sandbox import Sandbox
 from okdbench.core.config import check_hyperparameters
 from okdbench.core.errors import UserError
-from okdbench.core.plugin_files import imports
 from okdbench.core.protocol import BUDGETS
 from okdbench.distill.card import Card
 
 #: what says in ``Card.venue`` that there is no address yet
 UNPUBLISHED = "unpublished"
-#: modules that reach pictures, labels or verdicts
-BEYOND = ("data", "datasets", "evaluate", "material", "plan", "registry", "runner", "trial")
 
 
 def card_gaps(bench: Sandbox) -> list[Finding]:
@@ -59,21 +54,4 @@ def _preset_faults(bench: Sandbox) -> list[Finding]:
             check_hyperparameters(bench.method.Hyperparameters, preset, {}, f"budget {budget}")
         except UserError as error:
             found.append(Finding(f"presets: {error}", "no run of this budget can start", "correct the preset"))
-    return found
-
-
-def imports_beyond(bench: Sandbox) -> list[Finding]:
-    """Imports of what a method must not reach."""
-    found = []
-    for file in files(bench.method):
-        for line, name in imports(ast.parse(file.read_text("utf-8"))):
-            top, _, rest = name.partition(".")
-            if top == "okdbench" and rest.partition(".")[0] in BEYOND:
-                found.append(
-                    Finding(
-                        f"{file.name}:{line} imports {name}",
-                        "it reaches pictures, labels or verdicts that no method may see, so none of its rows counts",
-                        'get batches from stages: Stage(..., data="images") or data="labelled"',
-                    )
-                )
     return found

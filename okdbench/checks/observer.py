@@ -44,8 +44,9 @@ class Watched(Trainable):
     """A trainable whose steps are observed; it behaves like the one inside."""
 
     def __init__(self, inner: Trainable, observers: Sequence[Observer]) -> None:
+        super().__init__(inner._device, inner._meter)
         self._inner, self._observers = inner, observers
-        self.state = inner.state
+        self.state = inner.state  # the checkpoint holds what is inside
 
     def set_clock(self, clock: Clock) -> None:
         """Keep the time and tell it."""

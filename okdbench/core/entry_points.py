@@ -7,8 +7,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from okdbench.core.errors import UserError
-from okdbench.core.plugin_files import first_line
+from okdbench.core.errors import UserError, one_line
 
 
 class PluginEntry(NamedTuple):
@@ -52,7 +51,7 @@ def load(entry: PluginEntry) -> ModuleType | type[Any]:
     try:
         loaded = entry.point.load()
     except Exception as error:
-        what = f"its entry point {entry.name} = {entry.point.value} cannot be loaded ({first_line(error)})"
+        what = f"its entry point {entry.name} = {entry.point.value} cannot be loaded ({one_line(error, kind=True)})"
         raise UserError(f"package {entry.package}: {what}; update or uninstall it") from error
     if not isinstance(loaded, (ModuleType, type)):
         raise UserError(f"package {entry.package}: {entry.point.value} is no module and no class; tell its author")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import UserError, one_line
 
 SUFFIX = ".py"
 
@@ -49,12 +49,6 @@ def where(error: BaseException, path: Path | str) -> str:
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 
-def first_line(error: BaseException) -> str:
-    """The error's kind and the first line of what it says."""
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
 def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything that is imported anywhere; a relative name begins with a dot."""
     for node in ast.walk(tree):
@@ -78,7 +72,7 @@ def _import(known_as: str, path: Path, source: bytes, name: str) -> None:
         if isinstance(error, UserError):
             raise
         place = where(error, path).replace(str(path), name)
-        raise UserError(f"{place}: {first_line(error)}") from error
+        raise UserError(f"{place}: {one_line(error, kind=True)}") from error
 
 
 def _refuse_helpers(tree: ast.Module, path: Path, name: str) -> None:

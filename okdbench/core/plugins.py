@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
-import os
 import pkgutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -73,19 +70,6 @@ def refuse_clashes(methods: Iterable[str]) -> None:
         other = seen.setdefault(name_of(text), source)
         if other != source:
             raise UserError(f"{other} and {source}: two methods of one name; give one of the files another name")
-
-
-def digest_of(classes: Iterable[type]) -> str:
-    # a method and its base class may have files of one name, so the order of the classes decides between those
-    files = dict.fromkeys(file for cls in classes for file in _files(cls))
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files, key=os.path.basename))).hexdigest()
-
-
-def _files(cls: type) -> list[str]:
-    top = cls.__module__.partition(".")[0]
-    if top == "okdbench" or not hasattr(sys.modules[top], "__path__"):
-        return [inspect.getfile(cls)]
-    return [str(file) for folder in sys.modules[top].__path__ for file in sorted(Path(folder).rglob("*.py"))]
 
 
 def names_in(package: str) -> list[str]:

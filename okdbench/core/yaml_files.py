@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import UserError, one_line
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,7 +59,7 @@ def parse_yaml(text: str, source: str) -> Any:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{source}: {line}{error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
-        raise UserError(f"{source}: not valid YAML: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{source}: not valid YAML: {one_line(error)}") from error
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -66,11 +66,16 @@ class Plan:
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
             "budget": vars(self.budget),
-            "source": registry.source_digest(self.method),
+            "source": self.source,
             "data": self.splits.digest,
             "protocol": PROTOCOL_VERSION,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def source(self) -> str:
+        """Hash of the code that the result depends on; see :func:`okdbench.registry.source_digest`."""
+        return registry.source_digest(self.method, type(self.dataset))
 
     @property
     def method_name(self) -> str:

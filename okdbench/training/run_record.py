@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from okdbench import registry
 from okdbench.core import devices, plugins
 from okdbench.core.environment import commit, environment
 from okdbench.core.protocol import PROTOCOL_VERSION
@@ -31,7 +30,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "role": plan.method.card.role,
         "method": plan.method_name,
         "origin": plugins.origin_of(config.method),
-        "source": registry.source_digest(plan.method),
+        "source": plan.source,
         **config.model_dump(include={"setting", "budget", "seed", "teacher", "student"}),
         "dataset": plan.dataset.name,
         "track": config.track.value,

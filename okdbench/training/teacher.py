@@ -16,8 +16,10 @@ from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
+from okdbench.core.code_digest import digest_of
 from okdbench.core.config import RunConfig
 from okdbench.core.files import write_atomic
+from okdbench.core.plugins import DATASETS
 from okdbench.core.protocol import PROTOCOL_VERSION, budget_named
 from okdbench.core.seeding import derive_seed
 from okdbench.data.loader import Batch, Stream
@@ -72,6 +74,8 @@ def teacher_key(config: RunConfig, splits: Splits) -> str:
         budget = budget_named(config.budget)
         identity = {
             "dataset": config.dataset,
+            # a data set from elsewhere is no module of okdbench; the digest of its images includes its code
+            "source": digest_of(__name__, f"{DATASETS}.{config.dataset}"),
             "data": splits.teacher_train.digest,
             "precision": config.precision,
             "seed": config.seed,

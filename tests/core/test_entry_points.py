@@ -15,6 +15,7 @@ import okdbench
 from okdbench import registry
 from okdbench.core import entry_points as installed
 from okdbench.core import plugins
+from okdbench.core.code_digest import reached, sources_of
 from okdbench.core.errors import UserError
 from okdbench.training.plan import Plan
 
@@ -47,12 +48,16 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+def forget_package() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "okd_extra"]:
+        del sys.modules[name]
+
+
 @pytest.fixture
 def site(package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(package))
     yield package
-    for name in [name for name in sys.modules if name.partition(".")[0] == "okd_extra"]:
-        del sys.modules[name]
+    forget_package()
 
 
 @pytest.mark.usefixtures("site")
@@ -68,11 +73,18 @@ def test_installed_methods_are_found_and_run(plan: Callable[..., Plan], tmp_path
     assert registry.load_dataset("shelf").name == "shelf"
 
 
-def test_every_file_of_a_package_is_part_of_the_key(site: Path) -> None:
-    before = registry.source_digest(registry.load_method("extra"))
-    registry.source_digest.cache_clear()
-    (site / "okd_extra" / "broken.py").write_text(BROKEN + "# changed\n")
-    assert registry.source_digest(registry.load_method("extra")) != before
+def test_the_code_of_every_file_of_a_package_is_part_of_the_key(site: Path) -> None:
+    def digest(text: str) -> str:
+        (site / "okd_extra" / "helper.py").write_text(text)
+        forget_package()  # as in a new process
+        return registry.source_digest(registry.load_method("extra"))
+
+    usual = digest("x = 1\n")
+    assert digest("# a comment\nx  = 1\n") == usual
+    assert digest("x = 2\n") != usual
+    digest("def later():\n    import okdbench.distill.replay\n")
+    names = {source.name for source in reached(*sources_of(registry.load_method("extra")))}
+    assert {"okd_extra.helper", "okd_extra.method", "okdbench.distill.replay"} <= names
 
 
 @pytest.mark.parametrize(
