@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from okdbench.core.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 PROTOCOL_VERSION = 1
 
@@ -129,6 +131,8 @@ def split(
     Returns:
         part -> sorted indices into ``paths``.
     """
+    import numpy as np  # here, so that `okdbench --help` does not load it
+
     members: dict[int, list[int]] = {}
     for index, label in enumerate(labels):
         members.setdefault(int(label), []).append(index)
@@ -152,4 +156,6 @@ def select(scores: Sequence[float], track: Track) -> int:
     """
     if track is Track.LABEL_FREE:
         return len(scores) - 1
+    import numpy as np
+
     return int(np.argmax(scores))

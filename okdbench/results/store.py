@@ -60,6 +60,31 @@ def read_all(source: Path) -> list[Record]:
     return records
 
 
+def find_run(name: str, runs: Path) -> Path:
+    """The folder of the run called ``name``: a run's folder, or a key below ``runs`` or the beginning of one.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    if _is_file(Path(name) / "record.json"):
+        return Path(name)
+    found = sorted(path.parent for path in runs.glob("*/record.json") if path.parent.name.startswith(name))
+    found = [folder for folder in found if folder.name == name] or found
+    if not found:
+        raise UserError(f"there is no run {name!r} below {runs}; okdbench runs ls --runs {runs} lists them")
+    if len(found) > 1:
+        keys = ", ".join(folder.name for folder in found[:3])
+        raise UserError(f"{len(found)} runs begin with {name!r}, such as {keys}; write more of the key")
+    return found[0]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long for a file
+        return False
+
+
 def write_archive(path: Path, records: Iterable[Record]) -> None:
     """Store records in one gzipped file, a line each; equal records give equal bytes in whatever order they come."""
     ordered = sorted(records, key=lambda record: (record.dataset, record.track, record.method, record.key))

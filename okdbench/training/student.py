@@ -21,7 +21,7 @@ from okdbench.data.dataset import Dataset
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.results.records import FileName, Record
-from okdbench.results.store import read_record
+from okdbench.results.store import find_run, read_record
 
 #: The card's name in every file. It is one text, because safetensors writes several in a random order.
 CARD = "okdbench"
@@ -123,24 +123,6 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def find_run(name: str, runs: Path) -> Path:
-    """The folder of the run called ``name``: itself a folder, or a key below ``runs`` or the beginning of one.
-
-    Raises:
-        UserError: there is none, or more than one.
-    """
-    if _is_file(Path(name) / "record.json"):
-        return Path(name)
-    found = sorted(path.parent for path in runs.glob("*/record.json") if path.parent.name.startswith(name))
-    exact = [folder for folder in found if folder.name == name] or found
-    if not exact:
-        raise UserError(f"there is no finished run {name!r} below {runs}; okdbench ls runs --runs {runs} lists them")
-    if len(exact) > 1:
-        keys = ", ".join(folder.name for folder in exact[:3])
-        raise UserError(f"{len(exact)} runs begin with {name!r}, such as {keys}; write more of the key")
-    return exact[0]
-
-
 def _record_with_student(folder: Path) -> Record:
     """The record in ``folder``.
 
@@ -157,7 +139,7 @@ def _record_with_student(folder: Path) -> Record:
         trained = "student" in record.cost.traffic and record.cost.traffic["student"].learned
         if trained:
             raise UserError(f"{what} has no student any more; make it again: {record.command} --runs ANOTHER_FOLDER")
-        raise UserError(f"{what} has no student: it trains none; choose another, okdbench ls runs lists them")
+        raise UserError(f"{what} has no student: it trains none; choose another, okdbench runs ls lists them")
     return record
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from support import datastore
 from support.dataset_trees import grow, official, registered
 from support.pacs_copies import PACS, pack, pacs, ten_of_each
 
 from okdbench import registry
-from okdbench.cli import data as datastore
 from okdbench.core.errors import UserError
 from okdbench.data.cache import load_domain
 
@@ -56,7 +57,7 @@ def test_the_passport_tells_duplicates_and_changes(
     said = capsys.readouterr().out
     assert "exact duplicates in photo: 68" in said
     assert "exact duplicates in cartoon: 69" in said
-    assert "pictures of photo that are also in sketch: 70" in said
+    assert "images of photo that are also in sketch: 70" in said
     own.write_bytes(own.read_bytes()[:-2] + b"\xff\xd9"[::-1])
     with pytest.raises(UserError, match=r"not as registered: photo \(1 files, the first dog/00003\.jpg\)"):
         datastore.check("pacs", root)
@@ -74,19 +75,19 @@ def test_forgetting_keeps_the_users_own_folder(tmp_path: Path, root: Path) -> No
     datastore.remove("pacs", root)
     assert registered(root) == {}
     assert not list(root.glob("cache/pacs-*"))
-    assert not list(root.glob("pictures/pacs/*"))
+    assert not list(root.glob("images/pacs/*"))
     assert (copy / "photo" / "dog" / "00003.jpg").exists()
     with pytest.raises(UserError, match="nothing of pacs"):
         datastore.remove("pacs", root)
 
 
 def test_a_data_set_without_files_is_refused(root: Path) -> None:
-    with pytest.raises(UserError, match=r"digits is not kept here: .* okdbench data is for office10"):
+    with pytest.raises(UserError, match=r"digits is never registered: .* okdbench data is for office10"):
         datastore.add("digits", root, root)
 
 
 def test_a_users_folder_in_our_place_is_never_deleted(tmp_path: Path, root: Path) -> None:
-    inside = pacs(root / "pictures" / "pacs" / "mine")
+    inside = pacs(root / "images" / "pacs" / "mine")
     datastore.add("pacs", inside, root)
     datastore.add("pacs", pacs(tmp_path / "copy"), root)
     datastore.remove("pacs", root)
@@ -99,7 +100,7 @@ def test_a_root_behind_a_link_or_a_relative_one_is_the_same_root(
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     datastore.add("pacs", pack(pacs(tmp_path / "copy"), "zip"), tmp_path / "link")
-    folder = tmp_path / "link" / "pictures" / "pacs" / "copy" / "content"
+    folder = tmp_path / "link" / "images" / "pacs" / "copy" / "content"
     monkeypatch.chdir(tmp_path)
     datastore.add("pacs", folder, Path("link"))
     monkeypatch.chdir("/")
@@ -130,7 +131,7 @@ def test_a_damaged_entry_blocks_nothing(tmp_path: Path, root: Path, capsys: pyte
     datastore.add("pacs", copy, root)
     (root / "registered" / "pacs" / "photo.json").write_text("{")
     datastore.show(root)
-    assert "pacs\tphoto\tdamaged" in capsys.readouterr().out
+    assert re.search(r"^pacs +photo +damaged .*photo\.json cannot be read", capsys.readouterr().out, re.MULTILINE)
     with pytest.raises(UserError, match=r"photo\.json cannot be read .*run okdbench data add pacs PATH again"):
         load_domain(registry.load_dataset("pacs"), "photo", 32, root)
     datastore.add("pacs", copy / "sketch", root)

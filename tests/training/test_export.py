@@ -224,7 +224,7 @@ def test_mistakes_are_told_in_one_line(runs: Path, key: str, plan: Callable[...,
     (tmp_path / "wrong.safetensors").write_bytes(students.pack({"weight": torch.zeros(1)}, card))
     mistakes = {
         (plan("teacher").key, runs): r"\(teacher digits MO-P\) has no student: it trains none",
-        ("0000", runs): "there is no finished run '0000'",
+        ("0000", runs): "there is no run '0000'",
         ("", runs): "runs begin with ''",
         ("bad", tmp_path): "failed and has no student; repeat it: okdbench run",
         ("bald", tmp_path): "has no student any more; make it again: okdbench run --method",
