@@ -11,11 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from okdbench.core.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 PROTOCOL_VERSION = 1
 
@@ -139,6 +141,8 @@ def split(
     Returns:
         part -> sorted indices into ``paths``.
     """
+    import numpy as np  # here, so that `okdbench --help` does not load it
+
     # Stratified: each class is split by itself, so that every part has the class proportions of the whole.
     members: dict[int, list[int]] = {}
     for index, label in enumerate(labels):
@@ -165,4 +169,6 @@ def select(scores: Sequence[float], track: Track) -> int:
     """
     if track is Track.LABEL_FREE:
         return len(scores) - 1
+    import numpy as np
+
     return int(np.argmax(scores))

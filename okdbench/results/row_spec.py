@@ -28,7 +28,7 @@ _RUN_OPTIONS = ("dataset", "setting", "budget", "track", "teacher", "student", "
 
 @dataclass(frozen=True)
 class RowSpec:
-    """One line: the texts of its columns, and its command as :func:`okdbench.sweep.grid.lay_out` takes it."""
+    """One line: the texts of its columns, and its command as :func:`okdbench.sweep.grid.parse_grid` reads it."""
 
     file: Path
     columns: Mapping[str, str]

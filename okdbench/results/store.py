@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -67,16 +66,23 @@ def find_run(name: str, runs: Path) -> Path:
     Raises:
         UserError: there is none, or more than one.
     """
-    if os.path.isfile(Path(name) / "record.json"):  # unlike Path.is_file it takes names of any length
+    if _is_file(Path(name) / "record.json"):
         return Path(name)
     found = sorted(path.parent for path in runs.glob("*/record.json") if path.parent.name.startswith(name))
-    exact = [folder for folder in found if folder.name == name] or found
-    if not exact:
-        raise UserError(f"there is no finished run {name!r} below {runs}; okdbench runs ls --runs {runs} lists them")
-    if len(exact) > 1:
-        keys = ", ".join(folder.name for folder in exact[:3])
-        raise UserError(f"{len(exact)} runs begin with {name!r}, such as {keys}; write more of the key")
-    return exact[0]
+    found = [folder for folder in found if folder.name == name] or found
+    if not found:
+        raise UserError(f"there is no run {name!r} below {runs}; okdbench runs ls --runs {runs} lists them")
+    if len(found) > 1:
+        keys = ", ".join(folder.name for folder in found[:3])
+        raise UserError(f"{len(found)} runs begin with {name!r}, such as {keys}; write more of the key")
+    return found[0]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long for a file
+        return False
 
 
 def write_archive(path: Path, records: Iterable[Record]) -> None:

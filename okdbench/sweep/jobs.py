@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +14,12 @@ from okdbench.core.units import spell_seconds
 from okdbench.registry import is_own_dataset
 from okdbench.results.records import Record
 from okdbench.results.store import read_record
-from okdbench.sweep.grid import Grid, plans_of
+from okdbench.sweep.grid import Grid
+from okdbench.sweep.plans import is_allowed, plans_of
 from okdbench.sweep.scheduler import Job, State
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.runner import finished, give_up
 from okdbench.training.teacher import teacher_file
-from okdbench.training.trial import LabelsWithheldError, check_once
 
 
 @dataclass(eq=False, kw_only=True)
@@ -94,7 +93,7 @@ def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teache
     checked: set[str] = set()
     for plan in plans_of(grid, data_root or default_data_root()):
         cell = _cell(plan, runs, data_root or default_data_root())
-        if plan.key in cells or (cell.state != "done" and not _is_allowed(plan, grid, checked)):
+        if plan.key in cells or (cell.state != "done" and not is_allowed(plan, grid, checked)):
             continue  # two ways to write one variant, or one that the track is not for
         cells[plan.key] = cell
         weights = teacher_file(runs / "teachers", plan.config, plan.splits)
@@ -103,20 +102,6 @@ def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teache
                 cell.needs = teachers.setdefault(weights, _teacher(plan, cell, weights))
             cell.inputs += (weights.absolute(),)
     return list(teachers.values()), list(cells.values())
-
-
-def _is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
-    """Check the plan; where several tracks are named, one that reads labels is left out of the label-free one."""
-    try:
-        check_once(plan, checked)
-    except LabelsWithheldError as error:
-        if "," not in (grid.tracks or ""):
-            raise
-        if str(error) not in checked:
-            print(f"okdbench: left out: {error}", file=sys.stderr)
-            checked.add(str(error))
-        return False
-    return True
 
 
 def _cell(plan: Plan, runs: Path, data_root: Path) -> RunJob:

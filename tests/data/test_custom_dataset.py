@@ -126,7 +126,7 @@ def test_two_files_of_one_name_are_two_data_sets(shop: Path, tmp_path: Path) -> 
         values = {**TINY, "method": "kd", "dataset": str(file), "setting": "S-P"}
         digests.add(make_plan(values, data_root=tmp_path / "root", load=cache).splits.digest)
     assert len(digests) == 2
-    grid = Grid("kd", f"{shop},{other}", "S-P", None, None, [], {}, None)
+    grid = Grid(["kd"], [str(shop), str(other)], ["S-P"])
     with pytest.raises(UserError, match="two of them have one name"):
         list(plans_of(grid, tmp_path / "root"))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import datastore
 from support.dataset_trees import SHARED, listed, needs_lists, needs_office, per_class, published, registered
 
 from okdbench import registry
-from okdbench.cli import data as datastore
 from okdbench.core import plugins
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import Setting

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import datastore
 from support.dataset_trees import grow, needs_lists, official, published, registered, shrunk
 
 from okdbench import registry
 from okdbench.cli import app as cli
-from okdbench.cli import data as datastore
 from okdbench.data.folder_dataset import FolderDataset
 from okdbench.results.store import read_records
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import datastore
 from support.dataset_trees import grow, official, registered
 from support.pacs_copies import VISDA, ten_of_each
 
 from okdbench import registry
-from okdbench.cli import data as datastore
-from okdbench.cli.preflight import find_pictures
+from okdbench.cli.preflight import find_images
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import Setting
 from okdbench.data.splits import assemble
+from okdbench.sweep.grid import Grid
 
 
 @pytest.fixture(autouse=True)
@@ -82,5 +83,5 @@ def test_a_missing_official_split_is_reported_before_anything_is_decoded(tmp_pat
     with pytest.raises(UserError, match="visda test is not registered"):
         assemble(dataset, setting, 32, root, "official")
     with pytest.raises(UserError, match="visda test is not registered"):
-        find_pictures("visda", None, "official", None, root)
+        find_images(Grid(["kd"], ["visda"], options={"test_split": "official"}), root)
     assert not (root / "cache").exists()

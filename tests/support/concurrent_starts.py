@@ -23,7 +23,7 @@ import torch
 from test_concurrent_starts import note_trainings, trainings
 
 import okdbench
-import okdbench.cli.run
+import okdbench.training.runner
 from okdbench.training.plan import make_plan
 
 #: a data set of its own, small enough for a thousand copies in memory

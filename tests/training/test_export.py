@@ -222,7 +222,7 @@ def test_mistakes_are_reported_in_one_line(runs: Path, key: str, plan: Callable[
     (tmp_path / "wrong.safetensors").write_bytes(students.pack({"weight": torch.zeros(1)}, card))
     mistakes = {
         (plan("teacher").key, runs): r"\(teacher digits MO-P\) has no student: it trains none",
-        ("0000", runs): "there is no finished run '0000'",
+        ("0000", runs): "there is no run '0000'",
         ("", runs): "runs begin with ''",
         ("bad", tmp_path): "failed and has no student; repeat it: okdbench run",
         ("empty", tmp_path): r"\) was deleted; train it again: okdbench run --method",

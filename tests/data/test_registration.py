@@ -1,4 +1,4 @@
-"""Copies of data sets: the right ones are taken in whatever they look like, the others are refused with the reason."""
+"""Copies of data sets: the right ones are registered whatever they look like, the others are refused with the reason."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support import datastore
 from support.dataset_trees import registered
 from support.pacs_copies import PACS, pack, pacs, ten_of_each
 
 from okdbench import registry
-from okdbench.cli import data as datastore
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import STUDENT_FRACTIONS, Setting, split
 from okdbench.data.cache import load_domain
@@ -73,9 +73,9 @@ def test_whole_domains_may_be_absent_and_come_later(tmp_path: Path, root: Path) 
 
 
 def damage_nothing_but_a_file(copy: Path) -> str:
-    picture = copy / "photo" / "dog" / "00003.jpg"
-    picture.unlink()
-    picture.write_bytes(b"<html>")
+    image = copy / "photo" / "dog" / "00003.jpg"
+    image.unlink()
+    image.write_bytes(b"<html>")
     return r"photo: 1 images cannot be decoded: dog/00003\.jpg \("
 
 
@@ -109,7 +109,7 @@ def test_a_differing_copy_is_refused_until_it_is_accepted_and_then_noted(
 ) -> None:
     copy = pacs(tmp_path / "copy")
     expected = damage(copy)
-    with pytest.raises(UserError, match=r"differs from the official pictures .*okdbench data add pacs .*--accept-diff"):
+    with pytest.raises(UserError, match=r"differs from the official images .*okdbench data add pacs .*--accept-diff"):
         datastore.add("pacs", copy, root)
     assert re.search(expected, capsys.readouterr().err)
     assert registered(root) == {}
@@ -121,24 +121,24 @@ def test_a_differing_copy_is_refused_until_it_is_accepted_and_then_noted(
 
 
 @pytest.mark.parametrize("kind", ["truncated", "empty", "text", "16 bits", "CMYK", "one pixel", "wide"])
-def test_odd_pictures_are_taken_or_named(
+def test_odd_images_are_registered_or_named(
     kind: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = pacs(tmp_path / "copy")
-    picture = copy / "photo" / "dog" / "00003.jpg"
-    content = picture.read_bytes()
-    picture.unlink()
-    bad = {"truncated": content[: len(content) // 2], "empty": b"", "text": b"no picture"}
+    image = copy / "photo" / "dog" / "00003.jpg"
+    content = image.read_bytes()
+    image.unlink()
+    bad = {"truncated": content[: len(content) // 2], "empty": b"", "text": b"no image"}
     if kind in bad:
-        picture.write_bytes(bad[kind])
-        with pytest.raises(UserError, match="differs from the official pictures"):
+        image.write_bytes(bad[kind])
+        with pytest.raises(UserError, match="differs from the official images"):
             datastore.add("pacs", copy, root)
         assert "photo: 1 images cannot be decoded: dog/00003.jpg (" in capsys.readouterr().err
         assert registered(root) == {}
         return
     sixteen = Image.fromarray(np.full((8, 8), 40_000, np.uint16))
     odd = {"16 bits": sixteen, "CMYK": Image.new("CMYK", (8, 8)), "one pixel": Image.new("RGB", (1, 1))}
-    odd.get(kind, Image.new("RGB", (20_000, 4))).save(picture, "PNG" if kind == "16 bits" else "JPEG")
+    odd.get(kind, Image.new("RGB", (20_000, 4))).save(image, "PNG" if kind == "16 bits" else "JPEG")
     datastore.add("pacs", copy, root)
     assert len(load_domain(registry.load_dataset("pacs"), "photo", 32, root)) == 70
 
@@ -221,7 +221,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, root: Path, monke
     assert not list((root / "registered").glob("pacs/*"))
 
 
-def test_what_is_no_picture_is_told_without_an_address(
+def test_what_is_no_image_is_reported_without_an_address(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = pacs(tmp_path / "copy")
