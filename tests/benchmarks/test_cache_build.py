@@ -1,4 +1,4 @@
-"""Time and memory to turn a folder of JPEG files into a cache: okdbench against ImageFolder, on the same files."""
+"""Time and memory to make a cache of a folder of images: okdbench against ImageFolder on the same files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.benchmark(group="cache")
 
 IMAGES, ORIGINALS, SIZE = 20_000, 200, 32
 
-OKDBENCH = """
+OURS = """
 from okdbench.data.cache import load_domain
-from okdbench.data.dataset import Dataset, Sample
+from okdbench.data import Dataset, Sample
 
 class Tree(Dataset):
     def samples(self, domain, root):
@@ -30,23 +30,23 @@ images = load_domain(Tree(), "tree", SIZE, root)
 assert images.pixels.shape == (IMAGES, SIZE, SIZE, 3)
 """
 
-IMAGE_FOLDER = """
+THEIRS = """
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-transform = transforms.Compose([transforms.Resize((SIZE, SIZE)), transforms.PILToTensor()])
-loader = DataLoader(ImageFolder(str(root / "tree"), transform), 256, num_workers=2)
+way = transforms.Compose([transforms.Resize((SIZE, SIZE)), transforms.PILToTensor()])
+loader = DataLoader(ImageFolder(str(root / "tree"), way), 256, num_workers=2)
 pixels = np.concatenate([batch.permute(0, 2, 3, 1).numpy() for batch, _ in loader])
 np.save(root / "theirs.npy", pixels)
 assert pixels.shape == (IMAGES, SIZE, SIZE, 3)
 """
 
-MEASURED = """
+AROUND = """
 import json, resource, sys, time
 from pathlib import Path
 import numpy as np, torch, torchvision, okdbench.data.cache
-root, IMAGES, SIZE = Path({root!r}), {images}, {size}
+root, IMAGES, SIZE = Path({root!r}), {count}, {size}
 began = time.perf_counter()
 {body}
 used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -69,14 +69,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("reader", ["okdbench", "ImageFolder"])
-def test_20000_files(benchmark: Any, root: Path, reader: str) -> None:
-    body = {"okdbench": OKDBENCH, "ImageFolder": IMAGE_FOLDER}[reader]
-    code = MEASURED.format(root=str(root), images=IMAGES, size=SIZE, body=body)
+@pytest.mark.parametrize("way", ["okdbench", "ImageFolder"])
+def test_20000_photographs(benchmark: Any, root: Path, way: str) -> None:
+    body = {"okdbench": OURS, "ImageFolder": THEIRS}[way]
+    code = AROUND.format(root=str(root), count=IMAGES, size=SIZE, body=body)
 
     def build() -> None:
         shutil.rmtree(root / "cache", ignore_errors=True)
-        output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-        benchmark.extra_info.update(json.loads(output))
+        said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        benchmark.extra_info.update(json.loads(said))
 
     benchmark.pedantic(build, rounds=1)

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from okdbench.data import Dataset, Sample
 from okdbench.data.cache import load_domain
-from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.loader import Stream
 from okdbench.datasets.digits import Digits
 
