@@ -13,9 +13,9 @@ from okdbench.core.files import writing
 from okdbench.results.rendering import conclude
 from okdbench.sweep.disk_quota import DiskQuota
 from okdbench.sweep.eta import time_left
-from okdbench.sweep.executors import ExecutorOptions, limit, open_executor
+from okdbench.sweep.executors import ExecutorOptions, child_limit, open_executor
 from okdbench.sweep.grid import Grid
-from okdbench.sweep.jobs import RunJob, lay_out, refuse_left_behind
+from okdbench.sweep.jobs import RunJob, make_jobs, refuse_unshared_files
 from okdbench.sweep.live_table import LiveTable
 from okdbench.sweep.scheduler import Job, Scheduler
 from okdbench.sweep.slurm import array_script
@@ -33,17 +33,17 @@ def sweep(grid: Grid, engine: ExecutorOptions, runs: Path, data_root: Path | Non
         UserError: a mistake in the options, told before anything runs, or no room within ``max_gb``.
         KeyboardInterrupt: interrupted; no child is left.
     """
-    teachers, cells = lay_out(grid, runs, data_root)
+    teachers, cells = make_jobs(grid, runs, data_root)
     if engine.name == "ray" and not engine.shared:
-        refuse_left_behind(cells)
+        refuse_unshared_files(cells)
     board = LiveTable(teachers, cells, Console(stderr=True, highlight=False))
     jobs = [*teachers, *cells]
-    room = DiskQuota(runs, max_gb, board.say)
+    room = DiskQuota(runs, max_gb, board.print_line)
     make_room = partial(_make_room, room, jobs)
     with open_executor(engine, runs, _devices(cells)) as host, board, writing(runs):
         make_room()
-        places = partial(limit, engine, host)
-        Scheduler(jobs, lambda: 0 if room.full else places(), host.start, board.report, board.show, make_room).run()
+        places = partial(child_limit, engine, host)
+        Scheduler(jobs, lambda: 0 if room.full else places(), host.start, board.report, board.refresh, make_room).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 
@@ -51,7 +51,7 @@ def sweep(grid: Grid, engine: ExecutorOptions, runs: Path, data_root: Path | Non
 def _make_room(room: DiskQuota, jobs: Sequence[Job]) -> None:
     missing = [job for job in jobs if job.state in ("waiting", "running")]
     running = sum(job.state == "running" for job in missing)
-    room.make({weights for job in missing for weights in job.inputs}, len(missing), running)
+    room.enforce({weights for job in missing for weights in job.inputs}, len(missing), running)
 
 
 def preview(grid: Grid, engine: ExecutorOptions, runs: Path, data_root: Path | None, form: str) -> bool:
@@ -62,15 +62,15 @@ def preview(grid: Grid, engine: ExecutorOptions, runs: Path, data_root: Path | N
     """
     if form not in PLANS:
         raise unknown("form of a plan", form, PLANS)
-    teachers, cells = lay_out(grid, runs, data_root)
+    teachers, cells = make_jobs(grid, runs, data_root)
     missing = [cell for cell in cells if cell.state != "done"]
     if form == "slurm":
         if not missing:
             raise UserError(f"all {len(cells)} cells are done; there is nothing to write a script for")
-        print(array_script([cell.words for cell in missing]), end="")
+        print(array_script([cell.arguments for cell in missing]), end="")
         return True
     with open_executor(engine, runs, _devices(cells)) as host:
-        places = limit(engine, host)
+        places = child_limit(engine, host)
     for cell in cells:
         print(f"{'done' if cell.state == 'done' else 'missing'}\t{cell.title}")
     print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
