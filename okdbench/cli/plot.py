@@ -14,7 +14,7 @@ from okdbench.cli.options import BudgetFilter, DatasetFilter, RecordsSource, Tra
 from okdbench.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from okdbench.results.plots import Drawing
+    from okdbench.results.plots import PlotFigure
     from okdbench.results.records import Record
 
 app = typer.Typer()
@@ -79,11 +79,11 @@ def plot(
             print(*plots.save(drawing, output, asked), sep="\n")
 
 
-def _draw_all(records: Sequence[Record], runs: Path) -> list[Drawing]:
+def _draw_all(records: Sequence[Record], runs: Path) -> list[PlotFigure]:
     """The figures of every kind; where one cannot be drawn, a line on standard error says why."""
     from okdbench.results import plots
 
-    drawings: list[Drawing] = []
+    drawings: list[PlotFigure] = []
     for kind in plots.KINDS:
         try:
             drawings += plots.draw(kind, records, runs)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.leaderboard import Row, leaderboard
 from okdbench.results.records import Cost, Evaluation, Outcome, Record, Score, TeacherScore, Traffic
+from okdbench.results.store import write_record
 
 
 def evaluation(acc: float) -> Evaluation:
@@ -49,6 +51,15 @@ def record(method: str, setting: str, seed: int, acc: float, **changes: Any) -> 
 
 def failed(method: str, setting: str, seed: int, **changes: Any) -> Record:
     return record(method, setting, seed, 0, status="failed", selected=None, last=None, oracle=None, **changes)
+
+
+def put(runs: Path, made: Record, hour: int) -> Path:
+    """Store a record that finished at this hour, with the other files of a run; returns the run's folder."""
+    folder = runs / made.key
+    write_record(folder, made.model_copy(update={"environment": {"finished": f"2026-01-01T{hour:02}:00:00+00:00"}}))
+    (folder / "student.safetensors").write_bytes(bytes(1000))
+    (folder / "metrics.jsonl").write_bytes(bytes(10))
+    return folder
 
 
 def rows(*records: Record) -> dict[tuple[str, str], Row]:

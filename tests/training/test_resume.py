@@ -12,11 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support.resumed_runs import DRIVER, assert_same
 
-from okdbench.results.store import read_record
-
-# The command line, with a checkpoint after every step instead of every 20 seconds.
-DRIVER = "import okdbench.training.runner as r; r.CHECKPOINT_SECONDS = 0.0; from okdbench.cli.app import main; main()"
 OPTIONS = (
     "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=10 "
     "--set data_free_steps=6 --set mixup_epochs=1 --teacher test_resnet --student test_resnet"
@@ -56,17 +53,6 @@ def stop_in(stage: str, number: signal.Signals, runs: Path, data_root: Path) -> 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     return finish(tmp_path_factory.mktemp("whole") / "runs", data_root)
-
-
-def assert_same(folder: Path, whole: Path) -> None:
-    ours, theirs = read_record(folder), read_record(whole)
-    assert ours is not None
-    assert theirs is not None
-    assert ours.comparable() == theirs.comparable()
-    for name in ("student.safetensors", "metrics.jsonl", "samples.npz"):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
-    assert not (folder / "checkpoint.pt").exists()
-    assert not list(folder.glob("*.tmp"))
 
 
 def copy_teacher(runs: Path, whole: Path) -> None:
