@@ -17,13 +17,13 @@ Source = Annotated[Path, typer.Option("--runs", help="Folder of runs, or an arch
 def leaderboard(
     runs: Source = Path("runs"),
     output: Annotated[Path | None, typer.Option(help="Folder for one file per data set.")] = None,
-    ending: Annotated[str | None, typer.Option("--format", help="csv, md or tex; default: csv.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="text, csv, md, tex or json; files: csv.")] = None,
     records: Annotated[bool, typer.Option("--records", help="Also keep the records, in OUTPUT/records.")] = False,
 ) -> None:
-    """Make the tables from the records: print them, and write files when --output is given."""
+    """Make the leaderboards of finished runs: print them, and write files when --output is given."""
     from okdbench.cli import list as listing
 
-    listing.leaderboard(runs, output, ending, records)
+    listing.leaderboard(runs, output, form, records)
 
 
 @app.command(epilog="Example: okdbench compare augkd kd finetune --runs runs")
@@ -35,12 +35,13 @@ def compare(
     teacher: Teacher = None,
     student: Student = None,
     runs: Source = Path("runs"),
+    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
-    """Say how sure it is that the first method differs from the others: paired by setting and seed."""
-    from okdbench.cli import compare as duel
+    """Paired significance test of the first method against the others, on the settings and seeds that they share."""
+    from okdbench.cli import compare as comparing
 
     wanted = {"dataset": dataset, "track": track, "budget": budget, "teacher": teacher, "student": student}
-    duel.show(methods, runs, wanted)
+    comparing.show(methods, runs, wanted, form)
 
 
 @app.command(epilog="Example: okdbench report --runs runs --output site")

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-
 from okdbench import registry
 from okdbench.core import plugins
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import writing
-from okdbench.results.grouping import consult, label
-from okdbench.results.leaderboard import leaderboard as make_tables
-from okdbench.results.published import verdicts
-from okdbench.results.rendering import TABLE_FORMATS, render, to_text, write_leaderboards
-from okdbench.results.store import read_records, write_archive
+from okdbench.results.frames import read_runs, to_frame
+from okdbench.results.grouping import label
+from okdbench.results.rendering import TABLE_FORMATS, print_leaderboard, write_leaderboards
+from okdbench.results.store import read_records, write_archives
 
 
 def show(what: str, dataset: str | None, runs: Path) -> None:
@@ -67,39 +64,27 @@ def _runs(runs: Path) -> None:
         print(*cells, record.status, acc, sep="\t")
 
 
-def leaderboard(runs: Path, output: Path | None, ending: str | None, keep: bool) -> None:
-    """Print the tables of all records below ``runs``, or write them as files into ``output``.
+def leaderboard(runs: Path, output: Path | None, form: str | None, keep: bool) -> None:
+    """Print the leaderboards of all records below ``runs``, and write them as files where ``output`` is given.
 
     Args:
         runs: a folder of runs or an archive of records.
-        output: where the files go; without it, everything is printed.
-        ending: csv (what files are by default), md or tex; printed as such when it is given.
+        output: folder of the files; None for none.
+        form: csv (the default of files), md, tex or json; without ``output`` printed, text by default.
         keep: also write the records of each data set into an archive, ``output/records/<dataset>.jsonl.gz``.
 
     Raises:
         UserError: there are no records, no such format, or no folder to keep records in.
     """
-    if ending not in (None, *TABLE_FORMATS):
-        raise unknown("format", str(ending), TABLE_FORMATS)
+    if form not in (None, "text", *TABLE_FORMATS):
+        raise unknown("format", str(form), ["text", *TABLE_FORMATS])
     if keep and not output:
         raise UserError("--records needs a folder; name one with --output")
-    records = consult(runs)
-    tables = make_tables(records)
-    if ending == "csv" and not output and len(tables) > 1:
-        raise UserError(f"{', '.join(tables)}: CSV files of several data sets need a folder; name one with --output")
-    for dataset, rows in tables.items():
-        published = verdicts(dataset, rows)
-        if ending and not output:
-            print(TABLE_FORMATS[ending](dataset, rows, published))
-        else:
-            Console().print(dataset, style="bold", justify="center")
-            Console().print(render(rows))
-            if published:
-                print(to_text(published))
+    records = read_runs(runs)
+    frame = to_frame(records)
+    print_leaderboard(frame, "text" if output else form or "text")
     if output:
         with writing(output, "--output"):
-            print(*write_leaderboards(records, output, ending or "csv"), sep="\n")
-            for dataset in tables if keep else ():
-                archive = output / "records" / f"{dataset}.jsonl.gz"
-                write_archive(archive, (record for record in records if record.dataset == dataset))
-                print(archive)
+            print(*write_leaderboards(frame, output, "csv" if form in (None, "text") else form), sep="\n")
+            if keep:
+                print(*write_archives(output / "records", records), sep="\n")

@@ -9,7 +9,8 @@ from pathlib import Path
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import writing
 from okdbench.results import plots
-from okdbench.results.grouping import consult, label
+from okdbench.results.frames import read_runs
+from okdbench.results.grouping import label
 from okdbench.results.records import Record
 
 ALL = "all"
@@ -44,7 +45,7 @@ def make(
     for name in asked:
         if name not in plots.FIGURE_FORMATS:
             raise unknown("format", name, plots.FIGURE_FORMATS)
-    records = of_methods(choose(consult(runs), wanted, settings), methods)
+    records = of_methods(choose(read_runs(runs), wanted, settings), methods)
     drawings = plots.draw(kind, records, runs) if kind != ALL else _all(records, runs)
     with writing(output, "--output"):
         for drawing in drawings:

@@ -14,12 +14,14 @@ from okdbench.core import devices as devices
 from okdbench.core import environment as machine
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable
-from okdbench.results.grouping import Cell, runs_of
+from okdbench.results.frames import runs_of, to_frame
+from okdbench.results.grouping import Cell
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.record_diff import circumstances, first_difference, row_differences
 from okdbench.results.records import Record
 from okdbench.results.row_spec import RowSpec, read_row_spec
 from okdbench.results.store import read_record, read_records
+from okdbench.results.table import rows_of
 from okdbench.sweep.grid import lay_out
 from okdbench.training.plan import Plan
 
@@ -65,7 +67,7 @@ def _archived(claim: RowSpec, records: Path | None, cells: set[Cell]) -> dict[Ce
     source = records or claim.file.parent / "records" / f"{claim.file.stem}.jsonl.gz"
     if records and not records.exists():
         raise UserError(f"there is no archive {records}; leave out --records to compare the numbers alone")
-    found = runs_of(claim.contest, claim.columns["method"], read_records(source)) if source.exists() else {}
+    found = runs_of(claim.group, claim.columns["method"], read_records(source)) if source.exists() else {}
     if not found:
         print(f"{source} has no record of this row: only the numbers in the file are compared")
     return {cell: record for cell, record in found.items() if cell in cells}
@@ -121,8 +123,8 @@ def _conclude(claim: RowSpec, then: Mapping[Cell, Record], now: Mapping[Cell, Re
     if any(record.selected is None for record in now.values()):
         print("not repeated: a run failed")
         return False
-    rows = [row for board in leaderboard(now.values()).values() for row in board]
-    row = next(row for row in rows if row.setting == claim.columns["setting"])
+    rows = rows_of(leaderboard(to_frame(now.values())))
+    row = next(row for row in rows if row["setting"] == claim.columns["setting"])
     differences = row_differences(claim.columns, row)
     _show("row", differences)
     _show("then and now", _around(claim, then, now))
@@ -131,7 +133,7 @@ def _conclude(claim: RowSpec, then: Mapping[Cell, Record], now: Mapping[Cell, Re
         return True
     if same and then:
         print("the runs are identical, but the file does not hold the numbers of its records")
-    print(f"drift of {abs(float(claim.columns['acc']) - (row.acc or 0)):.2f} points")
+    print(f"drift of {abs(float(claim.columns['acc']) - (row['acc'] or 0)):.2f} points")
     return False
 
 

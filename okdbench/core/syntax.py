@@ -77,6 +77,15 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     return match[1].strip(), {} if match[2] is None else parse_assignments(split_methods(match[2]))
 
 
+def spell_method(name: str, variant: str) -> str:
+    """A method and what differs from its defaults, as :func:`parse_method` reads it.
+
+    >>> spell_method("kd", "lr=0.1"), spell_method("kd", "")
+    ('kd[lr=0.1]', 'kd')
+    """
+    return f"{name}[{variant}]" if variant else name
+
+
 def parse_seeds(text: str) -> list[int]:
     """Read seeds and ranges of seeds; both ends of a range count.
 

@@ -86,7 +86,11 @@ def to_json(content: Any) -> str:
 
 
 def print_table(
-    columns: Sequence[TableColumn], rows: Sequence[Row], title: str = "", console: Console | None = None
+    columns: Sequence[TableColumn],
+    rows: Sequence[Row],
+    title: str = "",
+    console: Console | None = None,
+    section: str = "",
 ) -> None:
     """Print rows under their headings; see the module's text for what becomes of a narrow terminal.
 
@@ -95,6 +99,7 @@ def print_table(
         rows: key -> value.
         title: a line above the table.
         console: where to print; standard output by default.
+        section: key of a column; an empty line separates rows that differ in it.
     """
     console = console or Console(highlight=False)
     shown = fitting(columns, rows, console.width) if console.is_terminal else list(columns)
@@ -105,8 +110,9 @@ def print_table(
         least = _width(column, rows) if fits and not column.drop else None
         whole = not column.folds
         table.add_column(Text(column.heading), justify=column.align, no_wrap=whole, overflow="fold", min_width=least)
-    for row in rows:
-        table.add_row(*(Text(column.cell(row)) for column in shown))
+    for row, following in zip(rows, [*rows[1:], {}], strict=True):
+        ends = bool(section) and row.get(section) != following.get(section)
+        table.add_row(*(Text(column.cell(row)) for column in shown), end_section=ends)
     if not console.is_terminal:
         wide = sum(_width(column, rows) + GAP for column in shown)
         console = Console(file=console.file, width=wide, highlight=False)
@@ -148,7 +154,8 @@ def _lines(console: Console, table: Table) -> list[Text]:
     lines = [Text.from_ansi(line) for line in capture.get().splitlines()]
     for line in lines:
         line.rstrip()
-    return [line for line in lines if line.plain]
+    full = [index for index, line in enumerate(lines) if line.plain]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
 def _finite(content: Any) -> Any:

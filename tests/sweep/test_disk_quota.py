@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.fake_records import failed, record
+from support.fake_records import failed, put, record
 from support.sweep_process import Sweep
-from test_cleanup import put
 from test_scheduler import Endings, start
 
 from okdbench.core.errors import UserError
