@@ -88,9 +88,9 @@ def of_methods(records: Sequence[Record], methods: Sequence[str]) -> list[Record
     return [record for record in records if not methods or label(record) in methods]
 
 
-def _all(records: Sequence[Record], runs: Path) -> list[plots.Drawing]:
+def _all(records: Sequence[Record], runs: Path) -> list[plots.PlotFigure]:
     """The pictures of every kind; where one cannot be drawn, a line on standard error says why."""
-    drawings: list[plots.Drawing] = []
+    drawings: list[plots.PlotFigure] = []
     for kind in plots.KINDS:
         try:
             drawings += plots.draw(kind, records, runs)
