@@ -13,13 +13,14 @@ import okdbench
 from okdbench.core import devices, environment
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable
-from okdbench.results.frames import runs_of
+from okdbench.results.frames import runs_of, to_frame
 from okdbench.results.grouping import Cell
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.record_diff import circumstances, first_difference, row_differences
 from okdbench.results.records import Record
 from okdbench.results.row_spec import RowSpec, read_row_spec
 from okdbench.results.store import read_record, read_records
+from okdbench.results.table import rows_of
 from okdbench.sweep.grid import Grid, parse_grid
 from okdbench.sweep.plans import checked_plans
 from okdbench.sweep.sequential import carry_out, train_teacher
