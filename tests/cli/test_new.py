@@ -18,7 +18,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.syntax import parse_method
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import read_records
-from okdbench.sweep.grid import plans_of
+from okdbench.sweep.plans import plans_of
 from okdbench.training.plan import Plan
 
 ROOT = Path(__file__).parents[2]
