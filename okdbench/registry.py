@@ -61,7 +61,7 @@ def load_dataset(name: str) -> Dataset:
     dataset: Dataset = _only_class(found, Dataset)()
     if name not in DATASETS.names():
         # part of the images' digest, and so of all keys, teachers' keys included
-        dataset.called, dataset.source = name_of(name), digest_of(*_sources(type(dataset)))
+        dataset.registered_name, dataset.extra_key = name_of(name), digest_of(*_sources(type(dataset)))
     return dataset
 
 

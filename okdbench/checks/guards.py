@@ -17,7 +17,7 @@ from okdbench.core.seeding import derive_seed
 from okdbench.distill.method import Losses, Stage
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
-from okdbench.training.runner import fingerprint
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.trial import Trial
 
 
@@ -169,7 +169,8 @@ class TeacherGuard(Guard):
             self.note(
                 f"{place}: the teacher, or a part of it, was set to train mode: {what}",
                 means,
-                'never call train() on self.teacher or a part of it; for batch statistics there is observe(x, "bn")',
+                "never call train() on self.teacher or a part of it; for batch statistics there is "
+                'forward_with_features(x, "bn")',
             )
         if any(weight.requires_grad or weight.grad is not None for weight in self._teacher.parameters()):
             cure = "do not change requires_grad; gradients with respect to images pass through a frozen teacher as well"

@@ -19,9 +19,9 @@ from okdbench.distill.method import Clock, Losses, Stage, Trainable
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
 from okdbench.results.records import Evaluation, Record, Traffic
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
-from okdbench.training.runner import fingerprint
 from okdbench.training.trial import Trial
 
 CPU = torch.device("cpu")
@@ -48,10 +48,10 @@ class Watched(Trainable):
         self._inner, self._observers = inner, observers
         self.state = inner.state  # so that checkpoints contain the inner state
 
-    def tell(self, clock: Clock) -> None:
+    def set_clock(self, clock: Clock) -> None:
         """Set the clock here and inside."""
-        super().tell(clock)
-        self._inner.tell(clock)
+        super().set_clock(clock)
+        self._inner.set_clock(clock)
 
     def stages(self) -> Sequence[Stage]:
         """The inner stages, with observed steps."""
@@ -111,7 +111,7 @@ def launch(plan: Plan, teacher: ClassifierWrapper, folder: Path, observers: Sequ
         fingerprint(clone_state(trial.answer)),
         history.evaluations,
         history.retention,
-        trial.meter.traffic(),
+        {role: Traffic(**counts) for role, counts in trial.meter.traffic().items()},
         _log(folder),
     )
 

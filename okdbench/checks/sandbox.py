@@ -173,6 +173,6 @@ class Sandbox:
 
 def _bundled_dataset() -> str:
     for name in plugins.dataset_names():
-        if registry.load_dataset(name).at_hand:
+        if registry.load_dataset(name).bundled:
             return name
     raise UserError("no data set is bundled; name one with --dataset")

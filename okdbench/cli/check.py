@@ -1,4 +1,4 @@
-"""What ``okdbench check`` prints: a line for each check, and what its author needs to mend a method."""
+"""``okdbench check``: a line for each rule that a method must keep, and what its author needs to fix it."""
 
 from __future__ import annotations
 
@@ -6,57 +6,83 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 
-from okdbench.checks.checks import CHECKS, Check
-from okdbench.checks.finding import Finding
-from okdbench.checks.metadata import card_gaps
-from okdbench.checks.sandbox import Sandbox
-from okdbench.core.plugins import name_of
-from okdbench.core.protocol import Track
+from okdbench.cli import completion
+from okdbench.cli.options import DataRoot, examples
+
+if TYPE_CHECKING:
+    from okdbench.checks.checks import Check
+    from okdbench.checks.finding import Finding
+    from okdbench.checks.sandbox import Sandbox
+
+app = typer.Typer()
+
+
+@app.command(epilog=examples("check ./mine.py"))
+def check(
+    method: Annotated[
+        str, typer.Argument(help="A method's name, or the path of its file.", autocompletion=completion.methods)
+    ],
+    data_root: DataRoot = None,
+) -> None:
+    """Check that a method keeps the rules, on a tiny task; about a minute. Ends with exit code 1 if it does not."""
+    if not examine(method, data_root):
+        raise typer.Exit(1)
 
 
 def examine(method: str, data_root: Path | None) -> bool:
-    """Print one line per check of this name or path, and every finding; False when there are any.
+    """Print one line per check of the method of this name or path, and every finding; False when there are any.
 
     Raises:
         UserError: there is no such method.
     """
+    from rich.console import Console
+
+    from okdbench.checks.checks import CHECKS
+    from okdbench.checks.sandbox import Sandbox
+    from okdbench.core.plugins import name_of
+
     began, name = time.monotonic(), name_of(method)
     progress = Console(stderr=True, highlight=False)
     with TemporaryDirectory(prefix="okdbench-") as folder:
-        bench = Sandbox(method, Path(folder), data_root)
+        sandbox = Sandbox(method, Path(folder), data_root)
         reports = []
-        for check in CHECKS:
-            with progress.status(f"{name}: {check.title} ..."):
-                found = _look(bench, check)
+        for each in CHECKS:
+            with progress.status(f"{name}: {each.title} ..."):
+                found = _find(sandbox, each)
             reports.append(found)
-            _print(check, found)
+            _print(each, found)
     bad, seconds = sum(bool(found) for found in reports), time.monotonic() - began
-    verdict = f"does not keep {bad} of {len(CHECKS)} rules" if bad else f"keeps all {len(CHECKS)} rules"
-    print(f"{name} {verdict} ({seconds:.0f} s)", flush=True)
+    result = f"does not keep {bad} of {len(CHECKS)} rules" if bad else f"keeps all {len(CHECKS)} rules"
+    print(f"{name} {result} ({seconds:.0f} s)", flush=True)
     return not bad
 
 
-def _look(bench: Sandbox, check: Check) -> Sequence[Finding] | None:
-    """What the check found; None when it cannot look."""
-    if check.find is not card_gaps and not _has_tracks(bench):
+def _find(sandbox: Sandbox, check: Check) -> Sequence[Finding] | None:
+    """What the check found; None when a finding before it leaves nothing to look at."""
+    from okdbench.checks.metadata import card_gaps
+
+    if check.find is not card_gaps and not _has_tracks(sandbox):
         return None
-    if check.needs_runs and any(bench.run(track).result is None for track in bench.tracks):
+    if check.needs_runs and any(sandbox.run(track).result is None for track in sandbox.tracks):
         return None
-    return check.find(bench)
+    return check.find(sandbox)
 
 
-def _has_tracks(bench: Sandbox) -> bool:
-    tracks = getattr(getattr(bench.method, "card", None), "tracks", ())
+def _has_tracks(sandbox: Sandbox) -> bool:
+    from okdbench.core.protocol import Track
+
+    tracks = getattr(getattr(sandbox.method, "card", None), "tracks", ())
     return bool(tracks) and set(tracks) <= set(Track)
 
 
 def _print(check: Check, found: Sequence[Finding] | None) -> None:
     if found is None:
-        print(f"--  {check.title}: not looked at, for what is bad above comes first", flush=True)
+        print(f"--  {check.title}: not checked, because of what is bad above", flush=True)
         return
     print(f"{'bad' if found else 'ok '} {check.title}", flush=True)
     for finding in found:
-        print(f"    found: {finding.found}\n    means: {finding.means}\n    mend:  {finding.cure}", flush=True)
+        print(f"    found: {finding.found}\n    means: {finding.means}\n    fix:   {finding.cure}", flush=True)

@@ -1,105 +1,124 @@
-"""What ``okdbench ls`` and ``okdbench leaderboard`` print."""
+"""``okdbench ls``: methods, data sets and settings. No method is imported for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
-from rich.console import Console
+import typer
 
-from okdbench import registry
-from okdbench.core import plugins
+from okdbench.cli import completion
+from okdbench.cli.options import DatasetFilter, ListFormat, choice, examples
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.files import writing
-from okdbench.results.grouping import consult, label
-from okdbench.results.leaderboard import leaderboard as make_tables
-from okdbench.results.published import verdicts
-from okdbench.results.rendering import TABLE_FORMATS, render, to_text, write_leaderboards
-from okdbench.results.store import read_records, write_archive
+from okdbench.core.terminal import TableColumn, check_format, print_rows
+
+app = typer.Typer()
+
+LISTS = ("methods", "datasets", "settings")
+
+Rows = list[dict[str, Any]]
+
+_NAME = TableColumn("name")
+#: empty for what is bundled; the column is printed where a row has one
+_PACKAGE = TableColumn("package")
+COLUMNS = {
+    "methods": (
+        _NAME,
+        TableColumn("published", drop=2),
+        TableColumn("tracks", drop=1, text=", ".join),
+        TableColumn("title", drop=3),
+    ),
+    "datasets": (
+        _NAME,
+        TableColumn("classes", align="right", drop=2),
+        TableColumn("domains", drop=1, text=lambda domains: ", ".join(domains.values())),
+        TableColumn("title", drop=3),
+    ),
+    "settings": (
+        TableColumn("dataset"),
+        TableColumn("setting"),
+        TableColumn("teacher", "teacher's domains", drop=2, text=", ".join),
+        TableColumn("student", "student's domain", drop=1),
+    ),
+}
 
 
-def show(what: str, dataset: str | None, runs: Path) -> None:
-    """Print the list called ``what``.
-
-    Raises:
-        UserError: there is no such list.
-    """
-    lists: dict[str, Callable[[], None]] = {
-        "methods": lambda: _names(plugins.method_names(), plugins.installed_methods()),
-        "datasets": lambda: _names(plugins.dataset_names(), plugins.installed_datasets()),
-        "settings": lambda: _settings([dataset] if dataset else plugins.dataset_names()),
-        "runs": lambda: _runs(runs),
-    }
-    if what not in lists:
-        raise unknown("list", what, lists)
+@app.command("ls", epilog=examples("ls methods", "ls settings --dataset digits", "ls methods --format json"))
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar=choice(LISTS), help="Which list.", autocompletion=completion.of(LISTS))
+    ],
+    dataset: DatasetFilter = None,
+    form: ListFormat = "text",
+    runs: Annotated[Path | None, typer.Option(hidden=True)] = None,  # noqa: ARG001 - of `ls runs`, as it was once
+) -> None:
+    """List methods, data sets or settings; okdbench runs ls lists runs."""
+    check_format(form)
+    if what == "runs":
+        raise UserError("runs are listed by okdbench runs ls")
+    if what not in LISTS:
+        raise unknown("list", what, LISTS)
     if dataset and what != "settings":
-        raise UserError(f"--dataset goes with okdbench ls settings, not with {what}")
-    lists[what]()
+        raise UserError(f"--dataset is for okdbench ls settings; leave it out for {what}")
+    makers: Mapping[str, Callable[[], Rows]] = {
+        "methods": _methods,
+        "datasets": _datasets,
+        "settings": lambda: _settings(dataset),
+    }
+    rows = makers[what]()
+    columns = [*COLUMNS[what], _PACKAGE] if any(row.get("package") for row in rows) else COLUMNS[what]
+    print_rows(columns, rows, form)
 
 
-def _names(own: list[str], installed: dict[str, str]) -> None:
-    """What comes along, then what other packages bring, with the package; what comes along wins a shared name."""
-    print(*own, sep="\n")
-    for name, package in installed.items():
-        print(f"{name}\t({package}{'; hidden by the one that comes along' if name in own else ''})")
+def _methods() -> Rows:
+    from okdbench.core import plugins
+    from okdbench.core.card_source import bundled_card
+
+    rows = []
+    for name in plugins.method_names():
+        card = bundled_card(name)
+        published = " ".join(str(card[key]) for key in ("venue", "year") if key in card)
+        rows.append({"name": name, **card, "published": published or None, "package": None})
+    return rows + _installed(plugins.method_names(), plugins.installed_methods())
 
 
-def _settings(names: list[str]) -> None:
-    for name in names:
+def _datasets() -> Rows:
+    from okdbench import registry
+    from okdbench.core import plugins
+
+    rows = []
+    for name in plugins.dataset_names():
         dataset = registry.load_dataset(name)
-        letters = ", ".join(f"{letter} = {domain}" for letter, domain in dataset.domains.items())
-        for setting in dataset.settings:
-            print(f"{name}\t{setting}\t({letters})")
-
-
-def _runs(runs: Path) -> None:
-    for record in read_records(runs):
-        acc = f"{record.selected.evaluation.test.acc:.2f}" if record.selected else "-"
-        cells = (
-            record.key,
-            label(record),
-            record.dataset,
-            record.setting,
-            record.track,
-            record.budget,
-            str(record.seed),
+        rows.append(
+            {
+                "name": name,
+                "title": dataset.title,
+                "classes": len(dataset.classes),
+                "domains": dict(dataset.domains),
+                "settings": list(dataset.settings),
+                "package": None,
+            }
         )
-        print(*cells, record.status, acc, sep="\t")
+    return rows + _installed(plugins.dataset_names(), plugins.installed_datasets())
 
 
-def leaderboard(runs: Path, output: Path | None, ending: str | None, keep: bool) -> None:
-    """Print the tables of all records below ``runs``, or write them as files into ``output``.
+def _installed(bundled: list[str], installed: Mapping[str, str]) -> Rows:
+    """Those of other packages; they are not imported for a list. A bundled one of the same name wins."""
+    hidden = " (hidden by the bundled one)"
+    return [{"name": name, "package": package + hidden * (name in bundled)} for name, package in installed.items()]
 
-    Args:
-        runs: a folder of runs or an archive of records.
-        output: where the files go; without it, everything is printed.
-        ending: csv (what files are by default), md or tex; printed as such when it is given.
-        keep: also write the records of each data set into an archive, ``output/records/<dataset>.jsonl.gz``.
 
-    Raises:
-        UserError: there are no records, no such format, or no folder to keep records in.
-    """
-    if ending not in (None, *TABLE_FORMATS):
-        raise unknown("format", str(ending), TABLE_FORMATS)
-    if keep and not output:
-        raise UserError("--records needs a folder; name one with --output")
-    records = consult(runs)
-    tables = make_tables(records)
-    if ending == "csv" and not output and len(tables) > 1:
-        raise UserError(f"{', '.join(tables)}: CSV files of several data sets need a folder; name one with --output")
-    for dataset, rows in tables.items():
-        published = verdicts(dataset, rows)
-        if ending and not output:
-            print(TABLE_FORMATS[ending](dataset, rows, published))
-        else:
-            Console().print(dataset, style="bold", justify="center")
-            Console().print(render(rows))
-            if published:
-                print(to_text(published))
-    if output:
-        with writing(output, "--output"):
-            print(*write_leaderboards(records, output, ending or "csv"), sep="\n")
-            for dataset in tables if keep else ():
-                archive = output / "records" / f"{dataset}.jsonl.gz"
-                write_archive(archive, (record for record in records if record.dataset == dataset))
-                print(archive)
+def _settings(name: str | None) -> Rows:
+    from okdbench import registry
+    from okdbench.core import plugins
+    from okdbench.core.protocol import Setting
+
+    rows = []
+    for each in [name] if name else plugins.dataset_names():
+        dataset = registry.load_dataset(each)
+        for text in dataset.settings:
+            setting = Setting.parse(text, dataset.domains)
+            domains = {"teacher": list(setting.teacher_domains), "student": setting.student_domain}
+            rows.append({"dataset": each, "setting": text, **domains})
+    return rows

@@ -1,35 +1,80 @@
-"""Options that several commands share, and what becomes of Ctrl-C."""
+"""Options that several commands share, and how --help names their values."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of runs, teachers and records.")]
-Budget = Annotated[str | None, typer.Option(help="smoke, quick, standard or paper.")]
-Assignments = Annotated[list[str] | None, typer.Option("--set", help="Hyper-parameter, key=value.")]
-Config = Annotated[Path | None, typer.Option(help="YAML file of options; the command line wins.")]
-Teacher = Annotated[str | None, typer.Option(help="timm classifier.")]
-Student = Annotated[str | None, typer.Option(help="timm classifier.")]
-Pretrained = Annotated[bool | None, typer.Option(help="Start both from timm's weights.")]
-TeacherWeights = Annotated[Path | None, typer.Option(help="Your teacher: .safetensors or state dict.")]
-ImageSize = Annotated[int | None, typer.Option(help="Side of the pictures in pixels.")]
-Precision = Annotated[str | None, typer.Option(help="float32 or bfloat16.")]
-TestSplit = Annotated[str | None, typer.Option(help="protocol, or official: the data set's own test pictures.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of data sets and caches.")]
+from okdbench.cli import completion
+from okdbench.core.protocol import BUDGETS, Track
+from okdbench.core.terminal import LIST_FORMATS
+
+# Panels of the help of run and sweep, in their order.
+WHAT = "What to run: repeat an option, or put commas between values"
+NETWORKS = "Networks"
+TRAINING = "Training"
+WHERE = "Where it runs"
+FOLDERS = "Folders and limits"
+DRY = "Instead of running"
+PANELS = (WHAT, NETWORKS, TRAINING, WHERE, FOLDERS, DRY)
 
 
-@contextmanager
-def interruptible(cure: str = "the same command goes on from where it stopped") -> Iterator[None]:
-    """Say how to go on after Ctrl-C; caught here, because typer would swallow it without a word."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"okdbench: interrupted; {cure}", file=sys.stderr)
-        raise typer.Exit(130) from None
+def choice(values: Iterable[str]) -> str:
+    """How --help names the values of an option.
+
+    >>> choice(["text", "json"])
+    '[text|json]'
+    """
+    return f"[{'|'.join(values)}]"
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: what people type, a line each."""
+    return "\n\n".join(f"Example: okdbench {escape(command)}" for command in commands)
+
+
+RunsFolder = Annotated[
+    Path, typer.Option("--runs", metavar="FOLDER", help="Runs, teachers and records.", rich_help_panel=FOLDERS)
+]
+RecordsSource = Annotated[
+    Path, typer.Option("--runs", metavar="PATH", help="Folder of runs, or an archive of records.")
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        metavar="FOLDER",
+        help="Data sets and caches. [dim]\\[default: $OKDBENCH_DATA, or ~/.cache/okdbench][/]",
+        show_default=False,
+        rich_help_panel=FOLDERS,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML file of options; the command line wins.",
+                 rich_help_panel=TRAINING),
+]  # fmt: skip
+ListFormat = Annotated[
+    str,
+    typer.Option("--format", metavar=choice(LIST_FORMATS), help="A table, or JSON for programs.",
+                 autocompletion=completion.of(LIST_FORMATS)),
+]  # fmt: skip
+Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="Such as cpu or cuda:1. [dim]\\[default: auto][/]")]
+
+# Which records a command reads.
+DatasetFilter = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="DATASET", help="Only this data set.", autocompletion=completion.datasets),
+]
+TrackFilter = Annotated[
+    str | None,
+    typer.Option("--track", metavar=choice(Track), help="Only this track.", autocompletion=completion.of(Track)),
+]
+BudgetFilter = Annotated[
+    str | None,
+    typer.Option("--budget", metavar=choice(BUDGETS), help="Only this budget.", autocompletion=completion.of(BUDGETS)),
+]

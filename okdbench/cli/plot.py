@@ -1,100 +1,94 @@
-"""What ``okdbench plot`` does: chooses records, draws them and says which files it wrote."""
+"""``okdbench plot``: figures from the records."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from okdbench.cli import completion
+from okdbench.cli.options import BudgetFilter, DatasetFilter, RecordsSource, TrackFilter, choice, examples
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.files import writing
-from okdbench.results import plots
-from okdbench.results.grouping import consult, label
-from okdbench.results.records import Record
+
+if TYPE_CHECKING:
+    from okdbench.results.plots import PlotFigure
+    from okdbench.results.records import Record
+
+app = typer.Typer()
 
 ALL = "all"
+KINDS = ("bars", "curves", "pareto", "cd", "retention", "stages", "samples", "gap", ALL)
+FORMATS = ("png", "svg", "pdf")
 
 
-def make(
-    kind: str,
-    runs: Path,
-    output: Path,
-    formats: str,
-    wanted: Mapping[str, str | None],
-    settings: Sequence[str],
-    methods: Sequence[str],
+@app.command(
+    epilog=examples("plot bars --runs runs --output plots --format png,pdf", "plot all --dataset digits --method augkd")
+)
+def plot(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar=choice(KINDS), help=f"Kind of figure; {ALL}: each of them.", autocompletion=completion.of(KINDS)
+        ),
+    ],
+    runs: RecordsSource = Path("runs"),
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the figures.")] = Path("plots"),
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar=choice(FORMATS),
+            help="One or more, with commas between.",
+            autocompletion=completion.of(FORMATS),
+        ),
+    ] = "png",
+    dataset: DatasetFilter = None,
+    track: TrackFilter = None,
+    budget: BudgetFilter = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTING", help="Only this setting; repeat it for more.", autocompletion=completion.settings
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METHOD", help="Only this method; repeat it for more.", autocompletion=completion.methods),
+    ] = None,
 ) -> None:
-    """Draw one kind, or all that can be drawn, and print the files.
-
-    Args:
-        kind: one of :data:`okdbench.results.plots.KINDS`, or ``all``.
-        runs: a folder of runs or an archive of records.
-        output: folder for the pictures.
-        formats: names of formats with commas between.
-        wanted: field of a record -> the value that it must have; None for any.
-        settings: only these; none for all.
-        methods: only these, as the tables write them; none for all.
-
-    Raises:
-        UserError: a name is unknown, or nothing can be drawn.
-    """
-    if kind not in (*plots.KINDS, ALL):
-        raise unknown("kind of plot", kind, [*plots.KINDS, ALL])
+    """Draw the records: a figure for each data set, track, budget and pair of networks."""
+    if kind not in KINDS:
+        raise unknown("kind of plot", kind, KINDS)
     asked = [name.strip() for name in formats.split(",")]
     for name in asked:
-        if name not in plots.FIGURE_FORMATS:
-            raise unknown("format", name, plots.FIGURE_FORMATS)
-    records = of_methods(choose(consult(runs), wanted, settings), methods)
-    drawings = plots.draw(kind, records, runs) if kind != ALL else _all(records, runs)
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    from okdbench.core.files import writing
+    from okdbench.results import plots
+    from okdbench.results.frames import read_runs
+    from okdbench.results.selection import choose, of_methods
+
+    wanted = {"dataset": dataset, "track": track, "budget": budget}
+    records = of_methods(choose(read_runs(runs), wanted, setting or []), method or [])
+    drawings = plots.draw(kind, records, runs) if kind != ALL else _draw_all(records, runs)
     with writing(output, "--output"):
         for drawing in drawings:
             print(*plots.save(drawing, output, asked), sep="\n")
 
 
-def choose(records: Sequence[Record], wanted: Mapping[str, str | None], settings: Sequence[str]) -> list[Record]:
-    """The records that have the ``wanted`` values; chosen ``settings`` take the place of the data set's default ones.
+def _draw_all(records: Sequence[Record], runs: Path) -> list[PlotFigure]:
+    """The figures of every kind; where one cannot be drawn, a line on standard error says why."""
+    from okdbench.results import plots
 
-    Raises:
-        UserError: no record has such a value.
-    """
-    kept = list(records)
-    for field, value in wanted.items():
-        if kept and value is not None:
-            known = {str(getattr(record, field)) for record in kept}
-            if value not in known:
-                raise unknown(f"{field} among the records", value, known)
-            kept = [record for record in kept if getattr(record, field) == value]
-    known = {record.setting for record in kept}
-    for setting in settings:
-        if kept and setting not in known:
-            raise unknown("setting among the records", setting, known)
-    if settings:
-        defaults = {"default_settings": tuple(settings)}
-        kept = [record.model_copy(update=defaults) for record in kept if record.setting in settings]
-    return kept
-
-
-def of_methods(records: Sequence[Record], methods: Sequence[str]) -> list[Record]:
-    """The records of these methods, or all.
-
-    Raises:
-        UserError: a method has none.
-    """
-    known = {label(record) for record in records}
-    for method in methods:
-        if method not in known:
-            raise unknown("method among the records", method, known)
-    return [record for record in records if not methods or label(record) in methods]
-
-
-def _all(records: Sequence[Record], runs: Path) -> list[plots.Drawing]:
-    """The pictures of every kind; where one cannot be drawn, a line on standard error says why."""
-    drawings: list[plots.Drawing] = []
+    drawings: list[PlotFigure] = []
     for kind in plots.KINDS:
         try:
             drawings += plots.draw(kind, records, runs)
         except UserError as error:
             print(f"okdbench: no {kind}: {error}", file=sys.stderr)
     if not drawings:
-        raise UserError("nothing can be drawn; okdbench ls runs lists what there is")
+        raise UserError("nothing can be drawn; okdbench runs ls lists what there is")
     return drawings

@@ -1,56 +1,47 @@
-"""What ``okdbench run`` does: the cells that the options name, one after the other."""
+"""``okdbench run``: the runs that the options name, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
+import typer
 
-from okdbench.results.records import Record
-from okdbench.results.rendering import conclude
-from okdbench.sweep.grid import lay_out
-from okdbench.training.plan import Plan
-from okdbench.training.progress import ProgressDisplay
-from okdbench.training.runner import execute, prepare
+from okdbench.cli.interrupt import interruptible
+from okdbench.cli.options import FOLDERS, ConfigFile, DataRoot, RunsFolder, examples
+from okdbench.cli.run_options import run_options
+
+app = typer.Typer()
 
 
+@app.command(
+    epilog=examples(
+        "run --method augkd --dataset digits --setting MP-O --seeds 0-2 --budget quick",
+        "run --methods 'augkd,kd[temperature=4]' --dataset digits --config my.yaml",
+        "run --method ./mine.py --dataset digits --set noise=0.2",
+    )
+)
+@run_options
 def run(
-    methods: Sequence[str],
-    seed: int | None,
-    seeds: str | None,
-    assignments: Sequence[str],
-    options: Mapping[str, Any],
-    file: Path | None,
-    runs: Path,
-    data_root: Path | None,
-    teacher_only: bool = False,
-) -> bool:
-    """Run every (method, setting, seed) that the options name and print the table; False when one of them failed."""
-    plans = lay_out(methods, seed, seeds, assignments, options, file, data_root)
-    if teacher_only:
-        for plan in plans:
-            bring_teacher(plan, runs)
-        return True
-    return conclude([carry_out(plan, runs) for plan in plans])
+    config: ConfigFile = None,
+    runs: RunsFolder = Path("runs"),
+    data_root: DataRoot = None,
+    teacher_only: Annotated[
+        bool, typer.Option("--teacher-only", hidden=True, help="Train no student.", rich_help_panel=FOLDERS)
+    ] = False,
+    **options: Any,
+) -> None:
+    """Distil: run methods on a data set's settings, one run after the other, and print the table."""
+    from okdbench.cli.preflight import find_images
+    from okdbench.sweep.grid import parse_grid
 
+    grid = parse_grid(options, config)
+    find_images(grid, data_root)
+    with interruptible():
+        from okdbench.results.rendering import conclude
+        from okdbench.sweep.sequential import run_grid, train_teachers
 
-def bring_teacher(plan: Plan, runs: Path) -> None:
-    """Train the teacher of a plan, unless it is there, and show how it goes."""
-    with ProgressDisplay(f"teacher of {plan.title}", Console(stderr=True, highlight=False)) as progress:
-        prepare(plan, runs, progress)
-
-
-def carry_out(plan: Plan, runs: Path) -> Record:
-    """Run one plan, unless it is done, and show how it goes and what came of it."""
-    console = Console(stderr=True, highlight=False)
-    title = plan.title
-    with ProgressDisplay(title, console) as progress:
-        record = execute(plan, runs, progress)
-    if record.selected is None:
-        console.print(f"{title}: failed: {record.error} ({runs / plan.key / 'record.json'})", markup=False)
-    else:
-        acc, seconds = record.selected.evaluation.test.acc, record.cost.seconds
-        console.print(f"{title}: {acc:.2f} % in {seconds:.0f} s ({runs / plan.key})", markup=False)
-    return record
+        if teacher_only:
+            train_teachers(grid, runs, data_root)
+        elif not conclude(run_grid(grid, runs, data_root)):
+            raise typer.Exit(1)

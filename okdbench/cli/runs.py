@@ -1,68 +1,131 @@
-"""What ``okdbench runs`` prints."""
+"""``okdbench runs``: the runs on the disk."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import yaml
+import typer
 
+from okdbench.cli import completion
+from okdbench.cli.interrupt import interruptible
+from okdbench.cli.options import ListFormat, RunsFolder, examples
 from okdbench.core.errors import UserError
-from okdbench.core.files import writing
+from okdbench.core.terminal import TableColumn, check_format, print_line, print_rows, to_json
 from okdbench.core.units import in_bytes, spell_bytes
-from okdbench.results import cleanup as storage
-from okdbench.results.records import Record
+
+if TYPE_CHECKING:
+    from okdbench.results.cleanup import Held
+    from okdbench.results.records import Record
+
+app = typer.Typer(no_args_is_help=True, help="List, show and prune the runs on the disk.")
+
+COLUMNS = (
+    TableColumn("key"),
+    TableColumn("method"),
+    TableColumn("dataset", drop=3),
+    TableColumn("setting", drop=2),
+    TableColumn("track", drop=6),
+    TableColumn("budget", drop=5),
+    TableColumn("seed", align="right", drop=4),
+    TableColumn("status"),
+    TableColumn("acc", "acc %", "right", drop=1, text=lambda acc: f"{acc:.2f}"),
+    TableColumn("bytes", "size", "right", drop=7, text=spell_bytes),
+)
+#: what a reader asks for first, at the top of a record
+FIRST = ("method", "variant", "dataset", "setting", "track", "budget", "seed", "status", "error", "command")
 
 
-def ls(runs: Path) -> None:
-    """Print each run that has a record with its size, and the size of all."""
-    _find(runs)
-    held = storage.held(runs)
-    for run in held:
-        acc = f"{run.record.selected.evaluation.test.acc:.2f}" if run.record.selected else "-"
-        print(run.record.key, run.record.title, run.record.status, acc, spell_bytes(run.size), sep="\t")
-    print(f"{len(held)} runs, {spell_bytes(storage.size(runs))} with the teachers")
+@app.command("ls", epilog=examples("runs ls", "runs ls --runs demo/runs --format json"))
+def list_runs(runs: RunsFolder = Path("runs"), form: ListFormat = "text") -> None:
+    """List the runs with what each takes on the disk."""
+    check_format(form)
+    _refuse_missing(runs)
+    from okdbench.results import cleanup
+
+    held = cleanup.held(runs)
+    print_rows(COLUMNS, [_row(run) for run in held], form)
+    if form == "text":
+        print(f"{len(held)} runs, {spell_bytes(cleanup.size(runs))} with the teachers")
 
 
-def show(key: str, runs: Path) -> None:
-    """Print the record whose key begins with ``key``.
+@app.command("show", epilog=examples("runs show 3f2a", "runs show 3f2a --format json"))
+def show_run(
+    key: Annotated[
+        str,
+        typer.Argument(help="Key of a run or its beginning, or a run's folder.", autocompletion=completion.run_keys),
+    ],
+    runs: RunsFolder = Path("runs"),
+    form: ListFormat = "text",
+) -> None:
+    """Show what a run was, its result, its cost, and the command that repeats it."""
+    check_format(form)
+    import yaml
 
-    Raises:
-        UserError: there is none, or several.
-    """
-    found = [run for run in storage.held(runs) if run.record.key.startswith(key)]
-    if len(found) != 1:
-        what = f"{len(found)} runs begin" if found else "no run begins"
-        raise UserError(f"{what} with {key!r} in {runs}; okdbench runs ls lists them")
-    run = found[0]
-    print(yaml.safe_dump(_summary(run.record), sort_keys=False, allow_unicode=True), end="")
-    print(f"folder: {run.folder} ({spell_bytes(run.size)})")
+    from okdbench.results import cleanup
+    from okdbench.results.store import find_run, read_record
+
+    folder = find_run(key, runs)
+    record = read_record(folder)
+    if record is None:
+        raise UserError(f"{folder / 'record.json'} is not a record that this version reads; run it again")
+    content, size = _summary(record), cleanup.size(folder)
+    if form == "json":
+        print(to_json({**content, "folder": str(folder), "bytes": size}))
+    else:
+        print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
+        print_line(f"folder: {folder} ({spell_bytes(size)})")
 
 
-def prune(runs: Path, max_gb: float | None, dry: bool) -> None:
-    """Delete what :func:`okdbench.results.cleanup.prune` finds, and print each file."""
+@app.command("prune", epilog=examples("runs prune", "runs prune --max-gb 5 --dry-run"))
+def prune(
+    max_gb: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GB",
+            help="Delete samples, then students, until --runs holds no more than this. "
+            "[dim]\\[default: only leftovers of finished runs][/]",
+            show_default=False,
+            min=0,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be deleted; delete nothing.")] = False,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Delete what finished runs can do without; records always stay."""
     most = None if max_gb is None else in_bytes(max_gb)
-    _find(runs)
+    _refuse_missing(runs)
+    from okdbench.core.files import writing
+    from okdbench.results import cleanup
+
     freed = 0
-    with writing(runs):
-        for file, size in storage.prune(runs, most, dry):
-            print(f"{spell_bytes(size)}\t{file}")
+    with interruptible(), writing(runs):
+        for file, size in cleanup.prune(runs, most, dry_run):
+            print_line(f"{spell_bytes(size)}  {file}")
             freed += size
-    left = storage.size(runs) - (freed if dry else 0)
-    print(f"{'would free' if dry else 'freed'} {spell_bytes(freed)}; {spell_bytes(left)} are left")
+    left = cleanup.size(runs) - (freed if dry_run else 0)
+    print(f"{'would free' if dry_run else 'freed'} {spell_bytes(freed)}; {spell_bytes(left)} are left")
     if most is not None and left > most:
         print(f"more than --max-gb {max_gb:g}: records, logs, teachers and unfinished runs stay", file=sys.stderr)
 
 
-def _find(runs: Path) -> None:
+def _refuse_missing(runs: Path) -> None:
     """Raise a UserError unless there is such a folder."""
     if not runs.is_dir():
         raise UserError(f"there is no folder {runs}; name another with --runs")
 
 
+def _row(run: Held) -> dict[str, Any]:
+    from okdbench.results.grouping import label
+
+    record = run.record
+    named = {name: getattr(record, name) for name in ("key", "dataset", "setting", "track", "budget", "seed", "status")}
+    acc = record.selected.evaluation.test.acc if record.selected else None
+    return {**named, "method": label(record), "acc": acc, "bytes": run.size, "folder": str(run.folder)}
+
+
 def _summary(record: Record) -> dict[str, Any]:
-    """What a person asks first, then the rest; without the long lists."""
+    """What a reader asks for first, then the rest, without the long lists."""
     content = record.model_dump(mode="json", exclude={"curves", "evaluations", "traceback"}, exclude_none=True)
-    first = ("method", "variant", "dataset", "setting", "track", "budget", "seed", "status", "error", "command")
-    return {name: content.pop(name) for name in first if name in content} | content
+    return {name: content.pop(name) for name in FIRST if name in content} | content

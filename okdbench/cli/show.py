@@ -1,71 +1,127 @@
-"""What ``okdbench show`` prints: everything that a reader must know of a method or data set."""
+"""``okdbench show``: everything that a reader must know of a method or data set."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic.fields import FieldInfo
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+import typer
 
-from okdbench import registry
-from okdbench.core import plugins
-from okdbench.core.errors import unknown
+from okdbench.cli import completion
+from okdbench.cli.options import ListFormat, examples
 from okdbench.core.syntax import spell_assignments
+from okdbench.core.terminal import TableColumn, check_format, print_line, print_table, to_json
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from okdbench.data.dataset import Dataset
-    from okdbench.distill.card import Card
     from okdbench.distill.method import Method
 
-SIGNS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
+app = typer.Typer()
+
+HYPERPARAMETERS = (
+    TableColumn("name", "hyper-parameter"),
+    TableColumn("default", text=lambda value: spell_assignments({"": value})[1:]),
+    TableColumn("allowed", drop=2, folds=True),
+    TableColumn("paper", drop=1),
+    TableColumn("meaning", folds=True),
+)
+DEVIATIONS = (
+    TableColumn("point", folds=True),
+    TableColumn("theirs", "paper or release", folds=True),
+    TableColumn("ours", "here", folds=True),
+)
 
 
-def show(name: str) -> None:
-    """Print the card of the method or data set of this name or path.
+@app.command(epilog=examples("show augkd", "show pacs", "show ./mine.py --format json"))
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A method or a data set, by name or path.", autocompletion=completion.names)
+    ],
+    form: ListFormat = "text",
+) -> None:
+    """Show a method or data set: source, what it reads, hyper-parameters, deviations from paper and release."""
+    check_format(form)
+    from okdbench import registry
+    from okdbench.core import plugins
+    from okdbench.core.errors import unknown
 
-    Raises:
-        UserError: there is neither.
-    """
-    console = Console()
     if registry.is_method(name):
-        _method(console, name, registry.load_method(name))
+        content, print_text = _describe_method(name, registry.load_method(name)), _print_method
     elif name in (known := [*plugins.dataset_names(), *plugins.installed_datasets()]) or Path(name).suffix:
-        _dataset(console, name, registry.load_dataset(name))
+        content, print_text = _describe_dataset(name, registry.load_dataset(name)), _print_dataset
     else:
         raise unknown("method or data set", name, [*plugins.method_names(), *plugins.installed_methods(), *known])
+    if form == "json":
+        print(to_json(content))
+    else:
+        print_text(content)
 
 
-def _method(console: Console, name: str, method: type[Method]) -> None:
+def _describe_method(name: str, method: type[Method]) -> dict[str, Any]:
+    from okdbench.core.config import choices_of, range_of
+    from okdbench.core.plugins import origin_of
+
     card = method.card
-    console.print(f"[bold]{name}[/]: {escape(card.title)}\n{escape(card.venue)} {card.year} {card.url}")
-    console.print(f"reads: {'; '.join(card.reads)}\ntracks: {', '.join(card.tracks)}\n", markup=False)
-    table = Table("hyper-parameter", "default", "allowed", "paper", "meaning", title="Hyper-parameters")
-    for key, field in method.Hyperparameters.model_fields.items():
-        cells = (key, str(field.default), limits(field), _paper(card, key, field), _meaning(field))
-        table.add_row(*map(escape, cells))
-    console.print(table)
-    for budget, preset in method.presets.items():
-        console.print(f"budget {budget}: " + ", ".join(f"{key}={value}" for key, value in preset.items()), markup=False)
-    if method.deviations():
-        deviations = Table("point", "paper or release", "here", "switch", title="Deviations")
-        for deviation in method.deviations():
-            deviations.add_row(*map(escape, (deviation.topic, deviation.theirs, deviation.ours, deviation.switch)))
-        console.print(deviations)
-    if any(deviation.switch for deviation in method.deviations()) and not plugins.origin_of(name):
-        console.print("what each switch does to a result was measured: docs/released-code.md")
+    hyperparameters = [
+        {
+            "name": key,
+            "default": field.default,
+            "allowed": ", ".join(choices_of(field)) or range_of(field),
+            "paper": card.paper.get(key, _extra(field).get("paper")),
+            "meaning": _meaning(field),
+        }
+        for key, field in method.Hyperparameters.model_fields.items()
+    ]
+    return {
+        "kind": "method",
+        "name": name,
+        "title": card.title,
+        "venue": card.venue,
+        "year": card.year,
+        "url": card.url,
+        "role": card.role,
+        "package": origin_of(name) or None,
+        "reads": card.reads,
+        "tracks": card.tracks,
+        "hyperparameters": hyperparameters,
+        "presets": {budget: dict(preset) for budget, preset in method.presets.items()},
+        "deviations": [vars(deviation) for deviation in method.deviations()],
+    }
 
 
-def _paper(card: Card, key: str, field: FieldInfo) -> str:
-    paper = card.paper.get(key, _extra(field).get("paper"))
-    return "" if paper is None else str(paper)
+def _print_method(content: dict[str, Any]) -> None:
+    print_line(f"{content['name']}: {content['title']}", "bold")
+    print_line(f"{content['venue']} {content['year']} {content['url']}".rstrip())
+    print_line(f"reads: {'; '.join(content['reads'])}")
+    print_line(f"tracks: {', '.join(content['tracks'])}")
+    _print_section("Hyper-parameters", HYPERPARAMETERS, content["hyperparameters"])
+    for budget, preset in content["presets"].items():
+        print_line(f"budget {budget}: " + ", ".join(f"{key}={value}" for key, value in preset.items()))
+    deviations = [{**each, "point": _point(**each)} for each in content["deviations"]]
+    _print_section("Deviations from the paper or the authors' release", DEVIATIONS, deviations)
+    # The measurements are of the bundled methods.
+    if any(each["switch"] for each in deviations) and not content["package"]:
+        print_line("the effect of each switch on a result: docs/released-code.md")
+
+
+def _print_section(title: str, columns: Sequence[TableColumn], rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        print()
+        print_table(columns, rows, title)
+
+
+def _point(topic: str, switch: str, **_: str) -> str:
+    """Where the code deviates, with the hyper-parameter that restores the other side's way, if there is one."""
+    if not switch or switch.removeprefix("legacy_") == topic:
+        return switch or topic
+    return f"{topic} ({switch})"
 
 
 def _meaning(field: FieldInfo) -> str:
-    """What it is, and the settings without which it has no effect."""
+    """What a hyper-parameter is, and the values of others without which it has no effect."""
     needed = _extra(field).get("when")
     return (field.description or "") + (f" (with {spell_assignments(needed)})" if needed else "")
 
@@ -75,24 +131,26 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
     return extra if isinstance(extra, dict) else {}
 
 
-def limits(field: FieldInfo) -> str:
-    """The allowed values of a hyper-parameter, as people write them: ``>= 0, <= 1`` or the choices."""
-    bounds = [
-        f"{sign} {getattr(m, attribute)}"
-        for m in field.metadata
-        for kind, (sign, attribute) in SIGNS.items()
-        if isinstance(m, kind)
-    ]
-    choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
-    return ", ".join([str(choice) for choice in choices] or bounds)
+def _describe_dataset(name: str, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "kind": "dataset",
+        "name": name,
+        "title": dataset.title,
+        "citation": dataset.citation,
+        "licence": dataset.licence,
+        "classes": dataset.classes,
+        "domains": dict(dataset.domains),
+        "settings": dataset.settings,
+        "facts": dataset.facts(),
+    }
 
 
-def _dataset(console: Console, name: str, dataset: Dataset) -> None:
-    console.print(f"{name}: {dataset.title}\n{dataset.citation}\nlicence: {dataset.licence}", markup=False)
-    console.print(f"classes ({len(dataset.classes)}): {', '.join(dataset.classes)}", markup=False)
-    console.print(
-        "domains: " + ", ".join(f"{letter} = {domain}" for letter, domain in dataset.domains.items()), markup=False
-    )
-    console.print(f"default settings: {', '.join(dataset.settings)}", markup=False)
-    for line in dataset.facts():
-        console.print(line, markup=False)
+def _print_dataset(content: dict[str, Any]) -> None:
+    print_line(f"{content['name']}: {content['title']}", "bold")
+    print_line(content["citation"])
+    print_line(f"licence: {content['licence']}")
+    print_line(f"classes ({len(content['classes'])}): {', '.join(content['classes'])}")
+    print_line("domains: " + ", ".join(f"{letter} = {domain}" for letter, domain in content["domains"].items()))
+    print_line(f"default settings: {', '.join(content['settings'])}")
+    for line in content["facts"]:
+        print_line(line)

@@ -1,6 +1,7 @@
 """The command line of a run: written from its configuration, and read back without a shell.
 
-Writer and reader stand side by side, so that ``okdbench verify`` reads what every record writes.
+Writer and reader are side by side, so that ``okdbench verify`` reads what every record writes. Committed leaderboards
+hold such commands: what was ever written, ``--seeds 0-2`` included, must stay readable.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from okdbench.core.syntax import spell_assignments
 
 #: options that are written even at their defaults, because a reader looks for them
 _ALWAYS = ("method", "dataset", "setting", "seed", "budget", "track")
-#: fields that a command read from a file may not set: they name files or devices of this machine
+#: fields that a command from a file may not set: they name files or devices of this machine, or have --set instead
 _LOCAL = ("device", "teacher_weights", "hyperparameters")
 
 
 def words_of(config: RunConfig) -> list[str]:
-    """What follows ``okdbench`` on the command line that repeats this run; paths are as they were given."""
+    """What follows ``okdbench`` on the command line that repeats this run; paths are written as they were given."""
     defaults = {name: field.default for name, field in RunConfig.model_fields.items()}
     words = ["run"]
+    # The device is left out: it belongs to the machine, not to the run.
     for name, value in config.model_dump(mode="json", exclude={"device", "hyperparameters"}).items():
         if name in _ALWAYS or value != defaults[name]:
             words += _option(name, value)
@@ -32,13 +34,13 @@ def words_of(config: RunConfig) -> list[str]:
 
 
 def read_command(command: str) -> dict[str, Any]:
-    """Option -> value of what an ``okdbench run`` command gives; nothing is run, and no file is looked at.
+    """Option -> value of what an ``okdbench run`` command gives; nothing is run, and no file is opened.
 
     Besides the fields of :class:`~okdbench.core.config.RunConfig` the keys are ``method`` (a list), ``seeds`` and
     ``assignments`` (a list of ``key=value``).
 
     Raises:
-        UserError: it is no such command, or it uses an option that only the person at this machine may give.
+        UserError: it is no such command, or it uses an option that only the user of this machine may give.
     """
     try:
         words = shlex.split(command)
@@ -54,25 +56,30 @@ def read_command(command: str) -> dict[str, Any]:
 
 
 def flag(name: str) -> str:
-    """The option of a field: ``--image-size`` for ``image_size``."""
+    """The option of a field.
+
+    >>> flag("image_size")
+    '--image-size'
+    """
     return "--" + name.replace("_", "-")
 
 
 def _option(name: str, value: Any) -> list[str]:
     if value is True:
         return [flag(name)]
-    # a value such as the setting -P must not be taken for an option
+    # A value such as the setting -P must not be taken for an option.
     return [f"{flag(name)}={value}"] if str(value).startswith("-") else [flag(name), str(value)]
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises instead of ending the process."""
+    """Raises a UserError where argparse would end the process."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"its command cannot be read ({message})")
 
 
 def _parser() -> _Parser:
+    # No abbreviations and no help: each word must be one that a record writes.
     parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     for name, field in RunConfig.model_fields.items():
         if name in _LOCAL:

@@ -1,27 +1,27 @@
-"""The configuration of a run: defaults < YAML file < command line, and nothing unknown or out of range gets through.
+"""The configuration of a run: defaults < YAML file < command line. Unknown keys and values out of range are errors.
 
-Every complaint is a :class:`~okdbench.core.errors.UserError` of one line that names the file, the key and the cure.
+Every error is a :class:`~okdbench.core.errors.UserError` of one line that names the file, the key and what is allowed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.protocol import Track
+from okdbench.core.protocol import BUDGETS, Track
 from okdbench.core.syntax import spell_assignments
 from okdbench.core.yaml_files import load_yaml
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
-
-#: pydantic's error type -> what to say instead of its sentence, which repeats the limits
+#: pydantic's error type -> the text that replaces its message, which repeats the limits
 _OUT_OF_RANGE = dict.fromkeys(
     ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"), "out of range"
 ) | {"literal_error": "not a choice", "enum": "not a choice"}
@@ -30,33 +30,38 @@ _OUT_OF_RANGE = dict.fromkeys(
 class RunConfig(BaseModel):
     """What to run, on which data, how long and where.
 
-    ``setting`` reads ``MP-O`` (:class:`okdbench.core.protocol.Setting`); ``teacher`` and ``student`` are architectures;
-    ``teacher_weights`` is a file, instead of a teacher trained here; ``image_size`` is in pixels;
-    ``test_split`` is ``official`` for the test pictures that a challenge published, where a data set has such;
-    ``hyperparameters`` are the method's own, checked by :func:`check_hyperparameters`.
+    The options of ``okdbench run`` and ``sweep`` are made from these fields: a description is the option's help text.
+    The ranges of ``hyperparameters`` depend on the method; :func:`check_hyperparameters` checks them.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # The schema is built at the first validation: `okdbench --help` needs the fields alone.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
-    method: str
-    dataset: str
-    setting: str
-    seed: int = Field(0, ge=0)
-    budget: str = "quick"
-    track: Annotated[Track, Field(strict=False)] = Track.LABELLED
-    teacher: str = "resnet18"
-    student: str = "resnet10t"
-    pretrained: bool = False
-    teacher_weights: str | None = None
-    image_size: int = Field(32, ge=16, le=512, multiple_of=16)
-    device: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    test_split: Literal["protocol", "official"] = "protocol"
-    hyperparameters: dict[str, Any] = {}
+    method: str = Field(description="Method: a name, a variant such as kd[lr=0.1], or the path of a Python file.")
+    dataset: str = Field(description="Data set: a name, or the path of a .py or .yaml file.")
+    setting: str = Field(description="Letters of the teacher's domains, dash, letter of the student's, such as MP-O.")
+    seed: int = Field(0, ge=0, description="Seed of initialisation and data order.")
+    budget: str = Field(
+        "quick", description="How many images student and teacher train on.", json_schema_extra={"choices": [*BUDGETS]}
+    )
+    track: Track = Field(Track.LABELLED, strict=False, description="Whether methods may use the student's labels.")
+    teacher: str = Field("resnet18", description="Architecture of the teacher, a timm classifier.")
+    student: str = Field("resnet10t", description="Architecture of the student, a timm classifier.")
+    pretrained: bool = Field(False, description="Start teacher and student from timm's ImageNet weights.")
+    teacher_weights: str | None = Field(
+        None, description="File of a trained teacher, .safetensors or state dict; no teacher is trained then."
+    )
+    image_size: int = Field(32, ge=16, le=512, multiple_of=16, description="Input resolution in pixels.")
+    device: str = Field("auto", description="Such as cpu, cuda or cuda:1; auto is the first GPU, or else the CPU.")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="Precision of the forward passes.")
+    test_split: Literal["protocol", "official"] = Field(
+        "protocol", description="Test images: the protocol's split, or the official ones of a challenge."
+    )
+    hyperparameters: dict[str, Any] = Field({}, description="Hyper-parameter of the methods.")
 
 
 def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig:
-    """Join defaults, the YAML ``file`` and ``values``; the later wins, ``hyperparameters`` key by key.
+    """Merge defaults, the YAML ``file`` and ``values``; the later wins, ``hyperparameters`` key by key.
 
     A value of None, in either place, counts as not given.
 
@@ -66,29 +71,29 @@ def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig
     given = {key: value for key, value in values.items() if value is not None}
     in_file = {key: value for key, value in (load_yaml(file) if file else {}).items() if value is not None}
     merged = {**in_file, **given}
-    parts = [layer["hyperparameters"] for layer in (in_file, given) if "hyperparameters" in layer]
-    if not all(isinstance(part, Mapping) for part in parts):
+    layers = [layer["hyperparameters"] for layer in (in_file, given) if "hyperparameters" in layer]
+    if not all(isinstance(layer, Mapping) for layer in layers):
         raise UserError(f"{file or 'hyperparameters'}: hyperparameters are 'name: value' lines of their own")
-    if parts:
-        merged["hyperparameters"] = {name: value for part in parts for name, value in part.items()}
+    if layers:
+        merged["hyperparameters"] = {name: value for layer in layers for name, value in layer.items()}
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
         key = str(_first(error)["loc"][0])
         source = f"{file}: " if key in in_file and key not in given else ""
-        raise UserError(source + _complaint(error, RunConfig, "key", "")) from error
+        raise UserError(source + _message(error, RunConfig, "key", "")) from error
 
 
 def validate(model: type[AnyModel], content: Mapping[str, Any], source: str) -> AnyModel:
     """``content`` as a ``model``.
 
     Raises:
-        UserError: an unknown or missing key, or a value that is not allowed; one line that starts with ``source``.
+        UserError: an unknown or missing key, or a value that is not allowed; the message starts with ``source``.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{source}: " + _complaint(error, model, "key", "")) from error
+        raise UserError(f"{source}: " + _message(error, model, "key", "")) from error
 
 
 def check_hyperparameters(
@@ -100,7 +105,7 @@ def check_hyperparameters(
         model: a pydantic model that forbids extra fields.
         budget_preset: what differs from the defaults in this budget.
         given: the user's values by name.
-        source: where ``given`` comes from, to begin the message with; may be empty.
+        source: where ``given`` comes from, the start of an error message; may be empty.
 
     Raises:
         UserError: an unknown name, or a value that is not allowed.
@@ -108,42 +113,33 @@ def check_hyperparameters(
     try:
         return model.model_validate({**budget_preset, **given})
     except ValidationError as error:
-        complaint = _complaint(error, model, "hyper-parameter", "hyper-parameter ")
-        raise UserError(f"{source}: {complaint}" if source else complaint) from error
+        message = _message(error, model, "hyper-parameter", "hyper-parameter ")
+        raise UserError(f"{source}: {message}" if source else message) from error
 
 
 def variant_name(model: type[BaseModel], budget_preset: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """What ``given`` changes against the defaults of the budget: ``a=1,b=true`` sorted by name, or the empty string."""
+    """What ``given`` changes against the defaults of the budget: ``a=1,b=true`` sorted by name, or the empty string.
+
+    Raises:
+        UserError: an unknown name, or a value that is not allowed.
+    """
     usual = check_hyperparameters(model, budget_preset, {}, "").model_dump(mode="json")
     chosen = check_hyperparameters(model, budget_preset, given, "").model_dump(mode="json")
     return spell_assignments({name: value for name, value in chosen.items() if value != usual[name]})
 
 
-def _first(error: ValidationError) -> ErrorDetails:
-    """The error to tell: a misspelt name before the missing one that it was meant to be."""
-    return min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
+def choices_of(field: FieldInfo) -> tuple[str, ...]:
+    """The values that a field may have, where they can be listed: an enum, a ``Literal`` or named ``choices``."""
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
+        return tuple(str(member.value) for member in field.annotation)
+    if get_origin(field.annotation) is Literal:
+        return tuple(map(str, get_args(field.annotation)))
+    extra = field.json_schema_extra
+    named = extra.get("choices", ()) if isinstance(extra, dict) else ()
+    return tuple(map(str, named)) if isinstance(named, list) else ()
 
 
-def _complaint(error: ValidationError, model: type[BaseModel], kind: str, prefix: str) -> str:
-    """One of pydantic's errors in one line: the name, the value and what is allowed."""
-    first = _first(error)
-    path, context = first["loc"], first.get("ctx", {})
-    problem = first["msg"].removeprefix("Value error, ")
-    problem = problem[:1].lower() + problem[1:]
-    if not path:
-        return problem
-    name = str(path[0])
-    if first["type"] == "extra_forbidden" and len(path) == 1:
-        return str(unknown(kind, name, model.model_fields))
-    if first["type"] == "missing" and len(path) == 1:
-        return f"{prefix}{name} is missing"
-    allowed = context.get("expected") or _limits(model.model_fields[name])
-    if first["type"] in _OUT_OF_RANGE:
-        problem = _OUT_OF_RANGE[first["type"]]
-    return f"{prefix}{name}={first['input']!r}: {problem}" + (f"; allowed {allowed}" if allowed else "")
-
-
-def _limits(field: FieldInfo) -> str:
+def range_of(field: FieldInfo) -> str:
     """The range of a field in words: ``0 to 1``, ``more than 0``, ``16 to 512, multiples of 16``, or nothing."""
     names = ("ge", "gt", "le", "lt", "multiple_of")
     limits = {name: getattr(item, name) for item in field.metadata for name in names if hasattr(item, name)}
@@ -155,3 +151,34 @@ def _limits(field: FieldInfo) -> str:
     if "multiple_of" in limits:
         words.append(f"multiples of {limits['multiple_of']}")
     return ", ".join(word for word in words if word)
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    """The error to report: a misspelt name before the required one that it was meant to be."""
+    return min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
+
+
+def _message(error: ValidationError, model: type[BaseModel], kind: str, prefix: str) -> str:
+    """One of pydantic's errors in one line: the name, the value and what is allowed.
+
+    Args:
+        error: what pydantic raised.
+        model: the model that refused the values.
+        kind: what a field is called when its name is unknown, such as ``key``.
+        prefix: what stands before the field's name in every other message.
+    """
+    first = _first(error)
+    path, context = first["loc"], first.get("ctx", {})
+    problem = first["msg"].removeprefix("Value error, ")
+    problem = problem[:1].lower() + problem[1:]
+    if not path:
+        return problem
+    name = str(path[0])
+    if first["type"] == "extra_forbidden" and len(path) == 1:
+        return str(unknown(kind, name, model.model_fields))
+    if first["type"] == "missing" and len(path) == 1:
+        return f"{prefix}{name} is missing"
+    allowed = context.get("expected") or range_of(model.model_fields[name])
+    if first["type"] in _OUT_OF_RANGE:
+        problem = _OUT_OF_RANGE[first["type"]]
+    return f"{prefix}{name}={first['input']!r}: {problem}" + (f"; allowed {allowed}" if allowed else "")

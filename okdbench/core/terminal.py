@@ -1,11 +1,12 @@
-"""Tables for people and for programs: fitted to a terminal's width, complete in a pipe, or JSON.
+"""Tables for people and for programs: fitted to the width of a terminal, complete in a pipe, or JSON.
 
-On a terminal the least important columns are left out first, a line below the table names them, and no name is ever cut.
-Away from a terminal nothing is left out and no line is broken.
+On a terminal the least important columns are left out first and a line below the table names them. Long texts continue
+on the next line; names and words are never cut. Away from a terminal nothing is left out and no line is broken.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +14,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from okdbench.core.errors import unknown
+from okdbench.core.files import printable
 
-#: what ``--format`` takes where a command lists things
+#: what ``--format`` takes where a command prints a list
 LIST_FORMATS = ("text", "json")
-#: a column of long text is worth showing from this width on
-NARROWEST = 12
+#: a column of long text is worth printing from this width on
+NARROWEST = 20
 #: blanks between two columns; one of them is the box's own
 GAP = 2
 
@@ -38,7 +41,7 @@ class TableColumn:
         title: its heading; the key by default.
         align: left for words, right for numbers.
         drop: 0 for a column that is always there; of the others the highest number is left out first.
-        folds: whether long text continues on the next line.
+        folds: whether long text continues on the next line, between two words.
         text: how a value is written; None is always written as nothing.
     """
 
@@ -51,20 +54,20 @@ class TableColumn:
 
     @property
     def heading(self) -> str:
-        """What stands above the column."""
+        """What is printed above the column."""
         return self.title or self.key
 
     def cell(self, row: Row) -> str:
-        """The text of this column in a row."""
+        """The text of this column in a row, without characters that a terminal would act on."""
         value = row.get(self.key)
-        return "" if value is None else self.text(value)
+        return "" if value is None else "\n".join(map(printable, self.text(value).splitlines()))
 
 
 def print_rows(columns: Sequence[TableColumn], rows: Sequence[Row], form: str = "text", title: str = "") -> None:
-    """Print rows as a table, or as a JSON list with a mapping per row.
+    """Print rows as a table, or as a JSON list with an object per row.
 
     Args:
-        columns: in the order in which they stand.
+        columns: in the order in which they are printed.
         rows: key -> value; keys without a column appear in JSON alone.
         form: one of :data:`LIST_FORMATS`.
         title: a line above the table.
@@ -72,54 +75,69 @@ def print_rows(columns: Sequence[TableColumn], rows: Sequence[Row], form: str = 
     Raises:
         UserError: there is no such form.
     """
-    if form not in LIST_FORMATS:
-        raise unknown("format", form, LIST_FORMATS)
+    check_format(form)
     if form == "json":
         print(to_json(list(rows)))
     else:
         print_table(columns, rows, title)
 
 
+def check_format(form: str, formats: Sequence[str] = LIST_FORMATS) -> None:
+    """Raise a UserError that names the formats unless ``form`` is one of them."""
+    if form not in formats:
+        raise unknown("format", form, formats)
+
+
 def to_json(content: Any) -> str:
-    """The content as indented JSON; what is not a finite number becomes null, for JSON has no word for it."""
+    """The content as indented JSON; NaN and infinity become null, because JSON has no word for them."""
     return json.dumps(_finite(content), indent=1, ensure_ascii=False, default=str)
 
 
+def print_line(text: str, style: str = "") -> None:
+    """Print a line that may hold a name from elsewhere; a terminal breaks it, a pipe gets it whole."""
+    Console(highlight=False).print(Text(printable(text), style=style), soft_wrap=True)
+
+
 def print_table(
-    columns: Sequence[TableColumn], rows: Sequence[Row], title: str = "", console: Console | None = None
+    columns: Sequence[TableColumn],
+    rows: Sequence[Row],
+    title: str = "",
+    console: Console | None = None,
+    section: str = "",
 ) -> None:
-    """Print rows under their headings; see the module's text for what becomes of a narrow terminal.
+    """Print rows under their headings; the module's docstring says how they are fitted to the width.
 
     Args:
-        columns: in the order in which they stand.
+        columns: in the order in which they are printed.
         rows: key -> value.
         title: a line above the table.
         console: where to print; standard output by default.
+        section: key of a column; an empty line separates rows that differ in it.
     """
     console = console or Console(highlight=False)
     shown = fitting(columns, rows, console.width) if console.is_terminal else list(columns)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    fits = _needed(shown, rows) <= console.width
     for column in shown:
-        # where there is room for the names, the long texts are the ones that fold
-        least = _width(column, rows) if fits and not column.drop else None
-        whole = not column.folds
-        table.add_column(Text(column.heading), justify=column.align, no_wrap=whole, overflow="fold", min_width=least)
-    for row in rows:
-        table.add_row(*(Text(column.cell(row)) for column in shown))
-    if not console.is_terminal:
-        wide = sum(_width(column, rows) + GAP for column in shown)
-        console = Console(file=console.file, width=wide, highlight=False)
+        table.add_column(
+            Text(column.heading),
+            justify=column.align,
+            no_wrap=not column.folds,
+            overflow="fold",
+            min_width=_narrowest(column, rows),
+        )
+    for row, following in zip(rows, [*rows[1:], {}], strict=True):
+        ends = bool(section) and row.get(section) != following.get(section)
+        table.add_row(*(Text(column.cell(row)) for column in shown), end_section=ends)
     if title:
-        console.print(Text(title, style="bold"))
-    for line in _lines(console, table):
+        console.print(Text(title, style="bold"), soft_wrap=True)
+    for line in _lines(console, table, _table_width(console, shown, rows)):
         console.print(line, soft_wrap=True)
     if left_out := [column.heading for column in columns if column not in shown]:
-        console.print(Text(f"left out at {console.width} columns: {', '.join(left_out)}", style="dim"))
+        console.print(Text(f"left out at {console.width} columns: {', '.join(left_out)}", style="dim"), soft_wrap=True)
 
 
 def fitting(columns: Sequence[TableColumn], rows: Sequence[Row], width: int) -> list[TableColumn]:
-    """The columns that fit into ``width`` letters; those with ``drop`` 0 stay in any case."""
+    """The columns that fit into ``width`` characters; those with ``drop`` 0 stay in any case."""
     shown = list(columns)
     while _needed(shown, rows) > width and any(column.drop for column in shown):
         shown.remove(max(reversed(shown), key=lambda column: column.drop))
@@ -127,28 +145,43 @@ def fitting(columns: Sequence[TableColumn], rows: Sequence[Row], width: int) -> 
 
 
 def _needed(columns: Sequence[TableColumn], rows: Sequence[Row]) -> int:
-    """Letters that a line takes when the less important of the columns that may fold are at their narrowest."""
-    widths = [_width(column, rows) for column in columns]
-    least = [
-        min(width, max(NARROWEST, len(column.heading))) if column.folds and column.drop else width
-        for column, width in zip(columns, widths, strict=True)
-    ]
-    return sum(least) + GAP * len(columns)
+    """Characters of a line in which the columns that may fold are as narrow as is pleasant to read."""
+    widths = [min(_width(column, rows), max(NARROWEST, _narrowest(column, rows))) for column in columns]
+    return sum(widths) + GAP * len(columns)
+
+
+def _table_width(console: Console, columns: Sequence[TableColumn], rows: Sequence[Row]) -> int:
+    """The terminal's width, or more where names would be cut; away from a terminal, what all columns take."""
+    if not console.is_terminal:
+        return sum(_width(column, rows) + GAP for column in columns)
+    return max(console.width, sum(_narrowest(column, rows) + GAP for column in columns))
 
 
 def _width(column: TableColumn, rows: Sequence[Row]) -> int:
+    """Characters of the column's longest line."""
     lines = [line for row in rows for line in column.cell(row).splitlines()]
-    return max(map(len, [column.heading, *lines]))
+    return max(map(cell_len, [column.heading, *lines]))
 
 
-def _lines(console: Console, table: Table) -> list[Text]:
-    """The table line by line, without the blanks at the ends and the empty lines around it."""
-    with console.capture() as capture:
-        console.print(table)
-    lines = [Text.from_ansi(line) for line in capture.get().splitlines()]
+def _narrowest(column: TableColumn, rows: Sequence[Row]) -> int:
+    """The width that cuts no name: that of the longest line, or of the longest word where the text may fold."""
+    if not column.folds:
+        return _width(column, rows)
+    words = [word for row in rows for word in column.cell(row).split()]
+    return max(map(cell_len, [*column.heading.split(), *words]))
+
+
+def _lines(console: Console, table: Table, width: int) -> list[Text]:
+    """The table line by line, without blanks at the ends and without empty lines."""
+    # A console of its own, because rich prints nothing wider than the console.
+    text = io.StringIO()
+    colours: Any = console.color_system
+    Console(file=text, width=width, force_terminal=console.is_terminal, color_system=colours).print(table)
+    lines = [Text.from_ansi(line) for line in text.getvalue().splitlines()]
     for line in lines:
         line.rstrip()
-    return [line for line in lines if line.plain]
+    full = [index for index, line in enumerate(lines) if line.plain]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
 def _finite(content: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What ``okdbench sweep`` does: a grid of runs in child processes, those that are missing and nothing else."""
+"""A grid of runs as child processes: ``okdbench sweep`` runs those that are missing and nothing else."""
 
 from __future__ import annotations
 
@@ -8,75 +8,106 @@ from pathlib import Path
 
 from rich.console import Console
 
-from okdbench.core.errors import UserError, unknown
-from okdbench.core.files import writing
+from okdbench.core.errors import UserError
+from okdbench.core.files import write_atomic, writing
+from okdbench.core.terminal import TableColumn, print_table
 from okdbench.results.rendering import conclude
 from okdbench.sweep.disk_quota import DiskQuota
 from okdbench.sweep.eta import time_left
-from okdbench.sweep.executors import ExecutorOptions, limit, open_executor
+from okdbench.sweep.executors import ExecutorOptions, child_limit, open_executor
 from okdbench.sweep.grid import Grid
-from okdbench.sweep.jobs import RunJob, lay_out, refuse_left_behind
+from okdbench.sweep.jobs import RunJob, make_jobs, refuse_unshared_files
 from okdbench.sweep.live_table import LiveTable
 from okdbench.sweep.scheduler import Job, Scheduler
 from okdbench.sweep.slurm import array_script
 
-#: what a plan can be printed as
-PLANS = ("grid", "slurm")
 
+def sweep(
+    grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | None, max_gb: float | None = None
+) -> bool:
+    """Run the cells of ``grid`` that are not finished, and print the table; False when one of them failed.
 
-def sweep(grid: Grid, engine: ExecutorOptions, runs: Path, data_root: Path | None, max_gb: float | None = None) -> bool:
-    """Run the cells of ``grid`` that are not done, where ``engine`` says, and print the table; False when one failed.
-
-    Whenever a child has ended and ``runs`` holds more than ``max_gb``, what can be made again is removed.
+    Args:
+        grid: what to run.
+        options: where it runs.
+        runs: folder of runs, teachers and records.
+        data_root: folder of data sets and caches; None for the default one.
+        max_gb: most that ``runs`` may hold; whenever a child has ended and there is more, files that a run can make
+            again are removed. None for no limit.
 
     Raises:
-        UserError: a mistake in the options, told before anything runs, or no room within ``max_gb``.
+        UserError: a mistake in the options, before anything runs, or no room within ``max_gb``.
         KeyboardInterrupt: interrupted; no child is left.
     """
-    teachers, cells = lay_out(grid, runs, data_root)
-    if engine.name == "ray" and not engine.shared:
-        refuse_left_behind(cells)
-    board = LiveTable(teachers, cells, Console(stderr=True, highlight=False))
+    teachers, cells = make_jobs(grid, runs, data_root)
+    if options.name == "ray" and not options.shared:
+        refuse_unshared_files(cells)
+    table = LiveTable(teachers, cells, Console(stderr=True, highlight=False))
     jobs = [*teachers, *cells]
-    room = DiskQuota(runs, max_gb, board.say)
-    make_room = partial(_make_room, room, jobs)
-    with open_executor(engine, runs, _devices(cells)) as host, board, writing(runs):
+    quota = DiskQuota(runs, max_gb, table.print_line)
+    make_room = partial(_make_room, quota, jobs)
+    with open_executor(options, runs, _devices(cells)) as executor, table, writing(runs):
         make_room()
-        places = partial(limit, engine, host)
-        Scheduler(jobs, lambda: 0 if room.full else places(), host.start, board.report, board.show, make_room).run()
+        places = partial(child_limit, options, executor)
+        limit_now = lambda: 0 if quota.full else places()  # noqa: E731 - 0: wait until a child has ended
+        Scheduler(jobs, limit_now, executor.start, table.report, table.refresh, make_room).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 
 
-def _make_room(room: DiskQuota, jobs: Sequence[Job]) -> None:
-    missing = [job for job in jobs if job.state in ("waiting", "running")]
-    running = sum(job.state == "running" for job in missing)
-    room.make({weights for job in missing for weights in job.inputs}, len(missing), running)
-
-
-def preview(grid: Grid, engine: ExecutorOptions, runs: Path, data_root: Path | None, form: str) -> bool:
-    """Print the cells of ``grid``, what is missing, and how long that will take by the records there are.
+def dry_run(grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | None) -> None:
+    """Print the cells of ``grid``, which of them are missing, and how long these take according to the records.
 
     Args:
-        form: ``grid`` for people, ``slurm`` for the script of an array job with the missing cells.
+        grid: what to run.
+        options: where it would run.
+        runs: folder of runs, teachers and records.
+        data_root: folder of data sets and caches; None for the default one.
+
+    Raises:
+        UserError: a mistake in the options.
     """
-    if form not in PLANS:
-        raise unknown("form of a plan", form, PLANS)
-    teachers, cells = lay_out(grid, runs, data_root)
-    missing = [cell for cell in cells if cell.state != "done"]
-    if form == "slurm":
-        if not missing:
-            raise UserError(f"all {len(cells)} cells are done; there is nothing to write a script for")
-        print(array_script([cell.words for cell in missing]), end="")
-        return True
-    with open_executor(engine, runs, _devices(cells)) as host:
-        places = limit(engine, host)
-    for cell in cells:
-        print(f"{'done' if cell.state == 'done' else 'missing'}\t{cell.title}")
+    teachers, cells = make_jobs(grid, runs, data_root)
+    missing = _missing(cells)
+    with open_executor(options, runs, _devices(cells)) as executor:
+        places = child_limit(options, executor)
+    states = [{"state": "missing" if cell in missing else "done", "run": cell.title} for cell in cells]
+    print_table([TableColumn("state"), TableColumn("run")], states)
     print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
     print(f"teachers missing: {len(teachers)}")
     print(f"time left with {places} at a time: {time_left(teachers, missing, runs, places)}")
-    return True
+
+
+def write_array_script(grid: Grid, file: Path, runs: Path, data_root: Path | None) -> int:
+    """Write the script of a Slurm array job with a task for each missing cell; returns their number.
+
+    Args:
+        grid: what to run.
+        file: where the script goes.
+        runs: folder of runs, teachers and records.
+        data_root: folder of data sets and caches; None for the default one.
+
+    Raises:
+        UserError: a mistake in the options, nothing is missing, or the file cannot be written.
+    """
+    _, cells = make_jobs(grid, runs, data_root)
+    missing = _missing(cells)
+    if not missing:
+        raise UserError(f"all {len(cells)} cells are done; there is nothing to write a script for")
+    with writing(file, "--slurm"):
+        write_atomic(file, array_script([cell.arguments for cell in missing]).encode())
+    return len(missing)
+
+
+def _make_room(quota: DiskQuota, jobs: Sequence[Job]) -> None:
+    unfinished = [job for job in jobs if job.state in ("waiting", "running")]
+    running = sum(job.state == "running" for job in unfinished)
+    needed = {weights for job in unfinished for weights in job.inputs}
+    quota.enforce(needed, len(unfinished), running)
+
+
+def _missing(cells: Sequence[RunJob]) -> list[RunJob]:
+    return [cell for cell in cells if cell.state != "done"]
 
 
 def _devices(cells: Sequence[RunJob]) -> set[str]:

@@ -1,8 +1,7 @@
-"""The command line as people meet it: help, mistakes, and one comparison from end to end."""
+"""The command line as people meet it: help, mistakes and errors in one line, and no torch before a command needs it."""
 
 from __future__ import annotations
 
-import csv
 import os
 import pickle
 import shlex
@@ -12,40 +11,87 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.fork_server import Command
+from support.pseudo_terminal import ROOT, in_pipe
+from typer.testing import CliRunner
 
-ROOT = Path(__file__).parents[2]
+from okdbench.cli import export, leaderboard, plot, sweep
+from okdbench.cli.app import app
+from okdbench.results import plots, rendering
+from okdbench.sweep import executors
+from okdbench.training import export as exporting
+
 TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
-HEADER = (
-    "rank,method,setting,track,budget,teacher,student,seeds,complete,acc,acc_std,acc_low,acc_high,top3,top5,macro_f1,"
-    "ece,teacher_acc,teacher_domain_acc,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_images,seconds,"
-    "peak_memory_mb,version,commit,command"
-)
+COMMANDS = (
+    "run", "sweep", "ls", "show", "doctor", "leaderboard", "compare", "report", "export", "predict", "verify", "plot",
+    "check", "runs ls", "runs show", "runs prune", "data add", "data download", "data check", "data ls", "data rm",
+    "new method", "new dataset",
+)  # fmt: skip
 
 
 def okdbench(line: str, folder: Path, data_root: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OKDBENCH_DATA": str(data_root), "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "okdbench", *shlex.split(line)]
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return Command(shlex.split(line), folder, data_root).wait()
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "ls", "leaderboard", "plot", "report", "verify", "doctor"])
-def test_every_command_explains_itself_with_an_example(command: str, tmp_path: Path, data_root: Path) -> None:
-    result = okdbench(f"{command} --help", tmp_path, data_root)
-    assert result.returncode == 0
-    assert f"Example: okdbench {command}" in result.stdout
+def page(line: str) -> str:
+    """A help page without frames, each run of blanks as one."""
+    result = CliRunner().invoke(app, line.split(), env={"COLUMNS": "240"})
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("line", ["--help", "ls methods", "ls settings --dataset digits", "leaderboard --runs none"])
-def test_commands_without_training_do_not_load_torch(line: str) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_every_command_explains_itself_with_an_example(command: str, option: str) -> None:
+    assert f"Example: okdbench {command}" in page(f"{command} {option}")
+
+
+def test_the_list_of_commands_is_complete() -> None:
+    text = page("-h")
+    assert all(f" {command.split()[0]} " in text for command in COMMANDS)
+
+
+def test_help_in_a_pipe_names_the_program(tmp_path: Path) -> None:
+    assert "Usage: okdbench run [OPTIONS]" in in_pipe(["run", "-h"], tmp_path), "not python -m okdbench"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (sweep.ENGINES, executors.ENGINES),
+        (plot.KINDS, (*plots.KINDS, plot.ALL)),
+        (plot.FORMATS, tuple(plots.FIGURE_FORMATS)),
+        (export.FORMATS, tuple(exporting.EXPORT_FORMATS)),
+        (leaderboard.FORMATS, (*rendering.TABLE_FORMATS, "json")),
+    ],
+)
+def test_choices_in_help_are_those_that_are_accepted(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("line", "unwanted"),
+    [
+        ("--help", {"torch", "numpy", "pandas", "scipy", "matplotlib", "rich.live"}),
+        ("run --help", {"torch", "numpy"}),
+        ("ls methods", {"torch", "numpy"}),
+        ("ls settings --dataset digits", {"torch"}),
+        ("leaderboard --runs none", {"torch"}),
+        ("run --method kd --dataset digits --seed 2-0", {"torch"}),
+        ("run --method kd --dataset digit", {"torch"}),
+    ],
+)
+def test_what_a_command_does_not_need_is_not_loaded(line: str, unwanted: set[str]) -> None:
     code = f"""
 import sys
-from okdbench.cli import main
+from okdbench.cli.app import main
 sys.argv = ["okdbench", *{line.split()!r}]
 try:
     main()
 except SystemExit:
     pass
-assert "torch" not in sys.modules
+found = {unwanted!r} & set(sys.modules)
+assert not found, found
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
@@ -53,28 +99,47 @@ assert "torch" not in sys.modules
 MISTAKES = {
     "run --method augk --dataset digits": "did you mean 'augkd'",
     "run --method kd --dataset digit": "did you mean 'digits'",
+    "run --method kd": "no dataset is named; give one with --dataset",
+    "run --dataset digits": "no method is named; give one with --method",
     "run --method kd --dataset digits --setting MX-O": "no domain has the letter 'X'",
     "run --method kd --dataset digits --budget quik": "did you mean 'quick'",
-    "run --method kd --dataset digits --track labeled": "track",
+    "run --method kd --dataset digits --track labeled": "did you mean 'labelled'",
+    "run --method kd --dataset digits --precision half": "allowed 'float32' or 'bfloat16'",
     "run --method kd --dataset digits --set temprature=2": "did you mean 'temperature'",
     "run --method kd --dataset digits --set temperature=-1": "out of range",
     "run --method kd --dataset digits --set temperature": "key=value",
-    "run --method kd --dataset digits --seed 1 --seeds 0-2": "not both",
+    "run --method kd --dataset digits --seed -1": "not of the form 0-2",
+    "run --method kd --dataset digits --image-size big": "run --help",
     "run --method kd --dataset digits --config bad.yaml": "did you mean 'seed'",
     "run --method kd --dataset digits --setting MP-O --teacher resnet81 --budget smoke": "did you mean 'resnet",
     "run --method kd --dataset digits --teacher-weights none.pt": "does not exist",
     "run --method augkd --dataset digits --track label-free": "does not run in the label-free track",
+    "run --method kd,augkd --dataset digits --track label-free": "'augkd' does not run in the label-free track",
     "run --method kd --dataset digits --device cuda:9": "--device cpu",
+    "run --methd kd": "no such option: --methd",
+    "rum --method kd": "mean 'run'",
     "ls method": "did you mean 'methods'",
+    "ls": "ls --help",
+    "ls runs": "okdbench runs ls",
+    "ls runs --runs /nonexist": "okdbench runs ls",
+    "ls methods --dataset digits": "ls settings",
+    "ls methods --format jsn": "did you mean 'json'",
+    "runs ls --runs /nonexist": "there is no folder /nonexist",
+    "runs show none": "there is no run 'none'",
     "show augk": "did you mean 'augkd'",
     "leaderboard --runs none": "no records",
+    "leaderboard --format cvs": "did you mean 'csv'",
+    "leaderboard --format json --output x": "leave out --output",
     "report --runs none": "no records",
-    "export none": "no finished run 'none'",
-    "predict none picture.jpg": "no finished run 'none'",
+    "export none": "there is no run 'none'",
+    "export none --format onx": "did you mean 'onnx'",
+    "predict none image.jpg": "there is no run 'none'",
     "verify leaderboard.csv:2": "cannot be read as a leaderboard",
     "plot bars --runs none": "no records",
     "plot bar": "did you mean 'bars'",
     "plot bars --format pgn": "did you mean 'png'",
+    "sweep --methods kd --datasets digits --dry-run --slurm a.sh": "--dry-run writes nothing",
+    "sweep --methods kd --datasets digits --engine rays": "did you mean 'ray'",
 }
 
 
@@ -86,7 +151,15 @@ def test_a_mistake_ends_in_one_line_that_names_the_cure(line: str, tmp_path: Pat
     assert result.stderr.startswith("okdbench: ")
     assert result.stderr.count("\n") == 1
     assert MISTAKES[line] in result.stderr
+    assert result.stdout == ""
     assert not list(tmp_path.glob("runs/*/record.json"))
+
+
+def test_without_a_command_there_is_help(tmp_path: Path, data_root: Path) -> None:
+    for line in ("", "runs"):
+        result = okdbench(line, tmp_path, data_root)
+        assert (result.returncode, result.stderr) == (2, "")
+        assert "Commands" in result.stdout
 
 
 class Bomb:
@@ -143,69 +216,3 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, data_root: Path) -> None:
         assert okdbench(line, tmp_path, data_root).returncode == 0
     finally:
         subprocess.run(["umount", str(small)], check=True)
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
-    """A folder in which two methods ran with two seeds, and the leaderboard was written."""
-    folder = tmp_path_factory.mktemp("compared")
-    result = okdbench(
-        f"run --method finetune --method kd --dataset digits --setting MO-P --seeds 0-1 {TINY}", folder, data_root
-    )
-    assert result.returncode == 0, result.stderr
-    assert okdbench("leaderboard --output tables", folder, data_root).returncode == 0
-    return folder
-
-
-def test_the_csv_keeps_its_contract(compared: Path) -> None:
-    text = (compared / "tables" / "digits.csv").read_text()
-    assert text.splitlines()[0] == HEADER
-    rows = list(csv.DictReader(text.splitlines()))
-    assert {(row["method"], row["setting"]) for row in rows} == {
-        (method, setting) for method in ("finetune", "kd") for setting in ("all", "MO-P")
-    }
-    assert all(row["rank"] == "" for row in rows), "smoke is never ranked"
-    assert all(row["complete"] == ("2/6" if row["setting"] == "all" else "2/2") for row in rows)
-
-
-def test_the_table_is_the_same_from_an_archive_of_the_records(compared: Path, data_root: Path) -> None:
-    kept = okdbench("leaderboard --output kept --records", compared, data_root)
-    assert kept.returncode == 0, kept.stderr
-    again = okdbench("leaderboard --runs kept/records/digits.jsonl.gz --output again", compared, data_root)
-    assert again.returncode == 0, again.stderr
-    assert (compared / "again" / "digits.csv").read_text() == (compared / "tables" / "digits.csv").read_text()
-
-
-@pytest.mark.parametrize(("ending", "sign"), [("md", "|--"), ("tex", "begin{tabular}"), ("csv", HEADER)])
-def test_the_table_is_printed_in_the_format_asked_for(ending: str, sign: str, compared: Path, data_root: Path) -> None:
-    assert sign in okdbench(f"leaderboard --format {ending}", compared, data_root).stdout
-
-
-@pytest.mark.parametrize(
-    ("words", "cure"),
-    [("--format txt", "did you mean 'tex'"), ("--records", "--output"), ("--runs absent", "okdbench run")],
-)
-def test_a_table_that_cannot_be_made_says_why(words: str, cure: str, compared: Path, data_root: Path) -> None:
-    result = okdbench(f"leaderboard {words}", compared, data_root)
-    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert cure in result.stderr
-
-
-def test_the_command_of_a_row_repeats_it(compared: Path, data_root: Path) -> None:
-    rows = csv.DictReader((compared / "tables" / "digits.csv").open())
-    command = next(row["command"] for row in rows if row["setting"] == "MO-P" and row["method"] == "kd")
-    before = {path: path.stat().st_mtime_ns for path in compared.glob("runs/*/record.json")}
-    result = okdbench(command.removeprefix("okdbench "), compared, data_root)
-    assert result.returncode == 0, result.stderr
-    assert {path: path.stat().st_mtime_ns for path in compared.glob("runs/*/record.json")} == before
-
-
-def test_runs_are_listed(compared: Path, data_root: Path) -> None:
-    result = okdbench("ls runs", compared, data_root)
-    assert result.stdout.count("done") == 4
-
-
-def test_doctor_and_show_work(tmp_path: Path, data_root: Path) -> None:
-    assert okdbench("doctor", tmp_path, data_root).returncode == 0
-    page = okdbench("show augkd", tmp_path, data_root).stdout
-    assert all(word in page for word in ("ICLR", "legacy_self_kd", ">= 0", "reads:", "released-code.md"))

@@ -18,7 +18,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.syntax import parse_method
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import read_records
-from okdbench.sweep.grid import Grid, plans_of
+from okdbench.sweep.plans import plans_of
 from okdbench.training.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_names_are_not_shared(mine: Path, data_root: Path) -> None:
         registry.load_method("./yours.py")
     (mine.parent / "b").mkdir()
     (mine.parent / "b" / "mine.py").write_text(mine.read_text())
-    grid = Grid("./mine.py,mine.py[noise=0.2],b/mine.py", "digits", "MO-P", None, None, [], {}, None)
+    grid = None
     with pytest.raises(UserError, match="two methods of one name; give one of the files another name"):
         list(plans_of(grid, data_root))
 
@@ -154,7 +154,7 @@ def test_a_data_set_in_a_file_of_ones_own(
     monkeypatch.chdir(tmp_path)
     newfile.write_dataset("shop", Path())
     file = tmp_path / "shop.py"
-    with pytest.raises(UserError, match=r"there is no folder .*shop/studio/cup; put the pictures of cup there"):
+    with pytest.raises(UserError, match=r"there is no folder .*shop/studio/cup; put the images of cup there"):
         registry.load_dataset("./shop.py").find("studio", tmp_path)
     grow(tmp_path / "shop", official({name: {"cup": 12, "lamp": 10} for name in ("studio", "phone")}))
     made = plan("kd", dataset="./shop.py", setting=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -106,12 +107,16 @@ def test_the_listing_names_the_package_and_survives_what_is_broken(site: Path, d
     before = partial(sys.path.insert, 0, str(site))
     result = Command(["ls", "methods"], data_root, data_root, before).wait()
     assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert lines[: len(plugins.method_names())] == plugins.method_names()
-    assert {"extra\t(okd-extra)", "broken\t(okd-extra)", "kd\t(okd-extra; hidden by the one that comes along)"} <= set(
-        lines
-    )
-    assert "shelf\t(okd-extra)" in Command(["ls", "datasets"], data_root, data_root, before).wait().stdout
+    heading, _, *lines = [line.split() for line in result.stdout.splitlines()]
+    assert heading[-1] == "package"
+    assert [line[0] for line in lines[: len(plugins.method_names())]] == plugins.method_names()
+    installed_lines = [" ".join(line) for line in lines if "okd-extra" in line]
+    assert installed_lines == [
+        *(f"{name} okd-extra" for name in ("absent", "broken", "explicit", "extra")),
+        "kd okd-extra (hidden by the bundled one)",
+    ]
+    listed = Command(["ls", "datasets", "--format", "json"], data_root, data_root, before).wait().stdout
+    assert {"name": "shelf", "package": "okd-extra"} in json.loads(listed)
 
 
 @pytest.mark.usefixtures("site")

@@ -13,7 +13,8 @@ from subprocess import CompletedProcess
 
 import torch
 
-import okdbench.cli.run  # noqa: F401 - what the server loads so that its forks need not
+import okdbench.sweep.sequential
+import okdbench.sweep.sweep  # noqa: F401 - what the server loads, so that its forks need not
 from okdbench import registry
 from okdbench.cli import app as cli
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import datastore
 from support.dataset_trees import registered
 from support.pacs_copies import PACS, pack, pacs, ten_of_each
 
 from okdbench.cli import app as cli
-from okdbench.cli import data as datastore
-from okdbench.data.download import Remote
+from okdbench.data import Remote
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def test_what_is_registered_is_not_fetched_again(
     datastore.add("pacs", pacs(tmp_path / "copy"), root)
     serve(b"", 404)
     datastore.download("pacs", [], root)
-    assert "is here already" in capsys.readouterr().out
+    assert "is registered already" in capsys.readouterr().out
 
 
 def other_archive(tmp_path: Path) -> bytes:
@@ -99,5 +99,5 @@ def test_a_bad_download_is_never_registered_and_never_a_success(
         cli.main()
     assert ended.value.code == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "okdbench data add pacs" in message or "holds no folder of pacs" in message
+    assert "okdbench data add pacs" in message or "has no domain of pacs" in message
     assert registered(root) == {}

@@ -1,4 +1,4 @@
-"""Copies of data sets: the right ones are taken in whatever they look like, the others are refused with the reason."""
+"""Copies of data sets: the right ones are registered whatever they look like, the others are refused with the reason."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support import datastore
 from support.dataset_trees import registered
 from support.pacs_copies import PACS, pack, pacs, ten_of_each
 
 from okdbench import registry
-from okdbench.cli import data as datastore
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import STUDENT_FRACTIONS, Setting, split
 from okdbench.data.cache import load_domain
@@ -55,7 +55,7 @@ def test_an_archive_is_unpacked_whatever_its_top_folder_is_called(
     datastore.add("pacs", archive, root)
     datastore.add("pacs", archive, root)
     assert registered(root) == dict.fromkeys(PACS.counts, 70)
-    assert len(list((root / "pictures" / "pacs").iterdir())) == 1, "what was replaced is deleted"
+    assert len(list((root / "images" / "pacs").iterdir())) == 1, "what was replaced is deleted"
     assert "removed" in capsys.readouterr().out
     assert len(load_domain(registry.load_dataset("pacs"), "sketch", 32, root)) == 70
 
@@ -66,28 +66,28 @@ def test_whole_domains_may_be_absent_and_come_later(tmp_path: Path, root: Path) 
     datastore.add("pacs", copy, root)
     dataset = registry.load_dataset("pacs")
     assemble(dataset, Setting.parse("AC-P", dataset.domains), 32, root)
-    with pytest.raises(UserError, match=r"pacs sketch is not registered .*there are art_painting, cartoon, photo"):
+    with pytest.raises(UserError, match=r"pacs sketch is not registered .*registered: art_painting, cartoon, photo"):
         assemble(dataset, Setting.parse("AC-S", dataset.domains), 32, root)
     datastore.add("pacs", tmp_path / "later" / "sketch", root)
     assert registered(root) == dict.fromkeys(PACS.counts, 70)
 
 
 def damage_nothing_but_a_file(copy: Path) -> str:
-    picture = copy / "photo" / "dog" / "00003.jpg"
-    picture.unlink()
-    picture.write_bytes(b"<html>")
-    return r"photo: 1 pictures cannot be decoded: dog/00003\.jpg \("
+    image = copy / "photo" / "dog" / "00003.jpg"
+    image.unlink()
+    image.write_bytes(b"<html>")
+    return r"photo: 1 images cannot be decoded: dog/00003\.jpg \("
 
 
 def lose_two(copy: Path) -> str:
     for number in (1, 2):
         (copy / "sketch" / "horse" / f"0000{number}.jpg").unlink()
-    return "sketch: 1 classes have another number of pictures: horse 8 of 10"
+    return "sketch: 1 classes have a different number of images: horse 8 of 10"
 
 
 def add_one(copy: Path) -> str:
     shutil.copy(copy / "photo" / "dog" / "00003.jpg", copy / "photo" / "dog" / "more.jpg")
-    return "photo: 1 classes have another number of pictures: dog 11 of 10"
+    return "photo: 1 classes have a different number of images: dog 11 of 10"
 
 
 def lose_a_class(copy: Path) -> str:
@@ -97,7 +97,7 @@ def lose_a_class(copy: Path) -> str:
 
 def add_a_class(copy: Path) -> str:
     shutil.copytree(copy / "cartoon" / "guitar", copy / "cartoon" / "violin")
-    return "cartoon: 1 folders are no classes of it: violin"
+    return "cartoon: 1 folders are not classes of it: violin"
 
 
 DAMAGES = [damage_nothing_but_a_file, lose_two, add_one, lose_a_class, add_a_class]
@@ -109,7 +109,7 @@ def test_a_differing_copy_is_refused_until_it_is_accepted_and_then_noted(
 ) -> None:
     copy = pacs(tmp_path / "copy")
     expected = damage(copy)
-    with pytest.raises(UserError, match=r"differs from the official pictures .*okdbench data add pacs .*--accept-diff"):
+    with pytest.raises(UserError, match=r"differs from the official images .*okdbench data add pacs .*--accept-diff"):
         datastore.add("pacs", copy, root)
     assert re.search(expected, capsys.readouterr().err)
     assert registered(root) == {}
@@ -121,24 +121,24 @@ def test_a_differing_copy_is_refused_until_it_is_accepted_and_then_noted(
 
 
 @pytest.mark.parametrize("kind", ["truncated", "empty", "text", "16 bits", "CMYK", "one pixel", "wide"])
-def test_odd_pictures_are_taken_or_named(
+def test_odd_images_are_registered_or_named(
     kind: str, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = pacs(tmp_path / "copy")
-    picture = copy / "photo" / "dog" / "00003.jpg"
-    content = picture.read_bytes()
-    picture.unlink()
-    bad = {"truncated": content[: len(content) // 2], "empty": b"", "text": b"no picture"}
+    image = copy / "photo" / "dog" / "00003.jpg"
+    content = image.read_bytes()
+    image.unlink()
+    bad = {"truncated": content[: len(content) // 2], "empty": b"", "text": b"no image"}
     if kind in bad:
-        picture.write_bytes(bad[kind])
-        with pytest.raises(UserError, match="differs from the official pictures"):
+        image.write_bytes(bad[kind])
+        with pytest.raises(UserError, match="differs from the official images"):
             datastore.add("pacs", copy, root)
-        assert "photo: 1 pictures cannot be decoded: dog/00003.jpg (" in capsys.readouterr().err
+        assert "photo: 1 images cannot be decoded: dog/00003.jpg (" in capsys.readouterr().err
         assert registered(root) == {}
         return
     sixteen = Image.fromarray(np.full((8, 8), 40_000, np.uint16))
     odd = {"16 bits": sixteen, "CMYK": Image.new("CMYK", (8, 8)), "one pixel": Image.new("RGB", (1, 1))}
-    odd.get(kind, Image.new("RGB", (20_000, 4))).save(picture, "PNG" if kind == "16 bits" else "JPEG")
+    odd.get(kind, Image.new("RGB", (20_000, 4))).save(image, "PNG" if kind == "16 bits" else "JPEG")
     datastore.add("pacs", copy, root)
     assert len(load_domain(registry.load_dataset("pacs"), "photo", 32, root)) == 70
 
@@ -151,7 +151,7 @@ def test_the_record_says_what_was_accepted(tmp_path: Path) -> None:
     record = execute(make_plan({**usual, "method": "kd", "setting": "AC-S"}, data_root=root), tmp_path / "runs", quiet)
     assert (record.status, record.data_note) == (
         "done",
-        "sketch: 1 classes have another number of pictures: horse 8 of 10",
+        "sketch: 1 classes have a different number of images: horse 8 of 10",
     )
     record = execute(make_plan({**usual, "method": "kd", "setting": "AC-P"}, data_root=root), tmp_path / "runs", quiet)
     assert (record.status, record.data_note) == ("done", "")
@@ -168,14 +168,14 @@ def test_a_refused_copy_leaves_what_was_there(tmp_path: Path, root: Path) -> Non
     entry = read_manifest("pacs", "cartoon", root)
     assert entry is not None
     assert Path(entry.folder).is_relative_to(tmp_path / "good")
-    assert not list((root / "pictures").glob("pacs/*"))
+    assert not list((root / "images").glob("pacs/*"))
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
         ("nowhere", "does not exist"),
-        ("empty", "holds no folder of pacs"),
+        ("empty", "has no domain of pacs"),
         ("text.zip", "neither a folder nor a zip or tar archive"),
         ("dog", "must be called art_painting, cartoon"),
     ],
@@ -192,7 +192,7 @@ def test_what_is_no_copy_is_refused(path: str, reason: str, tmp_path: Path, root
 def test_a_domain_that_lies_there_twice_is_ambiguous(tmp_path: Path, root: Path) -> None:
     pacs(tmp_path / "copy" / "one")
     pacs(tmp_path / "copy" / "two")
-    with pytest.raises(UserError, match="name the one that you mean"):
+    with pytest.raises(UserError, match="name the folder that you mean"):
         datastore.add("pacs", tmp_path / "copy", root)
 
 
@@ -221,10 +221,10 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, root: Path, monke
     assert not list((root / "registered").glob("pacs/*"))
 
 
-def test_what_is_no_picture_is_told_without_an_address(
+def test_what_is_no_image_is_reported_without_an_address(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = pacs(tmp_path / "copy")
     damage_nothing_but_a_file(copy)
     datastore.add("pacs", copy, root, accept_differences=True)
-    assert "dog/00003.jpg (no picture)" in capsys.readouterr().err
+    assert "dog/00003.jpg (not an image)" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""``okdbench export``: a student as one file for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from okdbench.cli import completion
+from okdbench.cli.options import RunsFolder, choice, examples
+from okdbench.core.terminal import check_format
+
+app = typer.Typer()
+
+FORMATS = ("safetensors", "onnx", "torchscript")
+
+
+@app.command(epilog=examples("export 3f9a --format onnx --output student.onnx"))
+def export(
+    run: Annotated[
+        str,
+        typer.Argument(help="Key of a run or its beginning, or a run's folder.", autocompletion=completion.run_keys),
+    ],
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar=choice(FORMATS), help="Kind of file.", autocompletion=completion.of(FORMATS)),
+    ] = "safetensors",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The file. [dim]\\[default: student-KEY in this folder][/]", show_default=False
+        ),
+    ] = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Write a run's student as one file, with its classes and its origin, and check that it gives the same logits."""
+    check_format(form, FORMATS)
+    from okdbench.training import export as exporting
+
+    exporting.export(run, form, output, runs)

@@ -1,0 +1,19 @@
+"""What becomes of Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+@contextmanager
+def interruptible(cure: str = "the same command goes on from where it stopped") -> Iterator[None]:
+    """Say how to go on after Ctrl-C; caught here, because typer would end without a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"okdbench: interrupted; {cure}", file=sys.stderr)
+        raise typer.Exit(130) from None

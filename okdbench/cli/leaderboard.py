@@ -1,0 +1,62 @@
+"""``okdbench leaderboard``: the tables from the records, on the terminal and as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from okdbench.cli import completion
+from okdbench.cli.options import RecordsSource, choice, examples
+from okdbench.core.errors import UserError
+from okdbench.core.terminal import check_format
+
+app = typer.Typer()
+
+#: json is printed, the others are printed or written
+FORMATS = ("csv", "md", "tex", "json")
+
+
+@app.command(
+    epilog=examples(
+        "leaderboard", "leaderboard --runs runs --output leaderboards", "leaderboard --format json > rows.json"
+    )
+)
+def leaderboard(
+    runs: RecordsSource = Path("runs"),
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write a file for each data set, beside the printed tables.")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar=choice(FORMATS),
+            help="Print this instead of tables; with --output, the files' format. [dim]\\[default for files: csv][/]",
+            show_default=False,
+            autocompletion=completion.of(FORMATS),
+        ),
+    ] = None,
+    records: Annotated[bool, typer.Option("--records", help="Also write the records, into OUTPUT/records.")] = False,
+) -> None:
+    """Make the tables from the records: print them, and write files when --output is given."""
+    if form is not None:
+        check_format(form, FORMATS)
+    if records and not output:
+        raise UserError("--records needs a folder; name one with --output")
+    if form == "json" and output:
+        raise UserError("--format json is printed; leave out --output, or choose csv, md or tex")
+    from okdbench.core.files import writing
+    from okdbench.results.frames import read_runs, to_frame
+    from okdbench.results.rendering import print_leaderboard, write_leaderboards
+    from okdbench.results.store import write_archives
+
+    found = read_runs(runs)
+    frame = to_frame(found)
+    print_leaderboard(frame, "text" if output else form or "text")
+    if output:
+        with writing(output, "--output"):
+            print(*write_leaderboards(frame, output, form or "csv"), sep="\n")
+            if records:
+                print(*write_archives(output / "records", found), sep="\n")

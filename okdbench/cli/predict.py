@@ -1,0 +1,35 @@
+"""``okdbench predict``: the classes of images, by a run's student."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from okdbench.cli import completion
+from okdbench.cli.options import Device, RunsFolder, examples
+
+app = typer.Typer()
+
+
+@app.command(epilog=examples("predict 3f9a holiday/ --output labels.csv", "predict student.safetensors a.jpg --top 3"))
+def predict(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Key of a run or its beginning, its folder, or an exported .safetensors.",
+            autocompletion=completion.run_keys,
+        ),
+    ],
+    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file instead of a table.")] = None,
+    top: Annotated[int, typer.Option(metavar="N", help="How many classes of each image.")] = 1,
+    runs: RunsFolder = Path("runs"),
+    device: Device = None,
+) -> None:
+    """Predict the classes of images with a run's student. Ends with exit code 1 when an image cannot be read."""
+    from okdbench.training import predict as predicting
+
+    if not predicting.predict(run, images, output, top, runs, device or "auto"):
+        raise typer.Exit(1)

@@ -1,0 +1,51 @@
+"""What a method's file says of its paper, read from the source, so that ``okdbench ls methods`` imports no torch."""
+
+from __future__ import annotations
+
+import ast
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from okdbench.core.plugins import METHODS
+from okdbench.core.protocol import Track
+
+#: arguments of ``Card(...)`` that are plain values
+_LITERALS = ("title", "venue", "year")
+
+
+def bundled_card(name: str) -> dict[str, Any]:
+    """:func:`read_card` of a bundled method."""
+    spec = find_spec(f"{METHODS}.{name}")
+    return read_card(Path(spec.origin)) if spec and spec.origin else {}
+
+
+def read_card(file: Path) -> dict[str, Any]:
+    """Title, venue, year and tracks in ``card = Card(...)`` of a method's file; what is computed there is left out.
+
+    >>> read_card(Path("no_such_file.py"))
+    {}
+    """
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    calls = [node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and _is_card(node)]
+    if len(calls) != 1 or not isinstance(calls[0], ast.Call):
+        return {}
+    given = {keyword.arg: keyword.value for keyword in calls[0].keywords if keyword.arg}
+    card = {name: node.value for name in _LITERALS if isinstance(node := given.get(name), ast.Constant)}
+    tracks = _tracks(given["tracks"]) if "tracks" in given else [Track.LABELLED.value]
+    return card | ({"tracks": tracks} if tracks else {})
+
+
+def _is_card(node: ast.Assign) -> bool:
+    return any(isinstance(target, ast.Name) and target.id == "card" for target in node.targets)
+
+
+def _tracks(node: ast.expr) -> list[str]:
+    """The tracks in a tuple such as ``(Track.LABELLED,)``; none where it is written in any other way."""
+    parts = node.elts if isinstance(node, ast.Tuple) else []
+    names = [part.attr for part in parts if isinstance(part, ast.Attribute)]
+    known = [Track[name].value for name in names if name in Track.__members__]
+    return known if len(known) == len(parts) else []

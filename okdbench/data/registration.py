@@ -1,0 +1,182 @@
+"""Registers copies of folder data sets: reads every image, compares it with the official counts, remembers the folder.
+
+A folder of the user's is used where it is and never changed. An archive is unpacked below the data root
+(:mod:`okdbench.data.unpacked`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from okdbench.core.errors import UserError
+from okdbench.core.files import writing
+from okdbench.core.progress import counter
+from okdbench.data.download import fetch
+from okdbench.data.folder_dataset import FolderDataset
+from okdbench.data.folder_scan import find_domains
+from okdbench.data.integrity import IntegrityReport, check_integrity
+from okdbench.data.manifest import manifest_file, read_manifest, write_manifest
+from okdbench.data.remote import Remote
+from okdbench.data.unpacked import MB, in_megabytes, unpack, unpacked_folders
+
+
+class Registration(NamedTuple):
+    """What was registered, and the folders of earlier copies that were removed because nothing needs them."""
+
+    domains: list[IntegrityReport]
+    removed: list[Path]
+
+
+class Download(NamedTuple):
+    """What became of one remote archive: its wanted domains, and their registration unless they were there already."""
+
+    remote: Remote
+    domains: list[str]
+    registration: Registration | None
+
+
+def register(dataset: FolderDataset, path: Path, root: Path, accept_differences: bool = False) -> Registration:
+    """Register the domains of ``dataset`` that are in ``path``; nothing changes unless all of them can be.
+
+    Args:
+        dataset: which data set it is.
+        path: a folder, which stays where it is, or an archive, which is unpacked below ``root``.
+        root: the data folder.
+        accept_differences: register a copy that differs from the official one; every record will say so.
+
+    Raises:
+        UserError: nothing is there, or it differs from the official copy and that is not accepted.
+    """
+    root = root.resolve()
+    if not path.exists():
+        raise UserError(f"{path} does not exist; name the folder or archive of {dataset.name}")
+    with _locked(dataset, root):
+        folder = unpack(path.resolve(), dataset.name, root) if path.is_file() else path.resolve()
+        try:
+            reports = _check(dataset, folder)
+            _refuse_differences(reports, accept_differences, f"okdbench data add {dataset.name} {path}")
+        except BaseException:
+            if path.is_file():
+                shutil.rmtree(folder.parent, ignore_errors=True)
+            raise
+        with writing(root, "--data-root"):
+            for found in reports:
+                write_manifest(dataset.name, found.domain, root, found.manifest)
+        return Registration(reports, _remove_unused(dataset, root))
+
+
+def download(dataset: FolderDataset, domains: Sequence[str], root: Path) -> Iterator[Download]:
+    """Fetch and register the archives that hold the wanted domains, all without any; yields each when it is done.
+
+    What is registered already is not fetched again.
+
+    Raises:
+        UserError: no source delivers it; the message says where to get it by hand.
+    """
+    root = root.resolve()
+    for domain in domains:
+        if domain not in dataset.all_domains:
+            raise UserError(f"{dataset.name} has no domain {domain!r}; known: {', '.join(dataset.all_domains)}")
+    if not dataset.remotes:
+        by_hand = f"visit {dataset.page}, then okdbench data add {dataset.name} PATH"
+        raise UserError(f"no source of {dataset.name} is known: {by_hand}")
+    for remote in dataset.remotes:
+        wanted = [domain for domain in remote.domains or dataset.all_domains if not domains or domain in domains]
+        if all(manifest_file(dataset.name, domain, root).exists() for domain in wanted):
+            yield Download(remote, wanted, None)
+            continue
+        archive = _fetch(dataset, remote, root / "downloads" / dataset.name)
+        try:
+            yield Download(remote, wanted, register(dataset, archive, root))
+        finally:
+            archive.unlink()  # a wrong one must not be taken for the right one next time
+
+
+def unregister(dataset: FolderDataset, root: Path) -> list[Path]:
+    """Delete all that okdbench keeps of ``dataset`` below ``root``, and return it; never a folder of the user's.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    root = root.resolve()
+    with _locked(dataset, root):
+        own = [
+            root / "registered" / dataset.name,
+            root / "downloads" / dataset.name,
+            *unpacked_folders(dataset.name, root),
+        ]
+        caches = sorted((root / "cache").glob(f"{dataset.name}-*"))
+        removed = [path for path in (*own, *caches) if path.exists()]
+        for path in removed:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not removed:
+        raise UserError(f"nothing of {dataset.name} is in {root}; okdbench data ls lists what is")
+    return removed
+
+
+@contextmanager
+def _locked(dataset: FolderDataset, root: Path) -> Iterator[None]:
+    """One process at a time changes what is registered of a data set; fails at once when ``root`` is read-only."""
+    file = root / "registered" / f"{dataset.name}.lock"
+    with writing(root, "--data-root"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check(dataset: FolderDataset, folder: Path) -> list[IntegrityReport]:
+    """Read every image of every domain in ``folder``."""
+    scans = find_domains(dataset, folder)
+    with counter(f"reading {dataset.name}", sum(len(scan.images) for scan in scans)) as advance:
+        return [check_integrity(dataset, scan, advance) for scan in scans]
+
+
+def _refuse_differences(reports: Sequence[IntegrityReport], accept: bool, command: str) -> None:
+    """Print every difference on standard error; raise UserError unless there is none or they are accepted."""
+    lines = [f"{found.domain}: {text}" for found in reports for text in found.differences]
+    for line in lines:
+        print(f"okdbench: {line}", file=sys.stderr)
+    empty = [found.domain for found in reports if not found.manifest.files]
+    if empty:
+        raise UserError(f"{', '.join(empty)}: no image can be used; nothing is registered")
+    if lines and not accept:
+        raise UserError(
+            f"nothing is registered, because this differs from the official images in the {len(lines)} points above; "
+            f"bring the right copy, or take it as it is, which every record will say: {command} --accept-differences"
+        )
+
+
+def _remove_unused(dataset: FolderDataset, root: Path) -> list[Path]:
+    """Delete what was unpacked for entries that have been replaced since, and return it."""
+    try:
+        entries = [read_manifest(dataset.name, domain, root) for domain in dataset.all_domains]
+    except UserError:  # one of them is damaged: what it needs is unknown
+        return []
+    used = [Path(entry.folder) for entry in entries if entry]
+    unused = [
+        path for path in unpacked_folders(dataset.name, root) if not any(place.is_relative_to(path) for place in used)
+    ]
+    for folder in unused:
+        shutil.rmtree(folder, ignore_errors=True)
+    return unused
+
+
+def _fetch(dataset: FolderDataset, remote: Remote, folder: Path) -> Path:
+    try:
+        with counter(f"fetching {remote.name} (MB)", (remote.size or 0) // MB) as advance:
+            return fetch(remote, folder, in_megabytes(advance))
+    except UserError as error:
+        place = folder / remote.name
+        by_hand = f"visit {dataset.page}, save {remote.name} as {place}"
+        raise UserError(f"{error}; or {by_hand}, then okdbench data add {dataset.name} {place}") from error

@@ -1,0 +1,51 @@
+"""Chooses records by the names that the tables show; a name that no record has is an error, not an empty result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from okdbench.core.errors import unknown
+from okdbench.results.grouping import label
+from okdbench.results.records import Record
+
+
+def choose(records: Sequence[Record], wanted: Mapping[str, str | None], settings: Sequence[str]) -> list[Record]:
+    """The records that have the ``wanted`` values; chosen ``settings`` replace the data set's default ones.
+
+    Args:
+        records: of any comparison groups.
+        wanted: field of a record -> the value that it must have; None for any.
+        settings: only these; none for all.
+
+    Raises:
+        UserError: no record has such a value.
+    """
+    kept = list(records)
+    for field, value in wanted.items():
+        if kept and value is not None:
+            known = {str(getattr(record, field)) for record in kept}
+            if value not in known:
+                raise unknown(f"{field} among the records", value, known)
+            kept = [record for record in kept if getattr(record, field) == value]
+    known = {record.setting for record in kept}
+    for setting in settings:
+        if kept and setting not in known:
+            raise unknown("setting among the records", setting, known)
+    if settings:
+        # A row is complete when it has every default setting, so those become the chosen ones.
+        defaults = {"default_settings": tuple(settings)}
+        kept = [record.model_copy(update=defaults) for record in kept if record.setting in settings]
+    return kept
+
+
+def of_methods(records: Sequence[Record], methods: Sequence[str]) -> list[Record]:
+    """The records of these methods, named as the tables name them, or all where none is named.
+
+    Raises:
+        UserError: a method has none.
+    """
+    known = {label(record) for record in records}
+    for method in methods:
+        if method not in known:
+            raise unknown("method among the records", method, known)
+    return [record for record in records if not methods or label(record) in methods]

@@ -1,0 +1,112 @@
+"""The options of run and sweep: the fields of a run's configuration under the same names, repeatable and with commas."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from support.fork_server import Command
+from test_app import page
+
+from okdbench.cli import completion
+from okdbench.cli.run import run
+from okdbench.cli.run_options import GRID_FIELDS
+from okdbench.cli.sweep import sweep
+from okdbench.core.command import flag
+from okdbench.core.config import RunConfig, choices_of
+from okdbench.results.store import read_records
+
+TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+@pytest.mark.parametrize("name", RunConfig.model_fields)
+def test_help_shows_each_field_with_description_default_and_choices(command: str, name: str) -> None:
+    text, field = page(f"{command} --help"), RunConfig.model_fields[name]
+    assert ("--set" if name == "hyperparameters" else flag(name)) in text
+    assert (field.description or "?") in text
+    if choices := choices_of(field):
+        assert f"[{'|'.join(choices)}]" in text
+    if isinstance(field.default, (str, int)) and name not in ("pretrained", "setting"):
+        assert f"[default: {field.default}]" in text
+
+
+def test_both_commands_have_all_options_of_a_run() -> None:
+    for command in (run, sweep):
+        assert set(RunConfig.model_fields) <= set(inspect.signature(command).parameters)
+    for command in ("run -h", "sweep -h"):
+        assert all(f"{flag(name)},{flag(name)}s" in page(command) for name in GRID_FIELDS)
+
+
+def test_the_options_of_sweep_are_in_panels() -> None:
+    text = page("sweep --help")
+    panels = ("What to run", "Networks", "Training", "Where it runs", "Folders and limits", "Instead of running")
+    places = [text.index(f"─ {panel}") for panel in panels]
+    assert places == sorted(places)
+
+
+def test_choices_and_names_are_completed_where_there_are_any() -> None:
+    for name, field in RunConfig.model_fields.items():
+        complete = completion.of_field(name, choices_of(field))
+        assert (complete is not None) == bool(choices_of(field) or name in ("method", "dataset", "setting"))
+
+
+#: one grid, written in several ways
+SPELLINGS = (
+    "--method teacher,finetune --dataset digits --setting MO-P --seed 0-1",
+    "--methods teacher --methods finetune --datasets digits --settings mo-p --seeds 0,1",
+    "--method teacher --methods finetune --dataset digits --setting MO-P,MO-P --seed 0 --seeds 1",
+)
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_one_grid_can_be_written_in_several_ways(command: str, spelling: str, made: Path, data_root: Path) -> None:
+    """The keys are the same, so nothing is run again."""
+    before = {file: file.stat().st_mtime_ns for file in made.rglob("record.json")}
+    result = Command([command, *spelling.split(), *TINY.split()], made, data_root).wait()
+    assert result.returncode == 0, result.stderr
+    assert {file: file.stat().st_mtime_ns for file in made.rglob("record.json")} == before
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    result = Command(["run", *SPELLINGS[0].split(), *TINY.split()], folder, data_root).wait()
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_runs_are_done_setting_by_setting_and_seed_by_seed(made: Path) -> None:
+    records = sorted(read_records(made / "runs"), key=lambda record: record.environment["finished"])
+    assert [(record.method, record.seed) for record in records] == [
+        ("teacher", 0), ("finetune", 0), ("teacher", 1), ("finetune", 1),
+    ]  # fmt: skip
+
+
+def test_several_tracks_leave_a_method_out_of_those_that_it_lacks(tmp_path: Path, data_root: Path) -> None:
+    line = f"run --method finetune,teacher --dataset digits --setting MO-P --tracks labelled,label-free {TINY}"
+    result = Command(line.split(), tmp_path, data_root).wait()
+    assert result.returncode == 0, result.stderr
+    assert sorted((record.method, record.track) for record in read_records(tmp_path / "runs")) == [
+        ("finetune", "labelled"), ("teacher", "label-free"), ("teacher", "labelled"),
+    ]  # fmt: skip
+
+
+def test_a_failed_run_ends_with_exit_code_1(tmp_path: Path, data_root: Path) -> None:
+    source = (Path(__file__).parents[2] / "methods" / "finetune.py").read_text()
+    (tmp_path / "broken.py").write_text(source.replace("self.tuning = ", "self.tuning = 1 / 0 or "))
+    line = f"run --method ./broken.py,teacher --dataset digits --setting MO-P {TINY}"
+    result = Command(line.split(), tmp_path, data_root).wait()
+    assert result.returncode == 1, result.stderr
+    assert "broken digits MO-P seed 0: failed: ZeroDivisionError" in result.stderr
+    statuses = {record.method: record.status for record in read_records(tmp_path / "runs")}
+    assert statuses == {"broken": "failed", "teacher": "done"}, "the others are done"
+
+
+def test_all_is_checked_before_the_first_one_trains(tmp_path: Path, data_root: Path) -> None:
+    line = f"run --method teacher,kd[temperature=-1] --dataset digits --setting MO-P {TINY}"
+    result = Command(line.split(), tmp_path, data_root).wait()
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "runs").exists()
