@@ -111,11 +111,16 @@ def scores_of(records: pd.DataFrame, methods: Sequence[str], **group: str | None
     for name, value in group.items():
         runs = runs if value is None else runs[runs[name] == value]
     _refuse_mixed(runs)
-    scores = runs.pivot(index=BLOCK, columns="method", values="acc")
+    scores = block_scores(runs)
     for method in methods:
         if method not in scores:
             raise unknown("method with a finished run", method, map(str, scores.columns))
     return scores[list(dict.fromkeys(methods))]
+
+
+def block_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """The accuracies of runs that may be compared, one per method and block: a row per block, a column per method."""
+    return runs.pivot(index=BLOCK, columns="method", values="acc")
 
 
 def _refuse_mixed(runs: pd.DataFrame) -> None:

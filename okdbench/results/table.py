@@ -34,6 +34,7 @@ class Column:
         meaning: what a value says, in one phrase; captions and the HTML page print it.
         unit: unit of the values, empty for names and plain counts.
         heading: what tables for people have above it; the name by default.
+        label: heading on the HTML page, which has room for words; the heading by default.
         dtype: its pandas dtype.
         averaged: whether a leaderboard's value is the mean over settings, with equal weights, of the mean over seeds
             of the runs' column with this name; every other column has its own computation.
@@ -51,6 +52,7 @@ class Column:
     _: KW_ONLY
     unit: str = ""
     heading: str = ""
+    label: str = ""
     dtype: Literal["str", "int64", "Int64", "float64"] = "float64"
     averaged: bool = False
     decimals: int = 2
@@ -65,6 +67,11 @@ class Column:
     def title(self) -> str:
         """The heading in tables for people."""
         return self.heading or self.name
+
+    @property
+    def page_title(self) -> str:
+        """The heading on the HTML page."""
+        return self.label or self.title[:1].upper() + self.title[1:]
 
     @property
     def align(self) -> Literal["left", "right"]:

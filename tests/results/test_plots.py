@@ -6,6 +6,7 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 from support.fake_records import evaluation, failed, record
@@ -20,8 +21,9 @@ from okdbench.results.plots.figure import slug
 from okdbench.results.plots.style import COLOURS, MARKERS, method_style, setting_styles, wrap_method
 from okdbench.results.plots.tradeoffs import Point, pareto_front
 from okdbench.results.plots.training_curves import mean_and_range
+from okdbench.results.ranking import rank
 from okdbench.results.records import Cost, Outcome, TeacherScore
-from okdbench.results.significance import Block, rank
+from okdbench.results.significance import BLOCK
 
 UNUSUAL = {
     "one run": [rich("kd", "A-C", 0, 60)],
@@ -160,10 +162,8 @@ def test_bars_of_the_diagram_join_what_nemenyi_cannot_distinguish() -> None:
     for shift in (0.0, 0.3, 1.0):
         names = [f"m{i}" for i in range(7)]
         table = rng.normal(size=(12, 7)) + shift * np.arange(7)
-        scores = {
-            m: {Block("d", "A-C", seed): float(table[seed, i]) for seed in range(12)} for i, m in enumerate(names)
-        }
-        ranking = rank(scores)
+        blocks = pd.MultiIndex.from_product([["d"], ["A-C"], range(12)], names=BLOCK)
+        ranking = rank(pd.DataFrame(table, index=blocks, columns=names))
         assert ranking.critical is not None
         found = indistinguishable_groups(ranking.ranks, ranking.critical)
         p = posthocs.posthoc_nemenyi_friedman(table)
@@ -178,8 +178,9 @@ def test_the_diagram_names_the_methods_that_it_leaves_out() -> None:
     (plotted,) = draw("cd", records)
     assert plotted.title == "Critical differences over 6 blocks"
     assert "left out because runs are missing: mad" in " ".join(texts(plotted.figure)).replace("\n", " ")
-    scores = {m: dict.fromkeys(range(n), 1.0) for m, n in {"a": 9, "b": 9, "c": 8, "d": 2, "e": 3}.items()}
-    assert list(comparable_methods(scores)) == ["a", "b", "c"]  # type: ignore[arg-type]
+    runs = {"a": 9, "b": 9, "c": 8, "d": 2, "e": 3}
+    scores = pd.DataFrame({method: [1.0] * count + [math.nan] * (9 - count) for method, count in runs.items()})
+    assert list(comparable_methods(scores)) == ["a", "b", "c"]
 
 
 def test_bands_go_from_the_lowest_to_the_highest_finite_seed() -> None:

@@ -54,10 +54,10 @@ def test_a_row_says_what_to_run(board: Path) -> None:
 
 
 HOSTILE = {
-    "{}; touch owned": "extra argument",
-    "{} && touch owned": "extra argument",
-    "{} `touch owned`": "extra argument",
-    "{} --seeds $(touch owned)": "cannot be read",
+    "{}; touch owned": "it has touch",
+    "{} && touch owned": "it has &&",
+    "{} `touch owned`": "it has `touch",
+    "{} --seeds $(touch owned)": "it has owned)",
     "touch owned": "is not 'okdbench run'",
     "okdbench data add digits /etc": "is not 'okdbench run'",
     "/tmp/okdbench run --method kd": "is not 'okdbench run'",
@@ -67,8 +67,8 @@ HOSTILE = {
     "{} --teacher-weights /etc/passwd": "it has --teacher-weights",
     "{} --teacher-only": "it has --teacher-only",
     "{} --device cuda": "it has --device",
-    "{} --help": "cannot be read",
-    "{} --install-completion": "cannot be read",
+    "{} --help": "it has --help",
+    "{} --install-completion": "it has --install-completion",
     "{} --method finetune": "is not a bundled one",
     "okdbench run --method finetune --dataset digits --budget quick": "another row",
     "okdbench run --method ./evil.py --dataset digits": "'./evil.py' is not a bundled one",
@@ -80,7 +80,7 @@ HOSTILE = {
     "{} --budget paper": "another row: budget",
     "{} --teacher hf-hub:someone/thing": "another row: teacher",
     "{} --set temperature=1 '": "No closing quotation",
-    "{} --sneaky\x1b[2J\n": "cannot be read",
+    "{} --sneaky\x1b[2J\n": "it has --sneaky",
 }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from playwright.sync_api import Page
 
 from okdbench.results.loss_curves import Curve
-from okdbench.results.published import Verdict
 from okdbench.results.records import Evaluation, Outcome, Record, Score
 from okdbench.results.report.figures import FigureGroup, ReportFigure, data_uri, figure_groups
 from okdbench.results.report.page import render
@@ -98,20 +97,21 @@ def odd() -> list[Record]:
     ]
 
 
-def published_number(**changes: Any) -> Verdict:
+def published_number(**changes: Any) -> dict[str, Any]:
+    """A published number beside ours."""
     usual: dict[str, Any] = {
         "method": "kd", "dataset": "digits", "setting": "A-C", "teacher": "resnet18", "student": "resnet10t",
         "metric": "top1", "paper": 84.3, "paper_std": 1.2, "source": "table 2", "confidence": "high", "ours": 80.5,
-        "ours_low": 79.0, "ours_high": 82.0, "verdict": "lower", "why": "another budget",
+        "ours_low": 79.0, "ours_high": 82.0, "conclusion": "lower", "why": "another budget",
     }  # fmt: skip
-    return Verdict(**usual | changes)
+    return usual | changes
 
 
-def hostile_extras(text: str) -> tuple[list[FigureGroup], list[Verdict]]:
+def hostile_extras(text: str) -> tuple[list[FigureGroup], list[dict[str, Any]]]:
     """A figure and a published number made of one hostile text."""
     svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>window.hacked=1</script></svg>"
     figure = ReportFigure(text, text, text, data_uri(svg))
-    texts = dict.fromkeys(("method", "dataset", "setting", "teacher", "student", "source", "verdict", "why"), text)
+    texts = dict.fromkeys(("method", "dataset", "setting", "teacher", "student", "source", "conclusion", "why"), text)
     return [FigureGroup("bars", text, text, [figure] * 3)], [published_number(**texts, confidence=text)]
 
 

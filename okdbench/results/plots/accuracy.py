@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.markers import CARETLEFTBASE
 from matplotlib.ticker import MaxNLocator
 
+from okdbench.results.columns import is_complete
 from okdbench.results.grouping import ALL
 from okdbench.results.intervals import axis_start
-from okdbench.results.leaderboard import Row
 from okdbench.results.plots.figure import PlotFigure
 from okdbench.results.plots.group import PlotGroup, mean_over, teacher_transfer_accuracy
 from okdbench.results.plots.row_layout import RowLayout, annotate_row, label_rows, layout_rows
@@ -25,6 +25,7 @@ from okdbench.results.plots.style import (
     method_style,
     new_figure,
 )
+from okdbench.results.table import Row
 
 
 def plot_accuracy(group: PlotGroup) -> list[PlotFigure]:
@@ -41,7 +42,7 @@ def plot_accuracy(group: PlotGroup) -> list[PlotFigure]:
         "accuracy on the test split of the student's domain, %",
         "lines: 95 % intervals; dashes: the teacher; arrows: outside the axis, to the left",
         "no line: no interval, which needs two seeds" if any(map(_lacks_interval, rows)) else "",
-        "hollow: runs are missing" if not all(row.is_complete for row in rows) else "",
+        "hollow: runs are missing" if not all(map(is_complete, rows)) else "",
     )
     title = "Accuracy by setting" if len(settings) > 1 else f"Accuracy in setting {settings[0]}"
     return [group.finish("bars", title, _alt(group, panels[0]), figure)]
@@ -67,14 +68,14 @@ def _panel(axes: Axes, group: PlotGroup, setting: str, layout: RowLayout) -> Non
     teacher_acc = mean_over(teachers, teacher_transfer_accuracy)
     rows = {method: row for method in layout.centres if (row := group.rows.get((method, setting)))}
     # Intervals of good methods are narrow: an axis from 0 would make them invisible.
-    start = axis_start(row.acc or 0.0 for row in rows.values())
+    start = axis_start(row["acc"] for row in rows.values())
     if teacher_acc is not None and teacher_acc > start:
         axes.axvline(teacher_acc, color="black", linestyle=(0, (3, 2)), linewidth=0.8, zorder=1)
     for method, row in rows.items():
         _draw_row(axes, layout.centres[method], method, row, start)
-        annotate_row(axes, layout.centres[method], f"{row.acc:.1f}", right=True, color=GREY)
+        annotate_row(axes, layout.centres[method], f"{row['acc']:.1f}", right=True, color=GREY)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    end = max([start + 1, *(max(row.acc or 0.0, row.acc_high or 0.0) for row in rows.values())])
+    end = max([start + 1, *(max(row["acc"], row["acc_high"] or 0.0) for row in rows.values())])
     axes.set_xlim(start, start + 1.05 * (end - start))
     axes.tick_params(axis="x", color=GREY)
 
@@ -82,24 +83,23 @@ def _panel(axes: Axes, group: PlotGroup, setting: str, layout: RowLayout) -> Non
 def _draw_row(axes: Axes, y: float, method: str, row: Row, start: float) -> None:
     """Draw a dot within its interval, or an arrow at the axis when the accuracy is below ``start``."""
     colour, marker = method_style(method)
-    face = colour if row.is_complete else "white"
-    assert row.acc is not None
-    if row.acc_low is not None and row.acc_high is not None:
-        axes.plot([row.acc_low, row.acc_high], [y, y], color=colour, linewidth=1.2, solid_capstyle="butt")
+    face = colour if is_complete(row) else "white"
+    if not _lacks_interval(row):
+        axes.plot([row["acc_low"], row["acc_high"]], [y, y], color=colour, linewidth=1.2, solid_capstyle="butt")
     # clip_on=False: a dot at the edge of the axis is not cut off
     style: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 4, "zorder": 3, "clip_on": False}
-    axes.plot(max(start, row.acc), y, marker=CARETLEFTBASE if row.acc < start else marker, **style)
+    axes.plot(max(start, row["acc"]), y, marker=CARETLEFTBASE if row["acc"] < start else marker, **style)
 
 
 def _lacks_interval(row: Row) -> bool:
-    return row.acc_low is None
+    return row["acc_low"] is None
 
 
 def _alt(group: PlotGroup, setting: str) -> str:
-    rows = [row for (_, where), row in group.rows.items() if where == setting and row.acc is not None]
-    best, worst = (pick(rows, key=lambda row: row.acc or 0.0) for pick in (max, min))
+    rows = [row for (_, where), row in group.rows.items() if where == setting]
+    best, worst = (pick(rows, key=lambda row: float(row["acc"])) for pick in (max, min))
     where = "over all settings" if setting == ALL else f"in setting {setting}"
     return (
         f"Dots with 95 % intervals for {len(rows)} methods in {len(group.settings)} settings; {where} the highest mean "
-        f"accuracy is {best.acc:.1f} % ({best.method}) and the lowest {worst.acc:.1f} % ({worst.method})"
+        f"accuracy is {best['acc']:.1f} % ({best['method']}) and the lowest {worst['acc']:.1f} % ({worst['method']})"
     )

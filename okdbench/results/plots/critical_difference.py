@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from okdbench.core.errors import UserError
+from okdbench.results.frames import to_frame
+from okdbench.results.grouping import counted, current
 from okdbench.results.plots.figure import PlotFigure
-from okdbench.results.plots.group import PlotGroup, join_names, selected_accuracy
+from okdbench.results.plots.group import PlotGroup, join_names
 from okdbench.results.plots.style import (
     COLUMN_WIDTH,
     GREY,
@@ -18,7 +21,8 @@ from okdbench.results.plots.style import (
     new_figure,
     wrap_method,
 )
-from okdbench.results.significance import FEWEST_BLOCKS, Block, Ranking, Scores, rank
+from okdbench.results.ranking import Ranking, rank
+from okdbench.results.significance import FEWEST_BLOCKS, block_scores
 
 NAME_WIDTH = 20
 #: position of the highest bar, step between bars, and height of a name, in lines of text below the axis
@@ -31,13 +35,7 @@ def plot_critical_difference(group: PlotGroup) -> list[PlotFigure]:
     Raises:
         UserError: there are fewer than three methods, or too few shared blocks.
     """
-    dataset = group.comparison_group.dataset
-    scores = comparable_methods(
-        {
-            method: {Block(dataset, *cell): selected_accuracy(run) for cell, run in runs.items()}
-            for method, runs in group.finished.items()
-        }
-    )
+    scores = comparable_methods(block_scores(counted(current(to_frame(group.records)))))
     ranking = rank(scores)
     if ranking.critical is None or ranking.p is None:
         raise UserError(
@@ -60,7 +58,7 @@ def plot_critical_difference(group: PlotGroup) -> list[PlotFigure]:
         axes.plot(ends, [FIRST_BAR + BAR_STEP * index] * 2, color="black", linewidth=2.2, solid_capstyle="butt")
     for names_of_side, edge in ((left, 0.0), (right, 1.0)):
         _label_side(axes, group, names_of_side, ranking.ranks, FIRST_BAR + BAR_STEP * len(bars), edge)
-    absent = sorted(group.finished.keys() - scores.keys())
+    absent = sorted(group.finished.keys() - set(scores))
     add_notes(
         figure,
         f"mean rank, 1 is best; Friedman p = {ranking.p:.2g}",
@@ -71,24 +69,20 @@ def plot_critical_difference(group: PlotGroup) -> list[PlotFigure]:
     return [group.finish("cd", title, _alt(names, bars, ranking), figure)]
 
 
-def comparable_methods(scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    """Keep methods that share at least as many blocks as the test needs, dropping the most incomplete one first.
+def comparable_methods(scores: pd.DataFrame) -> pd.DataFrame:
+    """Keep methods (columns) that share as many blocks (rows) as the test needs, dropping the most incomplete first.
 
     Raises:
         UserError: there are fewer than three methods.
     """
-    kept = dict(scores)
-    if len(kept) < 3:
-        raise UserError(f"a critical-difference diagram needs three methods, and there are {len(kept)}; run another")
-    while len(kept) > 3 and _shared(kept) < FEWEST_BLOCKS:
+    count = scores.shape[1]
+    if count < 3:
+        raise UserError(f"a critical-difference diagram needs three methods, and there are {count}; run another")
+    while scores.shape[1] > 3 and len(scores.dropna()) < FEWEST_BLOCKS:
         # drop the method whose absence leaves the most shared blocks
-        del kept[max(kept, key=lambda name: (_shared(kept, name), -len(kept[name]), name))]
-    return kept
-
-
-def _shared(scores: Mapping[str, Scores], without: str = "") -> int:
-    """Number of blocks that all methods except ``without`` have."""
-    return len(set.intersection(*(set(blocks) for name, blocks in scores.items() if name != without)))
+        shared = {name: len(scores.drop(columns=name).dropna()) for name in scores}
+        scores = scores.drop(columns=max(shared, key=lambda name: (shared[name], -scores[name].count(), str(name))))
+    return scores
 
 
 def indistinguishable_groups(ranks: Mapping[str, float], critical: float) -> list[list[str]]:

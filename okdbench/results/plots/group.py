@@ -10,12 +10,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from okdbench.results.grouping import ALL, Cell, ComparisonGroup, contests, finished
+from okdbench.results.frames import comparison_groups, finished_runs, to_frame
+from okdbench.results.grouping import ALL, Cell, ComparisonGroup
 from okdbench.results.intervals import group_mean
-from okdbench.results.leaderboard import Row, leaderboard
+from okdbench.results.leaderboard import leaderboard
 from okdbench.results.plots.figure import PlotFigure, slug
 from okdbench.results.plots.style import add_title
 from okdbench.results.records import Record
+from okdbench.results.table import Row, rows_of
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,13 @@ class PlotGroup:
     @cached_property
     def finished(self) -> dict[str, dict[Cell, Record]]:
         """Method -> (setting, seed) -> the run that counts; only methods that have a finished run."""
-        return {method: runs for method, runs in finished(self.records).items() if runs}
+        return finished_runs(self.records)
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], Row]:
         """(method, setting) -> its row of the leaderboard, where the row has an accuracy."""
-        rows = leaderboard(self.records).get(self.comparison_group.dataset, [])
-        return {(row.method, row.setting): row for row in rows if row.acc is not None}
+        rows = rows_of(leaderboard(to_frame(self.records)))
+        return {(row["method"], row["setting"]): row for row in rows if row["acc"] is not None}
 
     @property
     def settings(self) -> list[str]:
@@ -56,9 +58,8 @@ class PlotGroup:
         return sorted(self.finished, key=lambda name: (self.is_reference(name), -self._overall(name), name))
 
     def _overall(self, method: str) -> float:
-        row = self.rows.get((method, ALL))
         # below every accuracy, which sorts methods without an overall row last
-        return row.acc if row is not None and row.acc is not None else -1.0
+        return float(self.rows[method, ALL]["acc"]) if (method, ALL) in self.rows else -1.0
 
     def is_reference(self, method: str) -> bool:
         """Whether the method is a reference row (a bound or a baseline) and not a competing method."""
@@ -93,18 +94,13 @@ def plot_groups(records: Iterable[Record], runs: Path | None) -> list[PlotGroup]
 
     Files are named after data set, track and budget; the networks are added where these three are not unique.
     """
-    found = sorted(contests(records).items())
+    found = list(comparison_groups(records).items())
     names = [group[:3] for group, _ in found]
     made = []
     for group, members in found:
         parts = group[:3] if names.count(group[:3]) == 1 else (*group[:3], f"{group.teacher}-{group.student}")
         made.append(PlotGroup(group, members, "-".join(map(slug, parts)), runs))
     return made
-
-
-def selected_accuracy(run: Record) -> float:
-    """Test accuracy of a run at the selected step, in percent; NaN when the run has none."""
-    return run.selected.evaluation.test.acc if run.selected else math.nan
 
 
 def teacher_own_accuracy(run: Record) -> float | None:

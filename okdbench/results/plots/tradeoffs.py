@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from okdbench.core.errors import UserError
+from okdbench.results.columns import is_complete
 from okdbench.results.grouping import ALL
 from okdbench.results.intervals import axis_start
-from okdbench.results.leaderboard import Row
 from okdbench.results.plots.figure import PlotFigure
 from okdbench.results.plots.group import (
     PlotGroup,
@@ -22,6 +22,7 @@ from okdbench.results.plots.group import (
     teacher_transfer_accuracy,
 )
 from okdbench.results.plots.style import COLUMN_WIDTH, FAINT, GREY, add_legend, method_style, new_figure
+from okdbench.results.table import Row
 
 #: column of the leaderboard -> axis label; less is better
 COSTS = {
@@ -62,14 +63,13 @@ def plot_pareto(group: PlotGroup) -> list[PlotFigure]:
         UserError: no method has a run in a default setting.
     """
     rows = _rows(group)
-    complete = {method for method, row in rows.items() if row.is_complete} or set(rows)
+    complete = {method for method, row in rows.items() if is_complete(row)} or set(rows)
     figure = new_figure(COLUMN_WIDTH, 2.3)
     fronts = {}
     for index, (axes, (column, label)) in enumerate(
         zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True)
     ):
-        costs = {method: getattr(row, column) for method, row in rows.items()}
-        points = {m: Point(costs[m], row.acc or 0.0) for m, row in rows.items() if costs[m] is not None}
+        points = {m: Point(row[column], row["acc"]) for m, row in rows.items() if row[column] is not None}
         fronts[column] = pareto_front({method: point for method, point in points.items() if method in complete})
         start = axis_start(point.acc for point in points.values())
         _scatter(axes, points, fronts[column], complete, start)
@@ -88,16 +88,16 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
     Raises:
         UserError: no run was evaluated on the teacher's domains.
     """
-    rows = {method: row for method, row in _rows(group).items() if row.teacher_domain_acc is not None}
+    rows = {method: row for method, row in _rows(group).items() if row["teacher_domain_acc"] is not None}
     if not rows:
         raise UserError(
             "no run was evaluated on the teacher's domains, so retention is unknown; run a setting that has any"
         )
-    complete = {method for method, row in rows.items() if row.is_complete} or set(rows)
+    complete = {method for method, row in rows.items() if is_complete(row)} or set(rows)
     figure = new_figure(COLUMN_WIDTH, 2.6)
     marks = _marks(rows)
     axes = figure.subplots()
-    _scatter(axes, {m: Point(row.acc or 0.0, row.teacher_domain_acc or 0.0) for m, row in rows.items()}, [], complete)
+    _scatter(axes, {m: Point(row["acc"], row["teacher_domain_acc"]) for m, row in rows.items()}, [], complete)
     own, transfer = (
         mean_over(group.teachers, teacher_own_accuracy),
         mean_over(group.teachers, teacher_transfer_accuracy),
@@ -108,10 +108,10 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
     axes.set_ylabel("accuracy on the teacher's domains, %")
     add_legend(figure, marks, LEGEND_COLUMNS, _hollow(rows, complete))
     teacher = "" if own is None or transfer is None else f"; the teacher has {transfer:.1f} and {own:.1f} %"
-    best = max(rows, key=lambda method: rows[method].teacher_domain_acc or 0.0)
+    best = max(rows, key=lambda method: float(rows[method]["teacher_domain_acc"]))
     alt = (
         f"Accuracy of {len(rows)} students on their own domain and on the teacher's domains{teacher}; {best} retains "
-        f"most, {rows[best].teacher_domain_acc:.1f} %"
+        f"most, {rows[best]['teacher_domain_acc']:.1f} %"
     )
     return [group.finish("retention", "Accuracy on the student's and teacher's domains", alt, figure)]
 
@@ -129,7 +129,7 @@ def _hollow(rows: Mapping[str, Row], complete: set[str]) -> str:
     """The note that explains hollow markers."""
     if complete < set(rows):
         return "hollow: runs are missing, so the method is not on the front"
-    return "" if all(row.is_complete for row in rows.values()) else "no method has all of its runs"
+    return "" if all(map(is_complete, rows.values())) else "no method has all of its runs"
 
 
 def _marks(methods: Iterable[str]) -> dict[str, Line2D]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from okdbench.core.files import write_atomic, writing
-from okdbench.results.grouping import consult, label
+from okdbench.results.frames import read_runs, to_frame
+from okdbench.results.grouping import label
 from okdbench.results.leaderboard import leaderboard
-from okdbench.results.published import verdicts
+from okdbench.results.published import compare_published
 from okdbench.results.records import Record
 from okdbench.results.report.figures import figure_groups
 from okdbench.results.report.page import render
+from okdbench.results.table import rows_of
 
 
 def write_report(runs: Path, output: Path) -> Path:
@@ -24,9 +26,9 @@ def write_report(runs: Path, output: Path) -> Path:
         UserError: there are no records, or the page cannot be written.
     """
     # a fixed order: the order of files in a folder differs between machines
-    records = sorted(consult(runs), key=_order)
+    records = sorted(read_runs(runs), key=_order)
     figures = figure_groups(records, runs if runs.is_dir() else None)
-    published = [number for name, rows in leaderboard(records).items() for number in verdicts(name, rows)]
+    published = rows_of(compare_published(leaderboard(to_frame(records))))
     path = output / "index.html"
     with writing(output, "--output"):
         write_atomic(path, render(records, figures, published).encode())

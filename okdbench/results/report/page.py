@@ -11,25 +11,20 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from okdbench.results.columns import shown_in
 from okdbench.results.grouping import label
-from okdbench.results.published import Verdict
 from okdbench.results.records import Record
 from okdbench.results.report.figures import FigureGroup
 from okdbench.results.report.formatting import finite, number
-from okdbench.results.report.leaderboard_rows import (
-    DETAIL_COLUMNS,
-    NUMBER_COLUMNS,
-    ReportRow,
-    default_filters,
-    report_rows,
-)
+from okdbench.results.report.leaderboard_rows import ReportRow, default_filters, report_rows
 from okdbench.results.report.run_pages import NOTES, run_page
+from okdbench.results.table import Row
 
 #: filter of the leaderboard -> its label
 FILTERS = {"dataset": "Data set", "setting": "Setting", "track": "Track", "budget": "Budget", "networks": "Networks"}
 
 
-def render(records: Sequence[Record], groups: Sequence[FigureGroup] = (), published: Sequence[Verdict] = ()) -> str:
+def render(records: Sequence[Record], groups: Sequence[FigureGroup] = (), published: Sequence[Row] = ()) -> str:
     """Render the page.
 
     Args:
@@ -42,7 +37,8 @@ def render(records: Sequence[Record], groups: Sequence[FigureGroup] = (), publis
     return _environment().get_template("page.html.j2").render(
         policy=_policy(style, script), style=style, script=script,
         records=records, rows=rows, groups=groups, published=published,
-        numbers=NUMBER_COLUMNS, more=DETAIL_COLUMNS, filters=FILTERS, defaults=default_filters(rows),
+        columns=[column for column in shown_in("html") if column.name not in FILTERS], details=shown_in("details"),
+        filters=FILTERS, defaults=default_filters(rows),
         options=_options(rows),
         starts=_starts(rows),
         totals=_totals(records),
@@ -88,16 +84,16 @@ def _policy(style: str, script: str) -> str:
 
 def _starts(rows: Sequence[ReportRow]) -> dict[str, float]:
     """Data set and track -> accuracy at which the bars begin."""
-    return {f"{row.dataset}, {row.row.track}": row.start for row in rows}
+    return {f"{row.row['dataset']}, {row.row['track']}": row.start for row in rows}
 
 
 def _options(rows: Sequence[ReportRow]) -> dict[str, list[str]]:
     """Filter -> the values to choose from; data sets and settings keep the order of the rows."""
     return {
-        "dataset": list(dict.fromkeys(row.dataset for row in rows)),
-        "setting": list(dict.fromkeys(row.row.setting for row in rows)),
-        "track": sorted({row.row.track for row in rows}),
-        "budget": sorted({row.row.budget for row in rows}),
+        "dataset": list(dict.fromkeys(row.row["dataset"] for row in rows)),
+        "setting": list(dict.fromkeys(row.row["setting"] for row in rows)),
+        "track": sorted({row.row["track"] for row in rows}),
+        "budget": sorted({row.row["budget"] for row in rows}),
         "networks": sorted({row.networks for row in rows}),
     }
 
