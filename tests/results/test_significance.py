@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy.stats import friedmanchisquare, wilcoxon
 from support.fake_records import record
 
-from okdbench.cli import compare as duel
-from okdbench.cli.compare import adjusted
+from okdbench.cli.compare import compare as compare_command
 from okdbench.core.errors import UserError
+from okdbench.results.comparison import adjusted
 from okdbench.results.significance import Block, compare, holm, rank, signed_rank
 from okdbench.results.store import write_record
 
@@ -146,11 +146,8 @@ def write(runs: Path, **changes: Any) -> Path:
     return runs
 
 
-ANY = {"dataset": None, "track": None, "budget": None}
-
-
 def test_the_command_says_what_it_rests_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    duel.show(["augkd", "kd", "mad"], write(tmp_path), ANY)
+    compare_command(["augkd", "kd", "mad"], runs=write(tmp_path))
     said = capsys.readouterr().out
     assert "augkd and kd: augkd is better than kd by 3.00 points; this rests on 8 blocks (2 settings)" in said
     assert "mean ranks over 8 blocks: augkd 1.00, mad 2.00, kd 3.00" in said
@@ -163,9 +160,9 @@ def test_the_command_says_what_it_rests_on(tmp_path: Path, capsys: pytest.Captur
 )
 def test_what_cannot_be_compared_is_said(names: list[str], reason: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=reason):
-        duel.show(names, write(tmp_path), ANY)
+        compare_command(names, runs=write(tmp_path))
     with pytest.raises(UserError, match="no finished run fits"):
-        duel.show(["kd", "augkd"], tmp_path, {**ANY, "dataset": "visda"})
+        compare_command(["kd", "augkd"], dataset="visda", runs=tmp_path)
 
 
 def test_tracks_and_budgets_are_not_mixed(tmp_path: Path) -> None:
@@ -174,8 +171,8 @@ def test_tracks_and_budgets_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"2 kinds that must not be mixed; choose one: --track label-free .* or --track"
     ):
-        duel.show(["kd", "augkd"], tmp_path, ANY)
-    duel.show(["kd", "augkd"], tmp_path, {**ANY, "track": "label-free"})
+        compare_command(["kd", "augkd"], runs=tmp_path)
+    compare_command(["kd", "augkd"], track="label-free", runs=tmp_path)
 
 
 def test_the_sentences_of_several_pairs_bear_their_number() -> None:
