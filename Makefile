@@ -1,21 +1,21 @@
-# Everything below works from a fresh checkout: .venv is made when it is missing or when setup.cfg changes.
+# Every target works from a fresh checkout: .venv is created when it is missing and updated when setup.cfg changes.
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_METHODS := teacher finetune kd augkd
 
-# the tests start worker processes of their own; one thread each keeps them from fighting over the cores
+# The tests start worker processes of their own, so each gets one thread: more threads than cores would slow all of them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 RECORDS := leaderboards/records/digits.jsonl.gz
 
-.PHONY: demo figures test test-all bench lint
+.PHONY: demo figures test test-all bench lint on-path
 
-demo: .venv/demo.stamp  ## compare four methods on the digits and write demo/digits.csv
+demo: .venv/demo.stamp  ## compare four methods on digits and write demo/digits.csv
 	$(BIN)/okdbench run $(DEMO_METHODS:%=--method %) --dataset digits --budget quick --runs demo/runs --data-root demo/data
 	$(BIN)/okdbench leaderboard --runs demo/runs --output demo
 
-figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and what generators make from two runs
+figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and generated images from two new runs
 	$(BIN)/okdbench run --method augkd --method mosaickd --dataset digits --setting MP-O --runs figures/runs --data-root figures/data
 	$(BIN)/okdbench plot samples --runs figures/runs --output docs/plots
 	for kind in bars cd pareto retention stages gap; do \
@@ -23,13 +23,13 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and wh
 	$(BIN)/okdbench plot bars --runs $(RECORDS) --track label-free --output docs/plots
 	$(BIN)/okdbench plot curves --runs $(RECORDS) --track labelled --method augkd --method mosaickd --output docs/plots
 
-test: .venv/test.stamp  ## all tests but the slow ones
+test: .venv/test.stamp  ## all tests except the slow ones
 	$(PYTEST) -n 2 --dist worksteal -m "not slow"
 
 test-all: .venv/test.stamp  ## all tests
 	$(PYTEST) -n 2
 
-bench: .venv/test.stamp  ## speed, one process
+bench: .venv/test.stamp  ## speed, in one process
 	$(PYTEST) tests/benchmarks --benchmark-only
 
 lint: .venv/test.stamp  ## style and types
@@ -42,8 +42,16 @@ lint: .venv/test.stamp  ## style and types
 
 .venv/demo.stamp: setup.cfg pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --editable .
+	$(MAKE) --silent on-path
 	touch $@
 
 .venv/test.stamp: setup.cfg pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --editable '.[test]'
+	$(MAKE) --silent on-path
 	touch $@ .venv/demo.stamp
+
+# In the folder above a clone named okdbench, Python finds the clone first and takes it for a namespace package, because
+# setuptools looks up editable installs last. With the clone on sys.path Python finds the package inside it instead.
+on-path:
+	$(BIN)/python -c 'from pathlib import Path; from sysconfig import get_path; \
+		Path(get_path("purelib"), "okdbench_clone.pth").write_text(f"{Path.cwd()}\n")'

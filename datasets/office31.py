@@ -1,19 +1,19 @@
-"""Office-31: office objects in three domains, from a shop's pages, a reflex camera and a webcam."""
+"""Office-31: office objects from the pages of an online shop, a reflex camera and a webcam."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data.download import Remote
-from okdbench.data.folder_dataset import FolderDataset, read_table
+from okdbench.data import FolderDataset, Remote, read_table
 
 
 class Office31(FolderDataset):
-    """4,110 pictures of 31 classes."""
+    """4,110 images of 31 classes."""
 
     title = "Office-31: amazon, dslr, webcam"
     licence = "no statement is known; research use"
     citation = "Saenko et al., Adapting Visual Category Models to New Domains, ECCV 2010"
+    # columns: class, then the number of images in each domain
     classes, counts = read_table(
         """
         back_pack           92    12    29

@@ -1,19 +1,19 @@
-"""Office-Home: everyday objects in four domains, from paintings to photographs."""
+"""Office-Home: everyday objects as art, clip art, product images and photographs."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data.download import Remote
-from okdbench.data.folder_dataset import FolderDataset, read_table
+from okdbench.data import FolderDataset, Remote, read_table
 
 
 class OfficeHome(FolderDataset):
-    """15,588 pictures of 65 classes."""
+    """15,588 images of 65 classes."""
 
     title = "Office-Home: Art, Clipart, Product, Real World"
     licence = "for academic research"
     citation = "Venkateswara et al., Deep Hashing Network for Unsupervised Domain Adaptation, CVPR 2017"
+    # columns: class, then the number of images in each domain
     classes, counts = read_table(
         """
         Alarm_Clock     74    60    79    86

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data.download import Remote
-from okdbench.data.folder_dataset import FolderDataset, read_table
+from okdbench.data import FolderDataset, Remote, read_table
 
 
 class PACS(FolderDataset):
-    """9,991 pictures of 7 classes."""
+    """9,991 images of 7 classes."""
 
     title = "PACS: art_painting, cartoon, photo, sketch"
     licence = "no statement is known; research use"
     citation = "Li et al., Deeper, Broader and Artier Domain Generalization, ICCV 2017"
+    # columns: class, then the number of images in each domain
     classes, counts = read_table(
         """
         dog       379  389  189  772

@@ -1,21 +1,21 @@
-"""VisDA-2017, classification: renderings of 3D models, and pictures from MS COCO and YouTube."""
+"""VisDA-2017, classification: renderings of 3D models, images from MS COCO, and frames from YouTube."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data.download import Remote
-from okdbench.data.folder_dataset import FolderDataset, read_table
+from okdbench.data import FolderDataset, Remote, read_table
 
 SERVER = "http://csr.bu.edu/ftp/visda17/clf/"
 
 
 class VisDA(FolderDataset):
-    """280,157 pictures of 12 classes; the pictures of the challenge's test serve ``--test-split official`` alone."""
+    """280,157 images of 12 classes; the test images of the challenge are used only with ``--test-split official``."""
 
     title = "VisDA-2017: train (synthetic), validation (real), test (real)"
     licence = "non-commercial research and education only; no redistribution"
     citation = "Peng et al., VisDA: The Visual Domain Adaptation Challenge, 2017"
+    # columns: class, then the number of images in each domain
     classes, counts = read_table(
         """
         aeroplane  14309  3646  5196
@@ -36,6 +36,7 @@ class VisDA(FolderDataset):
     domains: ClassVar = {"T": "train", "V": "validation"}
     settings = ("T-V",)
     official_tests: ClassVar = {"validation": "test"}
+    # The challenge published the test images without class folders; their labels came later, in a list.
     lists: ClassVar = {"test": ("image_list.txt", "ground_truth.txt", "test_list.txt")}
     page = "https://github.com/VisionLearningGroup/taskcv-2017-public/tree/master/classification"
     remotes = (

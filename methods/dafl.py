@@ -1,4 +1,4 @@
-"""DAFL: a generator that looks for what the teacher recognises, without an adversary."""
+"""DAFL: a generator that searches for images on which the teacher is confident, without an adversary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from okdbench.distill.adversarial import QUICK_SGD, DataFree, SGDHyperparameters
 
 
 class DAFL(DataFree):
-    """L_G = CE(T, argmax T) + 5 sum p log10 p - 0.1 mean|features|; the student learns from the same pictures."""
+    """L_G = CE(T, argmax T) + 5 sum p log10 p - 0.1 mean|features|; L_S = KL(T || S) on the same images."""
 
     card = Card(
         title="Data-Free Learning of Student Networks",
@@ -21,8 +21,8 @@ class DAFL(DataFree):
                 "weights", "release: (0.05, 5, 0.01) CIFAR-10, (0.5, 20, 0.1) CIFAR-100", "its defaults (1, 5, 0.1)"
             ),
             Deviation("class balance", "release: log10", "the same in nats: 5 becomes 2.171"),
-            Deviation("generator's head", "release: tanh, batch norm, in normalised space", "sigmoid: raw pictures"),
-            Deviation("generator's rate", "release: 0.02 on CIFAR, 0.2 on MNIST, constant", "0.02, cosine"),
+            Deviation("generator's head", "release: tanh, batch norm, in normalised space", "sigmoid: raw images"),
+            Deviation("generator's learning rate", "release: 0.02 on CIFAR, 0.2 on MNIST, constant", "0.02, cosine"),
             Deviation("student's schedule", "release: x0.1 at 2/5 and 4/5", "cosine"),
         ),
     )
@@ -31,23 +31,25 @@ class DAFL(DataFree):
         """Values of the release on CIFAR, with its default weights."""
 
         latent: int = hyper(1000, "latent dimensions", paper=1000, ge=2, le=4096)
-        lr_generator: float = hyper(0.02, "Adam, generator; cosine to 0", paper=0.02, gt=0, le=1)
+        lr_generator: float = hyper(0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1)
         inner_steps: int = hyper(
-            1, "student steps: one on the generator's pictures, the others on fresh ones", paper=1, ge=1
+            1, "student steps: one on the generator's images, the others on new ones", paper=1, ge=1
         )
         adversarial: float = hyper(0.0, "weight of -D(teacher, student) in the generator's loss", paper=0, ge=0)
         one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0)
+        # 5 / ln 10 = 2.171
         balance: float = hyper(2.171, "weight of the class balance, in nats", paper=2.171, ge=0)
-        activation: float = hyper(0.1, "weight of the features' size", paper=0.1, ge=0)
+        activation: float = hyper(0.1, "weight of the size of the features", paper=0.1, ge=0)
 
     paper_batch_size = 1024
     presets = DataFree.presets | {"quick": QUICK_SGD, "paper": {"data_free_steps": 240_000}}
 
-    def round(self) -> Losses:
+    def iteration(self) -> Losses:
+        # G and S share one forward of the teacher; S trains on the images from before G's update
         images = self.generator.module(self.noise())
-        seen = self.observe(images)
-        losses = self.descend(self.generator_terms(images, seen))
-        losses |= self.teach(images.detach(), seen.logits.detach())
+        teacher_output = self.forward_teacher(images)
+        losses = self.update_generator(self.generator_terms(images, teacher_output))
+        losses |= self.distill_step(images.detach(), teacher_output.logits.detach())
         for _ in range(self.hp.inner_steps - 1):
             losses |= self.student_step()
         return losses

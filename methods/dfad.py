@@ -1,4 +1,4 @@
-"""DFAD: the adversarial game on logits alone, which asks nothing of the teacher but gradients."""
+"""DFAD: adversarial training on logits alone, which needs nothing of the teacher but gradients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from okdbench.distill.losses import l1
 
 
 class DFAD(DataFree):
-    """L_G = -mean|T - S|, L_S = mean|T - S| of logits, in five student steps for each step of the generator."""
+    """L_G = -mean|T - S|, L_S = mean|T - S| of logits, with five student steps per generator step."""
 
     card = Card(
         title="Data-Free Adversarial Distillation",
@@ -21,9 +21,9 @@ class DFAD(DataFree):
         tracks=(Track.LABELLED, Track.LABEL_FREE),
         deviations=(
             Deviation(
-                "order in a round", "release: student steps, then generator", "the generator first, as the others"
+                "order in an iteration", "release: student steps, then generator", "generator first, as in the others"
             ),
-            Deviation("generator's head", "release: tanh, batch norm, in normalised space", "sigmoid: raw pictures"),
+            Deviation("generator's head", "release: tanh, batch norm, in normalised space", "sigmoid: raw images"),
             Deviation("schedule", "release: x0.1 at 1/5 and 2/5, optional", "cosine"),
         ),
     )
@@ -34,10 +34,12 @@ class DFAD(DataFree):
         latent: int = hyper(256, "latent dimensions", paper=256, ge=2, le=4096)
         legacy_teacher_as_student: bool = legacy("Fast-Datafree's adversary is the teacher itself", "the student")
 
+    # the release: 500 epochs of 50 iterations
     presets = DataFree.presets | {"quick": QUICK_SGD, "paper": {"data_free_steps": 25_000}}
 
-    def opinion(self, images: Tensor) -> Tensor:
-        return self.teacher(images) if self.hp.legacy_teacher_as_student else super().opinion(images)
+    def adversary_logits(self, images: Tensor) -> Tensor:
+        # |T - T| = 0 has no gradient, so with this switch the generator is never trained
+        return self.teacher(images) if self.hp.legacy_teacher_as_student else super().adversary_logits(images)
 
-    def divergence(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
-        return l1(teacher_logits, said)
+    def divergence(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+        return l1(teacher_logits, student_logits)

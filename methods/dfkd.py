@@ -1,4 +1,4 @@
-"""Data-free adversarial distillation: the backbone that AuG-KD begins with and DFQ's terms made common."""
+"""Data-free adversarial distillation: AuG-KD's first stage, with the terms that DFQ made common."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from okdbench.distill.adversarial import BackboneHyperparameters, DataFree
 
 
 class DFKD(DataFree):
-    """L_G = -KL(T || S) + CE(T, argmax T) + 20 sum p log10 p + batch-norm gap; L_S = KL(T || S)."""
+    """L_G = -KL(T || S) + CE(T, argmax T) + 20 sum p log10 p + L2 of batch-norm statistics; L_S = KL(T || S)."""
 
     card = Card(
         title="Data-free adversarial distillation, common backbone (MosaicKD's DFQ baseline, AuG-KD's stage 1)",
@@ -16,6 +16,7 @@ class DFKD(DataFree):
         url="https://arxiv.org/abs/2110.15094",
         reads=("teacher logits, input gradients and batch-norm statistics",),
         tracks=(Track.LABELLED, Track.LABEL_FREE),
+        # README of MosaicKD's released code, kd_datafree.py
         paper={
             "latent": 100,
             "generator_width": 64,
@@ -29,11 +30,12 @@ class DFKD(DataFree):
             "bn": 1,
         },
         deviations=(
-            Deviation("batch-norm gap", "release: one norm over all layers", "summed over layers, as DeepInversion"),
+            Deviation("batch-norm term", "release: one norm over all layers", "summed over layers, as DeepInversion"),
             Deviation("variances", "CMI's code: biased", "unbiased, as AuG-KD's"),
         ),
     )
 
     Hyperparameters = BackboneHyperparameters
     paper_batch_size = 128
+    # the release: 200 epochs of 200 iterations
     presets = DataFree.presets | {"paper": {"data_free_steps": 40_000}}

@@ -24,10 +24,10 @@ class DFQ(DataFree):
             Deviation(
                 "official code", "none; two re-implementations disagree in signs", "the signs of the first, da2so's"
             ),
-            Deviation("weight 0.01", "da2so's; the paper's value is unknown", "the same, one hyper-parameter a term"),
-            Deviation("warm-up", "da2so: 20,000 generator steps", "1000; the student learns nothing in it"),
+            Deviation("weight 0.01", "da2so's; the paper's value is unknown", "the same, one hyper-parameter per term"),
+            Deviation("warm-up", "da2so: 20,000 generator steps", "1000; the student is not trained in it"),
             Deviation("student", "da2so: Nesterov momentum", "momentum"),
-            Deviation("generator's head", "da2so: tanh, batch norm", "sigmoid: raw pictures"),
+            Deviation("generator's head", "da2so: tanh, batch norm", "sigmoid: raw images"),
             Deviation("variance of a batch", "da2so: biased", "unbiased, as running statistics are"),
         ),
     )
@@ -37,15 +37,18 @@ class DFQ(DataFree):
 
         latent: int = hyper(512, "latent dimensions", paper=512, ge=2, le=4096)
         generator_beta1: float = hyper(0.5, "Adam's beta_1, generator", paper=0.5, ge=0, lt=1)
-        weight_decay: float = hyper(0.0, "student, data-free stage", paper=0, ge=0, le=1)
-        inner_steps: int = hyper(10, "student steps for each generator step", paper=10, ge=1, le=100)
+        weight_decay: float = hyper(0.0, "weight decay, student, data-free stage", paper=0, ge=0, le=1)
+        inner_steps: int = hyper(10, "student steps per generator step", paper=10, ge=1, le=100)
         warm_up: int = hyper(1000, "generator steps on the priors alone", paper=20_000, ge=0)
         entropy: float = hyper(0.01, "weight of the predictions' entropy", paper=0.01, ge=0)
         balance: float = hyper(0.01, "weight of the class balance, in nats", paper=0.01, ge=0)
         bn: float = hyper(0.01, "weight of the divergence of batch-norm statistics", paper=0.01, ge=0)
         legacy_teacher_as_student: bool = legacy("Fast-Datafree's adversary is the teacher itself", "the student")
-        legacy_cosine_overrun: bool = legacy("the generator's cosine passes its end and rises", "cosine over all steps")
+        legacy_cosine_overrun: bool = legacy(
+            "the generator's cosine runs beyond its end and rises", "cosine over all steps"
+        )
 
+    # da2so: 50 epochs of 400 generator steps, then 200 epochs of 400 iterations
     presets = DataFree.presets | {
         "smoke": {"generator_width": 8, "warm_up": 2},
         "quick": {**QUICK_SGD, "warm_up": 20},
@@ -56,13 +59,15 @@ class DFQ(DataFree):
         self.prepare(self.task.student_images, self.hp.warm_up)
 
     def generator_schedule(self, warm_up: int) -> Schedule:
-        return cosine_overrun(self.rounds) if self.hp.legacy_cosine_overrun else super().generator_schedule(warm_up)
+        # the release steps the schedule in the warm-up as well, but its length is that of the iterations alone
+        return cosine_overrun(self.iterations) if self.hp.legacy_cosine_overrun else super().generator_schedule(warm_up)
 
     def available_priors(self) -> Priors:
-        return PRIORS | {"bn": lambda seen: batch_norm_kl(seen.bn)}
+        return PRIORS | {"bn": lambda output: batch_norm_kl(output.bn)}
 
     def stages(self) -> list[Stage]:
         return [Stage("warm-up", self.hp.warm_up, self.prior_step), *super().stages()]
 
-    def opinion(self, images: Tensor) -> Tensor:
-        return self.teacher(images) if self.hp.legacy_teacher_as_student else super().opinion(images)
+    def adversary_logits(self, images: Tensor) -> Tensor:
+        # KL(T || T) = 0 has no gradient, so with this switch only the priors train the generator
+        return self.teacher(images) if self.hp.legacy_teacher_as_student else super().adversary_logits(images)

@@ -1,4 +1,4 @@
-"""Fine-tuning without a teacher: what every distillation method has to beat."""
+"""Fine-tuning without a teacher: the baseline of every distillation method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FineTune(Method):
         venue="AuG-KD's baseline, ICLR",
         year=2024,
         url="https://arxiv.org/abs/2403.07030",
-        reads=("labelled student-domain pictures",),
+        reads=("labelled student-domain images",),
         role="baseline",
     )
 
@@ -29,6 +29,7 @@ class FineTune(Method):
     hp: Hyperparameters
 
     def setup(self) -> None:
+        # the same code as the stage that follows data-free methods, so that their rows differ in the start alone
         self.tuning = FineTuning(self.task, self.hp.lr, self.hp.weight_decay)
         self.state = self.tuning.state
 

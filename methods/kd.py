@@ -1,4 +1,4 @@
-"""Plain knowledge distillation on the student domain: the teacher is asked about pictures that it does not know."""
+"""Plain knowledge distillation on the student domain: the teacher is queried on images outside its own domain."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from okdbench.distill.losses import kl
 
 
 class PlainKD(Method):
-    """u * cross-entropy + (1 - u) * KL_tau(teacher || student) on student-domain pictures; label-free, the KL alone."""
+    """u * CE + (1 - u) * KL_tau(T || S) on student-domain images; in the label-free track, the KL alone."""
 
     card = Card(
         title="Distilling the Knowledge in a Neural Network",
         venue="NIPS Deep Learning Workshop",
         year=2015,
         url="https://arxiv.org/abs/1503.02531",
-        reads=("teacher logits", "student-domain pictures", "their labels, in the labelled track"),
+        reads=("teacher logits", "student-domain images", "their labels, in the labelled track"),
         tracks=(Track.LABELLED, Track.LABEL_FREE),
         role="reference",
     )
@@ -41,14 +41,15 @@ class PlainKD(Method):
 
     def stages(self) -> Sequence[Stage]:
         steps = self.task.student_images // self.task.batch_size
+        # a stage with labels is refused in the label-free track
         if self.task.track is Track.LABEL_FREE:
             return [Stage("distil", steps, self.label_free_step, data="images")]
         return [Stage("distil", steps, self.step, data="labelled")]
 
     def step(self, batch: Batch) -> Losses:
-        logits = self.student(batch.images)
-        hard = F.cross_entropy(logits, batch.labels)
-        soft = self.soft_loss(batch, logits)
+        student_logits = self.student(batch.images)
+        hard = F.cross_entropy(student_logits, batch.labels)
+        soft = self.soft_loss(batch, student_logits)
         self.learner.update(self.hp.hard_weight * hard + (1 - self.hp.hard_weight) * soft)
         return {"cross_entropy": hard, "kl": soft}
 
@@ -57,7 +58,9 @@ class PlainKD(Method):
         self.learner.update(soft)
         return {"kl": soft}
 
-    def soft_loss(self, batch: Batch, logits: Tensor) -> Tensor:
+    def soft_loss(self, batch: Batch, student_logits: Tensor) -> Tensor:
+        """KL_tau(T || S), with gradients to the student alone."""
+        # kl() includes tau^2, which keeps the weight of the soft targets at any temperature (Hinton et al., Sec. 2)
         with torch.no_grad():
             teacher_logits = self.teacher(batch.images)
-        return kl(teacher_logits, logits, self.hp.temperature)
+        return kl(teacher_logits, student_logits, self.hp.temperature)

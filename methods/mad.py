@@ -15,14 +15,14 @@ from okdbench.api import Card, Deviation, Losses, Stage, Track, hyper
 from okdbench.distill.adversarial import QUICK_SGD, BackboneHyperparameters, DataFree, SGDHyperparameters
 from okdbench.distill.losses import kl
 from okdbench.distill.networks.generators import ConditionalGenerator, Generator
-from okdbench.distill.networks.wrapper import Observation
+from okdbench.distill.networks.wrapper import ClassifierOutput
 from okdbench.distill.optim import forward_without_buffers
 
 CONDITIONAL = {"conditional": True}
 
 
 class MAD(DataFree):
-    """L_S = (1 - lambda) D on pictures of G + lambda D on pictures of its copy, in one batch of the usual size."""
+    """L_S = (1 - lambda) D on images of G + lambda D on images of its copy, in one batch of the usual size."""
 
     card = Card(
         title="Momentum Adversarial Distillation: Handling Large Distribution Shifts in Data-Free KD",
@@ -47,92 +47,101 @@ class MAD(DataFree):
 
         latent: int = hyper(256, "latent dimensions N_z", ge=2, le=4096)
         generator_beta1: float = hyper(0.5, "Adam's beta_1, generator", ge=0, lt=1)
-        inner_steps: int = hyper(10, "student steps for each generator step", ge=1, le=100)
+        inner_steps: int = hyper(10, "student steps per generator step", ge=1, le=100)
         warm_up: int = hyper(1000, "generator steps without the adversarial term", ge=0)
         momentum: float = hyper(
             0.95, "alpha of the copy; 1 freezes it, 0 makes it the generator", paper=0.95, ge=0, le=1
         )
-        copy_share: float = hyper(0.5, "lambda: share of the batch that the copy makes", ge=0, le=1)
-        ema: bool = hyper(True, "false: the generator makes that share too (control)", paper=True)
+        copy_share: float = hyper(0.5, "lambda: share of the batch that the copy generates", ge=0, le=1)
+        ema: bool = hyper(True, "false: the generator provides that share too (control)", paper=True)
         full_batches: bool = hyper(False, "a whole batch of each, for twice the budget")
         bounded_adversarial: bool = hyper(False, "log(1 + D) in the generator's loss")
+        # Class-conditional variant
         conditional: bool = hyper(False, "the generator reads z + e_y for a class y", paper=False)
         nll: float = hyper(1.0, "weight of -log T(x)_y", ge=0, when=CONDITIONAL)
         norm: float = hyper(1.0, "weight of the bound on z + e_y", ge=0, when=CONDITIONAL)
         norm_bound: float = hyper(1.5, "bound on |z + e_y|^2 / N_z", ge=0, when=CONDITIONAL)
-        stratified_labels: bool = hyper(False, "every class as often in each batch", when=CONDITIONAL)
+        stratified_labels: bool = hyper(False, "every class equally often in each batch", when=CONDITIONAL)
         ema_embeddings: bool = hyper(False, "the copy has embeddings of its own", paper=False, when=CONDITIONAL)
 
     presets = {**DataFree.presets, "smoke": {"generator_width": 8, "warm_up": 2}, "quick": {**QUICK_SGD, "warm_up": 20}}
 
     def setup(self) -> None:
-        if self.hp.conditional:  # three terms: adversary, likelihood and norm
+        # the conditional loss has three terms: adversary, likelihood and norm
+        if self.hp.conditional:
             self.hp = self.hp.model_copy(update={"one_hot": 0.0, "balance": 0.0, "bn": 0.0})
         self.prepare(self.task.student_images, self.hp.warm_up)
-        # the first update of an averaged model makes it equal, the others follow with the momentum
+        # the first update of an averaged model copies the weights, later ones apply the momentum
         copy = AveragedModel(self.generator.module, multi_avg_fn=get_ema_multi_avg_fn(self.hp.momentum))
-        self.copy = self.place("slow generator", copy)
+        self.ema_generator = self.place("slow generator", copy)
 
     def make_generator(self) -> Generator:
         size = (self.hp.latent, self.task.image_size, self.hp.generator_width)
         return ConditionalGenerator(self.task.classes, *size) if self.hp.conditional else Generator(*size)
 
     def stages(self) -> list[Stage]:
-        return [Stage("warm-up", self.hp.warm_up, self.prior_step, finish=self.follow), *super().stages()]
+        # phi~ = phi at the end of pre-training
+        return [Stage("warm-up", self.hp.warm_up, self.prior_step, finish=self.update_ema), *super().stages()]
 
-    def follow(self) -> None:
-        """Move the copy one step towards the generator."""
-        self.copy.update_parameters(self.generator.module)
+    def update_ema(self) -> None:
+        """phi~ <- alpha phi~ + (1 - alpha) phi."""
+        self.ema_generator.update_parameters(self.generator.module)
 
-    # The generator
+    # Generator
 
     def generator_step(self, images: Tensor) -> Losses:
         losses = super().generator_step(images)
-        self.follow()
+        self.update_ema()  # per generator step, never per student step
         return losses
 
-    def generator_terms(self, images: Tensor, seen: Observation | None = None, adversarial: bool = True) -> Losses:
-        seen = seen or self.observe(images)
-        terms = super().generator_terms(images, seen, adversarial)
+    def generator_terms(
+        self, images: Tensor, teacher_output: ClassifierOutput | None = None, adversarial: bool = True
+    ) -> Losses:
+        teacher_output = teacher_output or self.forward_teacher(images)
+        terms = super().generator_terms(images, teacher_output, adversarial)
         if self.hp.conditional:
-            terms["nll"] = F.cross_entropy(seen.logits, self.labels)
+            terms["nll"] = F.cross_entropy(teacher_output.logits, self.labels)
+            # |z|^2 is about N_z, so the bound leaves room for the embedding
             terms["norm"] = (self.code.square().sum(1) - self.hp.norm_bound * self.hp.latent).relu().mean()
         return terms
 
     def noise(self, count: int | None = None, generator: nn.Module | None = None) -> Tensor:
-        """The generator's input: z, or z + e_y with a class y for each picture, from the table of ``generator``."""
+        """The generator's input: z, or z + e_y with a class y per image, from the embeddings of ``generator``."""
         z = super().noise(count)
         if not self.hp.conditional:
             return z
-        self.labels = self.draw_labels(len(z))
+        self.labels = self.sample_labels(len(z))
         self.code: Tensor = z + (generator or self.generator.module).get_submodule("table")(self.labels)
         return self.code
 
-    def draw_labels(self, count: int) -> Tensor:
+    def sample_labels(self, count: int) -> Tensor:
         rng, classes = self.task.rng, self.task.classes
         if self.hp.stratified_labels:
             return torch.arange(count, device=rng.device) % classes
         return torch.randint(classes, (count,), generator=rng, device=rng.device)
 
-    def divergence(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
-        return kl(teacher_logits, said).log1p() if self.hp.bounded_adversarial else kl(teacher_logits, said)
+    def divergence(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+        divergence = kl(teacher_logits, student_logits)
+        return divergence.log1p() if self.hp.bounded_adversarial else divergence
 
-    # The student
+    # Student
 
-    def student_loss(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
-        return kl(teacher_logits, said)
+    def student_loss(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+        return kl(teacher_logits, student_logits)  # the bound is the generator's alone
 
-    def draw(self) -> Tensor:
-        """Pictures of the generator and, behind them, of its copy, which no forward changes."""
-        size, hp = self.step_pictures, self.hp
+    def sample_images(self) -> Tensor:
+        """Images of the generator followed by images of its copy."""
+        size, hp = self.step_images, self.hp
         slow = size if hp.full_batches else round(hp.copy_share * size)
-        quick = size if hp.full_batches else size - slow
-        pictures = [self.generate(self.noise(quick))] if quick else []
+        current = size if hp.full_batches else size - slow
+        images = [self.generate(self.noise(current))] if current else []
         if slow:
-            codes = self.noise(slow, self.copy.module if hp.ema and hp.ema_embeddings else None)
-            pictures.append(self.recall(codes) if hp.ema else self.generate(codes))
-        return torch.cat(pictures)
+            codes = self.noise(slow, self.ema_generator.module if hp.ema and hp.ema_embeddings else None)
+            images.append(self.generate_ema(codes) if hp.ema else self.generate(codes))
+        # one batch, so that the student's running statistics describe the mixture
+        return torch.cat(images)
 
     @torch.no_grad()
-    def recall(self, codes: Tensor) -> Tensor:
-        return forward_without_buffers(self.copy, codes)
+    def generate_ema(self, codes: Tensor) -> Tensor:
+        """Images of the copy, with batch statistics and without a change of its buffers."""
+        return forward_without_buffers(self.ema_generator, codes)

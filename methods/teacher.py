@@ -1,4 +1,4 @@
-"""The teacher as released, without any student: the gap that distillation has to close."""
+"""The teacher as released, without a student: the reference for the performance gap to the teacher."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ class TeacherItself(Method):
     )
 
     @property
-    def answer(self) -> ClassifierWrapper:
+    def evaluated_network(self) -> ClassifierWrapper:
         return self.teacher
 
     def stages(self) -> Sequence[Stage]:
+        # a stage without steps: the network is evaluated at its end
         return [Stage("as released", 0, self.step)]
 
     def step(self) -> Losses:

@@ -1,19 +1,21 @@
-"""ZSKT: zero-shot knowledge transfer by adversarial belief matching, with attention transfer."""
+"""ZSKT: zero-shot knowledge transfer through adversarial belief matching, with attention transfer."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Losses, Track, hyper, legacy
-from okdbench.core.errors import UserError
+from okdbench.api import Card, Deviation, Losses, Track, UserError, hyper, legacy
 from okdbench.distill.adversarial import DataFree, DataFreeHyperparameters
-from okdbench.distill.losses import attention_gap, kl
-from okdbench.distill.networks.wrapper import Observation
+from okdbench.distill.losses import attention_transfer, kl
+from okdbench.distill.networks.wrapper import ClassifierOutput
 
 
 class ZSKT(DataFree):
-    """L_G = -KL(T || S); L_S = KL(T || S) + beta * attention gap, ten times on the generator's pictures."""
+    """L_G = -KL(T || S); L_S = KL(T || S) + beta * attention transfer, ten steps on the generator's images.
+
+    Attention transfer: sum_l mean (A_T,l / |A_T,l| - A_S,l / |A_S,l|)^2 with A_l the channel mean of squared features.
+    """
 
     card = Card(
         title="Zero-shot Knowledge Transfer via Adversarial Belief Matching",
@@ -23,12 +25,12 @@ class ZSKT(DataFree):
         reads=("teacher logits, input gradients and feature maps",),
         tracks=(Track.LABELLED, Track.LABEL_FREE),
         deviations=(
-            Deviation("generator's head", "release: affine batch norm, unbounded", "sigmoid: raw pictures"),
-            Deviation("pictures of the student's steps", "release: generated in each", "once: they are the same"),
+            Deviation("generator's head", "release: affine batch norm, unbounded", "sigmoid: raw images"),
+            Deviation("images of the student's steps", "release: generated in each", "once: they are the same"),
             Deviation(
                 "attention",
-                "release: three blocks of WRNs; off for unlike networks",
-                "on where all stages have equal sides",
+                "release: three blocks of WRNs; off for different architectures",
+                "on if all stages have feature maps of equal size",
             ),
             Deviation("beta", "250 beside a KL divided by the classes", "250 beside the KL; legacy_mean_reduction"),
         ),
@@ -38,12 +40,12 @@ class ZSKT(DataFree):
         """Values of the release."""
 
         latent: int = hyper(100, "latent dimensions", paper=100, ge=2, le=4096)
-        lr_student: float = hyper(2e-3, "student, data-free stage", paper=2e-3, gt=0, le=1)
-        weight_decay: float = hyper(0.0, "student, data-free stage", paper=0, ge=0, le=1)
-        inner_steps: int = hyper(10, "student steps on the pictures of one generator step", paper=10, ge=1, le=100)
-        clip: float = hyper(5.0, "largest norm of a gradient; 0: any", paper=5, ge=0)
+        lr_student: float = hyper(2e-3, "learning rate, student, data-free stage", paper=2e-3, gt=0, le=1)
+        weight_decay: float = hyper(0.0, "weight decay, student, data-free stage", paper=0, ge=0, le=1)
+        inner_steps: int = hyper(10, "student steps on the images of one generator step", paper=10, ge=1, le=100)
+        clip: float = hyper(5.0, "largest gradient norm; 0: no clipping", paper=5, ge=0)
         attention: float = hyper(
-            250.0, "weight beta of the attention gap; 0 for networks without maps", paper=250, ge=0
+            250.0, "weight beta of the attention transfer; 0 for networks without feature maps", paper=250, ge=0
         )
         legacy_mean_reduction: bool = legacy("KL divided by the number of classes", "summed over classes")
         legacy_student_train_mode: bool = legacy("student in train mode in the generator's step", "eval mode")
@@ -53,41 +55,51 @@ class ZSKT(DataFree):
     presets = DataFree.presets | {"paper": {"data_free_steps": 80_000}}
 
     def setup(self) -> None:
+        """Create networks and learners, and check that attention maps can be compared.
+
+        Raises:
+            UserError: the stages of teacher and student differ in size, or a network has no feature maps.
+        """
         super().setup()
         self.clip = self.hp.clip
+        # attention maps are compared pixel by pixel: H x W of the stages must agree, channels need not
         blank = torch.zeros(2, 3, self.task.image_size, self.task.image_size, device=self.task.device)
         with torch.no_grad(), self.student.eval_mode():
             shapes = [
-                [f.shape[2:] for f in net.observe(blank, "stages").stages] for net in (self.teacher, self.student)
+                [f.shape[2:] for f in net.forward_with_features(blank, "stages").stages]
+                for net in (self.teacher, self.student)
             ]
         if self.hp.attention and (shapes[0] != shapes[1] or not all(len(shape) == 2 for shape in shapes[0])):
-            raise UserError("teacher and student have no feature maps of equal sides; add --set attention=0")
+            raise UserError("teacher and student have no feature maps of equal size; add --set attention=0")
 
-    def round(self) -> Losses:
+    def iteration(self) -> Losses:
         z = self.noise()
         losses = self.generator_step(self.generator.module(z))
+        # the same latents for all student steps, so images and teacher output are computed once
         images = self.generate(z)
         with torch.no_grad():
-            seen = self.teacher.observe(images, "stages")
+            teacher_output = self.teacher.forward_with_features(images, "stages")
         for _ in range(self.hp.inner_steps):
-            losses |= self.imitate(images, seen)
+            losses |= self.attention_step(images, teacher_output)
         return losses
 
-    def imitate(self, images: Tensor, seen: Observation) -> Losses:
+    def attention_step(self, images: Tensor, teacher_output: ClassifierOutput) -> Losses:
+        """One update of the student: KL(T || S) + beta * attention transfer."""
         if not self.hp.attention:
-            return self.teach(images, seen.logits)
-        own = self.student.observe(images, "stages")
+            return self.distill_step(images, teacher_output.logits)
+        student_output = self.student.forward_with_features(images, "stages")
         terms = {
-            "disagreement": self.divergence(seen.logits, own.logits),
-            "attention": attention_gap(seen.stages, own.stages),
+            "disagreement": self.divergence(teacher_output.logits, student_output.logits),
+            "attention": attention_transfer(teacher_output.stages, student_output.stages),
         }
         self.learner.update(terms["disagreement"] + self.hp.attention * terms["attention"], clip=self.clip)
         return terms
 
-    def opinion(self, images: Tensor) -> Tensor:
+    def adversary_logits(self, images: Tensor) -> Tensor:
         if self.hp.legacy_teacher_as_student:
-            return self.teacher(images)
-        return self.student(images) if self.hp.legacy_student_train_mode else super().opinion(images)
+            return self.teacher(images)  # KL(T || T) = 0 has no gradient: the generator is never trained
+        return self.student(images) if self.hp.legacy_student_train_mode else super().adversary_logits(images)
 
-    def divergence(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
-        return kl(teacher_logits, said) / (teacher_logits.shape[1] if self.hp.legacy_mean_reduction else 1)
+    def divergence(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+        # reduction="mean" of the release divides by B * C; beta = 250 was tuned beside that
+        return kl(teacher_logits, student_logits) / (teacher_logits.shape[1] if self.hp.legacy_mean_reduction else 1)

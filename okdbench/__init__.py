@@ -1,25 +1,50 @@
-"""okdbench: out-of-domain knowledge distillation methods under one protocol that cannot leak.
+"""okdbench: out-of-domain knowledge distillation methods compared under one protocol without data leakage.
 
-``methods/``, ``datasets/`` and ``leaderboards/`` lie beside this package in the source tree and are installed as its
-sub-packages. When the code runs from the source tree they are registered here, so both ways give the same names.
+The folders ``methods/``, ``datasets/`` and ``leaderboards/`` are next to this package in the source tree and are
+installed as its sub-packages. In a source tree they are registered here, so the module names are the same either way.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
+    from okdbench.results.leaderboard import leaderboard
+    from okdbench.results.significance import compare
     from okdbench.training.runner import run
 
-__all__ = ["__version__", "run"]
+__version__ = "0.1.0"
+
+# public name -> module that defines it; texts instead of imports, so that a bare `import okdbench` stays fast and
+# importing okdbench does not count as reaching these modules (see okdbench.core.code_digest)
+_PUBLIC = {
+    "run": "okdbench.training.runner",
+    "load_records": "okdbench.results.frames",
+    "leaderboard": "okdbench.results.leaderboard",
+    "compare": "okdbench.results.significance",
+}
+
+__all__ = ["__version__", "compare", "leaderboard", "load_records", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function on first use (PEP 562); torch and pandas load only then."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The names of this module, including the public functions that are not imported yet."""
+    return sorted({*globals(), *_PUBLIC})
 
 
 def _register_siblings() -> None:
+    """Make ``methods/`` and the other folders of a source tree sub-packages, as the installed package has them."""
     root = Path(__file__).resolve().parent.parent
     if not (root / "setup.cfg").is_file():
         return
@@ -31,12 +56,3 @@ def _register_siblings() -> None:
 
 
 _register_siblings()
-
-
-def __getattr__(name: str) -> Any:
-    """Import torch only when something asks for it, so that ``okdbench --help`` starts at once."""
-    if name == "run":
-        from okdbench.training.runner import run
-
-        return run
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

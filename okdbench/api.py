@@ -1,10 +1,12 @@
-"""Everything that the author of a method imports, in one place.
+"""The public interface for authors of methods: ``from okdbench.api import Method, Stage, ...``.
 
-``from okdbench.api import Method, Stage, ...``; losses, networks and the adversarial base lie in ``okdbench.distill``.
+Losses, networks and the base class of adversarial methods are in ``okdbench.distill``. A method file imports nothing
+else of okdbench.
 """
 
 from __future__ import annotations
 
+from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track
 from okdbench.data.loader import Batch
 from okdbench.distill.card import BaseHyperparameters, Card, Deviation, hyper, legacy
@@ -26,6 +28,7 @@ __all__ = [
     "Task",
     "Track",
     "Trainable",
+    "UserError",
     "adam",
     "cosine",
     "cosine_overrun",

@@ -107,7 +107,7 @@ def remove(name: Name, data_root: DataRoot = None) -> None:
 
 def _report(name: str, registration: Registration) -> None:
     for found in registration.domains:
-        print_line(f"{name} {found.domain}: {len(found.entry.files)} images, digest {found.entry.digest[:16]}")
+        print_line(f"{name} {found.domain}: {len(found.manifest.files)} images, digest {found.manifest.digest[:16]}")
     for folder in registration.removed:
         print_line(f"removed {folder}, which nothing needs any more")
 

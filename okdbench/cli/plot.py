@@ -14,7 +14,7 @@ from okdbench.cli.options import BudgetFilter, DatasetFilter, RecordsSource, Tra
 from okdbench.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from okdbench.results.plots import Drawing
+    from okdbench.results.plots import PlotFigure
     from okdbench.results.records import Record
 
 app = typer.Typer()
@@ -68,22 +68,22 @@ def plot(
             raise unknown("format", name, FORMATS)
     from okdbench.core.files import writing
     from okdbench.results import plots
-    from okdbench.results.grouping import consult
+    from okdbench.results.frames import read_runs
     from okdbench.results.selection import choose, of_methods
 
     wanted = {"dataset": dataset, "track": track, "budget": budget}
-    records = of_methods(choose(consult(runs), wanted, setting or []), method or [])
+    records = of_methods(choose(read_runs(runs), wanted, setting or []), method or [])
     drawings = plots.draw(kind, records, runs) if kind != ALL else _draw_all(records, runs)
     with writing(output, "--output"):
         for drawing in drawings:
             print(*plots.save(drawing, output, asked), sep="\n")
 
 
-def _draw_all(records: Sequence[Record], runs: Path) -> list[Drawing]:
+def _draw_all(records: Sequence[Record], runs: Path) -> list[PlotFigure]:
     """The figures of every kind; where one cannot be drawn, a line on standard error says why."""
     from okdbench.results import plots
 
-    drawings: list[Drawing] = []
+    drawings: list[PlotFigure] = []
     for kind in plots.KINDS:
         try:
             drawings += plots.draw(kind, records, runs)

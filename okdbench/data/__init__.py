@@ -1,1 +1,26 @@
-"""Pictures: what a data set declares, the decoded cache, batches on the device."""
+"""From image files on disk to batches on the device.
+
+A data-set file imports of okdbench only the names below: ``from okdbench.data import Dataset, Sample``. This import is
+light: it loads neither torch nor numpy nor the libraries that download.
+"""
+
+from __future__ import annotations
+
+from okdbench.core.errors import UserError, unknown
+from okdbench.core.seeding import derive_seed
+from okdbench.data.dataset import Dataset, Sample
+from okdbench.data.folder_dataset import FolderDataset, read_table
+from okdbench.data.image_files import images_in
+from okdbench.data.remote import Remote
+
+__all__ = [
+    "Dataset",
+    "FolderDataset",
+    "Remote",
+    "Sample",
+    "UserError",
+    "derive_seed",
+    "images_in",
+    "read_table",
+    "unknown",
+]

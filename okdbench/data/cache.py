@@ -1,16 +1,12 @@
-"""Pictures are decoded once, into a checked array of bytes on disk; damaged caches are rebuilt, never trained on."""
+"""Images are decoded once, into a checked array on disk; a damaged cache is rebuilt and never trained on."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO
@@ -19,51 +15,43 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 from filelock import FileLock
-from PIL import Image
 
 from okdbench.core.errors import UserError
-from okdbench.core.files import write_atomic
+from okdbench.core.files import write_atomic, writing
 from okdbench.core.progress import counter
 from okdbench.data.dataset import Dataset, Sample
-from okdbench.data.decoding import decode
+from okdbench.data.decoding import decode, decoding_pool
 from okdbench.data.images import BLOCK, Images
 
-#: Changes whenever the same samples would be decoded to other bytes.
+#: to be increased whenever the same samples are decoded to other bytes
 RECIPE = 2
 
 
-#: What may be wrong with a folder that cannot be written.
-_CURES = {
-    errno.ENOSPC: "the disk is full: free some space",
-    errno.EDQUOT: "the disk quota is used up: free some space",
-    errno.EACCES: "it is not writable: change its permissions",
-    errno.EPERM: "it is not writable: change its permissions",
-    errno.EROFS: "the file system is read-only",
-    errno.ENOTDIR: "a part of this path is a file",
-    errno.EEXIST: "a file is in its place",
-}
-
-
-# Large pictures are wanted here; beyond twice its limit, Pillow refuses them, and that is reported.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-
 def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> Images:
-    """All pictures of ``domain``, ordered by path, ``image_size`` x ``image_size``, through the cache ``root/cache``.
+    """All images of ``domain``, sorted by path, through the cache in ``root/cache``.
+
+    Args:
+        dataset: where the samples come from.
+        domain: name of the domain.
+        image_size: height and width in pixels to which the images are resized.
+        root: the data folder.
 
     Raises:
-        UserError: pictures are missing or cannot be decoded, or the cache cannot be written.
+        UserError: images are missing or cannot be decoded, or the cache cannot be written.
     """
     samples = sorted(dataset.samples(domain, root), key=lambda sample: sample.path)
     if not samples:
-        raise UserError(f"the domain {domain!r} has no pictures in {root}; check --data-root")
+        raise UserError(f"the domain {domain!r} has no images in {root}; check --data-root")
     key = _key(samples, image_size)
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
     pixels = _read(file, key)
     if pixels is None:
         pixels = _build(file, key, samples, image_size)
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
-    return Images(pixels, labels, tuple(sample.path for sample in samples), dataset.source)
+    return Images(pixels, labels, tuple(sample.path for sample in samples), dataset.extra_key)
+
+
+# The key: what the cached bytes depend on.
 
 
 def _key(samples: Sequence[Sample], image_size: int) -> str:
@@ -75,19 +63,26 @@ def _key(samples: Sequence[Sample], image_size: int) -> str:
 
 
 def _fingerprint(sample: Sample) -> tuple[str | int, ...]:
-    """What changes with the sample's content: a hash, or for a file its size and time (reading all would take long)."""
+    """Changes with the content: the hash of an array, size and time of a file (reading all files takes too long)."""
     if isinstance(sample.source, np.ndarray):
         pixels = np.ascontiguousarray(sample.source)
         return (str(pixels.shape), hashlib.sha256(pixels.data).hexdigest())
     try:
         status = sample.source.stat()
     except OSError as error:
-        raise UserError(f"cannot read the picture {sample.source} ({error.strerror}); check --data-root") from error
+        raise UserError(f"cannot read the image {sample.source} ({error.strerror}); check --data-root") from error
     return (status.st_size, status.st_mtime_ns, sample.sha256)
 
 
+# The files: an array, and a manifest with its checksum.
+
+
+def _manifest(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
 def _read(file: Path, key: str) -> npt.NDArray[np.uint8] | None:
-    """The cached pixels as a memory map, or None when there are none or they are not those that were written."""
+    """The cached pixels as a memory map; None if there are none, or if they are not the bytes that were written."""
     try:
         manifest = json.loads(_manifest(file).read_bytes())
         with file.open("rb") as stream:
@@ -101,49 +96,43 @@ def _read(file: Path, key: str) -> npt.NDArray[np.uint8] | None:
 
 
 def _build(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> npt.NDArray[np.uint8]:
-    """Decode ``samples`` into ``file`` and read it back; of several processes one does, the others wait for it."""
-    with _writable(file.parent):
+    """Decode ``samples`` into ``file`` and read it back; of several processes one decodes and the others wait."""
+    with writing(file.parent, "--data-root"):
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):
+            # Another process may have written it while this one waited for the lock.
             pixels = _read(file, key)
             if pixels is None:
                 _write(file, key, samples, image_size)
                 pixels = _read(file, key)
     if pixels is None:
-        raise UserError(f"{file} reads differently from what was written; check the disk or change --data-root")
+        raise UserError(f"{file} differs from what was written; check the disk or choose another --data-root")
     return pixels
 
 
 def _write(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> None:
-    """Write the array and the manifest that vouches for it; the caller holds the lock.
+    """Write the array and its manifest; the caller holds the lock.
 
-    When the process is killed or interrupted, the blocks that are on the disk stay, and the next start goes on there.
+    When the process is killed or interrupted, the blocks on the disk are kept, and the next call continues after them.
     """
     temporary = file.with_suffix(".part")
     try:
-        # Plain writes, not a memory map: when the disk is full, they raise an error and a memory map kills the process.
+        # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
             _fill(stream, samples, image_size, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
             stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+        # The manifest first: without its array it is ignored, and an array is never without its checksum.
         write_atomic(_manifest(file), json.dumps({"key": key, "sha256": checksum}, indent=1).encode())
         os.replace(temporary, file)
-        _drop_older(file)
+        _delete_older(file)
     except Exception:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _drop_older(file: Path) -> None:
-    """Delete what other keys have left of the same domain and size; who still reads it keeps it until then."""
-    for other in file.parent.glob(f"{file.stem.rpartition('-')[0]}-*.npy"):
-        if other != file:
-            other.unlink(missing_ok=True)
-            _manifest(other).unlink(missing_ok=True)
-
-
 def _fill(stream: BinaryIO, samples: Sequence[Sample], image_size: int, title: str) -> None:
-    """Make the file a ``.npy`` array of all samples; whole blocks that it holds already are not decoded again."""
+    """Write a ``.npy`` array of all samples; whole blocks that the file has already are not decoded again."""
     header = io.BytesIO()
     shape = (len(samples), image_size, image_size, 3)
     np.lib.format.write_array_header_1_0(header, {"shape": shape, "fortran_order": False, "descr": "|u1"})
@@ -152,25 +141,19 @@ def _fill(stream: BinaryIO, samples: Sequence[Sample], image_size: int, title: s
     stream.truncate(len(header.getvalue()) + blocks_done * block_bytes if blocks_done else 0)
     if not blocks_done:
         stream.write(header.getvalue())
-    with ThreadPoolExecutor() as pool, counter(title, len(samples)) as advance:
+    with decoding_pool() as pool, counter(title, len(samples)) as advance:
         advance(blocks_done * BLOCK)
         for start in range(blocks_done * BLOCK, len(samples), BLOCK):
             block = samples[start : start + BLOCK]
             stream.write(np.stack(list(pool.map(decode, block, repeat(image_size)))).data)
             stream.flush()
-            os.fsync(stream.fileno())  # so that what a later start finds is what was written
+            os.fsync(stream.fileno())  # the next start trusts every whole block that it finds
             advance(len(block))
 
 
-def _manifest(file: Path) -> Path:
-    return file.with_suffix(".json")
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    """Turn the ways in which ``folder`` cannot be written into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        cure = _CURES.get(error.errno or 0, str(error.strerror or error).lower())
-        raise UserError(f"cannot write the picture cache {folder}: {cure}, or choose another --data-root") from error
+def _delete_older(file: Path) -> None:
+    """Delete the caches of the same domain and size under other keys; a process that has one open keeps it."""
+    for other in file.parent.glob(f"{file.stem.rpartition('-')[0]}-*.npy"):
+        if other != file:
+            other.unlink(missing_ok=True)
+            _manifest(other).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Your own pictures as a data set: a YAML file that names domains and their folders of class folders."""
+"""The user's own images as a data set: a YAML file names the folder of each domain."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from okdbench.core.errors import UserError
 from okdbench.core.protocol import Setting
 from okdbench.core.yaml_files import load_yaml
 from okdbench.data.dataset import Dataset, Sample
-from okdbench.data.folder_scan import canonical, class_folders, pictures_in
+from okdbench.data.image_files import canonical, class_folders, images_in
 
 
-class OwnFile(BaseModel):
-    """What the YAML file may say; folders are relative to it."""
+class OwnDatasetFile(BaseModel):
+    """The content of the YAML file; folders are relative to it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -30,33 +30,29 @@ class OwnFile(BaseModel):
 
 
 class OwnDataset(Dataset):
-    """Pictures of the user's, looked up anew in every run."""
+    """Base of the classes that are made from YAML files; the folders are listed again in every run."""
 
-    licence = "your own pictures"
+    licence = "your own images"
     citation = ""
     folders: ClassVar[Mapping[str, Path]]
     file: ClassVar[Path]
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
+        """Name of the YAML file without its suffix."""
         return self.file.stem
 
     @property
     def identity(self) -> str:
-        """The file's whole path."""
+        """Absolute path of the YAML file: two files of one name are two data sets."""
         return str(self.file)
 
-    def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the folders say where they are
-        """All pictures below the class folders of ``domain``.
-
-        Raises:
-            UserError: a folder is no class.
-        """
-        place, found = self.folders[domain], []
+    def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the file names the folders
+        """All images below the class folders of ``domain``; ``root`` is not used."""
+        folder, found = self.folders[domain], []
         for index, name in enumerate(self.classes):
-            pictures = pictures_in(place / name)
-            found += [Sample(f"{domain}/{path.relative_to(place).as_posix()}", index, path) for path in pictures]
+            files = images_in(folder / name)
+            found += [Sample(f"{domain}/{path.relative_to(folder).as_posix()}", index, path) for path in files]
         return found
 
 
@@ -64,71 +60,81 @@ def own_dataset(file: Path) -> Dataset:
     """The data set that a YAML file describes.
 
     Raises:
-        UserError: the file cannot be understood, or a folder that it names is not there.
+        UserError: the file is invalid, or a folder that it names does not exist.
     """
-    said = validate(OwnFile, load_yaml(file), str(file))
-    folders = {name: (file.resolve().parent / Path(text).expanduser()).resolve() for name, text in said.domains.items()}
-    held = _look(file, folders)
-    classes = said.classes or sorted({name for names in held.values() for name in names})
-    _check_classes(file, classes, held)
-    letters = {letter.upper(): name for letter, name in said.letters.items()} or _initials(file, list(folders))
+    content = validate(OwnDatasetFile, load_yaml(file), str(file))
+    here = file.resolve().parent
+    folders = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
+    found = _classes_by_domain(file, folders)
+    classes = content.classes or sorted({name for names in found.values() for name in names})
+    _check_classes(file, classes, found)
+    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(folders))
     if set(letters.values()) != set(folders) or any(len(letter) != 1 for letter in letters):
         raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
-    for setting in said.settings:
+    # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
+    for setting in content.settings:
         Setting.parse(setting, letters)
-    content = {
-        "title": said.title or file.stem,
+    attributes = {
+        "title": content.title or file.stem,
         "classes": tuple(classes),
         "domains": letters,
-        "settings": tuple(said.settings) or _each_alone(letters),
-        "flip": said.flip,
+        "settings": tuple(content.settings) or _leave_one_out(letters),
+        "flip": content.flip,
         "folders": folders,
         "file": file.resolve(),
-        "source": "" if said.flip else "flip: false",  # a part of every key; all else is told by paths and pictures
+        # The digest of the images covers classes and folders; only mirroring is not visible in the images.
+        "extra_key": "" if content.flip else "flip: false",
     }
-    made: Dataset = type("Own", (OwnDataset,), content)()
+    # A class for each file, because classes, domains and settings are class attributes of every data set.
+    made: Dataset = type("Own", (OwnDataset,), attributes)()
     return made
 
 
-def _look(file: Path, folders: Mapping[str, Path]) -> dict[str, list[str]]:
-    """Domain -> its class folders; no domain may lie in another."""
+def _classes_by_domain(file: Path, folders: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Domain -> names of its class folders; no domain may contain another."""
     for name, folder in folders.items():
         if not folder.is_dir():
-            raise UserError(f"{file}: domain {name!r}: there is no folder {folder}")
-        for other, place in folders.items():
-            if other != name and folder.is_relative_to(place):
-                raise UserError(f"{file}: domain {name!r} lies in the folder of {other!r}; give each its own")
-    held = {name: [inner.name for inner in class_folders(folder)] for name, folder in folders.items()}
-    for name, classes in held.items():
+            raise UserError(f"{file}: domain {name!r}: there is no folder {folder}; correct its path")
+        for other, parent in folders.items():
+            # One image in two domains would be in the training set of the teacher and in the test set of the student.
+            if other != name and folder.is_relative_to(parent):
+                raise UserError(f"{file}: domain {name!r} is inside the folder of {other!r}; use separate folders")
+    found = {name: [inner.name for inner in class_folders(folder)] for name, folder in folders.items()}
+    for name, classes in found.items():
         if not classes:
-            raise UserError(f"{file}: domain {name!r}: {folders[name]} holds no class folders")
-    return held
+            raise UserError(f"{file}: domain {name!r}: {folders[name]} has no class folders; make one per class")
+    return found
 
 
-def _check_classes(file: Path, classes: Sequence[str], held: Mapping[str, Sequence[str]]) -> None:
-    """Every class is spelt once, every folder is a class, and every domain has every class."""
-    spelt: dict[str, str] = {}
+def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Sequence[str]]) -> None:
+    """Each class has one spelling, each folder is a class, and each domain has a folder for each class."""
+    spelled: dict[str, str] = {}
     for name in classes:
-        if canonical(name) in spelt:
+        if canonical(name) in spelled:
             raise UserError(
-                f"{file}: the classes {spelt[canonical(name)]!r} and {name!r} are one; spell them alike, once"
+                f"{file}: the classes {spelled[canonical(name)]!r} and {name!r} are the same; use one spelling, once"
             )
-        spelt[canonical(name)] = name
-    for domain, names in held.items():
-        strange, absent = sorted(set(names) - set(classes)), sorted(set(classes) - set(names))
-        if strange:
-            raise UserError(f"{file}: {domain}/{strange[0]} is none of the classes; add it to them or remove it")
+        spelled[canonical(name)] = name
+    for domain, names in found.items():
+        extra, absent = sorted(set(names) - set(classes)), sorted(set(classes) - set(names))
+        if extra:
+            raise UserError(f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it")
+        # An empty folder is accepted: some domains really lack a class, but a misspelled folder is an error.
         if absent:
-            raise UserError(f"{file}: domain {domain!r} has no class {absent[0]!r}; if so it is, make an empty folder")
+            raise UserError(
+                f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if there are no images"
+            )
 
 
 def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:
     letters = {name[0].upper(): name for name in domains}
     if len(letters) < len(domains):
-        raise UserError(f"{file}: two domains begin alike; name their letters, such as letters: {{A: {domains[0]}}}")
+        raise UserError(
+            f"{file}: two domains start with the same letter; choose letters, such as letters: {{A: {domains[0]}}}"
+        )
     return letters
 
 
-def _each_alone(letters: Mapping[str, str]) -> tuple[str, ...]:
-    """Each domain as the student's, all others as the teacher's."""
+def _leave_one_out(letters: Mapping[str, str]) -> tuple[str, ...]:
+    """A setting per domain: it is the student's, and the teacher is trained on all others."""
     return tuple(f"{''.join(sorted(set(letters) - {letter}))}-{letter}" for letter in sorted(letters))

@@ -1,4 +1,4 @@
-"""What a file in ``datasets/`` declares: classes, domains, settings and where each picture comes from."""
+"""The interface of a data set: its classes, domains, default settings and samples."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and a list of data sets needs no array
+    import numpy as np
+    import numpy.typing as npt
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -17,11 +18,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled picture.
+    """One labelled image.
 
-    ``path`` is relative, unique in its data set and the same on every machine: the splits are a function of it.
-    ``source`` is an encoded picture file or a decoded H x W x 3 ``uint8`` array; ``sha256`` is the hash that a file's
-    content must have, empty if any will do.
+    Attributes:
+        path: relative path, unique in the data set and equal on every machine; the splits are a function of it.
+        label: index of the class.
+        source: an encoded image file, or a decoded H x W x 3 ``uint8`` array.
+        sha256: expected hash of the file's content in hexadecimal; empty if any content is accepted.
     """
 
     path: str
@@ -31,55 +34,65 @@ class Sample:
 
 
 class Dataset(ABC):
-    """A labelled picture collection in several domains that share their classes."""
+    """Labelled images in several domains that share their classes."""
 
     title: ClassVar[str]
     licence: ClassVar[str]
     citation: ClassVar[str]
     classes: ClassVar[tuple[str, ...]]
-    #: letter of a domain -> its name; the letters spell the settings
+    #: letter -> name of the domain; settings are spelled with the letters
     domains: ClassVar[Mapping[str, str]]
-    #: settings run when none is named, as ``MP-O``: teacher domains, dash, student domain
+    #: default settings, for example ``MP-O``: teacher domains, dash, student domain
     settings: ClassVar[tuple[str, ...]]
-    #: student domain -> the domain whose pictures are its official test split
+    #: student domain -> domain whose images are its official test split
     official_tests: ClassVar[Mapping[str, str]] = {}
-    #: may a picture be mirrored without changing its class?
+    #: whether an image keeps its class when it is mirrored horizontally
     flip: ClassVar[bool] = True
-    #: channel statistics that every network's normaliser uses, for pixels in [0, 1]
+    #: channel statistics for the normalisation of every network, for pixels in [0, 1]
     mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
-    #: whether all of its pictures come along, so that the contract of methods can be tested on them
-    at_hand: ClassVar[bool] = False
+    #: whether all images are bundled with the installed packages, so that ``okdbench check`` can run methods on them
+    bundled: ClassVar[bool] = False
 
-    #: its name, and a hash of its source that is part of every key, unless it comes along; the registry sets both
-    called: str = ""
-    source: str = ""
+    # Set by the registry, for a data set that is not part of okdbench.
+    #: name on the command line; empty for the lower-case name of the class
+    registered_name: str = ""
+    #: part of every key in addition to the images: a hash of the data set's source code
+    extra_key: str = ""
 
     @property
     def name(self) -> str:
-        """What it is called on the command line and in records."""
-        return self.called or type(self).__name__.lower()
+        """The name on the command line and in records."""
+        return self.registered_name or type(self).__name__.lower()
 
     def facts(self) -> list[str]:
-        """More lines for ``okdbench show``."""
+        """Additional lines for ``okdbench show``."""
         return []
 
     def find(self, domain: str, root: Path) -> None:  # noqa: B027 - most data sets have nothing to look for
-        """Raise UserError, with the way to get it, if the domain is not there; quick."""
+        """Check quickly that the images of the domain are available.
+
+        Raises:
+            UserError: they are not; the message says how to get them.
+        """
 
     @property
     def identity(self) -> str:
-        """What tells it from every other data set in a process."""
+        """A text that differs from that of every other data set in this process."""
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
-    def note(self, domains: Sequence[str], root: Path) -> str:  # noqa: ARG002 - there is nothing to differ from
-        """What of these domains differs from the official pictures, for the record; empty if nothing."""
+    def note(self, domains: Sequence[str], root: Path) -> str:  # noqa: ARG002 - nothing official to compare with
+        """How the local images of these domains differ from the official ones, for the record; empty if they do not."""
         return ""
 
     @abstractmethod
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:
-        """All pictures of the domain named ``domain`` (a value of ``domains``); ``root`` is the data folder.
+        """All images of one domain.
+
+        Args:
+            domain: name of the domain, a value of ``domains``.
+            root: the data folder.
 
         Raises:
-            UserError: the pictures are not there; the message says how to get them.
+            UserError: the images are not available; the message says how to get them.
         """

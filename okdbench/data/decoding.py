@@ -1,77 +1,99 @@
-"""Image files -> arrays of bytes of one size."""
+"""Image files -> ``uint8`` arrays of one size."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import UserError, one_line
 from okdbench.data.dataset import Sample
 
-#: What Pillow raises for pictures that are cut off, damaged or no pictures at all.
-UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+#: Exceptions of Pillow for files that are truncated, damaged or not images.
+_UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+
+_FILTERS = threading.RLock()
+
+
+@contextmanager
+def decoding_pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads that decode images without Pillow's warning about large ones.
+
+    Photographs may be larger than Pillow's limit. It warns above the limit and raises an error above twice the limit,
+    which stays in force.
+    """
+    # Warning filters belong to the process and are not thread-safe: each change is undone here, and pools take turns.
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with ThreadPoolExecutor() as pool:
+            yield pool
 
 
 def decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
-    """Read ``sample`` as a ``size`` x ``size`` x 3 array, stretched to the square, white under transparent parts.
+    """Decode ``sample`` to ``size`` x ``size`` x 3, stretched to the square, white where it is transparent.
 
     Raises:
-        UserError: the file cannot be read as a picture.
+        UserError: the file is not a readable image, or its content is not the registered one.
     """
     if isinstance(sample.source, np.ndarray):
-        return _shrink(Image.fromarray(sample.source), size)
+        return _resize(Image.fromarray(sample.source), size)
     try:
         content = sample.source.read_bytes()
         if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
             raise ValueError("its content is not what was registered")
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.draft("RGB", (2 * size, 2 * size))  # a JPEG is then decoded at a fraction of its size
-            return _shrink(_to_rgb(ImageOps.exif_transpose(picture)), size)
-    except UNDECODABLE as error:
+        with Image.open(io.BytesIO(content)) as image:
+            # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
+            image.draft("RGB", (2 * size, 2 * size))
+            return _resize(_to_rgb(ImageOps.exif_transpose(image)), size)
+    except _UNDECODABLE as error:
         raise UserError(
-            f"cannot read the picture {sample.source} ({_reason(error)}); replace or delete it, then run again"
+            f"cannot read the image {sample.source} ({_reason(error)}); replace or delete it, then run again"
         ) from error
 
 
-def read_picture(path: Path, size: int) -> npt.NDArray[np.uint8]:
-    """The picture in a file as every run sees it, ``size`` x ``size`` x 3.
+def read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    """Decode a file to ``size`` x ``size`` x 3, exactly as in training.
 
     Raises:
-        UserError: the file cannot be read as a picture.
+        UserError: the file is not a readable image.
     """
     return decode(Sample(path.name, 0, path), size)
 
 
-def undecodable(content: bytes) -> str:
-    """Why these bytes are no picture that can be read to its end; empty for one that can."""
+def decoding_error(content: bytes) -> str:
+    """Why these bytes are not a complete image; empty if they are."""
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.load()
-    except UNDECODABLE as error:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except _UNDECODABLE as error:
         return _reason(error)
     return ""
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
-        return "no picture"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, UnidentifiedImageError):  # its text has an address in memory, which differs in every run
+        return "not an image"
+    return one_line(error)
 
 
-def _shrink(picture: Image.Image, size: int) -> npt.NDArray[np.uint8]:
-    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+def _resize(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits per pixel; Pillow's own conversion clips them at 255
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits per pixel; Pillow's own conversion clips them at 255
+        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")

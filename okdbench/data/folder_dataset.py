@@ -1,4 +1,4 @@
-"""Data sets that lie in folders of class folders, as they are published: one folder for each domain."""
+"""Data sets that are published as folders: one folder per domain, one sub-folder per class."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ from typing import ClassVar
 
 from okdbench.core.errors import UserError
 from okdbench.data.dataset import Dataset, Sample
-from okdbench.data.download import Remote
 from okdbench.data.manifest import manifest_file, read_manifest
+from okdbench.data.remote import Remote
 
 Counts = Mapping[str, Mapping[str, int]]
 
 
 class FolderDataset(Dataset):
-    """Pictures on this machine that ``okdbench data add`` has looked through and registered."""
+    """Images on this machine that ``okdbench data add`` has verified and registered."""
 
-    #: domain -> class -> official number of pictures, in the order of ``classes``
+    #: domain -> class -> official number of images, in the order of ``classes``
     counts: ClassVar[Counts]
-    #: other spellings of a class or domain; case, spaces and punctuation never matter
+    #: class or domain -> other spellings; case, spaces and punctuation never matter
     spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    #: domains without class folders -> names of the text file of paths and class indices that stands for them
+    #: domain without class folders -> names of the text file with a path and a class index per line
     lists: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    #: whether class folders beside those of ``classes`` are none of its business
+    #: whether class folders that are not in ``classes`` are ignored
     is_subset: ClassVar[bool] = False
-    #: where a person finds the pictures
+    #: web page of the data set
     page: ClassVar[str]
-    #: what ``okdbench data download`` fetches
+    #: archives that ``okdbench data download`` fetches
     remotes: ClassVar[tuple[Remote, ...]] = ()
 
     def facts(self) -> list[str]:
-        """Official counts, and where the pictures come from."""
+        """Official counts, web page and download sources."""
         counts = ", ".join(f"{domain} {sum(classes.values()):,}" for domain, classes in self.counts.items())
         sources = [url for remote in self.remotes for url in remote.urls]
-        return [f"pictures: {counts}", f"page: {self.page}", f"sources: {', '.join(sources) or 'none known'}"]
+        return [f"images: {counts}", f"page: {self.page}", f"sources: {', '.join(sources) or 'none known'}"]
 
     def find(self, domain: str, root: Path) -> None:
-        """Raise UserError, with the way to get it, unless the domain is registered."""
+        """Check that the domain is registered.
+
+        Raises:
+            UserError: it is not; the message says how to get its images.
+        """
         file = manifest_file(self.name, domain, root)
         try:
             known = file.exists()
@@ -47,38 +51,43 @@ class FolderDataset(Dataset):
             raise UserError(self.missing(domain, root))
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:
-        """The registered pictures of ``domain``, where they are.
+        """The registered images of ``domain``.
 
         Raises:
-            UserError: the domain is not registered, or its files are not those that were.
+            UserError: the domain is not registered, or its files have changed since.
         """
         self.find(domain, root)
-        entry = read_manifest(self.name, domain, root)
-        assert entry is not None
-        changed = [file.path for file in entry.files if not _is_as_registered(Path(entry.folder, file.path), file.size)]
+        manifest = read_manifest(self.name, domain, root)
+        assert manifest is not None
+        folder = Path(manifest.folder)
+        # The size is quick to check here; the content is checked against its hash when the image is decoded.
+        changed = [entry.path for entry in manifest.files if not _has_size(folder / entry.path, entry.size)]
         if changed:
             raise UserError(
-                f"{len(changed)} pictures of {self.name} {domain} in {entry.folder} are gone or differ in size, the "
-                f"first {changed[0]!r}; bring them back, or okdbench data add {self.name} PATH"
+                f"{len(changed)} images of {self.name} {domain} in {manifest.folder} are missing or have changed size, "
+                f"the first {changed[0]!r}; restore them, or run okdbench data add {self.name} PATH"
             )
         label = {name: index for index, name in enumerate(self.classes)}
-        folder = Path(entry.folder)
-        return [Sample(f"{domain}/{f.name}", label[f.label], folder / f.path, f.sha256) for f in entry.files]
+        return [Sample(f"{domain}/{e.name}", label[e.label], folder / e.path, e.sha256) for e in manifest.files]
 
     def note(self, domains: Sequence[str], root: Path) -> str:
-        """What of these domains differs from the official pictures; accepted by ``--accept-differences``."""
-        entries = {domain: read_manifest(self.name, domain, root) for domain in domains}
-        return "; ".join(f"{domain}: {entry.note}" for domain, entry in entries.items() if entry and entry.note)
+        """How these domains differ from the official ones, as accepted with ``--accept-differences``.
+
+        Raises:
+            UserError: a manifest is damaged.
+        """
+        manifests = {domain: read_manifest(self.name, domain, root) for domain in domains}
+        return "; ".join(f"{domain}: {found.note}" for domain, found in manifests.items() if found and found.note)
 
     @property
     def all_domains(self) -> tuple[str, ...]:
-        """The domains, and those that exist only to test on."""
+        """The domains of ``domains``, and those that are only tested on."""
         return tuple(self.counts)
 
     def missing(self, domain: str, root: Path) -> str:
-        """How to get a domain that is not registered."""
+        """Error message for a domain that is not registered: which domains are, and how to get this one."""
         known = [other for other in self.all_domains if manifest_file(self.name, other, root).exists()]
-        have = f"there are {', '.join(known)}" if known else "nothing of it is"
+        have = f"registered: {', '.join(known)}" if known else "no domain of it is"
         fetch = f"run okdbench data download {self.name}" if self.remotes else f"visit {self.page}"
         return (
             f"{self.name} {domain} is not registered in {root} ({have}); {fetch}, or, if you have a copy, "
@@ -87,7 +96,7 @@ class FolderDataset(Dataset):
 
 
 def read_table(text: str, domains: Sequence[str]) -> tuple[tuple[str, ...], Counts]:
-    """Classes, and pictures of each in each domain, of lines such as ``mug 94 8 27``.
+    """Parse a table with one line per class: its name and its number of images in each of ``domains``.
 
     >>> read_table("mug 94 8", ("amazon", "dslr"))
     (('mug',), {'amazon': {'mug': 94}, 'dslr': {'mug': 8}})
@@ -97,7 +106,7 @@ def read_table(text: str, domains: Sequence[str]) -> tuple[tuple[str, ...], Coun
     return tuple(row[0] for row in rows), counts
 
 
-def _is_as_registered(path: Path, size: int) -> bool:
+def _has_size(path: Path, size: int) -> bool:
     try:
         return path.stat().st_size == size
     except OSError:

@@ -11,58 +11,59 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from okdbench.data.memmap import Pixels, Rows
+from okdbench.data.memmap import LazyRows, Pixels
 
-#: bytes of one part of a data set that are copied into memory; a larger part stays in its file
+#: bytes of a part of a data set that is copied into memory; a larger part stays in its file
 _IN_MEMORY = 2**30
 
-
-BLOCK = 1024  # pictures that are decoded, written or hashed at a time: this bounds the memory
+#: images that are decoded, written or hashed at a time; this bounds the memory
+BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """N labelled pictures of one or more domains.
+    """N labelled images of one or more domains.
 
     Attributes:
-        pixels: N x H x W x 3, perhaps a read-only memory map, or rows of some that are read when they are asked for.
+        pixels: N x H x W x 3; an array, a read-only memory map, or lazy rows that are read when they are indexed.
         labels: N class indices.
-        paths: N relative paths, the samples' names.
-        source: hash of the data set's file unless it comes along, for it says more than what is in the pictures.
+        paths: N relative paths, those of the samples.
+        extra_key: the data set's own part of the digest, for what the images do not show.
     """
 
-    pixels: Pixels | Rows
+    pixels: Pixels | LazyRows
     labels: npt.NDArray[np.int64]
     paths: tuple[str, ...]
-    source: str = ""
+    extra_key: str = ""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of paths, labels and pixels in hexadecimal; it is part of a run's key."""
+        """SHA-256 of paths, labels, pixels and ``extra_key`` in hexadecimal; it is part of a run's key."""
         content = hashlib.sha256(json.dumps([self.paths, self.labels.tolist(), self.pixels.shape]).encode())
-        content.update(self.source.encode())
+        content.update(self.extra_key.encode())
+        # By blocks, since a memory map may be larger than the memory.
         for start in range(0, len(self), BLOCK):
             content.update(np.ascontiguousarray(self.pixels[start : start + BLOCK]).data)
         return content.hexdigest()
 
     def take(self, indices: npt.NDArray[np.int64]) -> Images:
-        """The pictures at ``indices``, in that order; copied into memory unless there are too many of them."""
-        rows = Rows.of(self.pixels).take(indices)
-        return Images(_copied(rows), self.labels[indices], tuple(self.paths[i] for i in indices), self.source)
+        """The images at ``indices``, in that order; copied into memory unless they are too large."""
+        rows = LazyRows.of(self.pixels).take(indices)
+        return Images(_loaded(rows), self.labels[indices], tuple(self.paths[i] for i in indices), self.extra_key)
 
     @staticmethod
     def concatenate(parts: Sequence[Images]) -> Images:
-        """The pictures of all ``parts``, one part after the other; all have the same height and width."""
+        """The images of all ``parts``, one part after the other; all have the same height and width."""
         return Images(
-            _copied(Rows.chain([Rows.of(part.pixels) for part in parts])),
+            _loaded(LazyRows.chain([LazyRows.of(part.pixels) for part in parts])),
             np.concatenate([part.labels for part in parts]),
             tuple(path for part in parts for path in part.paths),
-            parts[0].source,
+            parts[0].extra_key,
         )
 
 
-def _copied(rows: Rows) -> Pixels | Rows:
+def _loaded(rows: LazyRows) -> Pixels | LazyRows:
     return rows[:] if rows.nbytes <= _IN_MEMORY else rows

@@ -1,4 +1,4 @@
-"""Batches are cut, shifted and mirrored on the device, out of bytes that stay there if they fit."""
+"""Batches of augmented images, cut from bytes that stay on the device when they fit there."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from okdbench.data.images import Images
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """B pictures on the device.
+    """B images on the device.
 
     Attributes:
         images: B x 3 x H x W ``float32`` in [0, 1], in ``channels_last`` layout.
-        classes: B ``int64`` class indices, or None where they are withheld.
+        classes: B ``int64`` class indices, or None if they are withheld.
     """
 
     images: Tensor
@@ -33,28 +33,33 @@ class Batch:
 
     @property
     def labels(self) -> Tensor:
-        """The class indices, B ``int64``; a LookupError where the stage did not ask for them."""
+        """The class indices, B ``int64``.
+
+        Raises:
+            LookupError: the stage does not declare that it needs labels.
+        """
         if self.classes is None:
             raise LookupError("labels are withheld: the stage does not declare data='labelled'")
         return self.classes
 
 
 class Stream:
-    """An endless sequence of augmented batches; batch ``i`` is a pure function of the pictures, the seed and ``i``.
+    """An endless sequence of augmented batches; batch ``i`` is a pure function of the images, the seed and ``i``.
 
-    The order of the data is one random permutation of all pictures after the other, cut into batches of equal size.
-    So no batch is short, and a run that is resumed at step ``i`` needs to remember nothing but ``i``. Each picture is
-    shifted by up to an eighth of its height and width, filled with black, and mirrored with probability 1/2; all of
-    that is drawn on the CPU, so it is the same on every device.
+    The data order is a sequence of random permutations of all images, cut into batches of equal size. So every batch is
+    full, and ``i`` is all that a run needs to resume at step ``i``. Each image is shifted by up to an eighth of its
+    height and width, padded with black, and mirrored with probability 1/2. These random numbers are drawn on the CPU,
+    so that they are equal on all devices.
 
     Args:
-        images: N pictures, N >= 1; their bytes stay on ``device`` when they fit there, and are read batch by batch,
-            one ahead, otherwise. The batches are the same.
-        batch_size: pictures of a batch; if there are fewer than that, a batch has each of them once.
-        seed: order, shifts and mirroring depend on it, in 0 .. 2**63 - 1.
-        flip: whether pictures may be mirrored.
+        images: N images, N >= 1. Their bytes stay on ``device`` if they fit there; otherwise they are read batch by
+            batch, one batch ahead. The batches are the same.
+        batch_size: images in a batch; with fewer than that, each batch has all images once.
+        seed: seed of order, shifts and mirroring, in 0 .. 2**63 - 1.
+        flip: whether images may be mirrored.
+        device: where the batches are.
         labelled: whether the batches have labels.
-        augment: False leaves the pictures as they are; only the order is random then.
+        augment: if False, the images are unchanged and only their order is random.
     """
 
     def __init__(
@@ -75,29 +80,31 @@ class Stream:
         self._seed = seed
         self._device = device
         self._source, self._count = images.pixels, len(images)
+        # Bytes on the device take a quarter of the memory of floats, and no batch has to be transferred.
         self._resident = self._padded(slice(None)) if fits(self._bytes(), device) else None
         self._reader = None if self._resident is not None else ThreadPoolExecutor(1)
         self._ahead: tuple[int, Future[Tensor]] | None = None
         self._labels = torch.from_numpy(images.labels).to(device) if labelled else None
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """Number of images."""
         return self._count
 
     def batch(self, step: int) -> Batch:
-        """Batch number ``step`` >= 0, always of ``batch_size`` pictures."""
+        """Batch number ``step`` >= 0, always of ``batch_size`` images."""
         chosen, top, left, mirrored = torch.from_numpy(self._draw(step)).to(self._device)
         height, width = (torch.arange(side, device=self._device) for side in self._size)
         if self._resident is None:
-            pictures, places_in_it = self._read(step), torch.arange(self.batch_size, device=self._device)
+            padded, index = self._read(step), torch.arange(self.batch_size, device=self._device)
         else:
-            pictures, places_in_it = self._resident, chosen
-        padded_height, padded_width = pictures.shape[1:3]
-        rows = (places_in_it * padded_height + top)[:, None] + height
+            padded, index = self._resident, chosen
+        # Crop and mirror in one step: the position of each pixel of the batch among all pixels of the padded images.
+        padded_height, padded_width = padded.shape[1:3]
+        rows = (index * padded_height + top)[:, None] + height
         columns = left[:, None] + torch.where(mirrored[:, None] == 1, width.flip(0), width)
-        places = rows[:, :, None] * padded_width + columns[:, None, :]
+        positions = rows[:, :, None] * padded_width + columns[:, None, :]
         # On the CPU, selecting whole pixels takes a fifth of the time of indexing with three tensors.
-        pixels = pictures.view(-1, 3).index_select(0, places.view(-1)).view(*places.shape, 3)
+        pixels = padded.view(-1, 3).index_select(0, positions.view(-1)).view(*positions.shape, 3)
         return Batch(_to_float(pixels), None if self._labels is None else self._labels[chosen])
 
     def _bytes(self) -> int:
@@ -105,7 +112,7 @@ class Stream:
         return 3 * len(self) * math.prod(padded)
 
     def _padded(self, which: npt.NDArray[np.int64] | slice) -> Tensor:
-        """These pictures with their black margins, on the device; the transfer of a batch does not wait for itself."""
+        """The images at ``which`` with black margins, on the device; a batch is transferred asynchronously."""
         padding = [(0, 0), *((margin, margin) for margin in self._margins), (0, 0)]
         pixels = torch.from_numpy(np.pad(self._source[which], padding))
         if isinstance(which, slice) or self._device.type != "cuda":
@@ -113,22 +120,23 @@ class Stream:
         return pixels.pin_memory().to(self._device, non_blocking=True)
 
     def _read(self, step: int) -> Tensor:
-        """The pictures of batch ``step``, which a thread has read ahead if the last call was for the one before."""
+        """The padded images of batch ``step``; a thread has read them ahead if the last call was for ``step - 1``."""
         assert self._reader is not None
-        number, coming = self._ahead or (-1, None)
-        pictures = coming.result() if coming and number == step else self._padded(self._order(step))
+        number, pending = self._ahead or (-1, None)
+        padded = pending.result() if pending and number == step else self._padded(self._order(step))
         self._ahead = step + 1, self._reader.submit(lambda: self._padded(self._order(step + 1)))
-        return pictures
+        return padded
 
     def _draw(self, step: int) -> npt.NDArray[np.int64]:
-        """4 x B: which picture, how far down and right its crop begins in the padded one, and 1 to mirror it."""
+        """4 x B: index of the image, top and left edge of its crop in the padded image, and 1 to mirror it."""
         rng = np.random.default_rng(derive_seed("augmentation", self._seed, step))
         top, left = (rng.integers(0, 2 * margin + 1, self.batch_size) for margin in self._margins)
         mirrored = rng.integers(0, 2 if self._flip else 1, self.batch_size)
         return np.stack([self._order(step), top, left, mirrored])
 
     def _order(self, step: int) -> npt.NDArray[np.int64]:
-        """Pictures ``step * B`` to ``(step + 1) * B - 1`` of the endless order; they lie in at most two epochs."""
+        """Images ``step * B`` to ``(step + 1) * B - 1`` of the endless order."""
+        # A batch spans at most two epochs, because it is not larger than an epoch.
         epoch, start = divmod(step * self.batch_size, len(self))
         head = _permutation(self._seed, epoch, len(self))[start : start + self.batch_size]
         tail = _permutation(self._seed, epoch + 1, len(self))[: self.batch_size - len(head)]
@@ -136,12 +144,13 @@ class Stream:
 
 
 def augment(images: Tensor, rng: torch.Generator, flip: bool) -> Tensor:
-    """What a :class:`Stream` does to its pictures, done to B x 3 x H x W ones with numbers from ``rng``."""
+    """The augmentation of :class:`Stream` for B x 3 x H x W images, with random numbers from ``rng``."""
     count, _, height, width = images.shape
     padded = F.pad(images, [width // 8] * 2 + [height // 8] * 2)
     draw = partial(torch.randint, size=(count, 1), generator=rng, device=images.device)
     rows = draw(high=2 * (height // 8) + 1) + torch.arange(height, device=images.device)
     columns = draw(high=2 * (width // 8) + 1) + torch.arange(width, device=images.device)
+    # Mirroring reverses the columns of the crop, so that one indexing does both.
     if flip:
         columns = torch.where(draw(high=2) == 1, columns.flip(1), columns)
     each = torch.arange(count, device=images.device)[:, None, None]
@@ -149,19 +158,20 @@ def augment(images: Tensor, rng: torch.Generator, flip: bool) -> Tensor:
 
 
 def evaluation_batches(images: Images, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """All pictures once, in their order and unchanged; the last batch may be shorter than ``batch_size``."""
+    """All images once, in their order and unchanged; the last batch may be smaller than ``batch_size``."""
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
-        pixels = torch.from_numpy(np.array(images.pixels[part])).to(device)  # copied, as it may be read-only
+        pixels = torch.from_numpy(np.array(images.pixels[part])).to(device)  # a copy: a memory map is read-only
         yield Batch(_to_float(pixels), torch.from_numpy(images.labels[part]).to(device))
 
 
 @lru_cache(maxsize=8)
 def _permutation(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    """The order of ``count`` pictures in ``epoch``; kept, as all batches of an epoch ask for it."""
+    """The order of ``count`` images in ``epoch``; cached, because all batches of an epoch need it."""
     return np.random.default_rng(derive_seed("order", seed, epoch)).permutation(count)
 
 
 def _to_float(pixels: Tensor) -> Tensor:
-    """B x H x W x 3 bytes -> B x 3 x H x W in [0, 1]; the layout in memory stays, and is ``channels_last`` so."""
+    """B x H x W x 3 bytes -> B x 3 x H x W in [0, 1]."""
+    # permute() does not move the bytes, so that the result is in channels_last layout.
     return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)

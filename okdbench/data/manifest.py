@@ -1,4 +1,4 @@
-"""What is known of the pictures on this machine: one file for each domain of a data set, below ``root/registered``."""
+"""The registered images of a domain on this machine: one JSON file per domain in ``<data root>/registered``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic
 
 
-class File(NamedTuple):
-    """One picture.
+class ManifestEntry(NamedTuple):
+    """One registered image file.
 
-    ``name`` is ``class/file`` in the official spelling, the same on every machine; ``path`` is where it is below the
-    domain's folder; ``size`` is in bytes and ``sha256`` that of the content.
+    Attributes:
+        name: ``class/file`` in the official spelling, equal on every machine.
+        path: location relative to the folder of the domain.
+        label: name of the class.
+        size: bytes.
+        sha256: hash of the content in hexadecimal.
     """
 
     name: str
@@ -29,34 +33,36 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class DomainManifest:
-    """A domain as it was found: its folder, the files in it, and what differs from the official ones."""
+    """A domain as it was registered: its folder, its files, and how they differ from the official ones."""
 
     folder: str
-    files: tuple[File, ...]
+    files: tuple[ManifestEntry, ...]
     note: str = ""
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of names, classes and contents, wherever the folder is and however it is spelt."""
-        lines = sorted(f"{file.name}\t{file.label}\t{file.sha256}\n" for file in self.files)
+        """SHA-256 of names, classes and contents, independent of where the folder is and how it is spelled."""
+        # Sorted, because the order of files on the disk differs between machines.
+        lines = sorted(f"{entry.name}\t{entry.label}\t{entry.sha256}\n" for entry in self.files)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def manifest_file(name: str, domain: str, root: Path) -> Path:
-    """Where the entry of a domain is kept."""
+    """Path of the manifest of a domain of data set ``name``; it may not exist."""
     return root / "registered" / name / f"{domain}.json"
 
 
 def read_manifest(name: str, domain: str, root: Path) -> DomainManifest | None:
-    """What is registered of a domain, or None.
+    """The manifest of a domain, or None when the domain is not registered.
 
     Raises:
-        UserError: the entry is damaged.
+        UserError: the manifest is damaged or cannot be read.
     """
     file = manifest_file(name, domain, root)
+    # Not checked with exists() first: the file may be replaced by another process in between.
     try:
         content = json.loads(file.read_bytes())
-        files = tuple(File(*values) for values in content["files"])
+        files = tuple(ManifestEntry(*values) for values in content["files"])
         return DomainManifest(content["folder"], files, content["note"])
     except FileNotFoundError:
         return None
@@ -64,6 +70,17 @@ def read_manifest(name: str, domain: str, root: Path) -> DomainManifest | None:
         raise UserError(f"{file} cannot be read ({error}); run okdbench data add {name} PATH again") from error
 
 
-def write_manifest(name: str, domain: str, root: Path, entry: DomainManifest) -> None:
-    """Register a domain in place of what was registered before."""
-    write_atomic(manifest_file(name, domain, root), json.dumps(asdict(entry)).encode())
+def write_manifest(name: str, domain: str, root: Path, manifest: DomainManifest) -> None:
+    """Register a domain; an earlier registration is replaced.
+
+    Args:
+        name: data set.
+        domain: domain of the data set.
+        root: the data folder.
+        manifest: the folder and files to register.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    # A tuple of a NamedTuple becomes a JSON list: the field names are not repeated for each of 280,000 images.
+    write_atomic(manifest_file(name, domain, root), json.dumps(asdict(manifest)).encode())

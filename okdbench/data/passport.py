@@ -10,8 +10,8 @@ from typing import NamedTuple
 from okdbench.core.errors import UserError
 from okdbench.core.progress import counter
 from okdbench.data.folder_dataset import FolderDataset
-from okdbench.data.folder_scan import list_pictures
-from okdbench.data.integrity import survey
+from okdbench.data.folder_scan import scan_domain
+from okdbench.data.integrity import check_integrity
 from okdbench.data.manifest import DomainManifest, read_manifest
 
 
@@ -50,7 +50,7 @@ def _changed(dataset: FolderDataset, domain: str, entry: DomainManifest) -> list
     """The files that are gone, new or changed since they were registered."""
     if not Path(entry.folder).is_dir():
         return [file.name for file in entry.files]
-    place = list_pictures(dataset, domain, Path(entry.folder))
-    with counter(f"reading {dataset.name} {domain}", len(place.pictures)) as advance:
-        now = survey(dataset, place, advance).entry
+    scan = scan_domain(dataset, domain, Path(entry.folder))
+    with counter(f"reading {dataset.name} {domain}", len(scan.images)) as advance:
+        now = check_integrity(dataset, scan, advance).manifest
     return sorted({file.name for file in set(now.files) ^ set(entry.files)})

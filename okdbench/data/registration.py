@@ -18,18 +18,19 @@ from filelock import FileLock
 from okdbench.core.errors import UserError
 from okdbench.core.files import writing
 from okdbench.core.progress import counter
-from okdbench.data.download import Remote, fetch
+from okdbench.data.download import fetch
 from okdbench.data.folder_dataset import FolderDataset
 from okdbench.data.folder_scan import find_domains
-from okdbench.data.integrity import Survey, survey
+from okdbench.data.integrity import IntegrityReport, check_integrity
 from okdbench.data.manifest import manifest_file, read_manifest, write_manifest
+from okdbench.data.remote import Remote
 from okdbench.data.unpacked import MB, in_megabytes, unpack, unpacked_folders
 
 
 class Registration(NamedTuple):
     """What was registered, and the folders of earlier copies that were removed because nothing needs them."""
 
-    domains: list[Survey]
+    domains: list[IntegrityReport]
     removed: list[Path]
 
 
@@ -59,16 +60,16 @@ def register(dataset: FolderDataset, path: Path, root: Path, accept_differences:
     with _locked(dataset, root):
         folder = unpack(path.resolve(), dataset.name, root) if path.is_file() else path.resolve()
         try:
-            surveys = _survey(dataset, folder)
-            _refuse_differences(surveys, accept_differences, f"okdbench data add {dataset.name} {path}")
+            reports = _check(dataset, folder)
+            _refuse_differences(reports, accept_differences, f"okdbench data add {dataset.name} {path}")
         except BaseException:
             if path.is_file():
                 shutil.rmtree(folder.parent, ignore_errors=True)
             raise
         with writing(root, "--data-root"):
-            for found in surveys:
-                write_manifest(dataset.name, found.domain, root, found.entry)
-        return Registration(surveys, _remove_unused(dataset, root))
+            for found in reports:
+                write_manifest(dataset.name, found.domain, root, found.manifest)
+        return Registration(reports, _remove_unused(dataset, root))
 
 
 def download(dataset: FolderDataset, domains: Sequence[str], root: Path) -> Iterator[Download]:
@@ -134,19 +135,19 @@ def _locked(dataset: FolderDataset, root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _survey(dataset: FolderDataset, folder: Path) -> list[Survey]:
+def _check(dataset: FolderDataset, folder: Path) -> list[IntegrityReport]:
     """Read every image of every domain in ``folder``."""
-    places = find_domains(dataset, folder)
-    with counter(f"reading {dataset.name}", sum(len(place.pictures) for place in places)) as advance:
-        return [survey(dataset, place, advance) for place in places]
+    scans = find_domains(dataset, folder)
+    with counter(f"reading {dataset.name}", sum(len(scan.images) for scan in scans)) as advance:
+        return [check_integrity(dataset, scan, advance) for scan in scans]
 
 
-def _refuse_differences(surveys: Sequence[Survey], accept: bool, command: str) -> None:
+def _refuse_differences(reports: Sequence[IntegrityReport], accept: bool, command: str) -> None:
     """Print every difference on standard error; raise UserError unless there is none or they are accepted."""
-    lines = [f"{found.domain}: {text}" for found in surveys for text in found.differences]
+    lines = [f"{found.domain}: {text}" for found in reports for text in found.differences]
     for line in lines:
         print(f"okdbench: {line}", file=sys.stderr)
-    empty = [found.domain for found in surveys if not found.entry.files]
+    empty = [found.domain for found in reports if not found.manifest.files]
     if empty:
         raise UserError(f"{', '.join(empty)}: no image can be used; nothing is registered")
     if lines and not accept:

@@ -1,4 +1,4 @@
-"""The pictures of one setting, divided by the protocol, with walls between the parts."""
+"""The images of one setting, split by the protocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from okdbench.data.images import Images
 
 @dataclass(frozen=True)
 class Splits:
-    """All pictures of a run. A method is given ``student_train`` and nothing else; the teacher ``teacher_train``."""
+    """All images of a run. A method gets only ``student_train``; a teacher is trained only on ``teacher_train``."""
 
     student_train: Images
     student_val: Images
@@ -27,60 +27,80 @@ class Splits:
 
     @property
     def digest(self) -> str:
-        """A hash of every picture, label and path, in its part."""
+        """A hash of every image, label and path, and of the part that it is in."""
         return hashlib.sha256("".join(part.digest for part in vars(self).values()).encode()).hexdigest()
 
 
 def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, test_split: str = "protocol") -> Splits:
-    """Load and split the domains of ``setting``; ``root`` is the data folder.
+    """Load and split the domains of ``setting``.
 
-    With ``test_split`` official, the data set's own test pictures stand in for the protocol's test split, and the other
-    parts stay as they are.
+    Args:
+        dataset: where the images come from.
+        setting: the teacher's domains and the student's domain.
+        image_size: height and width in pixels to which the images are resized.
+        root: the data folder.
+        test_split: ``protocol``, or ``official`` for the data set's own test images in place of the protocol's test
+            split; the other parts are the same.
 
     Raises:
-        UserError: pictures are missing or cannot be cached, or there is no official test split.
+        UserError: images are missing or cannot be cached, a split is empty, or there is no official test split.
     """
     if test_split == "official" and setting.student_domain not in dataset.official_tests:
         raise UserError(f"{dataset.name} {setting.student_domain} has no official test split; leave out --test-split")
-    own_test = dataset.official_tests.get(setting.student_domain, "") if test_split == "official" else ""
-    tests = {"test": load_domain(dataset, own_test, image_size, root)} if own_test else {}
+    # The official test images first: when they are missing, that is reported before hours of decoding.
+    official = dataset.official_tests.get(setting.student_domain, "") if test_split == "official" else ""
+    replaced = {"test": load_domain(dataset, official, image_size, root)} if official else {}
     student = _parts(load_domain(dataset, setting.student_domain, image_size, root), STUDENT_FRACTIONS)
     sources = [
         _parts(load_domain(dataset, domain, image_size, root), TEACHER_FRACTIONS) for domain in setting.teacher_domains
     ]
-    student |= tests
-    nothing = student["train"].take(np.empty(0, np.int64))  # where the teacher's own pictures are not at hand
+    student |= replaced
+    # Of the right image size, for settings such as -O, where the images of the teacher are not available.
+    none = student["train"].take(np.empty(0, np.int64))
     return Splits(
         student_train=student["train"],
         student_val=student["val"],
         student_test=student["test"],
-        teacher_train=Images.concatenate([nothing, *(source["train"] for source in sources)]),
-        teacher_test=Images.concatenate([nothing, *(source["test"] for source in sources)]),
+        teacher_train=Images.concatenate([none, *(source["train"] for source in sources)]),
+        teacher_test=Images.concatenate([none, *(source["test"] for source in sources)]),
     )
 
 
 class SplitCache:
-    """Does the work of :func:`assemble`, but keeps the pictures asked for last, for plans that share them."""
+    """:func:`assemble` with a memory of the last result, so that consecutive runs of a setting share their images."""
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] = ()
-        self._material: Splits | None = None
+        self._splits: Splits | None = None
 
     def __call__(
         self, dataset: Dataset, setting: Setting, image_size: int, root: Path, test_split: str = "protocol"
     ) -> Splits:
-        """The pictures of ``setting``, loaded unless the call before asked for the same."""
+        """The splits of ``setting``, loaded unless the last call had the same arguments.
+
+        Args:
+            dataset: where the images come from.
+            setting: the teacher's domains and the student's domain.
+            image_size: height and width in pixels to which the images are resized.
+            root: the data folder.
+            test_split: ``protocol`` or ``official``.
+
+        Raises:
+            UserError: as :func:`assemble`.
+        """
         key = (dataset.identity, setting, image_size, root, test_split)
-        if self._material is None or key != self._key:
-            self._material = None  # two settings of a large data set need not fit into memory together
-            self._key, self._material = key, assemble(dataset, setting, image_size, root, test_split)
-        return self._material
+        if self._splits is None or key != self._key:
+            self._splits = None  # released first: two settings of a large data set need not fit into memory together
+            self._key, self._splits = key, assemble(dataset, setting, image_size, root, test_split)
+        return self._splits
 
 
 def _parts(images: Images, fractions: dict[str, float]) -> dict[str, Images]:
+    """The images of a domain, split; a UserError when a part is empty."""
+    # An empty validation or test split would make every accuracy undefined.
     indices = split(images.paths, images.labels.tolist(), fractions)
     empty = [part for part, chosen in indices.items() if not len(chosen)]
     if empty:
         domain = images.paths[0].partition("/")[0]
-        raise UserError(f"{domain} has too few pictures for its {empty[0]} split; it takes 5 of at least one class")
+        raise UserError(f"{domain} has too few images for its {empty[0]} split; at least one class needs 5 images")
     return {part: images.take(chosen) for part, chosen in indices.items()}

@@ -1,1 +1,1 @@
-"""What a method is written with: losses, networks, optimisers, the adversarial base."""
+"""Building blocks of a method: losses, networks, optimisers, the adversarial base class and replay memories."""

@@ -1,4 +1,4 @@
-"""Counts the pictures that pass through each network, so that no method has to be trusted with its own bill."""
+"""Counts the images that pass through each network, so that the cost of a method is measured and not self-reported."""
 
 from __future__ import annotations
 
@@ -8,43 +8,47 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from okdbench.results.records import Traffic
+#: images per kind of pass: "forward", "backward" and "learned"
+Counts = dict[str, int]
 
 
 class Meter:
-    """Forward and backward pictures per network.
+    """Forward and backward images per network.
 
-    A backward counts as *learned* when it happens inside :meth:`learning` of the same network. So the student's
-    forwards that only carry a gradient to a generator cost a backward, but are no pictures that it learned from. A
-    forward that is differentiated twice costs two backwards, and its pictures are learned from once.
+    A backward pass counts as *learned* when it happens inside :meth:`learning` of the same network. Student forwards
+    that only carry a gradient to a generator therefore cost a backward pass, but are not training images of the
+    student. A forward that is differentiated twice costs two backward passes, and its images are learned from once.
     """
 
     def __init__(self) -> None:
-        self._counts: dict[str, dict[str, int]] = {}
+        self._counts: dict[str, Counts] = {}
         self._learner: nn.Module | None = None
         self._watched: set[int] = set()
 
     def watch(self, role: str, module: nn.Module) -> None:
-        """Count all traffic of ``module`` under ``role`` from now on; a second call for one module does nothing."""
+        """Count all passes through ``module`` under ``role`` from now on; repeating it for a module has no effect."""
         if id(module) in self._watched:
             return
         self._watched.add(id(module))
         counts = self._counts.setdefault(role, {"forward": 0, "backward": 0, "learned": 0})
 
-        def forward(passed: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if passed is not module:  # a deep copy takes the hook along
+        def forward(called: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            # copy.deepcopy copies the hook as well; the copy's images belong to another role
+            if called is not module:
                 return
-            unlearned = pictures = len(inputs[0])
-            counts["forward"] += pictures
+            unlearned = images = len(inputs[0])
+            counts["forward"] += images
 
             def backward(_gradient: Tensor) -> None:
                 nonlocal unlearned
-                counts["backward"] += pictures
+                counts["backward"] += images
                 if self._learner is module:
+                    # a second backward through the same graph (Hessian-vector product) is no second training image
                     counts["learned"] += unlearned
                     unlearned = 0
 
             logits = output[0] if isinstance(output, tuple) else output
+            # A tensor hook fires when this output's gradient is computed, even if only the inputs are differentiated.
             if isinstance(logits, Tensor) and logits.requires_grad:
                 logits.register_hook(backward)  # type: ignore[no-untyped-call]
 
@@ -52,7 +56,7 @@ class Meter:
 
     @contextmanager
     def learning(self, module: nn.Module) -> Iterator[None]:
-        """Backwards in this block change the weights of ``module``."""
+        """Mark backward passes in this block as updates of ``module``."""
         self._learner = module
         try:
             yield
@@ -60,22 +64,23 @@ class Meter:
             self._learner = None
 
     def learned(self, role: str) -> int:
-        """Pictures that ``role`` has learned from."""
+        """Number of images that ``role`` has learned from."""
         return self._counts.get(role, {}).get("learned", 0)
 
     def total_learned(self) -> int:
-        """Pictures that any network has learned from."""
+        """Number of images that all networks together have learned from."""
         return sum(counts["learned"] for counts in self._counts.values())
 
-    def traffic(self) -> dict[str, Traffic]:
-        """The bill so far, by role."""
-        return {role: Traffic(**counts) for role, counts in self._counts.items()}
-
-    def state_dict(self) -> dict[str, dict[str, int]]:
-        """The counts, as plain types."""
+    def traffic(self) -> dict[str, Counts]:
+        """A copy of the counts so far, by role."""
         return {role: dict(counts) for role, counts in self._counts.items()}
 
-    def load_state_dict(self, state: dict[str, dict[str, int]]) -> None:
-        """Go on counting from ``state``."""
+    def state_dict(self) -> dict[str, Counts]:
+        """The counts for a checkpoint, as plain types."""
+        return self.traffic()
+
+    def load_state_dict(self, state: dict[str, Counts]) -> None:
+        """Continue counting from ``state``."""
+        # in place: the hooks hold references to these dictionaries
         for role, counts in state.items():
             self._counts.setdefault(role, {}).update(counts)

@@ -1,4 +1,4 @@
-"""What a method declares about itself: hyper-parameters, deviations and its card."""
+"""What a method declares about itself: hyper-parameters, deviations from its paper, and its card."""
 
 from __future__ import annotations
 
@@ -14,19 +14,34 @@ from okdbench.core.protocol import Track
 class BaseHyperparameters(BaseModel):
     """Base of a method's hyper-parameters; declare each with :func:`hyper`."""
 
+    # strict and finite: a typo such as lr="1e-3" or lr=nan is refused before anything is trained
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 def hyper(default: Any, doc: str, *, paper: Any = None, when: Mapping[str, Any] | None = None, **limits: Any) -> Any:
-    """A hyper-parameter: default, a line of documentation, the paper's value, and limits (``ge``, ``le``, ...).
+    """Declare a hyper-parameter.
 
-    ``when`` names the settings of other hyper-parameters without which this one has no effect.
+    Args:
+        default: value at every budget whose preset does not override it.
+        doc: one line of documentation, shown by ``okdbench show``.
+        paper: the authors' value, if known.
+        when: values of other hyper-parameters without which this one has no effect.
+        limits: limits of the value, as for ``pydantic.Field``: ``ge``, ``gt``, ``le``, ``lt``.
     """
     return Field(default, description=doc, json_schema_extra={"paper": paper, "when": dict(when or {})}, **limits)
 
 
 def legacy(theirs: str, ours: str, *, when: Mapping[str, Any] | None = None) -> Any:
-    """A switch that restores what released code does instead of ours; off. It is also a deviation of the method."""
+    """Declare a switch, off by default, that restores the behaviour of released code.
+
+    It is listed among the method's deviations as well.
+
+    Args:
+        theirs: what the released code does.
+        ours: what this code does while the switch is off.
+        when: values of other hyper-parameters without which the switch has no effect.
+    """
+    # both texts are kept beside the field: Method.deviations() and the documentation read them
     extra: dict[str, Any] = {"theirs": theirs, "ours": ours, "when": dict(when or {}), "paper": None}
     return Field(False, description=f"restore: {theirs}", json_schema_extra=extra)
 
@@ -43,11 +58,18 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Card:
-    """What a reader must know of a method before trusting a number of it.
+    """What a reader must know about a method before trusting its numbers.
 
-    ``reads`` lists what it takes from the outside; ``role`` is ``baseline`` for the row that gains are counted from;
-    ``paper`` has the authors' values of hyper-parameters that the method inherits;
-    ``deviations`` are those that no switch restores, see :meth:`Method.deviations`.
+    Attributes:
+        title: title of the paper.
+        venue: conference or journal.
+        year: year of publication.
+        url: address of the paper; empty if there is none.
+        reads: what the method takes from the teacher and from the student domain.
+        tracks: tracks in which it can run.
+        role: ``baseline`` is the row that gains are measured against.
+        paper: the authors' values of inherited hyper-parameters.
+        deviations: those that no switch restores; :meth:`Method.deviations` lists all.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The supervised stage on the student's domain: a row of its own, and what follows every data-free method there."""
+"""Supervised fine-tuning on the student domain: a method of its own, and the last stage of every data-free method."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from okdbench.data.loader import Batch
 from okdbench.distill.method import Clock, Losses, Stage, Task, Trainable
 from okdbench.distill.optim import adam
 
+# AuG-KD's README example (Office-31, A+W -> DSLR); its command line defaults to a weight decay of 1e-5
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
 
 
 class FineTuning(Trainable):
-    """Cross-entropy on labelled pictures with Adam at a constant rate, as AuG-KD's baselines do.
+    """Cross-entropy on labelled images with Adam at a constant learning rate, as in AuG-KD's baselines.
 
-    A data-free method X with this stage behind it is the literature's "X+"; the recipe is the same for all.
+    A data-free method X followed by this stage is the literature's "X+"; the recipe is the same for all methods.
     """
 
     def __init__(self, task: Task, lr: float = LEARNING_RATE, weight_decay: float = WEIGHT_DECAY) -> None:
         super().__init__(task.device, task.meter)
         self._student = task.student
         self._steps = task.student_images // task.batch_size
+        # a new optimiser: the momenta of the data-free stage belong to another loss
         optimizer = adam(task.student, lr, weight_decay=weight_decay)
         self._learner = self.own("student in fine-tuning", task.student, optimizer)
 
@@ -38,16 +40,24 @@ class FineTuning(Trainable):
 
 
 class Chain(Trainable):
-    """Several trainables, one after the other, as one."""
+    """Trainables in sequence, as one: their stages are concatenated and their states merged.
 
-    def __init__(self, *parts: Trainable) -> None:
-        self._parts = parts
-        self.state = {name: part for trainable in parts for name, part in trainable.state.items()}
+    Args:
+        first: the trainable that runs first; its device and meter are those of the chain.
+        others: the trainables that follow.
+    """
 
-    def tell(self, clock: Clock) -> None:
-        """Tell every part the time."""
+    def __init__(self, first: Trainable, *others: Trainable) -> None:
+        super().__init__(first._device, first._meter)
+        self._parts = (first, *others)
         for part in self._parts:
-            part.tell(clock)
+            self.state.update(part.state)
+
+    def set_clock(self, clock: Clock) -> None:
+        """Set the clock of the chain and of every part, because any of them may own the running stage."""
+        super().set_clock(clock)
+        for part in self._parts:
+            part.set_clock(clock)
 
     def stages(self) -> Sequence[Stage]:
         """The stages of all parts."""

@@ -1,7 +1,7 @@
 """Loss terms as pure functions of tensors; each names the equation that it implements.
 
-Logits are B x C. Every function returns a scalar, a mean over the batch unless it says otherwise, and is finite for
-logits of any size: probabilities are never formed where their logarithm is meant.
+Logits are B x C. Every function returns a scalar, a mean over the batch unless stated otherwise, and is finite for
+logits of any size: it works on log-probabilities and never takes the logarithm of a softmax.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from torch.linalg import vector_norm
 
 from okdbench.distill.networks.wrapper import BatchStatistics
 
-#: keeps variances away from zero, as batch normalisation itself does
+#: added to variances, with the same value as in batch normalisation
 EPSILON = 1e-5
+
+# Distances between the predictions of teacher and student
 
 
 def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     """tau^2 * mean_b KL(softmax(teacher / tau) || softmax(student / tau)) (Hinton et al., 2015).
 
-    Gradients flow into both arguments: detach the teacher's logits where it must not be differentiated.
+    Gradients flow into both arguments: detach the teacher's logits where they must not be differentiated.
 
     >>> logits = torch.tensor([[100.0, -1e4, 3.0]])
     >>> float(kl(logits, logits, temperature=10.0))
@@ -31,6 +33,7 @@ def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     """
     target = F.log_softmax(teacher / temperature, 1)
     output = F.log_softmax(student / temperature, 1)
+    # "batchmean" divides by B as in the equation; the default "mean" divides by B * C and weakens the term C times
     return temperature**2 * F.kl_div(output, target, reduction="batchmean", log_target=True)
 
 
@@ -42,7 +45,7 @@ def l1(teacher: Tensor, student: Tensor) -> Tensor:
 def js(teacher: Tensor, student: Tensor, temperature: float = 3.0) -> Tensor:
     """mean_b of the Jensen-Shannon divergence of softmax(. / tau), in [0, ln 2] nats."""
     p, q = (F.log_softmax(logits / temperature, 1) for logits in (teacher, student))
-    middle = torch.logaddexp(p, q) - math.log(2)
+    middle = torch.logaddexp(p, q) - math.log(2)  # log of the mixture (P + Q) / 2
     halves = [F.kl_div(middle, side, reduction="batchmean", log_target=True) for side in (p, q)]
     return torch.stack(halves).mean()
 
@@ -50,25 +53,29 @@ def js(teacher: Tensor, student: Tensor, temperature: float = 3.0) -> Tensor:
 def clamped_js(teacher: Tensor, student: Tensor, temperature: float = 3.0) -> Tensor:
     """The divergence of PRE-DFKD's and LTR's released code, in [0, 1].
 
-    Probabilities and their mixture are clamped to [0.01, 0.99], the mixture is the reference and the mean goes over
-    batch and classes: with many classes nearly all entries are constants without a gradient.
+    Probabilities and their mixture are clamped to [0.01, 0.99], the mixture is the target and the mean is over batch
+    and classes. With many classes, nearly all entries are constants without a gradient.
     """
     p, q = (F.softmax(logits / temperature, 1) for logits in (teacher, student))
     p, q, middle = (side.clamp(0.01, 0.99) for side in (p, q, (p + q) / 2))
     return torch.stack([F.kl_div(side.log(), middle, reduction="mean") for side in (p, q)]).mean().clamp(0, 1)
 
 
-def attention_gap(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
+def attention_transfer(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
     """Sum over stages of the mean squared difference of attention maps (Zagoruyko & Komodakis, 2017; ZSKT).
 
     A map is the channel mean of the squared features (B x C x H x W), flattened and scaled to length 1.
     """
+    # the channel mean removes C, so networks of different widths can be compared
     maps = [[F.normalize(f.square().mean(1).flatten(1)) for f in features] for features in (teacher, student)]
     return torch.stack([(t - s).square().mean() for t, s in zip(*maps, strict=True)]).sum()
 
 
+# Priors on generated images: what the predictions of the teacher on in-domain images look like
+
+
 def one_hotness(logits: Tensor) -> Tensor:
-    """Cross-entropy of the logits with their argmax: low when the network is confident (DAFL, Chen et al., 2019)."""
+    """Cross-entropy of the logits with their argmax: low if the network is confident (DAFL, Chen et al., 2019)."""
     return F.cross_entropy(logits, logits.argmax(1))
 
 
@@ -80,27 +87,35 @@ def entropy(logits: Tensor) -> Tensor:
 
 def class_imbalance(logits: Tensor) -> Tensor:
     """Negative entropy, in nats, of the batch-mean prediction: sum_c p_c ln p_c in [-ln C, 0] (DAFL)."""
+    # log of the mean probability through logsumexp: a class that is never predicted gives no 0 * log 0 = NaN
     log_p = logits.log_softmax(1).logsumexp(0) - math.log(len(logits))
     return (log_p.exp() * log_p).sum()
 
 
-def batch_norm_gap(statistics: Sequence[BatchStatistics], per_layer: bool = False) -> Tensor:
-    """Distance between a batch's statistics and those that the network remembers.
+# Priors on generated images: batch-norm statistics
 
-    ||mean - running mean||_2 + ||var - running var||_2 over the channels of all layers together, as AuG-KD's
-    released code has it, or summed over layers with ``per_layer`` (DeepInversion, Yin et al., 2020).
+
+def batch_norm_l2(statistics: Sequence[BatchStatistics], per_layer: bool = False) -> Tensor:
+    """L2 distance between a batch's statistics and the running statistics of the network.
+
+    ||mean - running mean||_2 + ||var - running var||_2 over the channels of all layers together, as in AuG-KD's
+    released code, or summed over layers with ``per_layer`` (DeepInversion, Yin et al., 2020).
     """
     means = [s.mean - s.running_mean for s in statistics]
     variances = [s.var - s.running_var for s in statistics]
-    gaps = means + variances if per_layer else [torch.cat(means), torch.cat(variances)]
-    return torch.stack([vector_norm(gap) for gap in gaps]).sum()
+    differences = means + variances if per_layer else [torch.cat(means), torch.cat(variances)]
+    return torch.stack([vector_norm(difference) for difference in differences]).sum()
 
 
 def batch_norm_kl(statistics: Sequence[BatchStatistics]) -> Tensor:
     """Sum over layers and channels of KL(N(mean, var) || N(running mean, running var)) (DFQ, Choi et al., 2020)."""
     mean, var, running_mean, running_var = (torch.cat(parts) for parts in zip(*statistics, strict=True))
+    # KL of two normals: [(mu - mu')^2 / v' + v / v' - ln(v / v') - 1] / 2
     ratio = (var + EPSILON) / (running_var + EPSILON)
     return 0.5 * ((mean - running_mean).square() / (running_var + EPSILON) + ratio - ratio.log() - 1).sum()
+
+
+# Latents, and how certain a network is about a sample
 
 
 def gaussian_prior(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -109,10 +124,10 @@ def gaussian_prior(mean: Tensor, log_var: Tensor) -> Tensor:
 
 
 def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Free energy -tau logsumexp(logits / tau) of each sample (B): lower is more familiar (Liu et al., 2020)."""
+    """Free energy -tau logsumexp(logits / tau) of each sample (B): lower is more in-distribution (Liu et al., 2020)."""
     return -temperature * torch.logsumexp(logits / temperature, 1)
 
 
 def least_confidence(logits: Tensor) -> Tensor:
-    """1 - max softmax of each sample (B): low where the network is confident."""
+    """1 - max softmax of each sample (B): low if the network is confident."""
     return 1 - logits.softmax(1).amax(1)

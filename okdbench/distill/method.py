@@ -1,8 +1,8 @@
-"""Everything that the author of a method imports.
+"""The interface of a method: stages, the task that it reads, and what it owns.
 
-A method is a list of stages. A stage is a number of steps and one function that does a step: it gets a batch (or
-nothing), updates its learners and returns the named losses. The engine does the rest: loops, logging, evaluation,
-checkpoints and resuming. A method therefore holds no loop over data, no device call and no file access.
+A method is a list of stages. A stage is a number of steps and a function that performs one step: it receives a batch
+(or nothing), updates its learners and returns the named losses. The training loop does the rest: iteration, logging,
+evaluation, checkpoints and resuming. A method therefore contains no loop over data, no device call and no file access.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class Stage:
 
     Attributes:
         name: shown in progress, log and record; unique in its method.
-        steps: how often ``step`` is called.
-        step: does the updates of one step and returns its named losses.
+        steps: number of calls of ``step``.
+        step: performs the updates of one step and returns its named losses.
         data: ``None`` for data-free, ``"images"`` or ``"labelled"`` for batches of the student domain's train split;
-            the second is refused in the label-free track.
-        batch_size: pictures in each batch, when not the budget's.
-        batches: batches that each step gets.
-        augment: whether they are shifted and mirrored.
+            ``"labelled"`` is refused in the label-free track.
+        batch_size: images per batch, if it differs from the budget's.
+        batches: batches per step.
+        augment: whether the images are shifted and mirrored.
         begin: called before the first step, and again when the stage is resumed: sets modes, changes no state.
         finish: called once after the last step.
     """
@@ -57,20 +57,22 @@ class Stage:
 
 @dataclass(frozen=True)
 class Task:
-    """All that a method may see. No other picture and no other label can be reached through it.
+    """Everything that a method may read; no other image and no other label can be reached through it.
 
     Attributes:
-        teacher: frozen, always in eval mode; ``teacher(x)`` are logits for raw x in [0, 1].
+        teacher: frozen, always in eval mode; ``teacher(x)`` returns the logits of raw images x in [0, 1].
         student: the network to train.
         classes: number of classes C.
-        image_size: side of the square pictures in pixels.
-        train_size: pictures in the student domain's train split.
-        student_images: pictures that the student may learn from, all stages together.
-        batch_size: pictures of one student update.
-        normaliser: the map from raw pictures to what the networks' layers read.
-        flip: whether mirrored pictures keep their class.
+        image_size: input resolution in pixels; images are square.
+        train_size: number of images in the student domain's train split.
+        student_images: number of images that the student may learn from, all stages together.
+        batch_size: images per student update.
+        track: whether labels may be read.
+        normaliser: maps raw images to what the networks' layers expect.
+        flip: whether a mirrored image keeps its class.
+        device: device of the networks and batches.
         rng: the run's random generator, on the device.
-        meter: counts the traffic of owned modules.
+        meter: counts the images that pass through the owned modules.
     """
 
     teacher: ClassifierWrapper
@@ -89,10 +91,11 @@ class Task:
 
     def noise(self, *shape: int) -> Tensor:
         """Standard normal noise of this shape from the run's generator."""
+        # not the global generator: a run's numbers must not depend on what else ran in the process
         return torch.randn(*shape, generator=self.rng, device=self.device)
 
     def augment(self, images: Tensor) -> Tensor:
-        """Raw pictures shifted, and mirrored where that keeps their class, as those of a stage are."""
+        """Raw images with the augmentation of a stage: shifted, and mirrored if that keeps their class."""
         return augment(images, self.rng, self.flip)
 
 
@@ -100,26 +103,34 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Stateful(Protocol):
-    """Anything that a checkpoint can hold."""
+    """An object that a checkpoint can store."""
 
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that is needed to continue, as tensors and plain types."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Restore what :meth:`state_dict` returned."""
 
 
 class Clock(NamedTuple):
-    """Where the running stage is: ``step`` of ``steps`` from 0."""
+    """Position in the running stage: ``step`` of ``steps``, counted from 0."""
 
     step: int
     steps: int
 
     @property
     def share(self) -> float:
-        """The share of the stage that is done, in [0, 1)."""
+        """The fraction of the stage that is done, in [0, 1)."""
         return self.step / self.steps
 
 
 class Trainable(ABC):
-    """A set of stages and everything that they change. ``clock`` is right in each step."""
+    """Stages and everything that they change; ``clock`` is correct in each step.
+
+    Args:
+        device: where modules are placed.
+        meter: counts the images that pass through them.
+    """
 
     clock = Clock(0, 1)
 
@@ -132,32 +143,48 @@ class Trainable(ABC):
     def stages(self) -> Sequence[Stage]:
         """The stages in the order in which they run."""
 
-    def tell(self, clock: Clock) -> None:
-        """Set the clock; the engine does so before each step."""
+    def set_clock(self, clock: Clock) -> None:
+        """Set the position in the stage; the training loop does so before each step."""
         self.clock = clock
 
     def place(self, name: str, module: M) -> M:
-        """Put a module on the device in the layout that convolutions like; it is metered and checkpointed."""
+        """Move a module to the device; its images are counted and its weights are checkpointed under ``name``."""
+        # channels_last is the memory layout that convolutions are fastest with
         module = module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._meter.watch(name, module)
         self.state[name] = module
         return module
 
     def own(self, name: str, module: nn.Module, optimizer: Optimizer, schedule: Schedule | None = None) -> Learner:
-        """Place a module and join it with its optimiser; the engine checkpoints both."""
+        """Place a module and pair it with its optimiser; both are checkpointed.
+
+        Args:
+            name: the module's name in checkpoints and in the record's costs; unique in the method.
+            module: moved to the device.
+            optimizer: of the module's parameters.
+            schedule: factor of the learning rate at each update; constant by default.
+        """
         learner = Learner(self.place(name, module), optimizer, schedule, self._meter)
         self.state[f"{name} learner"] = learner
         return learner
 
 
 class Method(Trainable):
-    """One way to distil a frozen teacher into a student across a domain shift."""
+    """One way to distil a frozen teacher into a student across a domain shift.
+
+    Args:
+        task: what the method reads.
+        hp: its hyper-parameters.
+
+    Raises:
+        UserError: the method cannot work on this task with these hyper-parameters.
+    """
 
     card: ClassVar[Card]
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = BaseHyperparameters
     #: budget -> hyper-parameters that differ from the defaults there
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: pictures of one student update at budget ``paper``
+    #: images per student update at budget ``paper``
     paper_batch_size: ClassVar[int] = 256
     data_free: ClassVar[bool] = False
 
@@ -172,11 +199,15 @@ class Method(Trainable):
         self.setup()
 
     def setup(self) -> None:
-        """Make networks and learners; called once."""
+        """Create networks and learners; called once.
+
+        Raises:
+            UserError: the method cannot work on this task with these hyper-parameters.
+        """
 
     @classmethod
     def deviations(cls) -> tuple[Deviation, ...]:
-        """Where this code differs from paper and released code: what a ``legacy_*`` switch restores, then the rest."""
+        """Differences to paper and released code: those that a ``legacy_*`` switch restores, then the card's."""
         switched = []
         for name, declared in cls.Hyperparameters.model_fields.items():
             extra: Any = declared.json_schema_extra
@@ -185,23 +216,23 @@ class Method(Trainable):
         return (*switched, *cls.card.deviations)
 
     @classmethod
-    def is_data_free(cls, hp: BaseHyperparameters) -> bool:  # noqa: ARG003 - for those that depend on it
-        """Whether it reads no label: the labelled track then lets the shared fine-tuning stage follow."""
+    def is_data_free(cls, hp: BaseHyperparameters) -> bool:  # noqa: ARG003 - for methods where it depends on them
+        """Whether no label is read: in the labelled track, the shared fine-tuning stage then follows."""
         return cls.data_free
 
     @property
-    def answer(self) -> ClassifierWrapper:
-        """The network that is evaluated: the student, unless the row is about another one."""
+    def evaluated_network(self) -> ClassifierWrapper:
+        """The network that is evaluated: the student, unless the row describes another network."""
         return self.student
 
-    def samples(self, batch: Batch | None) -> dict[str, Tensor]:  # noqa: ARG002 - for those that show real pictures
-        """Pictures to look at, each N x 3 x H x W and raw; called once when the run ends, without gradients.
+    def samples(self, batch: Batch | None) -> dict[str, Tensor]:  # noqa: ARG002 - for methods that show real images
+        """Images to look at, each N x 3 x H x W and raw; called once when the run ends, without gradients.
 
-        A name ``grid/column`` makes a column of a grid, one picture in each row; any other name is a strip. The
-        method may draw from the run's generator; modes, weights and buffers stay as they are.
+        A name ``grid/column`` makes a column of a grid with one image per row; any other name is a strip. The method
+        may draw from the run's generator; modes, weights and buffers must stay as they are.
 
         Args:
-            batch: student-domain pictures, with what else the method's last stage with data gets, but not augmented;
-                None when no stage has data.
+            batch: student-domain images, with the labels of the method's last stage with data, but not augmented;
+                None if no stage has data.
         """
         return {}

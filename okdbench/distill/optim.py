@@ -1,4 +1,4 @@
-"""What is trained, and how it is updated: modules with their optimisers, schedules and snapshots."""
+"""Optimisation: optimisers, learning-rate schedules, learners (a module with both) and snapshots of weights."""
 
 from __future__ import annotations
 
@@ -15,19 +15,32 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from okdbench.distill.accounting import Meter
 
+#: number of updates so far -> factor of the initial learning rate
 Schedule = Callable[[int], float]
+
+# Optimisers. The fused form needs one kernel instead of one pass over memory per operation.
 
 
 def adam(
     module: nn.Module, lr: float, *, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.0
 ) -> Optimizer:
-    """Adam over all parameters of ``module`` in the fused form, which spares one pass over memory per operation."""
+    """Adam over all parameters of ``module``.
+
+    Args:
+        module: module to train.
+        lr: learning rate.
+        betas: decay rates of the two moment estimates.
+        weight_decay: L2 penalty, added to the gradient (not decoupled as in AdamW).
+    """
     return torch.optim.Adam(module.parameters(), lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
 def sgd(module: nn.Module, lr: float, *, weight_decay: float = 0.0) -> Optimizer:
-    """Stochastic gradient descent with momentum 0.9 over all parameters of ``module``, in the fused form."""
+    """Stochastic gradient descent with momentum 0.9 over all parameters of ``module``."""
     return torch.optim.SGD(module.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay, fused=True)
+
+
+# Schedules of the learning rate, counted in updates
 
 
 def cosine(steps: int) -> Schedule:
@@ -40,17 +53,24 @@ def cosine(steps: int) -> Schedule:
 
 
 def cosine_overrun(steps: int) -> Schedule:
-    """The cosine of a scheduler that is stepped past its end: from 1 to 0 at ``steps``, and up again."""
+    """The cosine of a scheduler that is stepped beyond its end: from 1 to 0 at ``steps``, then up again."""
     return lambda step: 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
 
 
 def slow_start(update: int) -> float:
-    """PyTorch's ConstantLR as it is by default: a third of the learning rate for five updates."""
+    """PyTorch's ConstantLR with its defaults: a third of the learning rate for five updates."""
     return 1 / 3 if update < 5 else 1.0
 
 
 class Learner:
-    """A module, the optimiser that moves it and the schedule of its learning rate."""
+    """A module, the optimiser that updates it and the schedule of its learning rate.
+
+    Args:
+        module: module to train.
+        optimizer: of the module's parameters.
+        schedule: factor of the learning rate at each update; None for a constant one.
+        meter: counts the training images of the module.
+    """
 
     def __init__(self, module: nn.Module, optimizer: Optimizer, schedule: Schedule | None, meter: Meter) -> None:
         self.module = module
@@ -59,21 +79,22 @@ class Learner:
         self._meter = meter
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def update(self, loss: Tensor, also: Sequence[Tensor] = (), clip: float = 0.0) -> None:
-        """One optimiser step down ``loss``, a scalar.
+    def update(self, loss: Tensor, extra_gradients: Sequence[Tensor] = (), clip: float = 0.0) -> None:
+        """One optimiser step that minimises ``loss``, a scalar.
 
-        The gradient is asked for this module's parameters alone: none is computed for, or left behind in, any other
+        The gradient is computed for this module's parameters alone: none is computed for, or left behind in, any other
         network that the loss passes through.
 
         Args:
             loss: differentiated here.
-            also: gradients from :meth:`gradients` to be added to those of ``loss``.
-            clip: largest norm of the whole gradient; 0 leaves it as it is.
+            extra_gradients: gradients from :meth:`gradients` that are added to those of ``loss``.
+            clip: largest norm of the whole gradient; 0 disables clipping.
         """
         self.optimizer.zero_grad(set_to_none=True)
         with self._meter.learning(self.module):
             torch.autograd.backward(loss, inputs=self._parameters)
-        for parameter, gradient in zip(self._parameters, also, strict=False):
+        # strict=False: there are either no extra gradients or one per parameter
+        for parameter, gradient in zip(self._parameters, extra_gradients, strict=False):
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
         if clip:
             clip_grad_norm_(self._parameters, clip)
@@ -82,7 +103,12 @@ class Learner:
             self.scheduler.step()
 
     def gradients(self, loss: Tensor, differentiable: bool = False) -> tuple[Tensor, ...]:
-        """D loss / d parameters, one tensor for each parameter; ``differentiable`` keeps the way back through them."""
+        """Gradients of ``loss`` with respect to the parameters, one tensor per parameter, without an update.
+
+        Args:
+            loss: a scalar.
+            differentiable: keep the graph, so that the gradients can be differentiated (second order).
+        """
         with self._meter.learning(self.module):
             return torch.autograd.grad(loss, self._parameters, create_graph=differentiable)
 
@@ -106,6 +132,7 @@ class Learner:
         """Restore what :meth:`state_dict` returned."""
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
+        # LambdaLR computes the learning rate from the count alone, and the optimiser's state has the current one
         if self.scheduler is not None:
             self.scheduler.last_epoch = state["updates"]
 
@@ -113,39 +140,52 @@ class Learner:
 def forward_without_buffers(
     module: nn.Module, inputs: Tensor, parameters: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """``module(inputs)`` as in its present mode, but its buffers stay as they are; with other parameters if given."""
+    """``module(inputs)`` in its current mode, without a change of its buffers (batch-norm statistics).
+
+    Args:
+        module: module to call.
+        inputs: its input.
+        parameters: name -> tensor to use in place of the module's parameters, such as those after an inner step.
+    """
+    # batch norm in train mode writes to its buffers, so it gets copies that are thrown away
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     output: Tensor = functional_call(module, {**buffers, **(parameters or {})}, inputs)
     return output
 
 
 def set_eval(*learners: Learner) -> None:
-    """Put modules that a stage only uses into eval mode."""
+    """Put modules that a stage uses without training them into eval mode."""
     for learner in learners:
         learner.module.eval()
 
 
 class Snapshot:
-    """Remembers the state of some modules at their best moment; with ``often`` = 0 at none."""
+    """Keeps the state of some modules at their lowest score.
 
-    def __init__(self, *modules: nn.Module, often: int = 0, steps: int = 1) -> None:
+    Args:
+        modules: modules to copy and restore.
+        evaluations: how often the score is computed in the stage; 0 disables the snapshot.
+        steps: length of the stage in steps.
+    """
+
+    def __init__(self, *modules: nn.Module, evaluations: int = 0, steps: int = 1) -> None:
         self._modules = modules
-        self._every = max(1, steps // often) if often else 0
+        self._every = max(1, steps // evaluations) if evaluations else 0
         self.score = math.inf
         self._states: list[dict[str, Tensor]] = []
 
     def is_due(self, step: int) -> bool:
-        """Whether the state after ``step`` is to be judged."""
+        """Whether the score is to be computed after ``step``."""
         return bool(self._every) and step % self._every == 0
 
-    def offer(self, score: float) -> None:
-        """Keep the present state if ``score`` is lower than every one before."""
+    def update(self, score: float) -> None:
+        """Copy the current state if ``score`` is lower than all scores before."""
         if score < self.score:
             self.score = score
             self._states = [clone_state(module) for module in self._modules]
 
     def restore(self) -> None:
-        """Put the kept state back; nothing happens when none was offered."""
+        """Load the copied state into the modules; without one, nothing happens."""
         for module, state in zip(self._modules, self._states, strict=False):
             module.load_state_dict(state)
 

@@ -1,7 +1,7 @@
-"""Memories of generated pictures, and the data-free game of a student that is shown them again.
+"""Memories of generated images, and adversarial distillation of a student that replays them.
 
-After PRE-DFKD and LTR's released code (Binici et al., 2022; Patel et al., 2023): a ring buffer of stored batches, or a
-variational auto-encoder that dreams them up.
+After PRE-DFKD (Binici et al., 2022) and the released code of LTR (Patel et al., 2023): the memory is a ring buffer of
+stored batches, or a variational auto-encoder (VAE) that generates them.
 """
 
 from __future__ import annotations
@@ -20,31 +20,34 @@ from okdbench.distill.method import Losses
 from okdbench.distill.networks.generators import Encoder, Generator, sample
 from okdbench.distill.optim import adam, forward_without_buffers
 
-#: one replayed picture for so many new ones
-NEW_FOR_OLD = 8
-#: of the student's steps in a round, those in which the generative memory learns
-MEMORY_STEPS = 4
-RECALL_RATE = 0.02
-LATENT_WEIGHT = 1e-5
+# Constants of the released code, whose batches have B new and B / 8 replayed images
+#: number of new images per replayed one
+NEW_PER_REPLAYED = 8
+#: number of student steps per iteration in which the VAE is updated
+VAE_STEPS = 4
+#: learning rate of the one Adam step on the latents of replayed images
+LATENT_LR = 0.02
+#: weight of the KL divergence to the prior in the VAE's loss
+VAE_KL_WEIGHT = 1e-5
 
 
 class Buffer:
-    """The last ``capacity`` batches that were pushed."""
+    """A ring buffer of the last ``capacity`` batches that were pushed."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity, self.pushed = capacity, 0
         self.batches: list[Tensor] = []
 
-    def push(self, pictures: Tensor) -> None:
-        """Store a copy, in place of the oldest when there is no room."""
+    def push(self, images: Tensor) -> None:
+        """Store a copy, in place of the oldest batch if the buffer is full."""
         if len(self.batches) < self.capacity:
-            self.batches.append(pictures.clone())
+            self.batches.append(images.clone())
         else:
-            self.batches[self.pushed % self.capacity] = pictures.clone()
+            self.batches[self.pushed % self.capacity] = images.clone()
         self.pushed += 1
 
-    def draw(self, rng: torch.Generator) -> Tensor | None:
-        """One stored batch, each with the same chance; None while there is none."""
+    def sample(self, rng: torch.Generator) -> Tensor | None:
+        """One stored batch, chosen uniformly; None if the buffer is empty."""
         if not self.batches:
             return None
         return self.batches[int(torch.randint(len(self.batches), (), generator=rng, device=rng.device))]
@@ -59,7 +62,7 @@ class Buffer:
 
 
 class VAEMemory(nn.Module):
-    """A variational auto-encoder of pictures: encoder and memory generator, latent 1000 in the release."""
+    """A variational auto-encoder of images: an encoder and a memory generator."""
 
     def __init__(self, latent: int, image_size: int, width: int) -> None:
         super().__init__()
@@ -68,139 +71,165 @@ class VAEMemory(nn.Module):
         self.generator = Generator(latent, image_size, width)
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstructions of raw pictures, and mean and log-variance of their latents."""
+        """Reconstructions of raw images, and mean and log-variance of their latents."""
         mean, log_var = self.encoder(images)
         return self.generator(sample(mean, log_var, noise)), mean, log_var
 
 
 class RehearsalHyperparameters(SGDHyperparameters):
-    """The game of PRE-DFKD and LTR, and their memories."""
+    """Adversarial training as in PRE-DFKD and LTR, and their memories."""
 
     latent: int = hyper(1000, "latent dimensions", paper=1000, ge=2, le=4096)
-    lr_generator: float = hyper(0.02, "Adam, generator; cosine to 0", paper=0.02, gt=0, le=1)
-    inner_steps: int = hyper(10, "student steps for each generator step", paper=10, ge=1, le=100)
-    adversary: Literal["js", "kl"] = hyper("js", "disagreement that the generator looks for; js at temperature 3")
+    lr_generator: float = hyper(0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1)
+    inner_steps: int = hyper(10, "student steps per generator step", paper=10, ge=1, le=100)
+    adversary: Literal["js", "kl"] = hyper("js", "divergence that the generator maximises; js at temperature 3")
     one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0)
+    # 5 / ln 10 = 2.171
     balance: float = hyper(2.171, "weight of the class balance, in nats: 5 on log10", paper=2.171, ge=0)
-    activation: float = hyper(0.1, "weight of the penultimate features' size", paper=0.1, ge=0)
+    activation: float = hyper(0.1, "weight of the size of the penultimate features", paper=0.1, ge=0)
     bn: float = hyper(0.0, "weight of the batch-norm statistics; 1 in other methods", paper=0, ge=0)
-    imitation: Literal["l1", "kl"] = hyper(
-        "l1", "what the student minimises: mean |T - S| of logits, or KL", paper="l1"
-    )
+    imitation: Literal["l1", "kl"] = hyper("l1", "loss of the student: mean |T - S| of logits, or KL", paper="l1")
     memory: Literal["buffer", "generative"] = hyper("buffer", "ring buffer or variational auto-encoder")
     capacity: int = hyper(10, "batches in the buffer", paper=10, ge=1, when={"memory": "buffer"})
     pushes: int = hyper(80, "batches stored in a run", paper=80, ge=1, when={"memory": "buffer"})
-    lr_memory: float = hyper(5e-4, "Adam, auto-encoder", paper=5e-4, gt=0, le=1, when={"memory": "generative"})
+    lr_memory: float = hyper(
+        5e-4, "learning rate of Adam, auto-encoder", paper=5e-4, gt=0, le=1, when={"memory": "generative"}
+    )
     legacy_clamped_js: bool = legacy("JS clamped to [0.01, 0.99], mean over classes", "unclamped, summed over classes")
     legacy_student_train_mode: bool = legacy("student in train mode in the generator's step", "eval mode")
 
 
 class Rehearsal(DataFree):
-    """The student learns from new pictures and, beside them, from remembered ones, in batches of the usual size."""
+    """The student learns from new images and from replayed ones, together in batches of the usual size."""
 
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = RehearsalHyperparameters
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {**DataFree.presets, "quick": QUICK_SGD}
 
     def setup(self) -> None:
-        """Prepare the game and the memory."""
+        """Create networks, learners and the memory.
+
+        Raises:
+            UserError: the teacher lacks statistics that a term needs, or the image size suits no generator.
+        """
         super().setup()
         hp = self.hp
         self.buffer = self.state["memory"] = Buffer(hp.capacity)
-        self.inner = 0
+        self.inner_step_index = 0
         if hp.memory == "generative":
-            dreamer = VAEMemory(hp.latent, self.task.image_size, hp.generator_width)
-            self.dreamer = self.own("memory", dreamer, adam(dreamer, hp.lr_memory))
-            self.task.meter.watch("memory generator", dreamer.generator)  # it also dreams without the encoder
+            vae = VAEMemory(hp.latent, self.task.image_size, hp.generator_width)
+            self.vae = self.own("memory", vae, adam(vae, hp.lr_memory))
+            # it is also called without the encoder, which the auto-encoder's hook does not count
+            self.task.meter.watch("memory generator", vae.generator)
 
     @property
     def batch_size(self) -> int:
-        """New pictures in each step: 8/9, so that new and old ones make a batch."""
-        return self.step_pictures - self.old_size
+        """Number of new images in each step: 8/9 of a batch, so that new and replayed images make a batch."""
+        return self.step_images - self.replay_size
 
     @property
-    def old_size(self) -> int:
-        """Remembered pictures in each step."""
-        return max(2, round(self.step_pictures / (NEW_FOR_OLD + 1)))  # batch norm needs two
+    def replay_size(self) -> int:
+        """Number of replayed images in each step."""
+        # at least two, because batch norm has no variance of one sample
+        return max(2, round(self.step_images / (NEW_PER_REPLAYED + 1)))
 
-    def round(self) -> Losses:
-        """A round of the game; the buffer gets a part of its last pictures every so often."""
-        self.inner = 0
-        losses = super().round()
+    def iteration(self) -> Losses:
+        """One generator step, the student steps and, at some iterations, a push to the buffer."""
+        self.inner_step_index = 0
+        losses = super().iteration()
         if self.hp.memory == "buffer" and self.is_push_due(self.clock.step):
-            self.buffer.push(self.newest[: self.old_size])
+            self.buffer.push(self.newest[: self.replay_size])
         return losses
 
     def is_push_due(self, step: int) -> bool:
-        """True in the first round, and ``pushes`` times in all when there are so many rounds."""
+        """True in the first iteration, and ``pushes`` times in total if there are that many iterations."""
         pushes: int = self.hp.pushes
-        return step * pushes // self.rounds > (step - 1) * pushes // self.rounds
+        return step * pushes // self.iterations > (step - 1) * pushes // self.iterations
+
+    # Student
 
     def student_step(self) -> Losses:
-        """A step on new and old pictures; on new ones alone while there is no memory."""
-        new, old = self.draw(), self.recall()
-        teacher_logits = self.ask(new)
-        losses = (
-            self.teach(new, teacher_logits) if old is None else self.rehearse(new, teacher_logits, old, self.ask(old))
-        )
-        if self.hp.memory == "generative" and self.inner < MEMORY_STEPS:
-            losses |= self.memorise(new, old)
-        self.newest, self.inner = new, self.inner + 1
+        """One update on new and replayed images; on new ones alone while the memory is empty."""
+        new, old = self.sample_images(), self.sample_memory()
+        teacher_logits = self.query_teacher(new)
+        if old is None:
+            losses = self.distill_step(new, teacher_logits)
+        else:
+            losses = self.replay_step(new, teacher_logits, old, self.query_teacher(old))
+        if self.hp.memory == "generative" and self.inner_step_index < VAE_STEPS:
+            losses |= self.update_vae(new, old)
+        self.newest, self.inner_step_index = new, self.inner_step_index + 1
         return losses
 
-    def rehearse(self, new: Tensor, teacher_logits: Tensor, old: Tensor, known: Tensor) -> Losses:
-        """L(new) + L(old) with batch statistics of their own; the running ones follow the new pictures alone."""
-        acquisition = self.student_loss(teacher_logits, self.student(new))
-        retention = self.student_loss(known, forward_without_buffers(self.student, old))
+    def replay_step(self, new: Tensor, new_teacher_logits: Tensor, old: Tensor, old_teacher_logits: Tensor) -> Losses:
+        """One update of the student: L_Acq(theta) + L_Ret(theta).
+
+        Args:
+            new: newly generated images.
+            new_teacher_logits: the teacher's logits on them.
+            old: images from the memory.
+            old_teacher_logits: the teacher's logits on them.
+        """
+        # two forwards: each has batch statistics of its own, and only the new images move the running statistics
+        acquisition = self.student_loss(new_teacher_logits, self.student(new))
+        retention = self.student_loss(old_teacher_logits, forward_without_buffers(self.student, old))
         self.learner.update(acquisition + retention)
         return {"disagreement": acquisition, "retention": retention}
 
-    def opinion(self, images: Tensor) -> Tensor:
-        """In eval mode, unless the release is restored."""
-        return self.student(images) if self.hp.legacy_student_train_mode else super().opinion(images)
+    def adversary_logits(self, images: Tensor) -> Tensor:
+        """The student's logits in the generator step: in eval mode, unless the release is restored."""
+        return self.student(images) if self.hp.legacy_student_train_mode else super().adversary_logits(images)
 
-    def divergence(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
-        """JS at temperature 3, or KL, up which the generator climbs through the student alone."""
-        teacher_logits = teacher_logits.detach()
+    def divergence(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+        """JS at temperature 3, or KL; the generator's gradient flows through the student alone."""
+        teacher_logits = teacher_logits.detach()  # as released: PRE-DFKD detaches them in this term only
         if self.hp.legacy_clamped_js:
-            return clamped_js(teacher_logits, said)
-        return js(teacher_logits, said) if self.hp.adversary == "js" else kl(teacher_logits, said)
+            return clamped_js(teacher_logits, student_logits)
+        return js(teacher_logits, student_logits) if self.hp.adversary == "js" else kl(teacher_logits, student_logits)
 
-    def student_loss(self, teacher_logits: Tensor, said: Tensor) -> Tensor:
-        """Mean absolute difference of logits, or KL."""
-        return l1(teacher_logits, said) if self.hp.imitation == "l1" else kl(teacher_logits, said)
+    def student_loss(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+        """d(T, S): mean absolute difference of logits, or KL."""
+        return l1(teacher_logits, student_logits) if self.hp.imitation == "l1" else kl(teacher_logits, student_logits)
 
     # Memory
 
-    def recall(self) -> Tensor | None:
-        """Old pictures for one step of the student; None while there are none."""
+    def sample_memory(self) -> Tensor | None:
+        """Replayed images for one student step; None if there are none yet."""
         if self.hp.memory == "buffer":
-            return self.buffer.draw(self.task.rng)
-        return self.dream() if self.clock.step else None
+            return self.buffer.sample(self.task.rng)
+        return self.sample_vae() if self.clock.step else None
 
-    def dream(self) -> Tensor:
-        """Pictures from the memory generator whose latents took one step towards confident, balanced predictions."""
-        generator = self.dreamer.module.get_submodule("generator").eval()
-        z = self.noise(self.old_size).requires_grad_()
-        seen = self.teacher.observe(generator(z))
-        spread = (z.var(0) - 1).square().mean() + z.mean(0).square().mean()
-        priors = [weight * self.available_priors()[name](seen) for name, weight in self.prior_weights().items()]
+    def sample_vae(self) -> Tensor:
+        """Images of the memory generator, after one Adam step of their latents towards confident, balanced predictions.
+
+        The latents minimise sum_i lambda_i prior_i(T(G_m(z))) + mean (var z - 1)^2 + mean (mean z)^2.
+        """
+        generator = self.vae.module.get_submodule("generator").eval()
+        z = self.noise(self.replay_size).requires_grad_()
+        teacher_output = self.teacher.forward_with_features(generator(z))
+        spread = (z.var(0) - 1).square().mean() + z.mean(0).square().mean()  # keeps z close to N(0, I)
+        priors = [
+            weight * self.available_priors()[name](teacher_output) for name, weight in self.prior_weights().items()
+        ]
         z.grad = torch.autograd.grad(torch.stack([*priors, spread]).sum(), z)[0]
-        torch.optim.Adam([z], lr=RECALL_RATE).step()
+        torch.optim.Adam([z], lr=LATENT_LR).step()  # new in each call, so without momentum
         with torch.no_grad():
-            pictures: Tensor = generator(z)
+            images: Tensor = generator(z)
         generator.train()
-        return pictures
+        return images
 
     def prior_weights(self) -> dict[str, float]:
-        """The terms that a recalled latent moves along."""
+        """Weights of the terms that the latents of replayed images minimise."""
         return {name: getattr(self.hp, name) for name in ("balance", "one_hot")}
 
-    def memorise(self, new: Tensor, old: Tensor | None) -> Losses:
-        """One step of the auto-encoder on half of the new pictures and its own dreams, through picture and teacher."""
-        half = new[: self.step_pictures // 2]
+    def update_vae(self, new: Tensor, old: Tensor | None) -> Losses:
+        """One update of the auto-encoder on half of the new images and on replayed ones.
+
+        L = mean |x' - x| + mean |T(x') - T(x)| + 1e-5 KL(q(z | x) || N(0, I)), with the reconstruction x'.
+        """
+        half = new[: self.step_images // 2]
         targets = half if old is None else torch.cat([half, old])
         noise = self.noise(len(targets))
-        pictures, mean, log_var = self.dreamer.module(targets, noise)
-        loss = F.l1_loss(pictures, targets) + l1(self.ask(targets), self.teacher(pictures))
-        self.dreamer.update(loss + LATENT_WEIGHT * gaussian_prior(mean, log_var))
+        images, mean, log_var = self.vae.module(targets, noise)
+        loss = F.l1_loss(images, targets) + l1(self.query_teacher(targets), self.teacher(images))
+        self.vae.update(loss + VAE_KL_WEIGHT * gaussian_prior(mean, log_var))
         return {"memory": loss}

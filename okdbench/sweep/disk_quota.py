@@ -1,4 +1,4 @@
-"""Keeps the folder of runs below a size while a grid fills it."""
+"""Keeps the folder of runs below a size (``--max-gb``) while a sweep fills it."""
 
 from __future__ import annotations
 
@@ -8,46 +8,56 @@ from pathlib import Path
 
 from okdbench.core.errors import UserError
 from okdbench.core.units import GB, in_bytes, spell_bytes
-from okdbench.results import cleanup as storage
+from okdbench.results import cleanup
 
-#: file -> what people call it
-_NAMES = {"samples.npz": "samples", "student.safetensors": "students", "teacher.safetensors": "teachers"}
+#: file -> its name in messages
+_KINDS = {"samples.npz": "samples", "student.safetensors": "students", "teacher.safetensors": "teachers"}
 
 
 class DiskQuota:
-    """At most ``max_gb`` GB below ``runs`` (None: no limit); ``tell`` is called with a line for what had to go.
+    """Limits the size of a folder of runs by removing files that a run can make again.
 
-    While it is ``full``, nothing more should start: what runs still may leave less than it takes now.
+    Attributes:
+        full: whether the folder is over its limit although nothing more can be removed. No job should start then:
+            running jobs may end below the limit, because their checkpoints are removed at the end.
     """
 
-    def __init__(self, runs: Path, max_gb: float | None, tell: Callable[[str], None]) -> None:
-        self._runs, self._tell = runs, tell
-        self._most = None if max_gb is None else in_bytes(max_gb)
+    def __init__(self, runs: Path, max_gb: float | None, report: Callable[[str], None]) -> None:
+        """Set the limit.
+
+        Args:
+            runs: the folder.
+            max_gb: its largest size in GB (10^9 bytes); None for no limit.
+            report: is called with a line for each removal.
+        """
+        self._runs, self._report = runs, report
+        self._limit = None if max_gb is None else in_bytes(max_gb)
         self.full = False
 
-    def make(self, needed: Collection[Path], missing: int, running: int) -> None:
-        """Remove what can be made again, if there is too much.
+    def enforce(self, needed: Collection[Path], missing: int, running: int) -> None:
+        """Remove files if the folder is over its limit.
 
         Args:
             needed: weights of teachers that must stay.
-            missing: how many runs and teachers are still to come.
-            running: how many of them are under way.
+            missing: how many jobs are not finished.
+            running: how many of them are running.
 
         Raises:
-            UserError: some are to come, none is under way, and there is no room.
+            UserError: the folder is over its limit, jobs are missing, and none is running that could free space.
         """
         self.full = False
-        if self._most is None or storage.size(self._runs) <= self._most:
+        if self._limit is None or cleanup.size(self._runs) <= self._limit:
             return
-        gone = list(storage.prune(self._runs, self._most, needed=needed))
-        if gone:
-            kinds = Counter(_NAMES.get(file.name, "leftovers") for file, _ in gone)
+        removed = list(cleanup.prune(self._runs, self._limit, needed=needed))
+        if removed:
+            kinds = Counter(_KINDS.get(file.name, "leftovers") for file, _ in removed)
             what = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-            self._tell(f"--max-gb: removed {what} of finished runs, {spell_bytes(sum(size for _, size in gone))}")
-        left = storage.size(self._runs)
-        self.full = left > self._most
+            self._report(f"--max-gb: removed {what} of finished runs, {spell_bytes(sum(size for _, size in removed))}")
+        # pruning may not be enough: records and unfinished runs stay
+        left = cleanup.size(self._runs)
+        self.full = left > self._limit
         if self.full and missing and not running:
             raise UserError(
-                f"{self._runs} takes {spell_bytes(left)} without anything that can be made again, more than --max-gb "
-                f"{self._most / GB:g}, and {missing} jobs are missing; raise --max-gb and run the same command again"
+                f"{self._runs} holds {spell_bytes(left)} that cannot be removed, more than --max-gb "
+                f"{self._limit / GB:g}, and {missing} jobs are missing; raise --max-gb and rerun the command"
             )

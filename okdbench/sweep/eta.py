@@ -1,4 +1,4 @@
-"""How long the missing part of a grid will take, by the pictures per second that were measured."""
+"""Estimated time of arrival: how long the missing runs of a grid take, from measured seconds per image."""
 
 from __future__ import annotations
 
@@ -15,67 +15,85 @@ from okdbench.sweep.jobs import RunJob, TeacherJob
 from okdbench.sweep.scheduler import Job
 from okdbench.training.teacher import read_trainings
 
-#: seconds of thirty years, which no run takes
-AGE = 1e9
+#: longer measurements, of 30 years, are errors in a record
+MAX_SECONDS = 1e9
 
 
 class _Work(NamedTuple):
-    """A run, or the training of a teacher; all of one ``kind`` are taken to need the same time for a picture."""
+    """A run, or the training of a teacher.
+
+    Attributes:
+        kind: method and networks; all work of one kind is assumed to take the same time per image.
+        budget: name of the budget.
+        images: training images.
+    """
 
     kind: tuple[str, ...]
     budget: str
-    pictures: int
+    images: int
 
 
-def _run(method: str, budget: str, config: Mapping[str, Any]) -> _Work:
+def _run_work(method: str, budget: str, config: Mapping[str, Any]) -> _Work:
     networks = (str(config.get(name)) for name in ("teacher", "student", "image_size"))
     return _Work((method, *networks), budget, BUDGETS[budget].student_images)
 
 
-def _teaching(network: str, image_size: int, budget: str) -> _Work:
+def _teacher_work(network: str, image_size: int, budget: str) -> _Work:
     return _Work((f"the teacher {network}", str(image_size)), budget, BUDGETS[budget].teacher_images)
 
 
-def time_left(teachers: Sequence[TeacherJob], cells: Sequence[RunJob], runs: Path, places: int) -> str:
-    """In words, how long the missing ``cells`` and their ``teachers`` take, ``places`` at a time.
+def time_left(teachers: Sequence[TeacherJob], missing: Sequence[RunJob], runs: Path, slots: int) -> str:
+    """Estimate how long the missing runs and their teachers take.
 
-    Each counts like the mean of what was measured for its kind: with its own budget, or else with the largest one. No
-    number of places makes the longest run, with its teacher before it, any shorter. The seconds in which Python starts
-    are left out.
+    Each job counts as the mean of the measurements of its kind, with its own budget or else with the largest measured
+    one. The start of the interpreter is not included.
+
+    Args:
+        teachers: jobs of missing teachers.
+        missing: jobs of missing runs.
+        runs: folder of runs with the measurements.
+        slots: jobs at a time.
+
+    Returns:
+        a duration such as ``13 min``, or a text that names kinds without any measurement.
     """
-    paces = _paces(runs)
+    measured = _seconds_per_image(runs)
     work: dict[Job, _Work] = {
-        cell: _run(name_of(cell.config.method), cell.config.budget, cell.config.model_dump()) for cell in cells
+        job: _run_work(name_of(job.config.method), job.config.budget, job.config.model_dump()) for job in missing
     }
-    work |= {job: _teaching(job.config.teacher, job.config.image_size, job.config.budget) for job in teachers}
-    strange = sorted({what.kind[0] for what in work.values() if what.kind not in paces})
-    if strange:
-        return f"unknown, for none of these has ever finished here: {', '.join(strange)}"
-    seconds = {job: what.pictures * _pace(paces[what.kind], what.budget) for job, what in work.items()}
-    longest = max((each + (seconds[job.needs] if job.needs else 0.0) for job, each in seconds.items()), default=0.0)
-    return spell_seconds(max(sum(seconds.values()) / places, longest))
+    work |= {job: _teacher_work(job.config.teacher, job.config.image_size, job.config.budget) for job in teachers}
+    unmeasured = sorted({each.kind[0] for each in work.values() if each.kind not in measured})
+    if unmeasured:
+        return f"unknown, because there is no finished run yet of: {', '.join(unmeasured)}"
+    seconds = {job: each.images * _mean_of(measured[each.kind], each.budget) for job, each in work.items()}
+    # lower bound: a run waits for its teacher, however many slots there are
+    longest = max(
+        (own + (seconds[job.depends_on] if job.depends_on else 0.0) for job, own in seconds.items()), default=0.0
+    )
+    return spell_seconds(max(sum(seconds.values()) / slots, longest))
 
 
-def _paces(runs: Path) -> dict[tuple[str, ...], dict[str, list[float]]]:
-    """Seconds for each picture, by kind and budget."""
-    paces: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    for work, seconds in _measured(runs):
-        if not 0 <= seconds < AGE:  # a record may come from anyone
+def _seconds_per_image(runs: Path) -> dict[tuple[str, ...], dict[str, list[float]]]:
+    """Kind of work -> budget -> measured seconds per image."""
+    measured: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for work, seconds in _measurements(runs):
+        if not 0 <= seconds < MAX_SECONDS:  # NaN too; a record may come from anywhere
             continue
-        paces.setdefault(work.kind, {}).setdefault(work.budget, []).append(seconds / work.pictures)
-    return paces
+        measured.setdefault(work.kind, {}).setdefault(work.budget, []).append(seconds / work.images)
+    return measured
 
 
-def _pace(by_budget: dict[str, list[float]], budget: str) -> float:
+def _mean_of(by_budget: dict[str, list[float]], budget: str) -> float:
+    # BUDGETS is in ascending order; the largest budget has the smallest share of constant costs
     best = budget if budget in by_budget else max(by_budget, key=list(BUDGETS).index)
     return mean(by_budget[best])
 
 
-def _measured(runs: Path) -> Iterator[tuple[_Work, float]]:
-    """What is finished, with its seconds."""
+def _measurements(runs: Path) -> Iterator[tuple[_Work, float]]:
+    """Finished runs and trainings of teachers with their seconds."""
     for record in read_records(runs):
         if record.status == "done" and record.budget in BUDGETS:
-            yield _run(record.method, record.budget, record.config), record.cost.seconds
+            yield _run_work(record.method, record.budget, record.config), record.cost.seconds
     for training in read_trainings(runs / "teachers"):
         if training.budget in BUDGETS:
-            yield _teaching(training.network, training.image_size, training.budget), training.seconds
+            yield _teacher_work(training.network, training.image_size, training.budget), training.seconds

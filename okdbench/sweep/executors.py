@@ -1,4 +1,4 @@
-"""Where the children of a sweep run: on this machine, on its GPUs, or on a cluster."""
+"""Executors start the children of a sweep: on this machine's cores, on its GPUs, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -10,29 +10,38 @@ from pathlib import Path
 from typing import Protocol
 
 from okdbench.core.errors import UserError, unknown
-from okdbench.sweep import process
-from okdbench.sweep import scheduler as pool
+from okdbench.sweep import child_process
+from okdbench.sweep.scheduler import Child, Job
 
 ENGINES = ("local", "ray")
 
 
 class Executor(Protocol):
-    """Starts children, ``places`` of them at a time."""
+    """Starts children, up to ``slots`` at a time."""
 
     @property
-    def places(self) -> int:
-        """How many children there is room for."""
+    def slots(self) -> int:
+        """How many children fit at the moment."""
 
-    def start(self, job: pool.Job) -> pool.Child:
+    def start(self, job: Job) -> Child:
         """Start the child of a job."""
 
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """The options that say where a sweep runs; ``jobs`` and ``jobs_per_gpu`` are None where nothing was said.
+    """Where a sweep runs, as given on the command line.
+
+    Attributes:
+        name: ``local`` or ``ray``.
+        jobs: children at a time; None for the default.
+        jobs_per_gpu: children at a time on each GPU of this machine; None for the default.
+        address: Ray only: ``auto`` for the cluster of this machine, or ``HOST:PORT``.
+        cpus_per_run: Ray only: cores that one run reserves.
+        gpus_per_run: Ray only: GPUs, or a share of one, that one run reserves; None for one if any node has one.
+        shared: Ray only: all nodes see the working directory and the folder of runs.
 
     Raises:
-        UserError: they do not go together.
+        UserError: a value is out of range, or two options exclude each other.
     """
 
     name: str = "local"
@@ -49,9 +58,10 @@ class ExecutorOptions:
         for name in ("jobs", "jobs_per_gpu", "cpus_per_run"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"{_option(name)} {value}: out of range; allowed at least 1")
+        # Ray shares one GPU among tasks, but a task cannot have one and a half
         gpus = self.gpus_per_run or 0.0
         if not (gpus >= 0 and (gpus <= 1 or gpus % 1 == 0)):
-            raise UserError(f"--gpus-per-run {self.gpus_per_run}: out of range; allowed a part of one, or whole ones")
+            raise UserError(f"--gpus-per-run {self.gpus_per_run}: out of range; allowed 0 to 1, or a whole number")
         if self.name == "ray" and self.jobs_per_gpu is not None:
             raise UserError("--jobs-per-gpu is for this machine; with --engine ray, use --gpus-per-run, such as 0.25")
         for name in ("address", "cpus_per_run", "gpus_per_run", "shared"):
@@ -60,69 +70,81 @@ class ExecutorOptions:
 
 
 @dataclass(frozen=True)
-class Cores:
-    """This machine's cores, shared among ``places`` children."""
+class CpuExecutor:
+    """Divides this machine's cores among its children."""
 
-    places: int
+    slots: int
 
-    def start(self, job: pool.Job) -> pool.Child:
-        """Start the child with its part of the cores."""
-        return process.launch(job.words, job.log, max(1, cores() // self.places))
+    def start(self, job: Job) -> Child:
+        """Start the child with its share of the cores."""
+        return child_process.launch(job.arguments, job.log, max(1, available_cores() // self.slots))
 
 
 @dataclass
-class Gpus:
-    """This machine's GPUs, each with room for ``jobs_per_gpu`` children, which see no other."""
+class GpuExecutor:
+    """Divides this machine's GPUs among its children; each child sees one GPU.
 
-    names: list[str]
+    Attributes:
+        gpus: as ``CUDA_VISIBLE_DEVICES`` names them.
+        jobs_per_gpu: children at a time on each GPU.
+    """
+
+    gpus: list[str]
     jobs_per_gpu: int
-    _children: list[tuple[str, pool.Child]] = field(default_factory=list)
+    _children: list[tuple[str, Child]] = field(default_factory=list)
 
     @property
-    def places(self) -> int:
-        """All GPUs' together."""
-        return len(self.names) * self.jobs_per_gpu
+    def slots(self) -> int:
+        """Slots of all GPUs together."""
+        return len(self.gpus) * self.jobs_per_gpu
 
-    def start(self, job: pool.Job) -> pool.Child:
-        """Start the child on the GPU that has the fewest."""
+    def start(self, job: Job) -> Child:
+        """Start the child on the GPU with the fewest children."""
         self._children = [(gpu, child) for gpu, child in self._children if child.poll() is None]
         busy = [gpu for gpu, _ in self._children]
-        gpu = min(self.names, key=busy.count)
-        child = process.launch(job.words, job.log, max(1, cores() // self.places), {"CUDA_VISIBLE_DEVICES": gpu})
+        gpu = min(self.gpus, key=busy.count)
+        threads = max(1, available_cores() // self.slots)
+        child = child_process.launch(job.arguments, job.log, threads, {"CUDA_VISIBLE_DEVICES": gpu})
         self._children.append((gpu, child))
         return child
 
 
 @contextmanager
-def open_executor(engine: ExecutorOptions, runs: Path, devices: set[str]) -> Iterator[Executor]:
-    """The host that the options ask for; ``devices`` are what the runs say to ``--device``.
+def open_executor(options: ExecutorOptions, runs: Path, devices: set[str]) -> Iterator[Executor]:
+    """Open the executor that the options name.
+
+    Args:
+        options: where the sweep runs.
+        runs: folder of runs.
+        devices: all values of ``--device`` among the runs.
 
     Raises:
-        UserError: they ask for what is not there.
+        UserError: the cluster or the device does not exist.
     """
-    if engine.name == "ray":
+    if options.name == "ray":
+        # Ray is an extra, and takes seconds to import
         from okdbench.sweep.ray_driver import RayDriver
 
-        share = engine.gpus_per_run
-        if share is None and not devices & {"auto", "cuda"}:
-            share = 0.0
-        with RayDriver(engine.address, runs, engine.shared, engine.cpus_per_run, share) as cluster:
-            yield cluster
-    elif gpus := _gpus(devices):
-        yield Gpus(gpus, engine.jobs_per_gpu or -(-(engine.jobs or 1) // len(gpus)))
-    elif engine.jobs_per_gpu:
+        gpus_per_run = options.gpus_per_run
+        if gpus_per_run is None and not devices & {"auto", "cuda"}:
+            gpus_per_run = 0.0  # no run uses a GPU, so none is reserved
+        with RayDriver(options.address, runs, options.shared, options.cpus_per_run, gpus_per_run) as driver:
+            yield driver
+    elif gpus := _visible_gpus(devices):
+        yield GpuExecutor(gpus, options.jobs_per_gpu or -(-(options.jobs or 1) // len(gpus)))
+    elif options.jobs_per_gpu:
         raise UserError("--jobs-per-gpu needs a GPU and there is none for these runs; use --jobs")
     else:
-        yield Cores(engine.jobs or max(1, cores() // 2))
+        yield CpuExecutor(options.jobs or max(1, available_cores() // 2))
 
 
-def limit(engine: ExecutorOptions, host: Executor) -> int:
-    """How many children at a time: as many as there is room for, or fewer if the options say so."""
-    return min(host.places, engine.jobs or host.places)
+def child_limit(options: ExecutorOptions, executor: Executor) -> int:
+    """How many children may run at a time: the executor's slots, or ``--jobs`` if that is less."""
+    return min(executor.slots, options.jobs or executor.slots)
 
 
-def _gpus(devices: set[str]) -> list[str]:
-    """The GPUs among which the runs can be divided, as children must name them; none if a run names its own device."""
+def _visible_gpus(devices: set[str]) -> list[str]:
+    """GPUs to divide among the runs, as ``CUDA_VISIBLE_DEVICES`` names them; none if a run names its own device."""
     import torch
 
     from okdbench.core.devices import choose
@@ -133,10 +155,11 @@ def _gpus(devices: set[str]) -> list[str]:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     found = [str(index) for index in range(torch.cuda.device_count())]
+    # children inherit the variable, so the names in it count and not the indices of this process
     return visible.split(",")[: len(found)] if visible else found
 
 
-def cores() -> int:
+def available_cores() -> int:
     """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

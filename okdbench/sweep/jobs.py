@@ -1,4 +1,4 @@
-"""The cells of a grid and their teachers as jobs: the command of each, what it reads and what it leaves behind."""
+"""The runs of a grid and their teachers as jobs: the command, the input files and the output files of each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from okdbench.core import plugin_files as local
+from okdbench.core import plugin_files
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import default_data_root
@@ -24,95 +24,113 @@ from okdbench.training.teacher import teacher_file
 
 @dataclass(eq=False, kw_only=True)
 class TeacherJob(Job):
-    """Trains a teacher that several cells wait for."""
+    """Trains a teacher that several runs wait for.
+
+    Attributes:
+        config: the configuration of one of these runs.
+        weights: the file of the trained teacher.
+    """
 
     config: RunConfig
     weights: Path
 
-    def begin(self) -> bool:
+    def prepare(self) -> bool:
         """Whether the weights are missing."""
         return not self.weights.exists()
 
-    def verdict(self) -> State | None:
-        """``done`` when the weights are there."""
+    def result(self) -> State | None:
+        """``done`` if the weights exist."""
         return "done" if self.weights.exists() else None
 
 
 @dataclass(eq=False, kw_only=True)
 class RunJob(Job):
-    """One run of the grid. Its plan is not kept, because the pictures of many would fill the memory."""
+    """One run of the grid.
+
+    Attributes:
+        config: its configuration. The plan is not kept, because the images of many plans exceed the memory.
+        runs: folder of runs.
+        data_root: folder of data sets and caches.
+    """
 
     config: RunConfig
     runs: Path
     data_root: Path
-    _before: int = field(default=0, init=False)
+    _record_time: int = field(default=0, init=False)
 
     @property
     def record(self) -> Record | None:
-        """What the cell's folder holds."""
+        """The record in the run's folder, of whatever status."""
         return read_record(self.log.parent)
 
-    def begin(self) -> bool:
-        """Remember an earlier failure's record, which says nothing about the child to come."""
-        self._before = self._written()
+    def prepare(self) -> bool:
+        """Whether the run is not done; note the time of an old failure, which must not count as the next result."""
+        self._record_time = self._modified()
         return finished(self.log.parent) is None
 
-    def verdict(self) -> State | None:
-        """The status of the record, unless it is a failure from before."""
+    def result(self) -> State | None:
+        """The status of the record, unless it is a failure of an earlier child."""
         if finished(self.log.parent):
             return "done"
         record = self.record
-        return record.status if record and self._written() != self._before else None
+        return record.status if record and self._modified() != self._record_time else None
 
-    def outcome(self) -> str:
-        """Accuracy and seconds, or what went wrong."""
+    def summary(self) -> str:
+        """Accuracy and duration, or the error."""
         record = self.record
         if record is None or record.selected is None:
             self.error = (record and record.error) or self.error
-            return super().outcome()
+            return super().summary()
         return f"{record.selected.evaluation.test.acc:.1f} % in {spell_seconds(record.cost.seconds)}"
 
     def give_up(self, error: str) -> None:
-        """Write the record that the children could not write."""
+        """Write a failed record, because the children died before they could."""
         super().give_up(error)
         give_up(make_plan(self.config.model_dump(), data_root=self.data_root), self.runs, error)
 
-    def _written(self) -> int:
+    def _modified(self) -> int:
+        # a difference counts and not the order, so that a wrong clock does no harm
         path = self.log.parent / "record.json"
         return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def lay_out(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[TeacherJob], list[RunJob]]:
-    """The cells of ``grid``, each once, and the teachers that the missing ones wait for.
+def make_jobs(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[TeacherJob], list[RunJob]]:
+    """The jobs of a grid: missing teachers, and each run once, with state ``done`` if it is finished.
+
+    Args:
+        grid: which runs are wanted.
+        runs: folder of runs, with teachers below it.
+        data_root: folder of data sets and caches; None for the default one.
 
     Raises:
-        UserError: something in the grid cannot be run.
+        UserError: a run of the grid is not possible.
     """
-    cells: dict[str, RunJob] = {}
+    run_jobs: dict[str, RunJob] = {}
     teachers: dict[Path, TeacherJob] = {}
     checked: set[str] = set()
     for plan in plans_of(grid, data_root or default_data_root()):
-        cell = _cell(plan, runs, data_root or default_data_root())
-        if plan.key in cells or (cell.state != "done" and not is_allowed(plan, grid, checked)):
-            continue  # two ways to write one variant, or one that the track is not for
-        cells[plan.key] = cell
+        job = _run_job(plan, runs, data_root or default_data_root())
+        if plan.key in run_jobs or (job.state != "done" and not is_allowed(plan, grid, checked)):
+            continue  # a variant that is written in two ways, or one that its track excludes
+        run_jobs[plan.key] = job
         weights = teacher_file(runs / "teachers", plan.config, plan.splits)
-        if cell.state != "done" and not plan.config.teacher_weights:
+        if job.state != "done" and not plan.config.teacher_weights:
             if not weights.exists():
-                cell.needs = teachers.setdefault(weights, _teacher(plan, cell, weights))
-            cell.inputs += (weights.absolute(),)
-    return list(teachers.values()), list(cells.values())
+                # runs of several methods share one teacher, which is trained before them
+                job.depends_on = teachers.setdefault(weights, _teacher_job(plan, job, weights))
+            job.inputs += (weights.absolute(),)
+    return list(teachers.values()), list(run_jobs.values())
 
 
-def _cell(plan: Plan, runs: Path, data_root: Path) -> RunJob:
-    # absolute, for neither a node nor a task of an array job need start where we are
+def _run_job(plan: Plan, runs: Path, data_root: Path) -> RunJob:
+    # absolute, because a node or a task of an array job may start in another folder
     folders = ["--runs", str(runs.absolute()), "--data-root", str(data_root.absolute())]
     folder = runs / plan.key
     return RunJob(
         title=plan.title,
-        words=[*plan.words, "--device", plan.config.device, *folders],
+        arguments=[*plan.words, "--device", plan.config.device, *folders],
         log=folder / "log.txt",
-        inputs=_own_files(plan.config),
+        inputs=_portable_files(plan.config),
         state="done" if finished(folder) else "waiting",
         config=plan.config,
         runs=runs,
@@ -120,39 +138,40 @@ def _cell(plan: Plan, runs: Path, data_root: Path) -> RunJob:
     )
 
 
-def _teacher(plan: Plan, cell: RunJob, weights: Path) -> TeacherJob:
+def _teacher_job(plan: Plan, run: RunJob, weights: Path) -> TeacherJob:
     config = plan.config
     return TeacherJob(
         title=f"teacher {config.teacher} {config.dataset} {config.setting} seed {config.seed}",
-        words=[*cell.words, "--teacher-only"],
+        arguments=[*run.arguments, "--teacher-only"],
         log=weights.with_name("log.txt"),
-        inputs=cell.inputs,
+        inputs=run.inputs,
         config=config,
         weights=weights,
     )
 
 
-def _own_files(config: RunConfig) -> tuple[Path, ...]:
-    """The user's files below this folder that the run reads, such as ``./mine.py``; others must be on every machine."""
-    below = [file for file in _named_files(config) if ".." not in file.parts]
+def _portable_files(config: RunConfig) -> tuple[Path, ...]:
+    """The user's files below the current folder that the run reads, such as ``./mine.py``; they are sent to nodes."""
+    below = [file for file in _relative_files(config) if ".." not in file.parts]
     return tuple(file for file in below if file.is_file())
 
 
-def _named_files(config: RunConfig) -> list[Path]:
-    """The user's files that the run names from where we are."""
-    method = config.method if local.is_path(config.method) else None
+def _relative_files(config: RunConfig) -> list[Path]:
+    """The user's files that the run names by a relative path."""
+    method = config.method if plugin_files.is_path(config.method) else None
     named = [Path(name) for name in (method, config.teacher_weights) if name]
     return [file for file in named if not file.is_absolute()]
 
 
-def refuse_left_behind(cells: Sequence[RunJob]) -> None:
-    """Refuse what would not get to another machine: files above this folder, and data sets, whose pictures lie beside.
+def refuse_unshared_files(run_jobs: Sequence[RunJob]) -> None:
+    """Refuse relative files that nodes do not get: those above the current folder, and data sets with their images.
 
     Raises:
-        UserError: there is such a file.
+        UserError: a run needs such a file.
     """
-    for config in (cell.config for cell in cells):
-        above = [str(file) for file in _named_files(config) if ".." in file.parts]
-        beside = [config.dataset] if is_own_dataset(config.dataset) and not Path(config.dataset).is_absolute() else []
-        if left := [*above, *beside]:
-            raise UserError(f"{left[0]}: nodes lack this file; use --shared, or a full path that all of them have")
+    for config in (job.config for job in run_jobs):
+        above = [str(file) for file in _relative_files(config) if ".." in file.parts]
+        # the file of a data set is small, but its images are in a folder beside it
+        datasets = [config.dataset] if is_own_dataset(config.dataset) and not Path(config.dataset).is_absolute() else []
+        if unshared := [*above, *datasets]:
+            raise UserError(f"{unshared[0]}: nodes lack this file; use --shared, or a full path that all of them have")

@@ -1,4 +1,4 @@
-"""What a person sees of many jobs at once: a live table on a terminal, a plain line for each finished job elsewhere."""
+"""Progress of many jobs: a live table on a terminal, a plain line per finished job elsewhere."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from rich.table import Table
 from rich.text import Text
 
 from okdbench.core.units import spell_seconds
-from okdbench.sweep.process import tail
+from okdbench.sweep.child_process import tail
 from okdbench.sweep.scheduler import Job
 
 
 class LiveTable:
-    """Shows ``cells``, which are counted, and the ``helpers`` that come before them.
+    """Shows the jobs of a sweep; a context manager that leaves only the lines of finished jobs on the terminal."""
 
-    A context manager; outside of it nothing stays on the terminal but the lines of finished jobs.
-    """
+    def __init__(self, teachers: Sequence[Job], runs: Sequence[Job], console: Console) -> None:
+        """Prepare the table.
 
-    def __init__(self, helpers: Sequence[Job], cells: Sequence[Job], console: Console) -> None:
-        self._helpers, self._cells, self._console = helpers, cells, console
+        Args:
+            teachers: jobs that train teachers; they are shown, but not counted.
+            runs: jobs of the runs, which are counted.
+            console: where to print.
+        """
+        self._teachers, self._runs, self._console = teachers, runs, console
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> LiveTable:
-        done = sum(job.state == "done" for job in self._cells)
+        done = sum(job.state == "done" for job in self._runs)
         if done:
-            self.say(f"{done} of {len(self._cells)} cells are done already")
+            self.print_line(f"{done} of {len(self._runs)} runs are already done")
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -40,28 +44,29 @@ class LiveTable:
             self._live.stop()
 
     def report(self, job: Job) -> None:
-        """Print what became of ``job``."""
-        ended = sum(cell.state in ("done", "failed") for cell in self._cells)
-        place = "" if job in self._helpers else f"[{ended}/{len(self._cells)}] "
-        self.say(f"{place}{job.title}: {job.outcome()}")
+        """Print the result of a finished job."""
+        ended = sum(run.state in ("done", "failed") for run in self._runs)
+        count = "" if job in self._teachers else f"[{ended}/{len(self._runs)}] "
+        self.print_line(f"{count}{job.title}: {job.summary()}")
 
-    def show(self) -> None:
-        """Bring the live table up to date."""
+    def refresh(self) -> None:
+        """Update the table on the terminal."""
         if self._console.is_terminal:
             self._live.update(self.table(), refresh=True)
 
     def table(self) -> Table:
-        """How many cells are in which state, and each running job with its time and its last words."""
-        states = Counter(cell.state for cell in self._cells)
+        """The number of runs in each state, and for each running job its duration and the last line of its log."""
+        states = Counter(job.state for job in self._runs)
         title = ", ".join(f"{states[state]} {state}" for state in ("done", "running", "failed", "waiting"))
         table = Table("running", "for", "last line", title=title, box=SIMPLE_HEAD, expand=True, title_justify="left")
         table.columns[2].ratio = 1
-        for job in (*self._helpers, *self._cells):
+        for job in (*self._teachers, *self._runs):
             if job.state == "running":
-                words = Text(tail(job.log, 1), no_wrap=True, overflow="ellipsis")
-                table.add_row(Text(job.title), spell_seconds(time.monotonic() - job.began), words)
+                # Text and not str: a log may contain what looks like markup
+                last_line = Text(tail(job.log, 1), no_wrap=True, overflow="ellipsis")
+                table.add_row(Text(job.title), spell_seconds(time.monotonic() - job.started), last_line)
         return table
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the table."""
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""A child on a node of a Ray cluster, as the pool sees one."""
+"""The driver's handle of one Ray task: receives its messages and writes its files, and behaves like a child process."""
 
 from __future__ import annotations
 
@@ -14,110 +14,125 @@ from filelock import FileLock, Timeout
 from okdbench.core.errors import one_line
 from okdbench.core.files import write_atomic
 from okdbench.results.store import parse_record
-from okdbench.sweep import ray_worker as node
-from okdbench.sweep import scheduler as pool
+from okdbench.sweep.ray_worker import LOG_FILE, OUTPUT_FILES, Message
+from okdbench.sweep.retries import NODE_LOST
+from okdbench.sweep.scheduler import POLL_SECONDS, Job
 
 
 class RayHandle:
-    """What a node tells of a child, part by part; what the child says and leaves is put into the folder of ``job``.
+    """A job on a Ray cluster, with the methods of :class:`subprocess.Popen`.
 
-    It answers as a :class:`subprocess.Popen` does. Where storage is not shared, the child has a folder of its own, and
-    this holds the ``lock`` of the job's: two drivers, or a driver and ``okdbench run``, never do one job twice.
+    Where storage is not shared, the child writes to a folder of its own, and this handle holds the lock of the job's
+    folder in its place: two drivers, or a driver and ``okdbench run``, never do one job twice.
     """
 
-    def __init__(self, ray: Any, job: pool.Job, submit: Callable[[], Any], lock: FileLock | None) -> None:
+    def __init__(self, ray: Any, job: Job, submit: Callable[[], Any], lock: FileLock | None) -> None:
+        """Prepare the handle; the task is submitted by the first :meth:`poll` that gets the lock.
+
+        Args:
+            ray: the connected module.
+            job: the job; the log and the output files of its child are written into its folder.
+            submit: starts the Ray task and returns the generator of its messages.
+            lock: lock of the job's folder; None with shared storage, where the child takes it.
+        """
         self._ray, self._job, self._submit, self._lock = ray, job, submit, lock
         self._folder = job.log.absolute().parent
-        self._parts: Any = None
+        self._messages: Any = None
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """The exit code once it has ended and its files are here; -9 when its worker was killed."""
-        if self._parts is None and self._code is None:
-            self._begin()
-        while self._code is None and self._parts is not None and self._ray.wait([self._parts], timeout=0)[0]:
-            self._code = self._take()
+        """The exit code once the child has ended and its files are written, else None; -9 if its worker was killed."""
+        if self._messages is None and self._code is None:
+            self._try_submit()
+        while self._code is None and self._messages is not None and self._ray.wait([self._messages], timeout=0)[0]:
+            self._code = self._receive()
         if self._lock and self._code is not None:
             self._lock.release()
         return self._code
 
-    def _begin(self) -> None:
-        """Hand the job to Ray, unless another process has it in hand, or has done it by now."""
+    def _try_submit(self) -> None:
+        """Submit the task, unless another process is doing the job, or has done it meanwhile."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._lock:
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:
                 return
-            if not self._job.begin():
+            if not self._job.prepare():
                 self._code = 0
                 return
-        self._parts = self._submit()
+        self._messages = self._submit()
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code.
+        """Wait for the exit code.
 
         Raises:
-            subprocess.TimeoutExpired: it has not ended after ``timeout`` seconds.
+            subprocess.TimeoutExpired: the child has not ended after ``timeout`` seconds.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
-            left = None if until is None else until - time.monotonic()
+            left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise subprocess.TimeoutExpired(str(self._folder), timeout or 0)
-            time.sleep(min(pool.POLL_SECONDS, left or pool.POLL_SECONDS))
+            time.sleep(min(POLL_SECONDS, left or POLL_SECONDS))
         return code
 
     def send_signal(self, sig: int, /) -> None:  # noqa: ARG002
-        """End the child at once: a task that tells things part by part does not hear of a gentle cancellation."""
+        """Kill the child: Ray does not deliver a graceful cancellation to a streaming generator."""
         self.kill()
 
     def kill(self) -> None:
-        """End its worker, and the child with it; where storage is shared, its last checkpoint stays."""
-        if self._parts is None:
+        """Kill the worker, and with it the child; with shared storage, its last checkpoint remains."""
+        if self._messages is None:
             self._code = -signal.SIGKILL
         elif self._code is None:
-            self._ray.cancel(self._parts, force=True)
+            self._ray.cancel(self._messages, force=True)
 
-    def _take(self) -> int | None:
-        """Take the next part of what the node tells; the exit code when it is the last."""
+    def _receive(self) -> int | None:
+        """Process the next message; the exit code if it is the last one, or if the task has failed."""
         errors = self._ray.exceptions
         try:
-            part: node.Part = self._ray.get(next(self._parts))
+            message: Message = self._ray.get(next(self._messages))
         except errors.TaskCancelledError:
             return -signal.SIGINT
         except (errors.NodeDiedError, errors.LocalRayletDiedError, errors.ObjectLostError) as error:
-            note(self._folder, one_line(error))
-            return pool.LOST
-        except errors.RayTaskError as error:  # the node's disk is full, say; another one may do better
-            note(self._folder, one_line(error.cause))
-            return pool.LOST
-        except (errors.RayError, StopIteration) as error:  # the worker was killed, perhaps for want of memory
-            note(self._folder, one_line(error))
+            append_note(self._folder, one_line(error))
+            return NODE_LOST
+        except errors.RayTaskError as error:  # the node failed and not the run, for example its disk is full
+            append_note(self._folder, one_line(error.cause))
+            return NODE_LOST
+        except (errors.RayError, StopIteration) as error:  # the worker was killed, for example because memory was low
+            append_note(self._folder, one_line(error))
             return -signal.SIGKILL
-        if isinstance(part, int):
-            return part
-        keep(self._folder, *part)
+        if isinstance(message, int):
+            return message
+        store_output(self._folder, *message)
         return None
 
 
-def keep(folder: Path, name: str, content: bytes) -> None:
-    """Put what a node has sent into the run's ``folder``: what it calls log is added to the log.
+def store_output(folder: Path, name: str, content: bytes) -> None:
+    """Write a file that a node has sent into the folder of its run; a piece of the log is appended.
 
-    Nothing but the files that a child leaves is kept, under their own names; a record must be one of this run.
+    A node may be compromised: only the files that a child leaves are accepted, and a record must be one of this run.
+    What is rejected is named in the log.
+
+    Args:
+        folder: folder of the run.
+        name: file name in the message.
+        content: the whole file, or a piece of the log.
     """
-    if name == node.LOG:
+    if name == LOG_FILE:
         _append(folder, content)
-    elif name not in node.OUTPUTS:
-        note(folder, f"the node sent a file that no run leaves, {name!r}; it was thrown away")
-    elif fault := _fault(content, folder.name) if name == "record.json" else "":
-        note(folder, f"the node's record was thrown away: {fault}")
+    elif name not in OUTPUT_FILES:
+        append_note(folder, f"rejected a file from the node that no run writes: {name!r}")
+    elif fault := _record_fault(content, folder.name) if name == "record.json" else "":
+        append_note(folder, f"rejected the record from the node: {fault}")
     else:
         write_atomic(folder / name, content)
 
 
-def _fault(content: bytes, key: str) -> str:
-    """What is wrong with a record of the run ``key``; nothing for a sound one."""
+def _record_fault(content: bytes, key: str) -> str:
+    """Why the content is not a record of the run ``key``; empty if it is."""
     try:
         record = parse_record(content)
     except ValueError as error:
@@ -125,12 +140,12 @@ def _fault(content: bytes, key: str) -> str:
     return "" if record.key == key else f"it is of another run, {record.key!r}"
 
 
-def note(folder: Path, line: str) -> None:
-    """Add a line of our own to the run's log."""
+def append_note(folder: Path, line: str) -> None:
+    """Append a line of the driver to the log of a run."""
     _append(folder, f"okdbench: {line}\n".encode())
 
 
 def _append(folder: Path, content: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / node.LOG).open("ab") as log:
+    with (folder / LOG_FILE).open("ab") as log:
         log.write(content)

@@ -1,4 +1,4 @@
-"""What happens on a node of a cluster: one order, one child process, and what it says and leaves behind."""
+"""The code of a Ray task, which runs in a worker on a node: one child process, its log and its output files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import okdbench
 from okdbench.core.files import write_atomic
-from okdbench.sweep import process
+from okdbench.sweep import child_process
 
-LOG = "log.txt"
-#: what a child may leave; weights of a teacher and a record come last, so that everything else is there by then
-OUTPUTS = (
+LOG_FILE = "log.txt"
+#: files that a child may leave; a teacher's weights and the record are last, so that they imply all others
+OUTPUT_FILES = (
     "config.yaml",
     "metrics.jsonl",
     "student.safetensors",
@@ -27,76 +27,81 @@ OUTPUTS = (
     "teacher.safetensors",
     "record.json",
 )
-#: how often the child's log is looked at
+#: interval at which the child's log is read
 POLL_SECONDS = 0.2
-#: how long a node that cannot begin holds its place, lest it draw every job that others could do
-PAUSE_SECONDS = 30.0
+#: a node that fails at once keeps its slot for so long; otherwise it would take every job from the healthy nodes
+FAILURE_PAUSE_SECONDS = 30.0
 
-#: a piece of the log, or the whole of another file, with its name; at last the exit code
-Part = tuple[str, bytes] | int
+#: (file name, content), where the content of the log comes in pieces; the last message is the exit code
+Message = tuple[str, bytes] | int
 
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """One child for a node.
+    """One child process for a node.
 
     Attributes:
-        words: what follows ``okdbench``.
-        place: the folder on shared storage where the child is started; empty for a new one on the node's own disk.
-        folder: where its log and its outputs are, from that folder.
-        threads: how many the child may use.
-        source: the driver's :func:`source`.
+        arguments: the command line after ``okdbench``.
+        working_folder: where the child is started, on shared storage; empty for a temporary folder of the node.
+        folder: where its log and its output files are, relative to ``working_folder`` or absolute.
+        threads: number of CPU threads of the child.
+        source: :func:`source_digest` of the driver.
     """
 
-    words: tuple[str, ...]
-    place: str
+    arguments: tuple[str, ...]
+    working_folder: str
     folder: str
     threads: int
     source: str
 
 
-def carry_out(order: WorkerTask, names: Sequence[str], *contents: bytes) -> Iterator[Part]:
-    """Start the child of ``order``; tell what it says meanwhile and, where storage is not shared, what it has left.
+def run_task(task: WorkerTask, input_names: Sequence[str], *input_contents: bytes) -> Iterator[Message]:
+    """Run the child of ``task`` and yield its messages; this generator is the Ray task.
+
+    With shared storage, the exit code is the only message, because the driver sees the files.
 
     Args:
-        names: files that the child reads, from the folder where it is started; their ``contents`` follow.
+        task: the child to start.
+        input_names: paths of files that the child reads, relative to its working folder.
+        input_contents: the contents of these files.
 
     Raises:
-        RuntimeError: this node's okdbench is not the driver's, or it does not see the shared folder.
-        OSError: its disk is full, say.
+        RuntimeError: the okdbench of this node is not the driver's, or the node does not see the shared folder.
+        OSError: a file cannot be written, for example because the disk is full.
     """
     try:
-        yield from _carry_out(order, names, contents)
+        yield from _run(task, input_names, input_contents)
     except Exception:
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(FAILURE_PAUSE_SECONDS)
         raise
 
 
-def _carry_out(order: WorkerTask, names: Sequence[str], contents: Sequence[bytes]) -> Iterator[Part]:
-    if order.source != source():
+def _run(task: WorkerTask, input_names: Sequence[str], input_contents: Sequence[bytes]) -> Iterator[Message]:
+    if task.source != source_digest():
         raise RuntimeError(f"the node has another okdbench ({okdbench.__version__}); install the driver's on all nodes")
-    if order.place and not Path(order.folder).is_dir():
-        raise RuntimeError(f"the node does not see {order.folder}; mount it there, or leave out --shared")
-    with tempfile.TemporaryDirectory(prefix="okdbench-") as own:
-        place = Path(order.place or own)
-        for name, content in zip(names, contents, strict=True):
-            write_atomic(place / name, content)
-        folder = place / order.folder
-        with _running(order, place, folder / LOG) as child:
-            for piece in _follow(child, folder / LOG):
-                if piece and not order.place:
-                    yield LOG, piece
-        for name in () if order.place else OUTPUTS:
+    if task.working_folder and not Path(task.folder).is_dir():
+        raise RuntimeError(f"the node does not see {task.folder}; mount it there, or leave out --shared")
+    with tempfile.TemporaryDirectory(prefix="okdbench-") as temporary:
+        working_folder = Path(task.working_folder or temporary)
+        for name, content in zip(input_names, input_contents, strict=True):
+            write_atomic(working_folder / name, content)
+        folder = working_folder / task.folder
+        with _child(task, working_folder, folder / LOG_FILE) as child:
+            for piece in _new_output(child, folder / LOG_FILE):
+                if piece and not task.working_folder:
+                    yield LOG_FILE, piece
+        for name in () if task.working_folder else OUTPUT_FILES:
             if (folder / name).is_file():
                 yield name, (folder / name).read_bytes()
         yield child.returncode
 
 
 @contextmanager
-def _running(order: WorkerTask, place: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The child, which ends with this block."""
-    # whatever the node's own setting is, since the number of threads may show in the last bits of a result
-    child = process.launch(order.words, log, order.threads, {"OMP_NUM_THREADS": str(order.threads)}, place)
+def _child(task: WorkerTask, working_folder: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The child, which is killed at the end of the block if it still runs."""
+    # overrides the node's own setting: the number of threads changes the order of sums, and so the last bits
+    threads = {"OMP_NUM_THREADS": str(task.threads)}
+    child = child_process.launch(task.arguments, log, task.threads, threads, working_folder)
     try:
         yield child
     finally:
@@ -104,17 +109,17 @@ def _running(order: WorkerTask, place: Path, log: Path) -> Iterator[subprocess.P
         child.wait()
 
 
-def _follow(child: subprocess.Popen[bytes], log: Path) -> Iterator[bytes]:
-    """What is new in the log, again and again until the child has ended."""
-    with log.open("rb") as said:
+def _new_output(child: subprocess.Popen[bytes], log: Path) -> Iterator[bytes]:
+    """New content of the log, at each interval until the child has ended; may be empty."""
+    with log.open("rb") as file:
         while child.poll() is None:
-            yield said.read()
+            yield file.read()
             time.sleep(POLL_SECONDS)
-        yield said.read()
+        yield file.read()
 
 
-def source() -> str:
-    """A hash of okdbench's source, which must be the same on all nodes, whether it lies in a clone or is installed."""
+def source_digest() -> str:
+    """A hash of the source of okdbench, its methods and its data sets; equal for a clone and an installed package."""
     root = Path(okdbench.__file__).parent
     files = {f"{name}/{file.name}": file for name in ("methods", "datasets") for file in _plugins(name)}
     files |= {str(file.relative_to(root)): file for file in root.rglob("*.py")}

@@ -1,4 +1,4 @@
-"""Child processes, a few at a time: started, tried once more when they die, and never left behind."""
+"""Schedules jobs: starts a limited number of children, collects results, retries jobs and stops all on an interrupt."""
 
 from __future__ import annotations
 
@@ -6,68 +6,71 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from okdbench.core import signals as interrupt
-from okdbench.sweep.process import tail
+from okdbench.core import signals
+from okdbench.sweep.child_process import tail
+from okdbench.sweep.retries import Attempts, describe_exit
 
-#: how often a job may be started before it is given up
-TRIES = 2
-#: stands for the exit code of a child whose machine went away, which is no fault of the job, unless it always happens
-LOST = 1000
-LOSSES = 5
-#: how long interrupted children may take to save their state
+#: time for interrupted children to save their state, in seconds
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
+#: an exception may have an empty message
+NO_MESSAGE = "no error message"
 
 State = Literal["waiting", "running", "done", "failed"]
 
 
 @dataclass(eq=False)
 class Job:
-    """One command in a child process; a subclass knows what the command leaves behind.
+    """One ``okdbench`` command in a child process; a subclass knows which files the command leaves.
 
     Attributes:
-        title: the job in a few words.
-        words: what follows ``okdbench`` on the command line.
-        log: the file that takes the child's output.
-        needs: the job that must be done before this one starts.
-        inputs: files that the command reads and that a machine of its own would lack.
-        began: when the latest child was started, by the monotonic clock, in seconds.
+        title: a short description.
+        arguments: the command line after ``okdbench``.
+        log: the file that receives the child's output.
+        depends_on: the job that must be done before this one starts.
+        inputs: files that the command reads and that another machine may lack.
+        state: ``waiting`` for its first or next start, ``running``, ``done`` or ``failed``.
+        attempts: the children that ended without a result.
+        started: when the latest child was started, by the monotonic clock, in seconds.
+        error: why the job failed; may have several lines, or none.
     """
 
     title: str
-    words: list[str]
+    arguments: list[str]
     log: Path
-    needs: Job | None = None
+    depends_on: Job | None = None
     inputs: tuple[Path, ...] = ()
     state: State = "waiting"
-    deaths: int = 0
-    losses: int = 0
-    began: float = 0.0
+    attempts: Attempts = field(default_factory=Attempts)
+    started: float = 0.0
     error: str = ""
 
-    def begin(self) -> bool:
-        """Get ready for a child; called before each start. False when somebody else has done the job meanwhile."""
+    def prepare(self) -> bool:
+        """Get ready for a child; called before each start. False when another process has done the job meanwhile."""
         return True
 
-    def verdict(self) -> State | None:
-        """What the child that has just ended left behind, ``done`` or ``failed``; None when it left nothing."""
+    def result(self) -> State | None:
+        """``done`` or ``failed`` according to the files of the child that has just ended; None if it left none."""
         raise NotImplementedError
 
-    def outcome(self) -> str:
-        """What became of the job that has ended, in a few words."""
-        return f"failed: {self.error.splitlines()[0]} ({self.log})" if self.state == "failed" else self.state
+    def summary(self) -> str:
+        """The result of a finished job in a few words."""
+        if self.state != "failed":
+            return self.state
+        reason = next(iter(self.error.strip().splitlines()), NO_MESSAGE)
+        return f"failed: {reason} ({self.log})"
 
     def give_up(self, error: str) -> None:
-        """Take note that there will be no further try."""
+        """Store the reason why the job will not be started again."""
         self.error = error
 
 
 class Child(Protocol):
-    """A started job, here or elsewhere; its methods do what those of :class:`subprocess.Popen` do."""
+    """A started job, here or on another machine; a subset of :class:`subprocess.Popen`."""
 
     def poll(self) -> int | None: ...  # noqa: D102
     def wait(self, timeout: float | None = None) -> int: ...  # noqa: D102
@@ -76,11 +79,7 @@ class Child(Protocol):
 
 
 class Scheduler:
-    """Runs ``jobs`` in their order; ``limit`` tells how many at a time, and ``start`` starts the child of one.
-
-    ``report`` is called with each job that has come to its end, ``show`` several times a second, and ``ended`` after
-    each child that has ended, whether its job is over or will be tried again.
-    """
+    """Runs jobs in their order, several at a time."""
 
     def __init__(
         self,
@@ -88,89 +87,97 @@ class Scheduler:
         limit: Callable[[], int],
         start: Callable[[Job], Child],
         report: Callable[[Job], None],
-        show: Callable[[], None] = lambda: None,
-        ended: Callable[[], None] = lambda: None,
+        refresh: Callable[[], None] = lambda: None,
+        child_ended: Callable[[], None] = lambda: None,
     ) -> None:
-        self._jobs, self._limit, self._launch = jobs, limit, start
-        self._report, self._show, self._ended = report, show, ended
+        """Prepare the jobs without starting any.
+
+        Args:
+            jobs: what to run; a job may depend on an earlier one.
+            limit: returns how many children may run at a time; asked before each start, so it may change.
+            start: starts the child of a job.
+            report: is called with each job that is done or has failed.
+            refresh: is called several times a second.
+            child_ended: is called after each child that has ended, whether its job is finished or will be retried.
+        """
+        self._jobs, self._limit, self._start_child = jobs, limit, start
+        self._report, self._refresh, self._child_ended = report, refresh, child_ended
         self._children: dict[Job, Child] = {}
 
     def run(self) -> None:
-        """Bring every job to its end.
+        """Run every job until it is done or has failed.
 
         Raises:
-            KeyboardInterrupt: interrupted or asked to terminate; the children have ended, too.
+            KeyboardInterrupt: interrupted or asked to terminate; all children have ended.
         """
-        with interrupt.deferred() as interrupted:
+        with signals.deferred() as interrupted:
             try:
                 while any(job.state in ("waiting", "running") for job in self._jobs):
                     if interrupted():
                         raise KeyboardInterrupt
-                    self._reap()
-                    self._start()
-                    self._show()
+                    self._collect_ended()
+                    self._start_ready()
+                    self._refresh()
                     time.sleep(POLL_SECONDS)
             finally:
-                self._stop()
+                self._stop_children()
 
-    def _start(self) -> None:
+    def _start_ready(self) -> None:
+        """Start waiting jobs whose dependency is done, up to the limit."""
         limit = self._limit()
-        for job in sorted(self._jobs, key=lambda job: job.losses):  # a bad machine shall not use up one job's tries
-            if job.state != "waiting" or (job.needs and job.needs.state in ("waiting", "running")):
+        # a job that met a failing node goes last, so that it does not use up its attempts on that node
+        for job in sorted(self._jobs, key=lambda job: job.attempts.lost_nodes):
+            needed = job.depends_on
+            if job.state != "waiting" or (needed and needed.state in ("waiting", "running")):
                 continue
-            if job.needs and job.needs.state == "failed":
-                self._fail(job, f"{job.needs.title} failed: {job.needs.error}")
+            if needed and needed.state == "failed":
+                self._fail(job, f"{needed.title} failed: {needed.error.strip() or NO_MESSAGE}")
             elif len(self._children) < limit:
-                if job.begin():
-                    job.state, job.began = "running", time.monotonic()
-                    self._children[job] = self._launch(job)
+                if job.prepare():
+                    job.state, job.started = "running", time.monotonic()
+                    self._children[job] = self._start_child(job)
                 else:
                     job.state = "done"
                     self._report(job)
 
-    def _reap(self) -> None:
+    def _collect_ended(self) -> None:
+        """Update the jobs whose children have ended."""
         for job, child in list(self._children.items()):
             code = child.poll()
             if code is None:
                 continue
             del self._children[job]
-            job.state = job.verdict() or "waiting"
+            # The files decide and not the exit code: a child may die after its last file is complete.
+            job.state = job.result() or "waiting"
             if job.state == "waiting":
-                self._count(job, code)
+                self._retry_or_fail(job, code)
             else:
                 self._report(job)
-            self._ended()
+            self._child_ended()
 
-    def _count(self, job: Job, code: int) -> None:
-        """Take note of a child that has left nothing; the job fails when it was one too many."""
-        job.losses += code == LOST
-        job.deaths += code != LOST
-        if job.deaths == TRIES or job.losses == LOSSES:
-            times = job.deaths + job.losses
-            self._fail(job, f"ended early {times} times, at last {_how(code)}; its log:\n{tail(job.log)}")
+    def _retry_or_fail(self, job: Job, exit_code: int) -> None:
+        """Leave the job waiting for another start, unless the retry policy forbids one."""
+        job.attempts.count(exit_code)
+        if job.attempts.exhausted:
+            how = f"ended early {job.attempts.total} times, the last time {describe_exit(exit_code)}"
+            self._fail(job, f"{how}; its log:\n{tail(job.log)}")
 
     def _fail(self, job: Job, error: str) -> None:
         job.give_up(error)
         job.state = "failed"
         self._report(job)
 
-    def _stop(self) -> None:
-        """End the children that are left: a chance to save their state, then, or at a second Ctrl-C, no mercy."""
+    def _stop_children(self) -> None:
+        """Interrupt the remaining children, which lets them save their state; kill them later or at a second Ctrl-C."""
         for child in self._children.values():
             child.send_signal(signal.SIGINT)
-        until = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + STOP_SECONDS
         try:
             for child in self._children.values():
-                child.wait(max(0.0, until - time.monotonic()))
+                child.wait(max(0.0, deadline - time.monotonic()))
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             pass
         finally:
             for child in self._children.values():
                 child.kill()
                 child.wait()
-
-
-def _how(code: int) -> str:
-    if code == LOST:
-        return "with its machine"
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"

@@ -10,7 +10,7 @@ from okdbench.results.records import Record
 from okdbench.sweep.grid import Grid
 from okdbench.sweep.plans import checked_plans
 from okdbench.training.plan import Plan
-from okdbench.training.progress import ProgressDisplay
+from okdbench.training.progress_display import ProgressDisplay
 from okdbench.training.runner import execute, prepare
 
 

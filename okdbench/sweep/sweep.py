@@ -14,9 +14,9 @@ from okdbench.core.terminal import TableColumn, print_table
 from okdbench.results.rendering import conclude
 from okdbench.sweep.disk_quota import DiskQuota
 from okdbench.sweep.eta import time_left
-from okdbench.sweep.executors import ExecutorOptions, limit, open_executor
+from okdbench.sweep.executors import ExecutorOptions, child_limit, open_executor
 from okdbench.sweep.grid import Grid
-from okdbench.sweep.jobs import RunJob, lay_out, refuse_left_behind
+from okdbench.sweep.jobs import RunJob, make_jobs, refuse_unshared_files
 from okdbench.sweep.live_table import LiveTable
 from okdbench.sweep.scheduler import Job, Scheduler
 from okdbench.sweep.slurm import array_script
@@ -39,18 +39,18 @@ def sweep(
         UserError: a mistake in the options, before anything runs, or no room within ``max_gb``.
         KeyboardInterrupt: interrupted; no child is left.
     """
-    teachers, cells = lay_out(grid, runs, data_root)
+    teachers, cells = make_jobs(grid, runs, data_root)
     if options.name == "ray" and not options.shared:
-        refuse_left_behind(cells)
+        refuse_unshared_files(cells)
     table = LiveTable(teachers, cells, Console(stderr=True, highlight=False))
     jobs = [*teachers, *cells]
-    quota = DiskQuota(runs, max_gb, table.say)
+    quota = DiskQuota(runs, max_gb, table.print_line)
     make_room = partial(_make_room, quota, jobs)
     with open_executor(options, runs, _devices(cells)) as executor, table, writing(runs):
         make_room()
-        places = partial(limit, options, executor)
+        places = partial(child_limit, options, executor)
         limit_now = lambda: 0 if quota.full else places()  # noqa: E731 - 0: wait until a child has ended
-        Scheduler(jobs, limit_now, executor.start, table.report, table.show, make_room).run()
+        Scheduler(jobs, limit_now, executor.start, table.report, table.refresh, make_room).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 
@@ -67,10 +67,10 @@ def dry_run(grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | 
     Raises:
         UserError: a mistake in the options.
     """
-    teachers, cells = lay_out(grid, runs, data_root)
+    teachers, cells = make_jobs(grid, runs, data_root)
     missing = _missing(cells)
     with open_executor(options, runs, _devices(cells)) as executor:
-        places = limit(options, executor)
+        places = child_limit(options, executor)
     states = [{"state": "missing" if cell in missing else "done", "run": cell.title} for cell in cells]
     print_table([TableColumn("state"), TableColumn("run")], states)
     print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
@@ -90,12 +90,12 @@ def write_array_script(grid: Grid, file: Path, runs: Path, data_root: Path | Non
     Raises:
         UserError: a mistake in the options, nothing is missing, or the file cannot be written.
     """
-    _, cells = lay_out(grid, runs, data_root)
+    _, cells = make_jobs(grid, runs, data_root)
     missing = _missing(cells)
     if not missing:
         raise UserError(f"all {len(cells)} cells are done; there is nothing to write a script for")
     with writing(file, "--slurm"):
-        write_atomic(file, array_script([cell.words for cell in missing]).encode())
+        write_atomic(file, array_script([cell.arguments for cell in missing]).encode())
     return len(missing)
 
 
@@ -103,7 +103,7 @@ def _make_room(quota: DiskQuota, jobs: Sequence[Job]) -> None:
     unfinished = [job for job in jobs if job.state in ("waiting", "running")]
     running = sum(job.state == "running" for job in unfinished)
     needed = {weights for job in unfinished for weights in job.inputs}
-    quota.make(needed, len(unfinished), running)
+    quota.enforce(needed, len(unfinished), running)
 
 
 def _missing(cells: Sequence[RunJob]) -> list[RunJob]:

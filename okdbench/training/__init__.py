@@ -1,1 +1,4 @@
-"""One resolved configuration -> a trained student and its record."""
+"""One resolved configuration -> a trained student and its record.
+
+Read :mod:`okdbench.training.runner` for the life of a run and :mod:`okdbench.training.loop` for the training loop.
+"""

@@ -1,4 +1,4 @@
-"""A run's state on disk: plain types only, written atomically, read without executing code."""
+"""The state of a run on disk: plain types only, written atomically, read without executing code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from okdbench.core.files import write_atomic
 
-#: what the file is called, in the folder of a run or teacher
+#: name of the file in the folder of a run or a teacher
 CHECKPOINT = "checkpoint.pt"
 
 
@@ -25,16 +25,17 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The state at ``path``, on the CPU, or None when there is none that can be read; then the run starts over."""
+    """The state at ``path``, on the CPU; None when there is none that can be read, and the run then starts over."""
+    # Left behind by a process that was killed while it wrote. The folder is locked, so no other process writes here.
     for leftover in path.parent.glob("*.tmp"):
-        leftover.unlink()  # of a process that was killed while it wrote; the folder's lock is ours
+        leftover.unlink()
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # a file that is cut off or overwritten fails in many ways, an OSError among them
+    except Exception as error:  # a truncated or overwritten file fails in many ways, an OSError among them
         warnings.warn(f"{path} cannot be read ({type(error).__name__}); the run starts over", stacklevel=2)
         return None
     return state
@@ -48,12 +49,13 @@ def random_state(rng: torch.Generator) -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "python": random.getstate(),
+        # a list, because a checkpoint is read with ``weights_only``, which refuses arrays
         "numpy": [kind, np.asarray(keys).tolist(), *rest],
     }
 
 
 def restore_random_state(state: dict[str, Any], rng: torch.Generator) -> None:
-    """Put every generator where :func:`random_state` found it."""
+    """Restore every generator to the state that :func:`random_state` returned."""
     rng.set_state(state["run"])
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():

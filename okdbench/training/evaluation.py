@@ -1,4 +1,4 @@
-"""Judging a network on pictures that no method can reach."""
+"""Evaluating a network on images that no method can reach."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CALIBRATION_BINS = 15
 
 
 @torch.no_grad()
-def predict(probe: ClassifierWrapper, images: Images, device: torch.device) -> Tensor:
-    """Logits of all pictures in their order, N x classes, on the CPU; the network's mode is left as it was."""
-    with probe.eval_mode():
+def predict(classifier: ClassifierWrapper, images: Images, device: torch.device) -> Tensor:
+    """Logits of all images in their order, N x classes, on the CPU; the network's mode is left as it was."""
+    with classifier.eval_mode():
         batches = evaluation_batches(images, BATCH_SIZE, device)
-        # forward(), not a call: the examiner's pictures are not on the method's bill
-        return torch.cat([probe.forward(batch.images).float().cpu() for batch in batches])
+        # forward() instead of a call: the meter's hooks must not count evaluations as traffic of the method
+        return torch.cat([classifier.forward(batch.images).float().cpu() for batch in batches])
 
 
 def accuracy(logits: Tensor, labels: Tensor, among: int = 1) -> float:
-    """Percentage of samples whose label is among the ``among`` best classes."""
+    """Percentage of samples whose label is among the ``among`` classes with the largest logits."""
     best = logits.topk(min(among, logits.shape[1]), 1).indices
     return 100.0 * float((best == labels[:, None]).any(1).double().mean())
 
@@ -35,22 +35,24 @@ def accuracy(logits: Tensor, labels: Tensor, among: int = 1) -> float:
 def macro_f1(predicted: Tensor, labels: Tensor, classes: int) -> float:
     """Mean F1 in percent over the classes that occur among labels or predictions."""
     confusion = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes).double()
-    seen = confusion.sum(0) + confusion.sum(1)
-    return 100.0 * float((2 * confusion.diagonal() / seen)[seen > 0].mean())
+    # F1 = 2 TP / (2 TP + FP + FN); the denominator is the row sum plus the column sum
+    denominator = confusion.sum(0) + confusion.sum(1)
+    return 100.0 * float((2 * confusion.diagonal() / denominator)[denominator > 0].mean())
 
 
 def calibration_error(logits: Tensor, labels: Tensor) -> float:
     """Expected calibration error in percent: mean |accuracy - confidence| over equal-width bins (Guo et al. 2017)."""
     confidence, predicted = logits.double().softmax(1).max(1)
     bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
-    gap = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(
+    # Guo et al. 2017, eq. 3: sum over bins of |B|/N * |acc(B) - conf(B)|, in which |B| cancels
+    difference = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(
         0, bins, (predicted == labels).double() - confidence
     )
-    return 100.0 * float(gap.abs().sum() / len(labels))
+    return 100.0 * float(difference.abs().sum() / len(labels))
 
 
-def score(logits: Tensor, labels: Tensor, teacher_says: Tensor) -> Score:
-    """All metrics of N x classes logits against labels and the teacher's predicted classes (N each)."""
+def score(logits: Tensor, labels: Tensor, teacher_predictions: Tensor) -> Score:
+    """All metrics of N x classes logits, given the N labels and the N classes that the teacher predicts."""
     predicted = logits.argmax(1)
     return Score(
         acc=accuracy(logits, labels),
@@ -58,15 +60,24 @@ def score(logits: Tensor, labels: Tensor, teacher_says: Tensor) -> Score:
         top5=accuracy(logits, labels, 5),
         macro_f1=macro_f1(predicted, labels, logits.shape[1]),
         ece=calibration_error(logits, labels),
-        agreement=100.0 * float((predicted == teacher_says).double().mean()),
+        agreement=100.0 * float((predicted == teacher_predictions).double().mean()),
     )
 
 
 @dataclass
 class Evaluator:
-    """Judges ``answer`` on the validation and test split of the student domain and on the teacher's domains."""
+    """Evaluates ``network`` on the validation and test split of the student domain and on the teacher's domains.
 
-    answer: ClassifierWrapper
+    Attributes:
+        network: the network under evaluation, usually the student.
+        teacher: the teacher that it is compared with.
+        val: validation split of the student domain.
+        test: test split of the student domain.
+        teacher_test: test splits of the teacher's domains; may be empty.
+        device: where the networks are.
+    """
+
+    network: ClassifierWrapper
     teacher: ClassifierWrapper
     val: Images
     test: Images
@@ -74,28 +85,29 @@ class Evaluator:
     device: torch.device
 
     def __post_init__(self) -> None:
-        self._teacher_says = predict(self.teacher, self.test, self.device).argmax(1)
+        # the teacher is frozen, so its predictions are computed once
+        self._teacher_predictions = predict(self.teacher, self.test, self.device).argmax(1)
 
     def __call__(self, stage: str, step: int, images: int) -> Evaluation:
-        """The verdict on the present state of the network."""
-        val_acc = self._accuracy(self.answer, self.val)
-        logits = predict(self.answer, self.test, self.device)
-        test = score(logits, torch.from_numpy(self.test.labels), self._teacher_says)
+        """The evaluation of the network's present state, after ``step`` and ``images`` images learned from."""
+        val_acc = self._accuracy(self.network, self.val)
+        logits = predict(self.network, self.test, self.device)
+        test = score(logits, torch.from_numpy(self.test.labels), self._teacher_predictions)
         return Evaluation(stage=stage, step=step, images=images, val_acc=val_acc, test=test)
 
     def retention(self) -> float | None:
-        """Accuracy of the network on the test split of the teacher's domains, in percent; None without pictures."""
-        return self._accuracy(self.answer, self.teacher_test) if len(self.teacher_test) else None
+        """Accuracy of the network on the test split of the teacher's domains, in percent; None without such images."""
+        return self._accuracy(self.network, self.teacher_test) if len(self.teacher_test) else None
 
     def teacher_accuracies(self) -> tuple[float | None, float]:
-        """The teacher's accuracy on its own domains, None without pictures, and on the student's, in percent."""
+        """The teacher's accuracy in percent on its own domains, None without such images, and on the student's."""
         own = self._accuracy(self.teacher, self.teacher_test) if len(self.teacher_test) else None
         return own, self._accuracy(self.teacher, self.test)
 
-    def _accuracy(self, probe: ClassifierWrapper, images: Images) -> float:
-        return accuracy(predict(probe, images, self.device), torch.from_numpy(images.labels))
+    def _accuracy(self, classifier: ClassifierWrapper, images: Images) -> float:
+        return accuracy(predict(classifier, images, self.device), torch.from_numpy(images.labels))
 
 
 def best(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """The oracle's choice: best on test, the earliest of equals. For reporting only."""
+    """The evaluation that an oracle would select: best on test, the earliest of equals. Reported, never used."""
     return max(evaluations, key=lambda evaluation: evaluation.test.acc)

@@ -1,4 +1,4 @@
-"""A student as one file for other programs, checked against PyTorch before it takes its name."""
+"""A student as one file for other programs, compared with PyTorch before it is written."""
 
 from __future__ import annotations
 
@@ -13,38 +13,45 @@ from torch import Tensor
 
 from okdbench.core.errors import UserError, one_line, unknown
 from okdbench.core.files import printable, write_atomic, writing
-from okdbench.training.student import CARD, Student, load, pack, unpack
+from okdbench.training.student import CARD, Student, pack, unpack
+from okdbench.training.student_lookup import load
 
-#: largest difference of a logit, as a share of the largest logit
+#: largest allowed difference of a logit, as a share of the largest logit
 TOLERANCE = 1e-4
-#: pictures in the batches that are compared; two sizes show whether a file takes any
+#: sizes of the batches that are compared; two sizes show whether a file takes any
 BATCHES = (1, 5)
 
-Answer = Callable[[Tensor], Tensor]
+Classifier = Callable[[Tensor], Tensor]
 
 
 class Format(NamedTuple):
-    """How a student becomes bytes, and how these answer pictures afterwards."""
+    """One format of exported files.
+
+    Attributes:
+        ending: the usual ending of such a file.
+        write: student -> content of the file.
+        read: content of the file -> images to logits.
+    """
 
     ending: str
     write: Callable[[Student], bytes]
-    read: Callable[[bytes], Answer]
+    read: Callable[[bytes], Classifier]
 
 
 def export(name: str, form: str, output: Path | None, runs: Path) -> Path:
-    """Write the student called ``name`` (:func:`okdbench.training.student.load`) as a file and say what it is.
+    """Write the student called ``name`` as a file and print what it is.
 
-    Every format holds the student's card under the name ``okdbench``, as JSON. ONNX and TorchScript take raw pictures,
-    N x 3 x S x S in [0, 1], and normalise them; safetensors holds the weights alone.
+    Every format contains the student's card under the name ``okdbench``, as JSON. ONNX and TorchScript take images,
+    N x 3 x S x S in [0, 1], and normalise them; safetensors contains the weights alone.
 
     Args:
-        name: a run.
+        name: a run, as of :func:`okdbench.training.student_lookup.load`.
         form: safetensors, onnx or torchscript.
-        output: the file; ``student-<key>`` with the usual ending in this folder by default.
+        output: the file; by default ``student-<key>`` with the usual ending, in the working directory.
         runs: folder of runs.
 
     Raises:
-        UserError: there is no such student or format, or what was exported does not answer like the student.
+        UserError: there is no such student or format, or the exported file differs from the student.
     """
     if form not in EXPORT_FORMATS:
         raise unknown("format", form, EXPORT_FORMATS)
@@ -57,73 +64,75 @@ def export(name: str, form: str, output: Path | None, runs: Path) -> Path:
         write_atomic(path, content)
     size = f"{card.image_size} x {card.image_size}"
     origin = f"{card.architecture} of {card.method} {card.dataset} {card.setting}, {card.accuracy:.2f} %, {size}"
+    # the card may be someone else's
     print(f"{path}: {printable(origin)}")
     return path
 
 
 @torch.no_grad()
-def check(answer: Answer, student: Student) -> None:
-    """Compare the logits of a few random pictures.
+def check(exported: Classifier, student: Student) -> None:
+    """Compare the logits of a few random images.
 
     Raises:
         UserError: they differ, or there are none.
     """
     rng = torch.Generator().manual_seed(0)
     for count in BATCHES:
-        pictures = torch.rand(count, 3, student.card.image_size, student.card.image_size, generator=rng)
-        expected = student.probe(pictures)
+        images = torch.rand(count, 3, student.card.image_size, student.card.image_size, generator=rng)
+        expected = student.classifier(images)
         try:
-            error = float((answer(pictures) - expected).abs().max() / expected.abs().max())
-        except Exception as failure:  # each format has its own
+            error = float((exported(images) - expected).abs().max() / expected.abs().max())
+        except Exception as failure:  # each runtime has its own exceptions
             raise UserError(
                 f"the exported file cannot be run ({one_line(failure)}); choose another format"
             ) from failure
-        if not error <= TOLERANCE:  # NaN is no agreement either
+        if not error <= TOLERANCE:  # also when it is NaN
             raise UserError(f"the exported file is off by {error:.1e} of the student's logits; choose another format")
 
 
-def _read_safetensors(content: bytes) -> Answer:
-    return unpack(content).probe
+def _read_safetensors(content: bytes) -> Classifier:
+    return unpack(content).classifier
 
 
-def _pictures(student: Student) -> Tensor:
-    """An example of what the student takes; one picture would be read as a fixed batch size."""
+def _example(student: Student) -> Tensor:
+    """An example input. It has two images, because a batch of one would be exported as a fixed batch size."""
     return torch.zeros(2, 3, student.card.image_size, student.card.image_size)
 
 
 def _write_onnx(student: Student) -> bytes:
-    _need_onnx()
+    _require_onnx()
     try:
         program = torch.onnx.export(
-            student.probe,
-            (_pictures(student),),
+            student.classifier,
+            (_example(student),),
             dynamo=True,
-            input_names=["pictures"],
+            input_names=["images"],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
     except Exception as failure:  # networks fail in many ways, and all of them mean the same to the user
         what = student.card.architecture
-        raise UserError(f"ONNX cannot hold a {what} ({one_line(failure)}); choose another format") from failure
+        raise UserError(f"ONNX cannot express a {what} ({one_line(failure)}); choose another format") from failure
     assert program is not None
     model = program.model_proto
+    # debugging notes of the exporter, which contain paths of this machine
     for part in (model.graph, *model.graph.node):
-        del part.metadata_props[:]  # notes for debugging, with paths of this machine
+        del part.metadata_props[:]
     model.metadata_props.add(key=CARD, value=student.card.model_dump_json())
     content: bytes = model.SerializeToString()
     return content
 
 
-def _read_onnx(content: bytes) -> Answer:
+def _read_onnx(content: bytes) -> Classifier:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return lambda pictures: torch.from_numpy(session.run(None, {"pictures": pictures.numpy()})[0])
+    return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 
-def _need_onnx() -> None:
-    """Raise UserError unless the libraries of the extra ``export`` are there."""
+def _require_onnx() -> None:
+    """Raise UserError unless the libraries of the extra ``export`` are installed."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -134,20 +143,21 @@ def _need_onnx() -> None:
 
 def _write_torchscript(student: Student) -> bytes:
     file = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):  # it is deprecated, but what some people deploy
-        traced = torch.jit.trace(student.probe, _pictures(student))  # type: ignore[no-untyped-call]
+    # TorchScript is deprecated and warns, but still deployed
+    with warnings.catch_warnings(action="ignore"):
+        traced = torch.jit.trace(student.classifier, _example(student))  # type: ignore[no-untyped-call]
         torch.jit.save(traced, file, _extra_files={CARD: student.card.model_dump_json()})
     return file.getvalue()
 
 
-def _read_torchscript(content: bytes) -> Answer:
+def _read_torchscript(content: bytes) -> Classifier:
     with warnings.catch_warnings(action="ignore"):
-        answer: Answer = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
-    return answer
+        exported: Classifier = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
+    return exported
 
 
 EXPORT_FORMATS = {
-    "safetensors": Format(".safetensors", lambda s: pack(s.probe.net.state_dict(), s.card), _read_safetensors),
+    "safetensors": Format(".safetensors", lambda s: pack(s.classifier.net.state_dict(), s.card), _read_safetensors),
     "onnx": Format(".onnx", _write_onnx, _read_onnx),
     "torchscript": Format(".pt", _write_torchscript, _read_torchscript),
 }

@@ -1,7 +1,9 @@
-"""The loop: runs stages, evaluates, logs, checkpoints, and resumes bit-identically after a kill.
+"""The training loop: runs the stages of a method, logs, evaluates, checkpoints, and resumes bit-identically.
 
-One step is one call of the stage's function. The batch that a step gets is a pure function of the seed and the step, so
-a checkpoint holds no data order: only what is trained, the random generators and the history.
+A step is one call of a stage's step function. The batches of a step are a pure function of the seed and the step's
+number, so a checkpoint stores no data order: only networks, optimisers, random generators and the history.
+
+Read :meth:`TrainingLoop.run` from top to bottom; everything else is a detail of one of its phases.
 """
 
 from __future__ import annotations
@@ -9,37 +11,42 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from okdbench.core import signals as interrupt
+from okdbench.core import signals
 from okdbench.core.protocol import Track, select
 from okdbench.data.loader import Stream
 from okdbench.distill.accounting import Meter
-from okdbench.distill.method import Clock, Losses, Stage, Trainable
+from okdbench.distill.method import Clock, Stage, Trainable
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
 from okdbench.results.records import Evaluation
 from okdbench.training import checkpoint
+from okdbench.training.history import History
 from okdbench.training.loss_log import LossLog
-
-
-class ProgressCallback(Protocol):
-    """Shows how far a stage is; ``learned`` counts the pictures learned from since the process began the stage."""
-
-    def __call__(self, stage: Stage, step: int, losses: dict[str, float], learned: int) -> None: ...  # noqa: D102
+from okdbench.training.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """What the engine needs besides the thing to train.
+    """What the loop needs besides the stages and the network.
 
-    ``stream`` gives a stage's batches. ``evaluate`` judges the answering network, given stage, step and learned
-    pictures; the engine hands its verdicts to ``protocol.select`` and looks at nothing else in them. ``retention`` is
-    the network's accuracy on the teacher's domains, asked for after each stage.
+    Attributes:
+        folder: where the loss log and the checkpoint are written.
+        stream: stage -> its stream of batches.
+        rng: the run's random generator, on the device.
+        meter: counts the images that pass through each network.
+        progress: called every few steps.
+        autocast: makes the context that sets the precision of a step.
+        evaluate: (stage, step, images learned from) -> evaluation of the network; None for training without one.
+        retention: accuracy on the teacher's domains in percent, measured at the end of each stage.
+        evaluations: evaluations per stage, the one at its end included.
+        track: decides which evaluation is selected.
+        checkpoint_seconds: seconds between two checkpoints inside a stage.
     """
 
     folder: Path
@@ -55,144 +62,140 @@ class LoopConfig:
     checkpoint_seconds: float = 20.0
 
 
-@dataclass
-class History:
-    """What a run leaves behind besides weights.
-
-    ``selected_state`` are the answering network's weights at ``evaluations[selected]``; ``stage_ends`` and
-    ``retention`` hold, for each stage, the index of the evaluation after it and the accuracy on the teacher's domains.
-    """
-
-    evaluations: list[Evaluation] = field(default_factory=list)
-    selected: int = -1
-    selected_state: dict[str, torch.Tensor] = field(default_factory=dict)
-    stage_ends: dict[str, int] = field(default_factory=dict)
-    retention: dict[str, float | None] = field(default_factory=dict)
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The history as tensors and plain types."""
-        return {**vars(self), "evaluations": [evaluation.model_dump() for evaluation in self.evaluations]}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> History:
-        """The history that :meth:`state_dict` described."""
-        return cls(**{**state, "evaluations": [Evaluation(**content) for content in state["evaluations"]]})
-
-
 class TrainingLoop:
-    """Runs everything that ``trainable`` declares; ``answer`` is the network that is evaluated and selected."""
+    """Runs every stage of ``trainable``; ``network`` is the one that is evaluated and selected."""
 
-    def __init__(self, trainable: Trainable, answer: ClassifierWrapper, kit: LoopConfig) -> None:
-        self._trainable, self._answer, self._kit = trainable, answer, kit
+    def __init__(self, trainable: Trainable, network: ClassifierWrapper, config: LoopConfig) -> None:
+        self._trainable, self._network, self._config = trainable, network, config
         self._stages = trainable.stages()
-        self._path = kit.folder / checkpoint.CHECKPOINT
-        self._trace = LossLog(kit.folder / "metrics.jsonl")
         self._stage_index, self._step = 0, 0
-        self._clock = self._saved = time.monotonic()
         self.history = History()
+        self._loss_log = LossLog(config.folder / "metrics.jsonl")
+        self._checkpoint = config.folder / checkpoint.CHECKPOINT
+        self._timed_until = self._saved_at = time.monotonic()
 
     def run(self) -> History:
-        """Run, or go on running, to the end of the last stage.
+        """Train, from the last checkpoint if there is one, to the end of the last stage.
 
         Raises:
-            NonFiniteLossError: a loss term is no number.
-            KeyboardInterrupt: interrupted; the state after the last whole step is on disk.
+            NonFiniteLossError: a loss term is NaN or infinite.
+            KeyboardInterrupt: interrupted; the state after the last complete step has been saved.
         """
+        config = self._config
+
+        # --- 1. resume: restore networks, optimisers, random generators and position from the checkpoint
         self._resume()
-        with interrupt.deferred() as interrupted:
+
+        # An interrupt only sets a flag, so that it never cuts a step in half.
+        with signals.deferred() as interrupted:
             while self._stage_index < len(self._stages):
-                self._run_stage(self._stages[self._stage_index], interrupted)
-            if interrupted():  # while the last stage ended, which is on disk
+                stage = self._stages[self._stage_index]
+
+                # --- 2. begin the stage, also when it is resumed in the middle
+                self._network.train()
+                if stage.begin:
+                    stage.begin()
+                self._loss_log.begin(stage.name, stage.steps)
+                stream = config.stream(stage) if stage.data else None
+                learned_before = config.meter.total_learned()
+                evaluate_after = evaluation_steps(stage.steps, config.evaluations)
+
+                while self._step < stage.steps:
+                    # --- 3. step: the method computes its losses and updates its networks
+                    self._trainable.set_clock(Clock(self._step, stage.steps))
+                    with config.autocast():
+                        numbers = range(self._step * stage.batches, (self._step + 1) * stage.batches)
+                        batches = [stream.batch(number) for number in numbers] if stream else []
+                        losses = stage.step(*batches)
+
+                    # --- 4. log the losses
+                    if self._loss_log.add(self._step, losses):
+                        learned = config.meter.total_learned() - learned_before
+                        config.progress(stage, self._step, self._loss_log.latest, learned)
+                    self._step += 1
+
+                    # --- 5. evaluate and select
+                    if self._step in evaluate_after:
+                        self._evaluate(stage)
+
+                    # --- 6. checkpoint
+                    if interrupted():
+                        self._save()
+                        raise KeyboardInterrupt
+                    if time.monotonic() - self._saved_at > config.checkpoint_seconds:
+                        self._save()
+
+                # --- 7. end the stage: evaluate in any case, then move on to the next one
+                self._end(stage)
+
+            # The last stage is on disk; an interrupt that arrived while it ended must still be reported.
+            if interrupted():
                 raise KeyboardInterrupt
         return self.history
 
-    def _run_stage(self, stage: Stage, interrupted: Callable[[], bool]) -> None:
-        self._answer.train()
-        if stage.begin:
-            stage.begin()
-        self._trace.begin(stage.name, stage.steps)
-        learned = self._kit.meter.total_learned()
-        stream = self._kit.stream(stage) if stage.data else None
-        moments = evaluation_steps(stage.steps, self._kit.evaluations)
-        while self._step < stage.steps:
-            losses = self._do_step(stage, stream)
-            if self._trace.add(self._step, losses):
-                self._kit.progress(stage, self._step, self._trace.latest, self._kit.meter.total_learned() - learned)
-            self._step += 1
-            if self._step in moments:
-                self._evaluate(stage)
-            if interrupted():
-                self._save()
-                raise KeyboardInterrupt
-            if time.monotonic() - self._saved > self._kit.checkpoint_seconds:
-                self._save()
-        self._end_stage(stage)
+    def _evaluate(self, stage: Stage, always: bool = False) -> None:
+        """Evaluate the network, unless it has learned from no image since its last evaluation."""
+        evaluations = self.history.evaluations
+        learned = self._config.meter.learned("student")
+        unchanged = bool(evaluations) and evaluations[-1].images == learned
+        if self._config.evaluate is None or (unchanged and not always):
+            return
+        evaluations.append(self._config.evaluate(stage.name, self._step, learned))
+        # Selection sees validation accuracies only; test accuracies are recorded and never looked at here.
+        newest = len(evaluations) - 1
+        if select([evaluation.val_acc for evaluation in evaluations], self._config.track) == newest:
+            self.history.selected = newest
+            self.history.selected_state = clone_state(self._network)
 
-    def _do_step(self, stage: Stage, stream: Stream | None) -> Losses:
-        self._trainable.tell(Clock(self._step, stage.steps))
-        with self._kit.autocast():
-            batches = [stream.batch(self._step * stage.batches + i) for i in range(stage.batches)] if stream else []
-            return stage.step(*batches)
-
-    def _end_stage(self, stage: Stage) -> None:
-        self._trace.flush()
+    def _end(self, stage: Stage) -> None:
+        self._loss_log.flush()
         if stage.finish:
             stage.finish()
         self._evaluate(stage, always=True)
-        if self._kit.evaluate:
+        if self._config.evaluate:
             self.history.stage_ends[stage.name] = len(self.history.evaluations) - 1
-            self.history.retention[stage.name] = self._kit.retention()
-        self._tick(stage)
+            self.history.retention[stage.name] = self._config.retention()
+        self._add_seconds(stage)
         self._stage_index, self._step = self._stage_index + 1, 0
         self._save()
 
-    def _evaluate(self, stage: Stage, always: bool = False) -> None:
-        """Judge the answering network, unless it has learned nothing since it was judged last."""
-        done = self.history.evaluations
-        learned = self._kit.meter.learned("student")
-        if self._kit.evaluate is None or (done and done[-1].images == learned and not always):
-            return
-        done.append(self._kit.evaluate(stage.name, self._step, learned))
-        if select([evaluation.val_acc for evaluation in done], self._kit.track) == len(done) - 1:
-            self.history.selected = len(done) - 1
-            self.history.selected_state = clone_state(self._answer)
-
-    def _tick(self, stage: Stage) -> None:
+    def _add_seconds(self, stage: Stage) -> None:
+        """Add the time since the last call to the stage's."""
         now = time.monotonic()
-        spent = self.history.stage_seconds
-        spent[stage.name] = spent.get(stage.name, 0.0) + now - self._clock
-        self._clock = now
+        seconds = self.history.stage_seconds
+        seconds[stage.name] = seconds.get(stage.name, 0.0) + now - self._timed_until
+        self._timed_until = now
 
     def _save(self) -> None:
-        # Losses are checked before the state is kept, so a checkpoint never holds a network that has gone NaN.
-        self._trace.flush()
+        # Flushing checks the losses first, so a checkpoint never stores a network that has become NaN.
+        self._loss_log.flush()
         if self._stage_index < len(self._stages):
-            self._tick(self._stages[self._stage_index])
+            self._add_seconds(self._stages[self._stage_index])
         state = {
             "position": [self._stage_index, self._step],
-            "trace": self._trace.size(),
-            "answer": self._answer.state_dict(),
+            "trace": self._loss_log.size(),
+            "answer": self._network.state_dict(),
             "trainable": {name: part.state_dict() for name, part in self._trainable.state.items()},
             "history": self.history.state_dict(),
-            "meter": self._kit.meter.state_dict(),
-            "random": checkpoint.random_state(self._kit.rng),
+            "meter": self._config.meter.state_dict(),
+            "random": checkpoint.random_state(self._config.rng),
         }
-        checkpoint.save(self._path, state)
-        self._saved = time.monotonic()
+        checkpoint.save(self._checkpoint, state)
+        self._saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        state = checkpoint.load(self._path)
-        self._trace.rewind(state["trace"] if state else 0)
+        state = checkpoint.load(self._checkpoint)
+        # Steps after the checkpoint are repeated, so their lines in the log are removed.
+        self._loss_log.rewind(state["trace"] if state else 0)
         if state is None:
             return
         self._stage_index, self._step = state["position"]
-        self._answer.load_state_dict(state["answer"])
+        self._network.load_state_dict(state["answer"])
         for name, part in self._trainable.state.items():
             part.load_state_dict(state["trainable"][name])
         self.history = History.from_state(state["history"])
-        self._kit.meter.load_state_dict(state["meter"])
-        checkpoint.restore_random_state(state["random"], self._kit.rng)
+        self._config.meter.load_state_dict(state["meter"])
+        checkpoint.restore_random_state(state["random"], self._config.rng)
 
 
 def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:

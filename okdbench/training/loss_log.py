@@ -1,4 +1,4 @@
-"""The log of loss terms, one JSON line per logged step, and the guard against losses that are no numbers."""
+"""The log of loss terms: one JSON line per logged step. It also detects losses that are NaN or infinite."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ import torch
 from okdbench.core.errors import NonFiniteLossError
 from okdbench.distill.method import Losses
 
+#: about how many lines of a stage are written
 ROWS_PER_STAGE = 200
+#: losses are read back after this many steps or seconds, whichever comes first
 FLUSH_STEPS = 20
 FLUSH_SECONDS = 1.0
 
 
 class LossLog:
-    """Collects the losses of each step and moves them to the CPU a few steps at a time.
+    """Collects the losses of each step and copies them to the CPU a few steps at a time.
 
-    Every step's losses are checked, also those that are not logged, so the error names the first bad step.
+    The losses of every step are checked, also those that are not written, so the error names the first bad step.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,11 +34,16 @@ class LossLog:
         self.latest: dict[str, float] = {}
 
     def begin(self, stage: str, steps: int) -> None:
-        """Log ``stage`` from now on, at most about 200 rows of it."""
+        """Log ``stage`` from now on, with about 200 lines if it is long."""
         self._stage, self._stride = stage, max(1, steps // ROWS_PER_STAGE)
 
     def add(self, step: int, losses: Losses) -> bool:
-        """Take the losses of ``step``; True when they were flushed and ``latest`` is fresh."""
+        """Add the losses of ``step``; True when they were flushed, so that ``latest`` is up to date.
+
+        Raises:
+            NonFiniteLossError: a term is NaN or infinite.
+        """
+        # Reading a value waits for the GPU, so the tensors are kept and read in one transfer.
         self._pending.append((step, {name: loss.detach() for name, loss in losses.items()}))
         if len(self._pending) < FLUSH_STEPS and time.monotonic() - self._flushed < FLUSH_SECONDS:
             return False
@@ -44,7 +51,7 @@ class LossLog:
         return True
 
     def flush(self) -> None:
-        """Check and write what is pending.
+        """Check and write the pending losses.
 
         Raises:
             NonFiniteLossError: a term is NaN or infinite.
@@ -65,14 +72,15 @@ class LossLog:
             with self._path.open("a") as file:
                 file.writelines(rows)
                 file.flush()
-                os.fsync(file.fileno())  # a checkpoint must never know of more lines than the disk
+                # A checkpoint stores the size of this file, which must not exceed what is on disk after a power cut.
+                os.fsync(file.fileno())
 
     def size(self) -> int:
         """Bytes written so far."""
         return self._path.stat().st_size if self._path.exists() else 0
 
     def rewind(self, size: int) -> None:
-        """Forget everything after the first ``size`` bytes, which steps after the checkpoint had written."""
+        """Keep the first ``size`` bytes only; steps after the checkpoint had written the rest."""
         if self._path.exists():
             with self._path.open("r+b") as file:
                 file.truncate(size)

@@ -1,36 +1,33 @@
-"""What a student says about pictures in files, read exactly as every run reads them."""
+"""Predicts the classes of image files with a trained student; files are read exactly as in every run."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from okdbench.core import devices as devices
+from okdbench.core import devices
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable, write_atomic, writing
 from okdbench.core.progress import counter
-from okdbench.data.decoding import read_picture
-from okdbench.data.folder_scan import pictures_in
+from okdbench.core.terminal import TableColumn, print_table
+from okdbench.data.decoding import decoding_pool, read_image
+from okdbench.data.image_files import images_in
 from okdbench.data.images import Images
 from okdbench.training.evaluation import BATCH_SIZE
 from okdbench.training.evaluation import predict as logits_of
-from okdbench.training.student import Student, load
+from okdbench.training.student import Student
+from okdbench.training.student_lookup import load
 
 
 class Prediction(NamedTuple):
-    """The best classes of one picture with their probabilities in [0, 1], or why it has none."""
+    """The most probable classes of one image with their probabilities in [0, 1], or why there are none."""
 
     file: Path
     best: list[tuple[str, float]]
@@ -38,84 +35,92 @@ class Prediction(NamedTuple):
 
 
 def predict(name: str, places: Sequence[Path], output: Path | None, top: int, runs: Path, device: str) -> bool:
-    """Print or write the ``top`` classes of every picture in ``places``; False when one cannot be read.
+    """Print or write the ``top`` classes of every image in ``places``; False when one cannot be read.
 
     Args:
-        name: a run, or a file that it was exported to (:func:`okdbench.training.student.load`).
-        places: picture files, and folders that are searched to their ends.
+        name: a run, or an exported file, as of :func:`okdbench.training.student_lookup.load`.
+        places: image files, and folders that are searched with all folders inside them.
         output: CSV file; None prints a table.
-        top: classes of each picture, the best first.
+        top: number of classes per image, the most probable first.
         runs: folder of runs.
-        device: where the student works.
+        device: where the student runs.
 
     Raises:
-        UserError: there is no such student, file, folder or device, or no picture.
+        UserError: there is no such student, file, folder or device, or no image.
     """
     student, on = load(name, runs), devices.choose(device)
     if not 1 <= top <= len(student.card.classes):
         raise UserError(f"--top {top}: out of range; the student knows {len(student.card.classes)} classes")
-    predictions = list(answers(student, find(places), top, on))
+    predictions = list(predictions_of(student, find(places), top, on))
     if output:
         with writing(output, "--output"):
+            # file names may contain any bytes, also some that are no UTF-8
             write_atomic(output, to_csv(predictions, top).encode("utf-8", "surrogateescape"))
-        print(f"{output}: {len(predictions)} pictures")
+        print(f"{output}: {len(predictions)} images")
     else:
-        Console().print(_table(predictions, top))
+        _print(predictions, top)
     return not any(prediction.error for prediction in predictions)
 
 
 def find(places: Sequence[Path]) -> list[Path]:
-    """The files among ``places`` and the pictures below the folders, those of each folder in order.
+    """The files among ``places`` and the images below the folders, those of each folder sorted.
 
     Raises:
-        UserError: one does not exist, or there is no picture at all.
+        UserError: one does not exist, or there is no image at all.
     """
     files: list[Path] = []
     for place in places:
         if not place.exists():
             raise UserError(f"there is no file or folder {printable(str(place))}; check how it is spelt")
-        files += pictures_in(place) if place.is_dir() else [place]
+        files += images_in(place) if place.is_dir() else [place]
     if not files:
-        raise UserError("there is no picture in these folders; name others, or the files themselves")
+        raise UserError("there is no image in these folders; name others, or the files themselves")
     return files
 
 
-def answers(student: Student, files: Sequence[Path], top: int, device: torch.device) -> Iterator[Prediction]:
-    """The predictions for ``files`` in their order; a batch of them is in memory at a time."""
-    student.probe.to(device)
-    with ThreadPoolExecutor() as pool, counter("predicting", len(files)) as advance:
+def predictions_of(student: Student, files: Sequence[Path], top: int, device: torch.device) -> Iterator[Prediction]:
+    """The predictions for ``files`` in their order; one batch of them is in memory at a time.
+
+    Args:
+        student: predicts; moved to ``device``.
+        files: image files.
+        top: number of classes per image.
+        device: where the student runs.
+    """
+    student.classifier.to(device)
+    with decoding_pool() as pool, counter("predicting", len(files)) as advance:
         for start in range(0, len(files), BATCH_SIZE):
             part = files[start : start + BATCH_SIZE]
-            pictures = list(pool.map(lambda file: _read(file, student.card.image_size), part))
-            sound = [picture for picture in pictures if not isinstance(picture, str)]
-            best = iter(_best(student, sound, top, device) if sound else [])
-            for file, picture in zip(part, pictures, strict=True):
-                yield Prediction(file, [], picture) if isinstance(picture, str) else Prediction(file, next(best))
+            images = list(pool.map(lambda file: _read(file, student.card.image_size), part))
+            readable = [image for image in images if not isinstance(image, str)]
+            best = iter(_best(student, readable, top, device) if readable else [])
+            for file, image in zip(part, images, strict=True):
+                yield Prediction(file, [], image) if isinstance(image, str) else Prediction(file, next(best))
             advance(len(part))
 
 
 def _read(file: Path, size: int) -> npt.NDArray[np.uint8] | str:
-    """The picture, or why there is none."""
+    """The image, or why it cannot be read."""
     try:
-        return read_picture(file, size)
+        return read_image(file, size)
     except UserError as error:
         return str(error)
 
 
 def _best(
-    student: Student, pictures: Sequence[npt.NDArray[np.uint8]], top: int, device: torch.device
+    student: Student, images: Sequence[npt.NDArray[np.uint8]], top: int, device: torch.device
 ) -> list[list[tuple[str, float]]]:
-    """The ``top`` classes of each picture, by what every evaluation does."""
-    images = Images(np.stack(pictures), np.zeros(len(pictures), np.int64), ("",) * len(pictures))
-    found = logits_of(student.probe, images, device).double().softmax(1).topk(top)
+    """The ``top`` classes of each image, computed by the code of every evaluation."""
+    batch = Images(np.stack(images), np.zeros(len(images), np.int64), ("",) * len(images))
+    found = logits_of(student.classifier, batch, device).double().softmax(1).topk(top)
     return [
-        [(student.card.classes[index], share) for index, share in zip(indices, shares, strict=True)]
-        for indices, shares in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        [(student.card.classes[index], probability) for index, probability in zip(indices, values, strict=True)]
+        for indices, values in zip(found.indices.tolist(), found.values.tolist(), strict=True)
     ]
 
 
 def to_csv(predictions: Sequence[Prediction], top: int) -> str:
-    """A line for each picture: the file, label and confidence of each of its best classes, and what went wrong."""
+    """A line per image: the file, label and confidence of each of its best classes, and the error if there was one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", *_columns(top), "error"])
@@ -124,20 +129,30 @@ def to_csv(predictions: Sequence[Prediction], top: int) -> str:
 
 
 def _columns(top: int) -> list[str]:
-    return [f"{name}_{place}" if place > 1 else name for place in range(1, top + 1) for name in ("label", "confidence")]
+    return [f"{name}_{rank}" if rank > 1 else name for rank in range(1, top + 1) for name in ("label", "confidence")]
 
 
 def _cells(prediction: Prediction, top: int) -> list[str]:
-    cells = [text for label, share in prediction.best for text in (label, f"{share:.6f}")]
+    cells = [text for label, confidence in prediction.best for text in (label, f"{confidence:.6f}")]
     return cells or [""] * (2 * top)
 
 
-def _table(predictions: Sequence[Prediction], top: int) -> Table:
-    """For the terminal; what went wrong stands in the place of the first label."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("file", *_columns(top)):
-        table.add_column(name, overflow="fold", justify="right" if name.startswith("confidence") else "left")
+def _print(predictions: Sequence[Prediction], top: int) -> None:
+    """Print a table; an error takes the place of the first label."""
+    names = _columns(top)
+    # On a narrow terminal the least probable classes are left out first. File names and labels may come from anyone.
+    columns = [TableColumn("file", folds=True, text=printable)] + [
+        TableColumn(
+            name,
+            align="right" if name.startswith("confidence") else "left",
+            drop=index // 2,
+            folds=name.startswith("label"),
+            text=printable,
+        )
+        for index, name in enumerate(names)
+    ]
+    rows = []
     for prediction in predictions:
         cells = [prediction.error] if prediction.error else _cells(prediction, top)
-        table.add_row(*(escape(printable(text)) for text in (str(prediction.file), *cells)))
-    return table
+        rows.append({"file": str(prediction.file), **dict(zip(names, cells, strict=False))})
+    print_table(columns, rows)

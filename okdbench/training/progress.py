@@ -1,70 +1,26 @@
-"""How far a run is: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""What the training loop reports while it runs. How that is displayed is not decided here."""
 
 from __future__ import annotations
 
-import sys
-import time
-from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-from okdbench.core.progress import LINE_SECONDS
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from okdbench.distill.method import Stage
 
 
-def quiet(stage: Stage, step: int, losses: dict[str, float], learned: int) -> None:
-    """Show nothing."""
-
-
-class ProgressDisplay:
-    """Shows one run: stage, loss terms, pictures learned per second and time left in the stage.
-
-    A context manager; outside of it nothing stays on the terminal.
-    """
-
-    def __init__(self, title: str, console: Console | None = None) -> None:
-        self._console = console or Console(file=sys.stderr)
-        self._title = title
-        self._stage, self._began, self._printed = "", 0.0, 0.0
-        self._first_step, self._first_learned, self._task = 0, 0, TaskID(0)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=self._console, transient=True)
-
-    def __enter__(self) -> ProgressDisplay:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:  # elsewhere stopping what never started would print an empty line
-            self._bar.stop()
+class ProgressCallback(Protocol):
+    """Called every few steps, whenever the losses have been read back from the device."""
 
     def __call__(self, stage: Stage, step: int, losses: dict[str, float], learned: int) -> None:
-        """Take note that ``step`` of ``stage`` is done; ``learned`` counts pictures since the stage was entered."""
-        now = time.monotonic()
-        if stage.name != self._stage:
-            self._enter(stage, step, learned, now)
-        rate = (learned - self._first_learned) / max(now - self._began, 1e-9)
-        note = " ".join(f"{name} {value:.3g}" for name, value in losses.items()) + f" | {rate:.0f} images/s"
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=step + 1, note=note)
-        elif now - self._printed >= LINE_SECONDS:
-            self._printed = now
-            left = (stage.steps - step - 1) * (now - self._began) / max(step - self._first_step, 1)
-            line = f"{self._title} | {stage.name} {step + 1}/{stage.steps} | {note} | {left:.0f} s left in stage"
-            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        """Report progress.
 
-    def _enter(self, stage: Stage, step: int, learned: int, now: float) -> None:
-        self._stage, self._began, self._printed = stage.name, now, now
-        self._first_step, self._first_learned = step, learned
-        if self._console.is_terminal:
-            self._bar.update(self._task, visible=False) if self._bar.tasks else None
-            self._task = self._bar.add_task(f"{self._title} | {stage.name}", total=stage.steps, note="")
+        Args:
+            stage: the running stage.
+            step: the number of its last finished step, from 0.
+            losses: the loss terms of that step.
+            learned: images learned from since this process entered the stage, by all networks together.
+        """
+
+
+def quiet(stage: Stage, step: int, losses: dict[str, float], learned: int) -> None:
+    """Display nothing."""

@@ -1,42 +1,32 @@
-"""One run: (method, setting, seed, budget) in, one record out. Names no method and no data set."""
+"""The life of a run: (method, setting, seed, budget) in, one record out. Names no method and no data set."""
 
 from __future__ import annotations
 
 import gc
-import hashlib
 import traceback
-from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from filelock import FileLock, Timeout
-from torch import Tensor
 
-import okdbench
-from okdbench import registry
-from okdbench.core import devices as devices
-from okdbench.core import environment as machine
-from okdbench.core import plugins
+from okdbench.core import devices
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
-from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.distill.networks.wrapper import ClassifierWrapper
-from okdbench.distill.optim import clone_state
 from okdbench.results.loss_curves import read_curves
-from okdbench.results.records import Cost, Outcome, Record, TeacherScore
+from okdbench.results.records import Record
 from okdbench.results.samples import write_samples
 from okdbench.results.store import read_record, write_record
+from okdbench.training import run_record
 from okdbench.training.checkpoint import CHECKPOINT
-from okdbench.training.evaluation import best
-from okdbench.training.loop import History, ProgressCallback
+from okdbench.training.initial_networks import forget_initial_networks
 from okdbench.training.plan import Plan, make_plan
-from okdbench.training.progress import quiet
+from okdbench.training.progress import ProgressCallback, quiet
 from okdbench.training.student import card_of, pack
-from okdbench.training.teacher import TeacherStore, teacher_file, teacher_key, trained_with
+from okdbench.training.teacher import TeacherStore, teacher_file, trained_with
 from okdbench.training.trial import Trial, check, normaliser
 
 CHECKPOINT_SECONDS = 20.0
@@ -50,17 +40,17 @@ def run(
     progress: ProgressCallback = quiet,
     **options: Any,
 ) -> Record:
-    """Carry out one run and return its record; a run that is done already is not repeated.
+    """Carry out one run and return its record; a finished run is not repeated.
 
     Args:
         runs: folder of runs and teachers.
-        data_root: folder of pictures and caches.
+        data_root: folder of images and caches.
         config: YAML file whose values ``options`` override.
-        progress: called with stage, step, losses and learned pictures; shows nothing by default.
-        options: fields of :class:`okdbench.core.config.RunConfig`; ``setting`` may be left out for the first default one.
+        progress: called with stage, step, losses and number of images learned from; displays nothing by default.
+        options: fields of :class:`okdbench.core.config.RunConfig`; ``setting`` defaults to the data set's first one.
 
     Raises:
-        UserError: something that the caller can mend.
+        UserError: something that the caller can fix.
 
     Example:
         >>> okdbench.run(method="augkd", dataset="digits", setting="MP-O")  # doctest: +SKIP
@@ -70,44 +60,62 @@ def run(
 
 
 def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
-    """The record of ``plan``: read when it is done, made otherwise, by one process at a time."""
+    """The record of ``plan``: read when the run is finished, otherwise made, by one process at a time.
+
+    Raises:
+        UserError: the device, a network, a weights file, the method or the disk refuses.
+    """
+    # --- 1. a finished run is read
     device = devices.choose(plan.config.device)
     folder = runs / plan.key
     if record := finished(folder):
         return record
+
+    # --- 2. what cannot run is refused before anything is written
     check(plan)
+
+    # --- 3. teacher, student, record: one process at a time, the others wait for its record
     with writing(runs):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
-            if record := finished(folder):  # by another process, meanwhile
+            if record := finished(folder):
                 return record
-            write_atomic(folder / "config.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False).encode())
+            content = yaml.safe_dump(run_record.resolved(plan), sort_keys=False).encode()
+            write_atomic(folder / "config.yaml", content)
             record = _attempt(plan, runs, folder, device, progress)
-    gc.collect()  # networks and their hooks hold each other; they must not pile up while other runs follow
+    # Networks and their hooks refer to each other, so they stay in memory until a collection.
+    gc.collect()
     return record
 
 
 def finished(folder: Path) -> Record | None:
-    """The record of a run that is done, whose process may have been killed before it removed the checkpoint."""
+    """The record of a finished run; removes a checkpoint that its process could not remove because it was killed."""
     record = read_record(folder)
     if record is None or record.status != "done":
         return None
-    with suppress(OSError):  # a folder that can only be read is as good
+    with suppress(OSError):  # a read-only folder is fine
         (folder / CHECKPOINT).unlink(missing_ok=True)
     return record
 
 
 def prepare(plan: Plan, runs: Path, progress: ProgressCallback) -> None:
-    """Train the teacher of ``plan``, unless it is there."""
+    """Train the teacher of ``plan``, unless it exists.
+
+    Raises:
+        UserError: the device, the network, the weights file or the disk refuses.
+    """
     device = devices.choose(plan.config.device)
     with writing(runs):
         _teacher(plan, runs, device, progress)
 
 
 def give_up(plan: Plan, runs: Path, error: str) -> None:
-    """Put the run of a process that cannot do so on record as failed; the checkpoint stays, for the next start.
+    """Write a failed record for a run whose process cannot; the checkpoint is kept, so that a rerun resumes.
 
-    Where another process has the run in hand by now, its record will be the one.
+    Does nothing when another process is working on the run, or has finished it.
+
+    Raises:
+        UserError: the disk refuses.
     """
     folder = runs / plan.key
     with writing(runs):
@@ -116,18 +124,18 @@ def give_up(plan: Plan, runs: Path, error: str) -> None:
             record = read_record(folder)
             if record is None or record.status != "done":
                 here = torch.device("cpu")  # the run's own device may be on another machine
-                write_record(folder, Record(**_identity(plan, here), status="failed", error=error))
+                write_record(folder, Record(**run_record.identity(plan, here), status="failed", error=error))
 
 
 def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: ProgressCallback) -> Record:
-    """Train and evaluate; what goes wrong in the method becomes a failed record, which the next start tries again."""
+    """Train and evaluate; an error in the method becomes a failed record, and the next start tries again."""
     try:
         record = _train(plan, runs, folder, device, progress)
-    except (UserError, OSError):
+    except (UserError, OSError):  # no fault of the method
         raise
     except Exception as error:
         record = Record(
-            **_identity(plan, device),
+            **run_record.identity(plan, device),
             status="failed",
             error=f"{type(error).__name__}: {error}",
             traceback=traceback.format_exc(),
@@ -135,104 +143,41 @@ def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progres
         write_record(folder, record)
     else:
         write_record(folder, record)
+    # only now: a process that is killed before this line leaves everything that a rerun needs
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return record
 
 
-def _teacher(plan: Plan, runs: Path, device: torch.device, progress: ProgressCallback) -> ClassifierWrapper:
-    shop = TeacherStore(runs / "teachers", device, devices.autocast(device, plan.config.precision), progress)
-    dataset = plan.dataset
-    return shop.get(plan.config, plan.splits, len(dataset.classes), dataset.flip, normaliser(plan, device))
-
-
 def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: ProgressCallback) -> Record:
+    # --- 1. the teacher: read, or trained first
     teacher = _teacher(plan, runs, device, progress)
+
+    # --- 2. the student: all stages of the method
     devices.forget_peak_memory(device)
     trial = Trial(plan, teacher, folder, device, progress)
+    forget_initial_networks()  # the trial has its own; spare ones would count as memory that the method uses
     history = trial.run(CHECKPOINT_SECONDS)
-    identity = _identity(plan, device)
+
+    # --- 3. the record
+    identity = run_record.identity(plan, device)
     identity["environment"] |= trained_with(teacher_file(runs / "teachers", plan.config, plan.splits))
     record = Record(
         **identity,
         status="done",
         curves=read_curves(folder / "metrics.jsonl"),
-        **_results(trial, history, device),
+        **run_record.results(trial, history, device),
     )
+
+    # --- 4. the student's file and sample images
     if trial.meter.learned("student"):
         network = {name.removeprefix("net."): tensor for name, tensor in history.selected_state.items()}
         write_atomic(folder / "student.safetensors", pack(network, card_of(record, plan.dataset)))
-    write_samples(folder, trial.samples())  # last, so that the record knows nothing of it
+    write_samples(folder, trial.samples())  # last, so that nothing in the record can depend on them
     return record
 
 
-def _identity(plan: Plan, device: torch.device) -> dict[str, Any]:
-    config = plan.config
-    return {
-        "key": plan.key,
-        "variant": plan.variant,
-        "role": plan.method.card.role,
-        "method": plan.method_name,
-        "origin": plugins.origin_of(config.method),
-        "source": registry.source_digest(plan.method),
-        **config.model_dump(include={"setting", "budget", "seed", "teacher", "student"}),
-        "dataset": plan.dataset.name,
-        "track": config.track.value,
-        "config": _resolved(plan),
-        "command": plan.command,
-        "version": okdbench.__version__,
-        "commit": machine.commit(),
-        "protocol": PROTOCOL_VERSION,
-        "data_digest": plan.splits.digest,
-        "data_note": plan.data_note,
-        "default_settings": tuple(plan.dataset.settings),
-        "environment": machine.environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
-    }
-
-
-def _resolved(plan: Plan) -> dict[str, Any]:
-    hyperparameters = plan.hyperparameters.model_dump(mode="json")
-    return plan.config.model_dump(mode="json") | {"hyperparameters": hyperparameters}
-
-
-def _results(trial: Trial, history: History, device: torch.device) -> dict[str, Any]:
-    last_stage = list(history.stage_ends)[-1]
-    last = Outcome(evaluation=history.evaluations[-1], teacher_domain_acc=history.retention[last_stage])
-    fingerprints = {"last": fingerprint(clone_state(trial.answer)), "selected": fingerprint(history.selected_state)}
-    cost = Cost(
-        traffic=trial.meter.traffic(),
-        seconds=sum(history.stage_seconds.values()),
-        stage_seconds=history.stage_seconds,
-        peak_memory_mb=devices.peak_memory_mb(device),
-    )
-    trial.answer.load_state_dict(history.selected_state)
-    own, student_domain = trial.evaluator.teacher_accuracies()
-    key = teacher_key(trial.plan.config, trial.plan.splits)
-    return {
-        "teacher_score": TeacherScore(
-            key=key,
-            fingerprint=fingerprint(trial.evaluator.teacher.net.state_dict()),
-            own_acc=own,
-            student_domain_acc=student_domain,
-        ),
-        "evaluations": history.evaluations,
-        "stages": {
-            stage: Outcome(evaluation=history.evaluations[index], teacher_domain_acc=history.retention[stage])
-            for stage, index in history.stage_ends.items()
-        },
-        "selected": Outcome(
-            evaluation=history.evaluations[history.selected], teacher_domain_acc=trial.evaluator.retention()
-        ),
-        "last": last,
-        "oracle": best(history.evaluations),
-        "fingerprints": fingerprints,
-        "cost": cost,
-    }
-
-
-def fingerprint(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names and values, the same for equal weights whatever their memory layout."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
+def _teacher(plan: Plan, runs: Path, device: torch.device, progress: ProgressCallback) -> ClassifierWrapper:
+    autocast = devices.autocast(device, plan.config.precision)
+    store = TeacherStore(runs / "teachers", device, autocast, progress)
+    dataset = plan.dataset
+    return store.get(plan.config, plan.splits, len(dataset.classes), dataset.flip, normaliser(plan, device))

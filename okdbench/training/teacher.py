@@ -1,4 +1,4 @@
-"""Teachers: trained once per data, architecture, seed and recipe, kept on disk and read back."""
+"""Teachers: trained once per data, architecture, seed and recipe, stored on disk and read back."""
 
 from __future__ import annotations
 
@@ -16,40 +16,45 @@ from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
+from okdbench.core.code_digest import digest_of
 from okdbench.core.config import RunConfig
 from okdbench.core.files import write_atomic
+from okdbench.core.plugins import DATASETS
 from okdbench.core.protocol import PROTOCOL_VERSION, budget_named
 from okdbench.core.seeding import derive_seed
 from okdbench.data.loader import Batch, Stream
 from okdbench.data.splits import Splits
 from okdbench.distill.accounting import Meter
 from okdbench.distill.method import Losses, Stage, Trainable
-from okdbench.distill.networks.classifiers import build_classifier, load_weights
+from okdbench.distill.networks.classifiers import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import adam, cosine
 from okdbench.training.checkpoint import CHECKPOINT
-from okdbench.training.loop import LoopConfig, ProgressCallback, TrainingLoop
+from okdbench.training.initial_networks import initial_network
+from okdbench.training.loop import LoopConfig, TrainingLoop
+from okdbench.training.progress import ProgressCallback
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
+#: share of the steps in which the learning rate rises
 WARM_UP = 0.1
 TRAINING = "training.json"
 
 
 class Supervised(Trainable):
-    """Cross-entropy on labelled pictures: Adam, weight decay, linear warm-up and cosine to zero; the last state counts.
+    """Cross-entropy on labelled images with Adam, weight decay, linear warm-up and a cosine to zero.
 
-    AuG-KD's teachers, with weight decay that reaches the optimiser and a schedule that lets short
-    budgets converge.
+    These are AuG-KD's teachers, except that the weight decay reaches the optimiser and that the schedule lets short
+    budgets converge. The last state is the teacher: the teacher's domains have no validation split.
     """
 
     def __init__(self, net: ClassifierWrapper, steps: int, device: torch.device, meter: Meter) -> None:
         super().__init__(device, meter)
         self._steps = steps
         self._net = net
-        fall, rise = cosine(steps), max(1, round(WARM_UP * steps))
+        decay, warm_up = cosine(steps), max(1, round(WARM_UP * steps))
         optimizer = adam(net, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        self._learner = self.own("teacher", net, optimizer, lambda step: fall(step) * min(1.0, (step + 1) / rise))
+        self._learner = self.own("teacher", net, optimizer, lambda step: decay(step) * min(1.0, (step + 1) / warm_up))
 
     def stages(self) -> Sequence[Stage]:
         """One stage on the teacher's domains."""
@@ -69,6 +74,8 @@ def teacher_key(config: RunConfig, splits: Splits) -> str:
         budget = budget_named(config.budget)
         identity = {
             "dataset": config.dataset,
+            # a data set from elsewhere is no module of okdbench; the digest of its images includes its code
+            "source": digest_of(__name__, f"{DATASETS.package}.{config.dataset}"),
             "data": splits.teacher_train.digest,
             "precision": config.precision,
             "seed": config.seed,
@@ -83,12 +90,15 @@ def teacher_key(config: RunConfig, splits: Splits) -> str:
 
 
 def teacher_file(folder: Path, config: RunConfig, splits: Splits) -> Path:
-    """Where the weights of this teacher are, or will be, below the folder of teachers."""
+    """Path of this teacher's weights below the folder of teachers, whether they exist or not."""
     return folder / teacher_key(config, splits) / "teacher.safetensors"
 
 
 class Training(BaseModel):
-    """What training a teacher took, in ``training.json`` beside its weights, which are the same in every repetition."""
+    """How long the training of a teacher took, in ``training.json`` beside its weights.
+
+    It is a file of its own, because the weights' file has the same bytes in every repetition.
+    """
 
     network: str
     image_size: int
@@ -97,14 +107,14 @@ class Training(BaseModel):
 
 
 def read_trainings(folder: Path) -> Iterator[Training]:
-    """What each teacher below the folder of teachers took."""
+    """The trainings of all teachers below the folder of teachers; files that cannot be read are skipped."""
     for path in sorted(folder.glob(f"*/{TRAINING}")):
         with suppress(OSError, ValueError):
             yield Training.model_validate_json(path.read_bytes())
 
 
 def trained_with(weights: Path) -> dict[str, str]:
-    """What is to be known of a teacher's training to repeat it to the last bit; empty for a user's weights."""
+    """What a bitwise repetition of a teacher's training needs to know; empty for a user's weights."""
     if not weights.exists():
         return {}
     with safe_open(weights, "pt") as file:
@@ -112,7 +122,14 @@ def trained_with(weights: Path) -> dict[str, str]:
 
 
 class TeacherStore:
-    """Hands out locked teachers, training each at most once below ``folder``."""
+    """Returns frozen teachers and trains each at most once.
+
+    Args:
+        folder: folder of teachers, with a folder for each.
+        device: where the teachers are trained and returned.
+        autocast: makes the context that sets the precision of a training step.
+        progress: called every few steps.
+    """
 
     def __init__(
         self,
@@ -128,30 +145,38 @@ class TeacherStore:
     ) -> ClassifierWrapper:
         """The teacher of ``config``, frozen and in eval mode.
 
+        Args:
+            config: names the network, the seed, the budget and perhaps a weights file.
+            splits: the images; the teacher is trained on ``teacher_train``.
+            classes: number of classes.
+            flip: whether mirrored images keep their class.
+            normaliser: the data set's, on the device.
+
         Raises:
             UserError: the network is unknown, or the user's weights do not fit it.
         """
-        torch.manual_seed(derive_seed("teacher", config.seed))
-        net = build_classifier(
-            config.teacher, classes, config.image_size, config.pretrained and not config.teacher_weights
-        )
-        probe = ClassifierWrapper(net, normaliser).to(self._device)
+        net = initial_network("teacher", config, classes)
+        classifier = ClassifierWrapper(net, normaliser).to(self._device)
         if config.teacher_weights:
             load_weights(net, Path(config.teacher_weights), config.teacher)
-            return probe.lock()
+            return classifier.lock()
         weights = teacher_file(self._folder, config, splits)
         folder = weights.parent
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             if not weights.exists():
-                self._train(probe, folder, config, splits, flip)
+                self._train(classifier, folder, config, splits, flip)
                 state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
                 write_atomic(weights, to_safetensors(state, {"teacher_threads": str(torch.get_num_threads())}))
-            (folder / CHECKPOINT).unlink(missing_ok=True)  # also that of a process that was killed right here
-            load_weights(net, weights, config.teacher)  # while nobody can prune them
-        return probe.lock()
+            # also the checkpoint of a process that was killed right after it had written the weights
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+            # under the lock, so that nothing can prune the weights before they are read
+            load_weights(net, weights, config.teacher)
+        return classifier.lock()
 
-    def _train(self, probe: ClassifierWrapper, folder: Path, config: RunConfig, splits: Splits, flip: bool) -> None:
+    def _train(
+        self, classifier: ClassifierWrapper, folder: Path, config: RunConfig, splits: Splits, flip: bool
+    ) -> None:
         budget = budget_named(config.budget)
         stream = Stream(
             splits.teacher_train,
@@ -161,9 +186,10 @@ class TeacherStore:
             device=self._device,
         )
         meter = Meter()
-        meter.watch("teacher", probe)
-        trainable = Supervised(probe, max(1, budget.teacher_images // stream.batch_size), self._device, meter)
-        kit = LoopConfig(
+        meter.watch("teacher", classifier)
+        trainable = Supervised(classifier, max(1, budget.teacher_images // stream.batch_size), self._device, meter)
+        # no evaluation: the last state is the teacher
+        loop_config = LoopConfig(
             folder=folder,
             stream=lambda _stage: stream,
             rng=torch.Generator(self._device).manual_seed(derive_seed("teacher noise", config.seed)),
@@ -171,6 +197,11 @@ class TeacherStore:
             progress=self._progress,
             autocast=self._autocast,
         )
-        seconds = sum(TrainingLoop(trainable, probe, kit).run().stage_seconds.values())
-        took = Training(network=config.teacher, image_size=config.image_size, budget=config.budget, seconds=seconds)
-        write_atomic(folder / TRAINING, took.model_dump_json().encode())
+        history = TrainingLoop(trainable, classifier, loop_config).run()
+        training = Training(
+            network=config.teacher,
+            image_size=config.image_size,
+            budget=config.budget,
+            seconds=sum(history.stage_seconds.values()),
+        )
+        write_atomic(folder / TRAINING, training.model_dump_json().encode())

@@ -1,16 +1,16 @@
-"""The networks, the task and the engine of one run, put together so that a method reaches only what it may see."""
+"""One method on one setting: networks, task and loop, put together so that the method reaches only what it may see."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from okdbench.core import devices as devices
+from okdbench.core import devices
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import DATA_FREE_SHARE, Track
 from okdbench.core.seeding import derive_seed
@@ -18,47 +18,60 @@ from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.finetune import Chain, FineTuning
 from okdbench.distill.method import Stage, Task, Trainable
-from okdbench.distill.networks.classifiers import build_classifier, load_weights
+from okdbench.distill.networks.classifiers import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.results.samples import Pixels
 from okdbench.training import checkpoint
 from okdbench.training.evaluation import Evaluator
-from okdbench.training.loop import History, LoopConfig, ProgressCallback, TrainingLoop
+from okdbench.training.history import History
+from okdbench.training.initial_networks import initial_network
+from okdbench.training.loop import LoopConfig, TrainingLoop
 from okdbench.training.plan import Plan
+from okdbench.training.progress import ProgressCallback
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-#: student-domain pictures that a method may show beside its own
-FEW = 6
+#: student-domain images that a method may show beside its own
+SAMPLE_IMAGES = 6
 
 
 class Trial:
-    """One method at work on one setting.
+    """One method and everything that its training needs.
 
-    Validation, test and teacher-domain pictures go to the examiner and nowhere else. The student starts from the same
+    Validation, test and teacher-domain images go to the evaluator and nowhere else. The student starts from the same
     weights for every method, because its seed does not depend on the method.
+
+    Args:
+        plan: the run.
+        teacher: the trained teacher, frozen.
+        folder: where the loss log and the checkpoint are written.
+        device: where to train.
+        progress: called every few steps.
     """
 
     def __init__(
         self, plan: Plan, teacher: ClassifierWrapper, folder: Path, device: torch.device, progress: ProgressCallback
     ) -> None:
         self.plan, self.device = plan, device
-        self.meter = Meter()
         config, splits = plan.config, plan.splits
+
+        # --- the method: it is given the task, which reaches no image
+        self.meter = Meter()
         self.rng = torch.Generator(device).manual_seed(derive_seed("noise", config.seed))
         task = make_task(plan, teacher, self.rng, self.meter)
         torch.manual_seed(derive_seed("method", config.seed))
         self.method = plan.method(task, plan.hyperparameters)
         self.trainable: Trainable = self.method
         if is_fine_tuned(plan):
-            rest = plan.budget.student_images - task.student_images
-            self.trainable = Chain(self.method, FineTuning(replace(task, student_images=rest)))
-        self.answer = self.method.answer
+            remaining = plan.budget.student_images - task.student_images
+            self.trainable = Chain(self.method, FineTuning(replace(task, student_images=remaining)))
+
+        # --- the evaluation: it alone reads the other splits
+        self.answer = self.method.evaluated_network
         self.evaluator = Evaluator(
             self.answer, teacher, splits.student_val, splits.student_test, splits.teacher_test, device
         )
-        self._kit = LoopConfig(
+
+        # --- the loop
+        self._loop_config = LoopConfig(
             folder=folder,
             stream=self._stream,
             rng=self.rng,
@@ -72,29 +85,39 @@ class Trial:
         )
 
     def run(self, checkpoint_seconds: float = 20.0) -> History:
-        """Train to the end, from the folder's checkpoint if it has one."""
-        kit = replace(self._kit, checkpoint_seconds=checkpoint_seconds)
-        return TrainingLoop(self.trainable, self.answer, kit).run()
+        """Train to the end, from the folder's checkpoint if it has one.
+
+        Raises:
+            NonFiniteLossError: a loss term is NaN or infinite.
+            KeyboardInterrupt: interrupted; the state after the last complete step has been saved.
+        """
+        config = replace(self._loop_config, checkpoint_seconds=checkpoint_seconds)
+        return TrainingLoop(self.trainable, self.answer, config).run()
 
     def samples(self) -> dict[str, Pixels]:
-        """Pictures of the method to look at; afterwards random generators and the meter are as they were before.
+        """Images that the method wants to be looked at; random generators and the meter are left as they were.
 
-        A method that fails here has been trained all the same, so its fault is a warning.
+        If the method fails here, its training is still valid, so the failure is a warning.
         """
-        random, bill = checkpoint.random_state(self.rng), self.meter.state_dict()
+        random, traffic = checkpoint.random_state(self.rng), self.meter.state_dict()
         try:
-            with torch.no_grad(), self._kit.autocast():
-                return {name: to_pixels(images) for name, images in self.method.samples(self._few()).items()}
+            with torch.no_grad(), self._loop_config.autocast():
+                return {name: to_pixels(images) for name, images in self.method.samples(self._sample_batch()).items()}
         except Exception as error:
-            warnings.warn(f"no pictures are kept: {type(error).__name__}: {error}", stacklevel=2)
+            warnings.warn(f"no sample images are kept: {type(error).__name__}: {error}", stacklevel=2)
             return {}
         finally:
             checkpoint.restore_random_state(random, self.rng)
-            self.meter.load_state_dict(bill)
+            self.meter.load_state_dict(traffic)
 
-    def _few(self) -> Batch | None:
-        """Some pictures for the method's samples: of its streams rather than its last step, which a kill forgets."""
-        stages = [replace(stage, batch_size=FEW, augment=False) for stage in self.method.stages() if stage.data]
+    def _sample_batch(self) -> Batch | None:
+        """A small batch for the method's samples, None when no stage has data.
+
+        It is drawn anew instead of kept from the last step, because a resumed run does not have that.
+        """
+        stages = [
+            replace(stage, batch_size=SAMPLE_IMAGES, augment=False) for stage in self.method.stages() if stage.data
+        ]
         return self._stream(stages[-1]).batch(0) if stages else None
 
     def _stream(self, stage: Stage) -> Stream:
@@ -105,16 +128,26 @@ class Trial:
             seed=derive_seed("data", stage.name, config.seed),
             flip=self.plan.dataset.flip,
             device=self.device,
+            # labels are withheld here as well, not only refused before the run
             labelled=stage.data == "labelled" and config.track is Track.LABELLED,
             augment=stage.augment,
         )
 
 
 def make_task(plan: Plan, teacher: ClassifierWrapper, rng: torch.Generator, meter: Meter) -> Task:
-    """All that the method may see, with a new student; a data-free method in the labelled track has half the budget."""
+    """All that the method may see, with a new student; a data-free method in the labelled track has half the budget.
+
+    Args:
+        plan: the run.
+        teacher: the teacher, frozen; its normaliser is shared with the student.
+        rng: the run's random generator, on the device.
+        meter: counts the images that pass through both networks.
+
+    Raises:
+        UserError: the student cannot be built.
+    """
     config, train, classes = plan.config, plan.splits.student_train, len(plan.dataset.classes)
-    torch.manual_seed(derive_seed("student", config.seed))
-    net = build_classifier(config.student, classes, config.image_size, config.pretrained)
+    net = initial_network("student", config, classes)
     student = ClassifierWrapper(net, teacher.normaliser).to(rng.device)
     meter.watch("teacher", teacher)
     meter.watch("student", student)
@@ -145,15 +178,16 @@ class LabelsWithheldError(UserError):
 
 
 def check(plan: Plan) -> None:
-    """Build what the run needs on the CPU and throw it away, so that nothing is computed or written in vain.
+    """Set up the method on the CPU and discard it, so that a mistake is reported before anything is computed.
+
+    The networks are those of the run: :func:`initial_network` keeps them, and the run trains copies of them.
 
     Raises:
         LabelsWithheldError: a stage reads labels that the track withholds.
         UserError: a network, a weights file or the method itself refuses.
     """
     config, cpu = plan.config, torch.device("cpu")
-    pretrained = config.pretrained and not config.teacher_weights
-    net = build_classifier(config.teacher, len(plan.dataset.classes), config.image_size, pretrained)
+    net = initial_network("teacher", config, len(plan.dataset.classes))
     if config.teacher_weights:
         load_weights(net, Path(config.teacher_weights), config.teacher)
     teacher = ClassifierWrapper(net, normaliser(plan, cpu)).lock()
@@ -161,7 +195,7 @@ def check(plan: Plan) -> None:
         stages = plan.method(make_task(plan, teacher, torch.Generator(cpu), Meter()), plan.hyperparameters).stages()
     except UserError:
         raise
-    except Exception:  # a fault of the method, which its run will put on record
+    except Exception:  # a bug in the method: its run stores it in a record, with the traceback
         return
     for stage in stages:
         if stage.data == "labelled" and config.track is Track.LABEL_FREE:
@@ -171,7 +205,12 @@ def check(plan: Plan) -> None:
 
 
 def check_once(plan: Plan, checked: set[str]) -> None:
-    """:func:`check` the plan, unless one that differs in seed and setting alone is among ``checked``."""
+    """:func:`check` the plan, unless ``checked`` has one that differs in seed and setting alone; then add it.
+
+    Raises:
+        LabelsWithheldError: a stage reads labels that the track withholds.
+        UserError: a network, a weights file or the method itself refuses.
+    """
     kind = plan.config.model_copy(update={"seed": 0, "setting": ""}).model_dump_json()
     if kind not in checked:
         check(plan)
@@ -183,13 +222,13 @@ def normaliser(plan: Plan, device: torch.device) -> Normaliser:
     return Normaliser(plan.dataset.mean, plan.dataset.std).to(device)
 
 
-def to_pixels(pictures: Tensor) -> Pixels:
-    """Raw pictures, N x 3 x H x W in [0, 1] on any device, as N x H x W x 3 bytes.
+def to_pixels(images: Tensor) -> Pixels:
+    """Images, N x 3 x H x W in [0, 1] on any device, as N x H x W x 3 bytes.
 
     Raises:
         ValueError: they have another shape.
     """
-    if pictures.ndim != 4 or pictures.shape[1] != 3:
-        raise ValueError(f"pictures are N x 3 x H x W, not {' x '.join(map(str, pictures.shape))}")
-    values = pictures.detach().float().clamp(0, 1).nan_to_num().mul(255).round().cpu().numpy()
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images are N x 3 x H x W, not {' x '.join(map(str, images.shape))}")
+    values = images.detach().float().clamp(0, 1).nan_to_num().mul(255).round().cpu().numpy()
     return np.ascontiguousarray(values.transpose(0, 2, 3, 1).astype(np.uint8))

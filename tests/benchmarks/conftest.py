@@ -1,4 +1,4 @@
-"""Prints the ratios and rates below pytest-benchmark's table of times."""
+"""Print the ratios and throughputs below pytest-benchmark's table of times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast pictures reach the network: ours against what most training scripts use, on the same files."""
+"""How fast images reach the network: `Stream` against what most training scripts use, on the same files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from okdbench.data import Dataset, Sample
 from okdbench.data.cache import load_domain
-from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.loader import Stream
 from okdbench.datasets.digits import Digits
 
@@ -42,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measure(benchmark: Any, epoch: Callable[[], Iterable[torch.Tensor]]) -> None:
-    """Time whole epochs; the first one, which starts workers and fills caches, does not count."""
+    """Time whole epochs, without the first one, which starts workers and fills caches."""
     seen = benchmark.pedantic(lambda: sum(map(len, epoch())), rounds=5, warmup_rounds=1)
     benchmark.extra_info["images_per_second"] = round(seen / benchmark.stats.stats.median)
 

@@ -1,7 +1,8 @@
-"""What a method's step costs beyond the bare passes of its networks: probes, meter, learners, loss terms by name.
+"""Overhead of a method's step over the bare passes of its networks: wrappers, meter, learners, loss terms by name.
 
-Each stage is done twice in turn, as the method does it and written out by hand on plain modules, so that a busy machine
-slows both alike. The table shows the method's times; ``extra_info["overhead"]`` is the ratio of the medians minus 1.
+Each stage alternates between the method's step and the same step written by hand on plain modules, so that a busy
+machine slows both equally. The table shows the method's times; ``extra_info["overhead"]`` is the ratio of the medians
+minus 1.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def kl(teacher: Tensor, student: Tensor, tau: float = 1.0) -> Tensor:
 
 
 class Bare:
-    """The same networks and updates by hand: no probes, no meter, no schedules, no named losses."""
+    """The same networks and updates by hand: no wrappers, no meter, no schedules, no named losses."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         self.mean, self.std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
@@ -55,7 +56,7 @@ class Bare:
             for net in (self.student, self.generator, self.encoder, self.anchor)
         }
         self.watching = False
-        self.gaps: list[tuple[Tensor, Tensor]] = []
+        self.deviations: list[tuple[Tensor, Tensor]] = []
         for layer in self.teacher.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.register_forward_pre_hook(self.watch)
@@ -63,7 +64,7 @@ class Bare:
     def watch(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
         if self.watching:
             var, mean = torch.var_mean(inputs[0], (0, 2, 3))
-            self.gaps.append((mean - layer.running_mean, var - layer.running_var))
+            self.deviations.append((mean - layer.running_mean, var - layer.running_var))
 
     def normalised(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std
@@ -77,11 +78,11 @@ class Bare:
         self.generator.train()
         self.encoder.train()
         x = self.normalised(self.generator(torch.randn(BATCH_SIZE, LATENT)))
-        self.gaps, self.watching = [], True
+        self.deviations, self.watching = [], True
         t = self.teacher(x)
         self.watching = False
         p = t.log_softmax(1).logsumexp(0) - math.log(BATCH_SIZE)
-        bn = sum(torch.cat(gaps).norm() for gaps in zip(*self.gaps, strict=True))
+        bn = sum(torch.cat(pair).norm() for pair in zip(*self.deviations, strict=True))
         loss = -kl(t, self.student(x)) + F.cross_entropy(t, t.argmax(1)) + 8.686 * (p.exp() * p).sum() + bn
         self.update(self.generator, loss)
         for _ in range(5):
@@ -104,8 +105,8 @@ class Bare:
             z, _ = self.encoder(batch.images, batch.labels)
         moved, mask = self.anchor(z, batch.labels)
         t = self.teacher(self.normalised(self.generator(moved)))
-        gap = (mask.mean(1) - 0.75).abs().mean()
-        self.update(self.anchor, -t.logsumexp(1).mean() + LATENT * gap + 0.1 * F.cross_entropy(t, batch.labels))
+        mask_error = (mask.mean(1) - 0.75).abs().mean()
+        self.update(self.anchor, -t.logsumexp(1).mean() + LATENT * mask_error + 0.1 * F.cross_entropy(t, batch.labels))
 
     def mixup(self, batch: Batch) -> None:
         self.generator.eval()
@@ -131,8 +132,8 @@ class Bare:
         self.update(self.student, F.cross_entropy(self.student(self.normalised(batch.images)), batch.labels))
 
 
-def interleave(benchmark: Any, ours: Callable[[], Any], bare: Callable[[], Any], rounds: int) -> None:
-    """Do both in turn; the benchmark's figures are ours."""
+def interleave(benchmark: Any, method: Callable[[], Any], bare: Callable[[], Any], rounds: int) -> None:
+    """Alternate the two; the times in the benchmark's table are those of the method."""
     seconds: list[float] = []
 
     def before_each_round() -> None:
@@ -140,12 +141,12 @@ def interleave(benchmark: Any, ours: Callable[[], Any], bare: Callable[[], Any],
         bare()
         seconds.append(time.perf_counter() - began)
 
-    benchmark.pedantic(ours, setup=before_each_round, rounds=rounds, warmup_rounds=WARM_UP)
-    if not benchmark.enabled:  # --benchmark-disable: both have run once, untimed
+    benchmark.pedantic(method, setup=before_each_round, rounds=rounds, warmup_rounds=WARM_UP)
+    if not benchmark.enabled:  # with --benchmark-disable both have run once, without a time
         return
-    theirs = median(seconds[WARM_UP:])
-    benchmark.extra_info["bare_ms"] = round(1000 * theirs, 1)
-    benchmark.extra_info["overhead"] = round(benchmark.stats.stats.median / theirs - 1, 3)
+    bare_seconds = median(seconds[WARM_UP:])
+    benchmark.extra_info["bare_ms"] = round(1000 * bare_seconds, 1)
+    benchmark.extra_info["overhead"] = round(benchmark.stats.stats.median / bare_seconds - 1, 3)
 
 
 def stage(method: str, name: str, by_hand: Callable[..., None], rounds: int = 25) -> Any:

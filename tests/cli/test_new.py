@@ -73,8 +73,8 @@ def test_a_file_is_loaded_once_and_again_when_it_was_edited(mine: Path) -> None:
         ("\nimport no_such_library\n", "./mine.py:2: ModuleNotFoundError: No module named 'no_such_library'"),
         ("from okdbench.api import Methd\n", "./mine.py:1: ImportError: cannot import name 'Methd'"),
         ("def f():\n    raise ValueError('a\\nb')\nf()\n", "./mine.py:2: ValueError: a"),
-        ("import helper\n", "./mine.py:1: it imports helper from beside it, which is not supported"),
-        ("def f():\n    from . import x\n", "./mine.py:2: it imports .x from beside it"),
+        ("import helper\n", "./mine.py:1: it imports helper from the file's folder, which is not supported"),
+        ("def f():\n    from . import x\n", "./mine.py:2: it imports .x from the file's folder"),
         ("x = 1\n", "mine.py: expected exactly one subclass of Method, found none"),
     ],
 )
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_imported_is_told_in_one_line(mine: Path, text: st
 
 
 def test_names_are_not_shared(mine: Path) -> None:
-    with pytest.raises(UserError, match="'kd' comes along with okdbench; give the file another name"):
+    with pytest.raises(UserError, match="'kd' is bundled with okdbench; give the file another name"):
         registry.load_method("./kd.py")
     with pytest.raises(UserError, match="must be one word of letters"):
         registry.load_method("./my-method.py")
@@ -153,7 +153,7 @@ def test_a_data_set_in_a_file_of_ones_own(
     monkeypatch.chdir(tmp_path)
     newfile.write_file("dataset", "shop", Path())
     file = tmp_path / "shop.py"
-    with pytest.raises(UserError, match=r"there is no folder .*shop/studio/cup; put the pictures of cup there"):
+    with pytest.raises(UserError, match=r"there is no folder .*shop/studio/cup; put the images of cup there"):
         registry.load_dataset("./shop.py").find("studio", tmp_path)
     grow(tmp_path / "shop", official({name: {"cup": 12, "lamp": 10} for name in ("studio", "phone")}))
     made = plan("kd", dataset="./shop.py", setting=None)

@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md promises of imports: arrows go down only, and nothing in okdbench names a method or a data set."""
+"""Imports: arrows between packages go down only, and nothing in okdbench names a method or a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from okdbench.checks.import_wall import breaches, is_open
 from okdbench.core import plugins
+from okdbench.core.code_digest import module_files
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "okdbench").rglob("*.py"))
@@ -27,7 +29,7 @@ ALLOWED: dict[str, str] = {
     "registry": "core data distill",
     "training": "core data results distill registry",
     "sweep": "core data results registry training",
-    "checks": "core data results distill registry training",
+    "checks": "core data results distill api registry training",
     "cli": "core data results distill api registry training sweep checks",
     "__main__": "cli",
     "__init__": "training results",
@@ -83,6 +85,24 @@ def test_the_plan_of_the_house_stays_small() -> None:
 def test_methods_and_data_sets_never_import_each_other(path: Path) -> None:
     forbidden = ("okdbench.methods", "okdbench.datasets", "methods", "datasets")
     assert not [name for name in imported(path) if name.startswith(forbidden)]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "methods").glob("*.py")), ids=lambda path: path.stem)
+def test_methods_import_what_is_open_to_methods(path: Path) -> None:
+    assert breaches(path.read_bytes(), f"okdbench.methods.{path.stem}") == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "datasets").glob("*.py")), ids=lambda path: path.stem)
+def test_data_sets_import_the_public_names_of_the_data_package(path: Path) -> None:
+    names = [name for name in imported(path) if name.partition(".")[0] == "okdbench"]
+    assert names
+    assert [name for name in names if name.rpartition(".")[0] != "okdbench.data" or name in module_files()] == []
+
+
+def test_what_is_open_to_methods_holds_no_module_that_is_not() -> None:
+    """Otherwise ``from okdbench.distill.x import module`` would pass the wall."""
+    for path in [path for path in MODULES if unit(path) in ("api", "distill")]:
+        assert [name for name in imported(path) if name in module_files() and not is_open(name)] == [], path
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""The loop when it is stopped: hooks, interrupts, checkpoints that are cut off, and going on from the others."""
+"""The training loop when it is interrupted: hooks, signals, truncated checkpoints, and resuming from intact ones."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.toy_model import Tiny, engine, folder, rows
+from support.toy_model import Tiny, folder, loop, rows
 
 from okdbench.api import Losses
 from okdbench.core import signals as interrupt
 from okdbench.distill.optim import clone_state
 from okdbench.training.checkpoint import load, save
-from okdbench.training.loop import History
-from okdbench.training.runner import fingerprint
+from okdbench.training.fingerprint import fingerprint
+from okdbench.training.history import History
 
 
 class Interrupted(Tiny):
@@ -33,18 +33,18 @@ class Interrupted(Tiny):
 
 def test_hooks_frame_each_stage(tmp_path: Path) -> None:
     tiny = Tiny(one=2, two=1)
-    engine(tiny, tmp_path).run()
+    loop(tiny, tmp_path).run()
     assert tiny.calls == ["begin one", "step 0", "step 1", "finish one", "begin two", "step 0", "finish two"]
 
 
-def test_an_interrupted_stage_begins_again_where_it_stopped_and_finishes_once(tmp_path: Path) -> None:
+def test_an_interrupted_stage_resumes_where_it_stopped_and_finishes_once(tmp_path: Path) -> None:
     first, second, whole = Interrupted(at=1, only=4), Tiny(only=4), Tiny(only=4)
     with pytest.raises(KeyboardInterrupt):
-        engine(first, tmp_path, [1, 2], evaluations=2).run()
+        loop(first, tmp_path, [1, 2], evaluations=2).run()
     assert first.calls == ["begin only", "step 0", "step 1"]
-    history = engine(second, tmp_path, [2], evaluations=2).run()
+    history = loop(second, tmp_path, [2], evaluations=2).run()
     assert second.calls == ["begin only", "step 2", "step 3", "finish only"]
-    other = engine(whole, folder(tmp_path / "whole"), [1, 2], evaluations=2).run()
+    other = loop(whole, folder(tmp_path / "whole"), [1, 2], evaluations=2).run()
     assert fingerprint(clone_state(second.net)) == fingerprint(clone_state(whole.net))
     assert fingerprint(history.selected_state) == fingerprint(other.selected_state)
     assert history.evaluations == other.evaluations
@@ -52,31 +52,31 @@ def test_an_interrupted_stage_begins_again_where_it_stopped_and_finishes_once(tm
     assert (tmp_path / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
 
 
-def test_an_interrupt_at_the_very_end_is_heard_and_loses_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_at_the_very_end_is_noticed_and_loses_nothing(tmp_path: Path) -> None:
     tiny = Tiny(only=2)
-    made = engine(tiny, tmp_path, [5], retention=lambda: os.kill(os.getpid(), signal.SIGINT) or 0.0)
+    made = loop(tiny, tmp_path, [5], retention=lambda: os.kill(os.getpid(), signal.SIGINT) or 0.0)
     with pytest.raises(KeyboardInterrupt):
         made.run()
     again = Tiny(only=2)
-    assert len(engine(again, tmp_path, [99]).run().evaluations) == 1
+    assert len(loop(again, tmp_path, [99]).run().evaluations) == 1
     assert again.calls == []
 
 
 def test_a_run_that_is_over_is_not_trained_again(tmp_path: Path) -> None:
     first, second = Tiny(one=2), Tiny(one=2)
-    one = engine(first, tmp_path, [5]).run()
-    two = engine(second, tmp_path, [99]).run()
+    one = loop(first, tmp_path, [5]).run()
+    two = loop(second, tmp_path, [99]).run()
     assert second.calls == []
     assert two.evaluations == one.evaluations
     assert fingerprint(clone_state(first.net)) == fingerprint(clone_state(second.net))
 
 
-def test_rows_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
+def test_log_rows_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        engine(Interrupted(at=1, only=4), tmp_path).run()
+        loop(Interrupted(at=1, only=4), tmp_path).run()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"stage": "only", "step": 2, "lo')
-    engine(Tiny(only=4), tmp_path).run()
+    loop(Tiny(only=4), tmp_path).run()
     assert [row["step"] for row in rows(tmp_path)] == [0, 1, 2, 3]
 
 
@@ -93,7 +93,7 @@ def test_the_first_interrupt_waits_for_the_step_and_the_second_strikes(number: s
 
 
 def test_a_history_survives_its_checkpoint(tmp_path: Path) -> None:
-    history = engine(Tiny(one=4), tmp_path, [1, 2], evaluations=2).run()
+    history = loop(Tiny(one=4), tmp_path, [1, 2], evaluations=2).run()
     save(tmp_path / "history.pt", history.state_dict())
     state = load(tmp_path / "history.pt")
     assert state is not None
@@ -107,11 +107,11 @@ def test_a_history_survives_its_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*the run starts over")
 def test_a_checkpoint_that_is_cut_off_counts_as_none(tmp_path: Path, share: float) -> None:
     path = tmp_path / "checkpoint.pt"
-    engine(Tiny(one=4), tmp_path).run()
+    loop(Tiny(one=4), tmp_path).run()
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     assert load(path) is None
     tiny = Tiny(one=4)
-    engine(tiny, tmp_path).run()
+    loop(tiny, tmp_path).run()
     assert tiny.calls[1] == "step 0"
     assert len(rows(tmp_path)) == 4
 
@@ -130,5 +130,5 @@ def test_a_checkpoint_with_code_in_it_counts_as_none_and_is_not_executed(tmp_pat
 def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path) -> None:
     for name in ("checkpoint.pt.17.tmp", "record.json.17.tmp", "student.safetensors.17.tmp"):
         (tmp_path / name).touch()
-    engine(Tiny(one=1), tmp_path).run()
+    loop(Tiny(one=1), tmp_path).run()
     assert not list(tmp_path.glob("*.tmp"))

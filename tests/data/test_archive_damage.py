@@ -1,4 +1,4 @@
-"""Archives that are refused as a whole: damaged, cut off, encrypted, or larger than is allowed."""
+"""Archives that are refused completely: damaged, truncated, encrypted or too large."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from support.archive_files import ALL, CONTENT, assert_refused, make, tree, workplace
 
 from okdbench.core.errors import UserError
-from okdbench.data import archives
+from okdbench.data import archive_safety
 from okdbench.data.archives import extract
 
 
@@ -39,9 +39,9 @@ def test_an_unknown_compression_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<html>quota exceeded</html>" * 100, b"\x1f\x8bxxxx", b"BZhxxxx"])
-def test_what_is_no_archive_is_refused(content: bytes, folder: Path) -> None:
+def test_what_is_not_an_archive_is_refused(content: bytes, folder: Path) -> None:
     (folder / "a").write_bytes(content)
-    assert_refused(folder / "a", "no archive .*; download it again")
+    assert_refused(folder / "a", "not an archive .*; download it again")
 
 
 def test_an_archive_that_cannot_be_read_is_named(folder: Path) -> None:
@@ -54,22 +54,22 @@ def test_a_truncated_archive_is_refused(suffix: str, share: float, folder: Path)
     noise = random.Random(1)
     archive = make(folder / f"a{suffix}", [(f"{n}.jpg", noise.randbytes(20_000)) for n in range(20)])
     size = archive.stat().st_size
-    # all members of a plain tar archive are there as soon as the first zero block of its padding is
+    # a plain tar archive is complete as soon as it has the first zero block of its padding
     end = size if archive.suffix != ".tar" else 20 * (512 + 20_480)
     os.truncate(archive, int(share * end))
-    assert_refused(archive, "damaged, incomplete or no archive")
+    assert_refused(archive, "damaged, incomplete or not an archive")
 
 
 def test_a_tar_cut_between_two_members_is_refused(folder: Path) -> None:
     archive = make(folder / "a.tar", [("a", bytes(512)), ("b", bytes(512))])
     os.truncate(archive, 1024)
-    assert_refused(archive, r"incomplete or no archive \(empty header\)")
+    assert_refused(archive, r"incomplete or not an archive \(empty header\)")
 
 
 def test_a_tar_with_a_hole_is_refused(folder: Path) -> None:
     archive = make(folder / "a.tar", [("a", bytes(512)), ("b", b"1" * 512), ("c", b"1" * 512)])
     content = bytearray(archive.read_bytes())
-    content[1024:1536] = bytes(512)  # the second header: to tarfile, the end
+    content[1024:1536] = bytes(512)  # the second header; tarfile treats it as the end
     archive.write_bytes(content)
     assert_refused(archive, "content after its end")
 
@@ -80,7 +80,7 @@ def test_damage_anywhere_is_refused_or_harmless(suffix: str, folder: Path) -> No
     content = {f"folder/{n}.jpg": noise.randbytes(noise.randrange(2000)) for n in range(8)}
     whole = make(folder / f"a{suffix}", content.items()).read_bytes()
     archive = folder / "damaged"
-    refused = 0  # with one line
+    refused = 0  # with an error of one line
     for _ in range(150):
         damaged = bytearray(whole)
         damaged[noise.randrange(len(damaged))] ^= 1 << noise.randrange(8)
@@ -90,7 +90,7 @@ def test_damage_anywhere_is_refused_or_harmless(suffix: str, folder: Path) -> No
         except UserError as error:
             refused += "\n" not in str(error)
             assert set(os.listdir(folder)) == {f"a{suffix}", "damaged"}
-        else:  # a name, a time or a padding may change; a picture may not
+        else:  # a name, a time or a padding may change; an image may not
             assert sorted(tree(folder / "out").values()) == sorted(content.values())
             shutil.rmtree(folder / "out")
     assert refused > 75
@@ -123,14 +123,14 @@ def test_a_negative_size_does_not_loop(good: list[str], folder: Path) -> None:
 @pytest.mark.parametrize("content", [bytes(10_240), b"PK\x05\x06" + bytes(18)], ids=["zeros", "zip"])
 def test_an_archive_without_files_is_refused(content: bytes, folder: Path) -> None:
     (folder / "a").write_bytes(content)
-    assert_refused(folder / "a", "holds no files; look whether")
+    assert_refused(folder / "a", "contains no files; check that")
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tar.bz2", ".tar.xz"])
 def test_a_bomb_is_refused(suffix: str, folder: Path) -> None:
     archive = make(folder / f"a{suffix}", [("zeros", bytes(50_000_000))])
     assert archive.stat().st_size < 100_000
-    assert_refused(archive, "unpacks to more than .* GiB, the most that is allowed", max_bytes=1_000_000)
+    assert_refused(archive, "unpacks to more than .* GiB, the maximum", max_bytes=1_000_000)
 
 
 def forge_size(archive: Path, size: int) -> None:
@@ -151,22 +151,22 @@ def test_a_zip_that_lies_about_sizes_is_refused(size: int, folder: Path) -> None
 def test_bytes_are_counted_while_writing_not_by_header(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = make(folder / "a.tar.gz", [(f"{n}", bytes(400)) for n in range(3)])
     written = 0
-    check = archives._Allowance.check
+    check = archive_safety.UnpackLimits.check
 
-    def spy(self: archives._Allowance, size: int) -> None:
+    def spy(self: archive_safety.UnpackLimits, size: int) -> None:
         nonlocal written
         check(self, size)
         written += size
 
-    monkeypatch.setattr(archives._Allowance, "check", spy)
-    assert_refused(archive, "the most that is allowed", max_bytes=1000)
+    monkeypatch.setattr(archive_safety.UnpackLimits, "check", spy)
+    assert_refused(archive, "the maximum", max_bytes=1000)
     assert written == 800
     extract(archive, folder / "out" / "exactly", max_bytes=1200)
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
 def test_too_many_members_are_refused(suffix: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(archive_safety, "MAX_MEMBERS", 3)
     extract(make(folder / f"three{suffix}", [(f"{n}", b"1") for n in range(3)]), folder / "three")
     assert_refused(make(folder / f"a{suffix}", [(f"{n}", b"1") for n in range(4)]), "has more than 3 members")
 
@@ -178,9 +178,9 @@ def test_more_than_the_disk_has_free_is_refused(suffix: str, folder: Path, monke
     assert_refused(make(folder / f"a{suffix}", CONTENT.items()), "that are free on the disk; free some space")
 
 
-def test_a_zip_that_says_that_it_is_too_large_is_refused_before_anything_is_written(folder: Path) -> None:
+def test_a_zip_that_declares_too_large_a_size_is_refused_before_anything_is_written(folder: Path) -> None:
     calls: list[tuple[int, int]] = []
     archive = make(folder / "a.zip", [(f"{n}", bytes(400)) for n in range(3)])
-    with pytest.raises(UserError, match="the most that is allowed"):
+    with pytest.raises(UserError, match="the maximum"):
         extract(archive, folder / "out", max_bytes=1000, progress=lambda *call: calls.append(call))
     assert not calls

@@ -1,4 +1,4 @@
-"""Members of an archive that are refused: outside of the folder, no plain files, or two in one place."""
+"""Members of an archive that are refused: outside of the target folder, not regular files, or two at one path."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ EVIL = ["../evil", "a/../../../evil", "a/..", "/ROOT/evil", "//ROOT/evil", "C:\\
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
 @pytest.mark.parametrize("name", EVIL)
 def test_a_member_outside_of_the_folder_is_refused(name: str, suffix: str, folder: Path) -> None:
-    name = name.replace("/ROOT", str(folder))  # where it would be seen, and do no harm
+    name = name.replace("/ROOT", str(folder))  # a path where the file would be found, and is harmless
     archive = make(folder / f"a{suffix}", [("good", b"1"), (name, b"2"), ("good2", b"3")])
-    assert_refused(archive, "would lie outside of the folder")
+    assert_refused(archive, "is outside of the target folder")
 
 
 @pytest.mark.parametrize("name", ["../evil/", "/ROOT/evil/", "__MACOSX/../../evil"])
 def test_folders_and_junk_are_refused_outside_as_well(name: str, folder: Path) -> None:
     name = name.replace("/ROOT", str(folder))
-    assert_refused(make(folder / "a.zip", [("good", b"1"), (name, b"")]), "would lie outside of the folder")
+    assert_refused(make(folder / "a.zip", [("good", b"1"), (name, b"")]), "is outside of the target folder")
 
 
 def test_nul_in_a_name_is_refused(folder: Path) -> None:
@@ -44,7 +44,7 @@ def test_nul_in_a_name_is_refused(folder: Path) -> None:
 
 
 def test_folders_in_folders_without_end_are_refused(folder: Path) -> None:
-    assert_refused(make(folder / "a.zip", [("a/" * 1500 + "x", b"")]), "lies too deep")
+    assert_refused(make(folder / "a.zip", [("a/" * 1500 + "x", b"")]), "is nested too deeply")
 
 
 def test_a_sparse_file_in_a_tar_is_refused(folder: Path) -> None:

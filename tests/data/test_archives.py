@@ -1,4 +1,4 @@
-"""An archive is unpacked whole or not at all, and nothing beside the target is touched."""
+"""An archive is unpacked completely or not at all, and no other file is changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ALL)
-def test_what_went_in_comes_out(suffix: str, folder: Path) -> None:
+def test_all_files_are_unpacked(suffix: str, folder: Path) -> None:
     archive = make(folder / f"a{suffix}", [("empty/", b""), *CONTENT.items()])
     assert is_archive(archive)
     extract(archive, folder / "new" / "out")
@@ -41,13 +41,13 @@ def test_what_went_in_comes_out(suffix: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ALL)
 def test_the_content_tells_what_an_archive_is(suffix: str, folder: Path) -> None:
-    archive = make(folder / f"a{suffix}", CONTENT.items()).rename(folder / "picture.jpg")
+    archive = make(folder / f"a{suffix}", CONTENT.items()).rename(folder / "image.jpg")
     assert is_archive(archive)
     extract(archive, folder / "out")
     assert tree(folder / "out") == CONTENT
 
 
-def test_what_is_no_archive_is_not_taken_for_one(folder: Path) -> None:
+def test_what_is_not_an_archive_is_not_taken_for_one(folder: Path) -> None:
     (folder / "a.zip").write_bytes(b"<html>quota exceeded</html>" * 100)
     (folder / "a.gz").write_bytes(gzip.compress(b"no tar" * 1000))
     (folder / "empty.tar").touch()
@@ -76,7 +76,7 @@ def test_permissions_are_ordinary(suffix: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
-def test_what_file_managers_leave_is_passed_over(suffix: str, folder: Path) -> None:
+def test_what_file_managers_leave_is_skipped(suffix: str, folder: Path) -> None:
     junk = ["__MACOSX/._1.jpg", "__MACOSX/x/y", "art/.DS_Store", "art/Thumbs.db", "art/._1.jpg"]
     archive = make(folder / f"a{suffix}", [*((name, b"junk" * 300) for name in junk), *CONTENT.items()])
     extract(archive, folder / "out")
@@ -146,7 +146,7 @@ def hang(archive: Path, target: Path) -> None:
     extract(archive, target, progress=lambda *_: time.sleep(60))
 
 
-def test_what_killed_processes_left_goes_and_what_live_ones_make_stays(folder: Path) -> None:
+def test_folders_of_killed_processes_are_deleted_and_those_of_live_ones_stay(folder: Path) -> None:
     archive = make(folder / "a.zip", CONTENT.items())
     process = multiprocessing.get_context("fork").Process(target=hang, args=(archive, folder / "out"))
     process.start()

@@ -1,4 +1,4 @@
-"""Your own folders as a data set: what a YAML file may say, and what it may not."""
+"""A YAML file of the user as a data set: what it may contain, and what is an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from okdbench.training.plan import make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 
-DOMAINS = {"studio": "pictures/studio", "phone": "pictures/phone"}
+DOMAINS = {"studio": "images/studio", "phone": "images/phone"}
 CLASSES = ("cup", "lamp", "pen")
 TINY = {"budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
 
@@ -35,7 +35,7 @@ TINY = {"budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "
 def shop(tmp_path: Path) -> Path:
     """Two domains of three classes beside a file that describes them."""
     counts = {domain: dict.fromkeys(CLASSES, 10) for domain in ("studio", "phone")}
-    grow(tmp_path / "pictures", official(counts))
+    grow(tmp_path / "images", official(counts))
     return write(tmp_path / "shop.yaml", domains=DOMAINS)
 
 
@@ -54,14 +54,14 @@ def test_two_lines_are_enough(shop: Path, tmp_path: Path) -> None:
     assert (record.status, record.dataset, record.setting) == ("done", "shop", "S-P")
 
 
-def test_whether_pictures_are_mirrored_is_a_part_of_the_key(shop: Path, tmp_path: Path) -> None:
+def test_whether_images_are_mirrored_is_a_part_of_the_key(shop: Path, tmp_path: Path) -> None:
     values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S-P"}
     mirrored = make_plan(values, data_root=tmp_path / "root").key
     write(shop, **yaml.safe_load(shop.read_text()), flip=False)
     assert make_plan(values, data_root=tmp_path / "root").key != mirrored
 
 
-def test_the_run_is_the_same_from_wherever_the_file_is_named(
+def test_the_run_is_the_same_wherever_the_file_is_named_from(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = set()
@@ -87,21 +87,24 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
     [
         ({}, "domains"),
         ({"domains": {}}, "domains"),
-        ({"domains": {"studio": "pictures/studio", "phone": "pictures/phon"}}, "there is no folder .*phon"),
-        ({"domains": {"studio": "pictures/studio", "phone": "pictures"}, "clases": []}, "did you mean 'classes'"),
-        ({"domains": {"studio": "pictures/studio", "phone": "pictures/phone/cup"}}, "holds no class folders"),
-        ({"domains": {"studio": "pictures/studio", "shop": "pictures/phone"}}, "begin alike; name their letters"),
+        ({"domains": {"studio": "images/studio", "phone": "images/phon"}}, "there is no folder .*phon"),
+        ({"domains": {"studio": "images/studio", "phone": "images"}, "clases": []}, "did you mean 'classes'"),
+        ({"domains": {"studio": "images/studio", "phone": "images/phone/cup"}}, "has no class folders"),
+        (
+            {"domains": {"studio": "images/studio", "shop": "images/phone"}},
+            "start with the same letter; choose",
+        ),
         ({"domains": DOMAINS, "letters": {"S": "studio"}}, "one letter"),
-        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "cup"]}, "'cup' and 'cup' are one"),
-        ({"domains": DOMAINS, "classes": ["cup", "lamp"]}, "phone/pen is none of the classes"),
-        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "zebra"]}, "has no class 'zebra'"),
-        ({"domains": {"studio": "pictures/studio", "phone": "pictures/studio"}}, "lies in the folder of"),
-        ({"domains": {"studio": "pictures", "phone": "pictures/phone"}}, "lies in the folder of"),
+        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "cup"]}, "'cup' and 'cup' are the same"),
+        ({"domains": DOMAINS, "classes": ["cup", "lamp"]}, "phone/pen is not one of the classes"),
+        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "zebra"]}, "has no folder for class 'zebra'"),
+        ({"domains": {"studio": "images/studio", "phone": "images/studio"}}, "is inside the folder of"),
+        ({"domains": {"studio": "images", "phone": "images/phone"}}, "is inside the folder of"),
         ({"domains": DOMAINS, "settings": ["S-X"]}, "no domain has the letter 'X'"),
     ],
 )
 @pytest.mark.usefixtures("shop")
-def test_a_mistake_is_named_with_the_file(content: dict[str, object], reason: str, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_the_file(content: dict[str, object], reason: str, tmp_path: Path) -> None:
     file = write(tmp_path / "mistake.yaml", **content)
     with pytest.raises(UserError, match=reason) as caught:
         registry.load_dataset(str(file))
@@ -109,48 +112,48 @@ def test_a_mistake_is_named_with_the_file(content: dict[str, object], reason: st
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_file_may_not_be_called_like_what_comes_along(tmp_path: Path) -> None:
+def test_a_file_may_not_have_the_name_of_a_bundled_data_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give the file another name"):
         registry.load_dataset(str(write(tmp_path / "digits.yaml", domains=DOMAINS)))
 
 
 def test_two_files_of_one_name_are_two_data_sets(shop: Path, tmp_path: Path) -> None:
-    shutil.copytree(tmp_path / "pictures", tmp_path / "b" / "pictures")
-    shutil.rmtree(tmp_path / "b" / "pictures" / "phone" / "cup")
-    (tmp_path / "b" / "pictures" / "phone" / "cup").mkdir()
+    shutil.copytree(tmp_path / "images", tmp_path / "b" / "images")
+    shutil.rmtree(tmp_path / "b" / "images" / "phone" / "cup")
+    (tmp_path / "b" / "images" / "phone" / "cup").mkdir()
     other = write(tmp_path / "b" / "shop.yaml", domains=DOMAINS)
-    shelf, digests = SplitCache(), set()
+    cache, digests = SplitCache(), set()
     for file in (shop, other):
         values = {**TINY, "method": "kd", "dataset": str(file), "setting": "S-P"}
-        digests.add(make_plan(values, data_root=tmp_path / "root", load=shelf).splits.digest)
+        digests.add(make_plan(values, data_root=tmp_path / "root", load=cache).splits.digest)
     assert len(digests) == 2
     grid = Grid(["kd"], [str(shop), str(other)], ["S-P"])
     with pytest.raises(UserError, match="two of them have one name"):
         list(plans_of(grid, tmp_path / "root"))
 
 
-def test_too_few_pictures_for_the_splits_are_told(tmp_path: Path) -> None:
-    grow(tmp_path / "pictures", official({domain: dict.fromkeys(CLASSES, 3) for domain in ("studio", "phone")}))
+def test_too_few_images_for_the_splits_are_an_error(tmp_path: Path) -> None:
+    grow(tmp_path / "images", official({domain: dict.fromkeys(CLASSES, 3) for domain in ("studio", "phone")}))
     file = write(tmp_path / "few.yaml", domains=DOMAINS)
-    with pytest.raises(UserError, match="phone has too few pictures for its val split"):
+    with pytest.raises(UserError, match="phone has too few images for its val split"):
         make_plan({**TINY, "method": "kd", "dataset": str(file), "setting": "S-P"}, data_root=tmp_path / "root")
 
 
-def test_a_picture_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "pictures" / "phone" / "cup" / "00003.jpg"
-    picture.unlink()
-    picture.write_bytes(b"")
+def test_an_image_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> None:
+    image = tmp_path / "images" / "phone" / "cup" / "00003.jpg"
+    image.unlink()
+    image.write_bytes(b"")
     values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S-P"}
-    with pytest.raises(UserError, match=r"cannot read the picture .*00003\.jpg"):
+    with pytest.raises(UserError, match=r"cannot read the image .*00003\.jpg"):
         make_plan(values, data_root=tmp_path / "root")
-    Image.new("RGB", (9, 9)).save(picture)
+    Image.new("RGB", (9, 9)).save(image)
     assert make_plan(values, data_root=tmp_path / "root").splits.student_train.digest
 
 
 @pytest.fixture
 def phone(shop: Path) -> Path:
-    """The student's domain alone, as it is for someone who has the teacher's file and none of its pictures."""
-    return write(shop.with_name("phone.yaml"), domains={"phone": "pictures/phone"})
+    """Only the student's domain, for a user who has the weights of a teacher but not its training images."""
+    return write(shop.with_name("phone.yaml"), domains={"phone": "images/phone"})
 
 
 @pytest.fixture
@@ -162,7 +165,7 @@ def weights(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("method", ["augkd", "kd", "dfkd", "teacher"])
-def test_a_teacher_without_its_pictures_is_enough(method: str, phone: Path, weights: str, tmp_path: Path) -> None:
+def test_a_teacher_without_its_images_is_enough(method: str, phone: Path, weights: str, tmp_path: Path) -> None:
     values = {**TINY, "method": method, "dataset": str(phone), "teacher_weights": weights}
     plan = make_plan(values, data_root=tmp_path / "root")
     record = execute(plan, tmp_path / "runs", quiet)
@@ -195,6 +198,6 @@ def test_its_command_repeats_it(phone: Path, weights: str, tmp_path: Path) -> No
     assert list(read_records(tmp_path / "r")) == [record]
 
 
-def test_without_the_teachers_file_its_pictures_are_asked_for(phone: Path, tmp_path: Path) -> None:
+def test_without_the_teachers_weights_its_images_are_required(phone: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--teacher-weights"):
         make_plan({**TINY, "method": "kd", "dataset": str(phone)}, data_root=tmp_path / "root")

@@ -1,4 +1,4 @@
-"""Whatever a server does, what lies under the archive's name is the archive, and nothing is fetched twice."""
+"""Whatever a server does, the file with the archive's name is the archive, and nothing is downloaded twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from support.http_server import (
 )
 
 from okdbench.core.errors import UserError
-from okdbench.data import download
+from okdbench.data import http_source
 
 FORK = multiprocessing.get_context("fork")
 
@@ -57,13 +57,13 @@ def test_a_damaged_archive_is_replaced(server: Server, tmp_path: Path) -> None:
     assert get(tmp_path, server.url("/a", honest()), sha256=SHA).read_bytes() == BODY
 
 
-def test_a_cut_download_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_a_cut_download_continues_where_it_stopped(server: Server, tmp_path: Path) -> None:
     assert get(tmp_path, server.url("/a", honest(upto=CUT), honest())).read_bytes() == BODY
     assert [(wanted, condition) for _, wanted, condition, _ in server.seen] == [(None, None), (f"bytes={CUT}-", '"1"')]
     assert left(tmp_path) == ["a.zip"]
 
 
-def test_a_cut_download_goes_on_in_the_next_call(server: Server, tmp_path: Path) -> None:
+def test_a_cut_download_continues_in_the_next_call(server: Server, tmp_path: Path) -> None:
     url = server.url("/a", honest(upto=CUT), honest())
     with pytest.raises(UserError, match="cuts the connection"):
         get(tmp_path, url, attempts=1)
@@ -87,12 +87,12 @@ def test_a_killed_process_leaves_what_it_had(server: Server, tmp_path: Path) -> 
     assert server.ranges == [None, f"bytes={size}-"]
 
 
-def test_tries_that_bring_something_do_not_count(server: Server, tmp_path: Path) -> None:
+def test_attempts_that_bring_something_do_not_count(server: Server, tmp_path: Path) -> None:
     assert get(tmp_path, server.url("/a", honest(step=15_000)), attempts=2).read_bytes() == BODY
     assert len(server.seen) == 7
 
 
-def test_tries_that_bring_nothing_new_are_counted(server: Server, tmp_path: Path) -> None:
+def test_attempts_that_bring_nothing_new_are_counted(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cuts the connection"):
         get(tmp_path, server.url("/a", plain(body=BODY[:CUT], Content_Length=len(BODY))))
     assert len(server.seen) == 3
@@ -123,14 +123,14 @@ def test_a_part_that_is_complete_is_only_verified(known: dict[str, Any], server:
 
 
 @pytest.mark.parametrize("known", [{"sha256": SHA}, {"size": len(BODY)}, {}])
-def test_a_part_that_is_too_long_is_thrown_away(known: dict[str, Any], server: Server, tmp_path: Path) -> None:
+def test_a_part_that_is_too_long_is_deleted(known: dict[str, Any], server: Server, tmp_path: Path) -> None:
     url = server.url("/a", honest())
     leave_part(tmp_path, BODY + b"more", url)
     assert get(tmp_path, url, **known).read_bytes() == BODY
     assert server.ranges == [f"bytes={len(BODY) + 4}-", None]
 
 
-def test_a_416_that_tells_no_length_vouches_for_nothing(server: Server, tmp_path: Path) -> None:
+def test_a_416_without_a_length_confirms_nothing(server: Server, tmp_path: Path) -> None:
     url = server.url("/a", plain(416, b""), honest())
     leave_part(tmp_path, OTHER, url)
     assert get(tmp_path, url).read_bytes() == BODY
@@ -167,7 +167,7 @@ def test_a_range_that_was_not_asked_for_is_not_joined(server: Server, tmp_path: 
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"1"'])
-def test_without_a_version_only_a_hash_allows_to_go_on(etag: str | None, server: Server, tmp_path: Path) -> None:
+def test_without_a_version_only_a_hash_allows_to_continue(etag: str | None, server: Server, tmp_path: Path) -> None:
     url = server.url("/a", honest(etag=etag, upto=CUT), honest(etag=etag))
     assert get(tmp_path, url).read_bytes() == BODY
     assert server.ranges == [None, None]
@@ -183,14 +183,14 @@ def test_the_date_is_a_version_too(server: Server, tmp_path: Path) -> None:
     assert [seen[1:3] for seen in server.seen] == [(None, None), (f"bytes={CUT}-", date)]
 
 
-def test_a_part_from_elsewhere_is_not_gone_on_with(server: Server, tmp_path: Path) -> None:
+def test_a_part_of_another_source_is_not_continued(server: Server, tmp_path: Path) -> None:
     leave_part(tmp_path, OTHER[:CUT], "http://elsewhere/a")
     assert get(tmp_path, server.url("/a", honest())).read_bytes() == BODY
     assert server.ranges == [None]
 
 
 @pytest.mark.parametrize("note", [None, b"", b"[]", b"\xff"])
-def test_a_part_with_a_damaged_note_is_not_gone_on_with(note: bytes | None, server: Server, tmp_path: Path) -> None:
+def test_a_part_with_a_damaged_note_is_not_continued(note: bytes | None, server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.zip.part").write_bytes(OTHER[:CUT])
     if note is not None:
         (tmp_path / "a.zip.part.json").write_bytes(note)
@@ -198,16 +198,16 @@ def test_a_part_with_a_damaged_note_is_not_gone_on_with(note: bytes | None, serv
     assert server.ranges == [None]
 
 
-def test_a_stall_in_the_body_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_a_stall_in_the_body_continues_where_it_stopped(server: Server, tmp_path: Path) -> None:
     assert get(tmp_path, server.url("/a", stall(BODY[:CUT]), honest())).read_bytes() == BODY
     first, second = server.ranges
     assert first is None
     assert second is not None
-    assert CUT - download._CHUNK <= int(second[len("bytes=") : -1]) <= CUT
+    assert CUT - http_source.CHUNK_BYTES <= int(second[len("bytes=") : -1]) <= CUT
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From byte ``CUT`` on nothing can be written."""
+    """Make every write after byte ``CUT`` fail."""
     usual = Path.open
 
     class Full(io.FileIO):
@@ -222,7 +222,9 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "open", open_)
 
 
-def test_a_full_disk_is_said_and_the_part_kept(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_part_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, unused = server.url("/a", honest()), server.url("/b", honest())
     with monkeypatch.context() as patch:
         full_disk(patch)
@@ -249,7 +251,7 @@ def test_ctrl_c_keeps_the_part(server: Server, tmp_path: Path) -> None:
     assert server.ranges == [None, f"bytes={size}-"]
 
 
-def test_a_folder_that_cannot_be_made_is_said(server: Server, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match=r"cannot write to .*--data-root"):
         get(tmp_path / "file" / "data", server.url("/a", honest()))

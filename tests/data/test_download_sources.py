@@ -1,4 +1,4 @@
-"""Sources that are silent, busy or gone, or send something else: they are passed over, and named."""
+"""Sources that are silent, busy or missing, or send something else: they are skipped, and the error names them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.http_server import (
 )
 
 from okdbench.core.errors import UserError
-from okdbench.data import download
+from okdbench.data import http_source
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def test_a_stalled_server_is_asked_again_and_then_passed_over(server: Server, tmp_path: Path) -> None:
+def test_a_stalled_server_is_asked_again_and_then_skipped(server: Server, tmp_path: Path) -> None:
     urls = server.url("/a", stall()), server.url("/b", honest())
     assert get(tmp_path, *urls, attempts=2).read_bytes() == BODY
     assert server.paths == ["/a", "/a", "/b"]
@@ -67,7 +67,7 @@ def test_another_total_length_of_a_range_is_refused(server: Server, tmp_path: Pa
     assert [seen[:2] for seen in server.seen] == [("/a", None), ("/a", f"bytes={CUT}-"), ("/b", None)]
 
 
-def test_a_body_without_an_end_is_left(server: Server, tmp_path: Path) -> None:
+def test_a_body_without_an_end_is_aborted(server: Server, tmp_path: Path) -> None:
     sent = []
     with pytest.raises(UserError, match="bytes, not"):
         get(
@@ -76,7 +76,7 @@ def test_a_body_without_an_end_is_left(server: Server, tmp_path: Path) -> None:
             size=len(BODY),
             progress=lambda done, _: sent.append(done),
         )
-    assert sent[-1] <= len(BODY) + download._CHUNK
+    assert sent[-1] <= len(BODY) + http_source.CHUNK_BYTES
     assert left(tmp_path) == []
 
 
@@ -90,7 +90,7 @@ def test_another_hash_than_the_known_one_is_refused(server: Server, tmp_path: Pa
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_missing_file_is_passed_over_at_once(status: int, server: Server, tmp_path: Path) -> None:
+def test_a_missing_file_is_skipped_at_once(status: int, server: Server, tmp_path: Path) -> None:
     urls = server.url("/a", plain(status)), server.url("/b", honest())
     assert get(tmp_path, *urls).read_bytes() == BODY
     assert server.paths == ["/a", "/b"]
@@ -107,7 +107,7 @@ def test_a_source_that_sends_nothing_takes_nothing_away(server: Server, tmp_path
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_server_is_asked_again_and_then_passed_over(status: int, server: Server, tmp_path: Path) -> None:
+def test_a_busy_server_is_asked_again_and_then_skipped(status: int, server: Server, tmp_path: Path) -> None:
     assert get(tmp_path / "1", server.url("/a", plain(status), plain(status), honest())).read_bytes() == BODY
     assert server.paths == ["/a"] * 3
     assert get(tmp_path / "2", server.url("/b", plain(status)), server.url("/c", honest())).read_bytes() == BODY
@@ -141,7 +141,7 @@ def test_a_long_retry_after_is_not_waited_for(server: Server, tmp_path: Path) ->
         chunked(PAGE),
     ],
 )
-def test_a_web_page_is_no_archive(page: Answer, server: Server, tmp_path: Path) -> None:
+def test_a_web_page_is_not_an_archive(page: Answer, server: Server, tmp_path: Path) -> None:
     urls = server.url("/a", page), server.url("/b", honest())
     with pytest.raises(UserError, match="sent a web page"):
         get(tmp_path, urls[0])
@@ -150,7 +150,7 @@ def test_a_web_page_is_no_archive(page: Answer, server: Server, tmp_path: Path) 
     assert server.paths == ["/a", "/a", "/b"]
 
 
-def test_what_is_no_archive_is_refused_when_nothing_else_is_known(server: Server, tmp_path: Path) -> None:
+def test_what_is_not_an_archive_is_refused_when_nothing_else_is_known(server: Server, tmp_path: Path) -> None:
     url = server.url("/a", plain(body=b"no archive" * 1000))
     with pytest.raises(UserError, match="no zip or tar"):
         get(tmp_path, url)
@@ -194,6 +194,6 @@ def test_every_source_and_reason_is_named_in_one_line(server: Server, tmp_path: 
     assert message.endswith("run the same command again")
 
 
-def test_no_source_is_said(tmp_path: Path) -> None:
+def test_a_remote_without_sources_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no source is known"):
         get(tmp_path)

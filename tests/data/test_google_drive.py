@@ -1,4 +1,4 @@
-"""Google Drive as a source, with a script in place of gdown."""
+"""Google Drive as a source, with a scripted gdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def server() -> Iterator[Server]:
 
 
 class Drive:
-    """gdown.download with a script: bytes are sent, exceptions raised, and None is returned."""
+    """A scripted gdown.download: it sends bytes, raises exceptions, or returns None."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *script: bytes | Exception | None) -> None:
         self.script, self.ids = list(script), []
@@ -60,7 +60,7 @@ def test_google_drive_sends_to_the_part(tmp_path: Path, monkeypatch: pytest.Monk
         (PAGE, "sent a web page"),
     ],
 )
-def test_google_drive_is_passed_over(
+def test_google_drive_is_skipped(
     action: bytes | Exception | None, reason: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = server.url("/a", honest())

@@ -1,4 +1,4 @@
-"""Every kind of picture becomes RGB or is named, and pictures, labels and paths stay together."""
+"""Every kind of image becomes RGB or is an error, and images, labels and paths stay together."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from okdbench.datasets.digits import Digits
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> Folder:
     return digits(tmp_path)
 
 
-def decoded(root: Path, picture: Image.Image, name: str = "one.png", size: int = 8) -> np.ndarray:
+def decoded(root: Path, image: Image.Image, name: str = "one.png", size: int = 8) -> np.ndarray:
     root.mkdir()
-    picture.save(root / name)
+    image.save(root / name)
     return load_domain(Folder([Sample(name, 0, root / name)]), "any", size, root).pixels[0]
 
 
 def transparent_palette() -> Image.Image:
-    picture = paletted()
-    picture.info["transparency"] = picture.getpixel((0, 0))
-    return picture
+    image = paletted()
+    image.info["transparency"] = image.getpixel((0, 0))
+    return image
 
 
 def paletted() -> Image.Image:
@@ -38,7 +38,7 @@ def paletted() -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("picture", "name", "expected"),
+    ("image", "name", "expected"),
     [
         (Image.new("L", (8, 8), 77), "one.png", (77, 77, 77)),
         (Image.new("1", (8, 8), 1), "one.png", (255, 255, 255)),
@@ -66,36 +66,36 @@ def paletted() -> Image.Image:
         "transparent palette",
     ],
 )
-def test_every_kind_of_picture_becomes_rgb(
-    root: Path, picture: Image.Image, name: str, expected: tuple[int, int, int]
+def test_every_kind_of_image_becomes_rgb(
+    root: Path, image: Image.Image, name: str, expected: tuple[int, int, int]
 ) -> None:
-    assert (decoded(root, picture, name) == expected).all()
+    assert (decoded(root, image, name) == expected).all()
 
 
-def test_a_big_photograph_is_stretched_to_the_square(root: Path) -> None:
-    photograph = Image.new("RGB", (1200, 800))
-    photograph.paste((255, 255, 255), (600, 0, 1200, 800))
-    pixels = decoded(root, photograph, "one.jpg", size=64).astype(int)
+def test_a_large_image_is_stretched_to_the_square(root: Path) -> None:
+    large = Image.new("RGB", (1200, 800))
+    large.paste((255, 255, 255), (600, 0, 1200, 800))
+    pixels = decoded(root, large, "one.jpg", size=64).astype(int)
     assert pixels[:, :30].max() < 8
     assert pixels[:, 34:].min() > 247
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"half"])
-def test_an_undecodable_picture_is_named_and_nothing_is_left(pictures: Folder, root: Path, content: bytes) -> None:
-    broken = pictures.samples("any", root)[5].source
+@pytest.mark.parametrize("content", [b"", b"not an image", b"half"])
+def test_an_undecodable_image_is_named_and_nothing_is_left(folder: Folder, root: Path, content: bytes) -> None:
+    broken = folder.samples("any", root)[5].source
     assert isinstance(broken, Path)
     broken.write_bytes(broken.read_bytes()[:100] if content == b"half" else content)
-    with pytest.raises(UserError, match=r"cannot read the picture .*06\.png .*; replace or delete it") as caught:
-        load_domain(pictures, "any", 32, root)
+    with pytest.raises(UserError, match=r"cannot read the image .*06\.png .*; replace or delete it") as caught:
+        load_domain(folder, "any", 32, root)
     assert "\n" not in str(caught.value)
     assert files(root) == []
 
 
-def test_many_pictures_stay_in_their_files(pictures: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = load_domain(pictures, "any", 32, root)
+def test_many_images_stay_in_their_files(folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = load_domain(folder, "any", 32, root)
     order = np.array([7, 2, 2, 11])
     parts = [images.take(order), images.take(np.arange(3))]
-    monkeypatch.setattr(images, "_IN_MEMORY", 1)
+    monkeypatch.setattr("okdbench.data.images._IN_MEMORY", 1)
     there = [images.take(order), images.take(np.arange(3))]
     assert not isinstance(there[0].pixels, np.ndarray)
     assert [part.digest for part in there] == [part.digest for part in parts]
@@ -106,18 +106,18 @@ def test_many_pictures_stay_in_their_files(pictures: Folder, root: Path, monkeyp
     )
 
 
-def test_a_missing_picture_is_named(pictures: Folder, root: Path) -> None:
-    Path(str(pictures.samples("any", root)[0].source)).unlink()
+def test_a_missing_image_is_named(folder: Folder, root: Path) -> None:
+    Path(str(folder.samples("any", root)[0].source)).unlink()
     with pytest.raises(UserError, match=r"11\.png \(No such file or directory\)"):
-        load_domain(pictures, "any", 32, root)
+        load_domain(folder, "any", 32, root)
 
 
 def test_an_empty_domain_is_an_error(root: Path) -> None:
-    with pytest.raises(UserError, match="'any' has no pictures"):
+    with pytest.raises(UserError, match="'any' has no images"):
         load_domain(Folder([]), "any", 32, root)
 
 
-def test_take_and_concatenate_keep_pictures_labels_and_paths_together(root: Path) -> None:
+def test_take_and_concatenate_keep_images_labels_and_paths_together(root: Path) -> None:
     images = load_domain(Digits(), "optical", 32, root)
     head, tail = images.take(np.arange(700)), images.take(np.arange(700, len(images)))
     both = Images.concatenate([head, tail])

@@ -1,4 +1,4 @@
-"""Batches: every picture once per epoch, its own shift each, and a pure function of seed and step."""
+"""Batches: every image once per epoch, its own shift each, and a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def digits() -> Images:
 
 
 def numbered(count: int, side: int = 8) -> Images:
-    """``count`` blank pictures, each with its index for a label."""
+    """``count`` blank images, each with its index for a label."""
     return Images(np.zeros((count, side, side, 3), np.uint8), np.arange(count), tuple(map(str, range(count))))
 
 
@@ -41,19 +41,19 @@ def equal(one: Batch, two: Batch) -> bool:
     return torch.equal(one.images, two.images) and torch.equal(one.labels, two.labels)
 
 
-def crops(picture: np.ndarray) -> np.ndarray:
-    """All 9 x 9 shifts of a picture, as 3 x 32 x 32 in [0, 1]."""
-    padded = np.pad(picture, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
+def crops(original: np.ndarray) -> np.ndarray:
+    """All 9 x 9 shifts of an image, as 3 x 32 x 32 in [0, 1]."""
+    padded = np.pad(original, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (32, 32), (0, 1))
     return windows.astype(np.float32) / 255
 
 
-def is_a_crop(image: torch.Tensor, picture: np.ndarray) -> bool:
-    return bool(np.isclose(crops(picture), image.numpy(), atol=1e-6).all((2, 3, 4)).any())
+def is_a_crop(image: torch.Tensor, original: np.ndarray) -> bool:
+    return bool(np.isclose(crops(original), image.numpy(), atol=1e-6).all((2, 3, 4)).any())
 
 
 @given(count=st.integers(1, 40), batch_size=st.integers(1, 50), seed=st.integers(0, 2**63 - 1))
-def test_every_picture_comes_once_per_epoch(count: int, batch_size: int, seed: int) -> None:
+def test_every_image_comes_once_per_epoch(count: int, batch_size: int, seed: int) -> None:
     batches = stream(numbered(count), batch_size=batch_size, seed=seed)
     assert len(batches) == count
     assert batches.batch_size == min(batch_size, count)
@@ -80,7 +80,7 @@ def test_seeds_and_steps_and_epochs_differ(digits: Images) -> None:
     assert not equal(whole.batch(0), whole.batch(1))
 
 
-def test_every_picture_of_a_batch_has_its_own_shift(digits: Images) -> None:
+def test_every_image_of_a_batch_has_its_own_shift(digits: Images) -> None:
     copies = digits.take(np.zeros(200, np.int64))
     images = stream(copies, batch_size=200).batch(0).images
     different = {image.numpy().tobytes() for image in images}
@@ -92,7 +92,7 @@ def test_every_step_draws_new_shifts(digits: Images) -> None:
     assert not torch.equal(copies.batch(0).images, copies.batch(1).images)
 
 
-def test_without_flip_every_picture_is_a_shift_of_its_original(digits: Images) -> None:
+def test_without_flip_every_image_is_a_shift_of_its_original(digits: Images) -> None:
     batches = stream(digits)
     for step in range(3):
         batch = batches.batch(step)
@@ -100,7 +100,7 @@ def test_without_flip_every_picture_is_a_shift_of_its_original(digits: Images) -
             assert is_a_crop(image, digits.pixels[index])
 
 
-def test_with_flip_about_half_of_the_pictures_are_mirrored(digits: Images) -> None:
+def test_with_flip_about_half_of_the_images_are_mirrored(digits: Images) -> None:
     batch = stream(digits, batch_size=200, flip=True).batch(0)
     pairs = list(zip(batch.images, batch.labels, strict=True))
     straight = [is_a_crop(image, digits.pixels[index]) for image, index in pairs]
@@ -109,14 +109,14 @@ def test_with_flip_about_half_of_the_pictures_are_mirrored(digits: Images) -> No
     assert 70 < sum(straight) < 130
 
 
-def test_an_unshifted_picture_is_the_original(digits: Images) -> None:
+def test_an_unshifted_image_is_the_original(digits: Images) -> None:
     copies = digits.take(np.zeros(300, np.int64))
     images = stream(copies, batch_size=300).batch(0).images.permute(0, 2, 3, 1)
     original = torch.from_numpy(digits.pixels[0]) / 255
     assert any(torch.equal(image, original) for image in images)
 
 
-def test_without_augmentation_pictures_stay_as_they_are(digits: Images) -> None:
+def test_without_augmentation_images_stay_as_they_are(digits: Images) -> None:
     batch = stream(digits, augment=False, flip=True).batch(0)
     assert torch.equal(batch.images.permute(0, 2, 3, 1), torch.from_numpy(digits.pixels[batch.labels]) / 255)
 
@@ -143,14 +143,14 @@ def test_labels_are_withheld(digits: Images) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 300, 512])
-def test_evaluation_shows_every_picture_once_and_in_order(digits: Images, batch_size: int) -> None:
+def test_evaluation_shows_every_image_once_and_in_order(digits: Images, batch_size: int) -> None:
     batches = list(evaluation_batches(digits, batch_size, CPU))
     assert torch.cat([batch.labels for batch in batches]).tolist() == list(range(300))
     pixels = torch.cat([batch.images for batch in batches]).permute(0, 2, 3, 1)
     assert torch.equal(pixels, torch.from_numpy(digits.pixels) / 255)
 
 
-def test_the_pictures_given_are_not_changed(digits: Images) -> None:
+def test_the_given_images_are_not_changed(digits: Images) -> None:
     digest = digits.digest
     batch = stream(digits).batch(0)
     batch.images.zero_()
@@ -175,7 +175,7 @@ def test_a_seed_never_changes() -> None:
     assert derive_seed("order", 0, 1) == 6948624756589500242
 
 
-def test_pictures_that_do_not_fit_on_the_device_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_do_not_fit_on_the_device_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     images = Images(
         pixels=np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), dtype=np.uint8),
         labels=np.arange(9),

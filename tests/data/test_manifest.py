@@ -1,4 +1,4 @@
-"""What is registered: changes behind our back, the passport, forgetting, and two processes at once."""
+"""Registered data sets: files that change later, the data passport, removal, and concurrent processes."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("change", ["gone", "other", "same size"])
-def test_files_that_change_behind_our_back_are_not_trained_on(change: str, tmp_path: Path, root: Path) -> None:
+def test_files_that_change_after_registration_are_not_trained_on(change: str, tmp_path: Path, root: Path) -> None:
     copy = pacs(tmp_path / "copy")
     datastore.add("pacs", copy, root)
     dataset = registry.load_dataset("pacs")
     load_domain(dataset, "photo", 32, root)
-    picture = copy / "photo" / "dog" / "00003.jpg"
-    picture.unlink()
-    reason = r"1 pictures of pacs photo .* 'dog/00003\.jpg'; bring them back"
+    image = copy / "photo" / "dog" / "00003.jpg"
+    image.unlink()
+    reason = r"1 images of pacs photo .* 'dog/00003\.jpg'; restore them"
     if change == "other":
-        Image.new("RGB", (40, 40)).save(picture)
+        Image.new("RGB", (40, 40)).save(image)
     elif change == "same size":
         content = (copy / "photo" / "dog" / "00004.jpg").read_bytes()
-        picture.write_bytes(content[:-3] + b"!" + content[-2:])
+        image.write_bytes(content[:-3] + b"!" + content[-2:])
         reason = r"00003\.jpg \(its content is not what was registered\)"
     with pytest.raises(UserError, match=reason):
         load_domain(dataset, "photo", 32, root)
 
 
-def test_the_passport_tells_duplicates_and_changes(
+def test_the_passport_reports_duplicates_and_changes(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = pacs(tmp_path / "copy")
@@ -57,7 +57,7 @@ def test_the_passport_tells_duplicates_and_changes(
     said = capsys.readouterr().out
     assert "exact duplicates in photo: 68" in said
     assert "exact duplicates in cartoon: 69" in said
-    assert "images of photo that are also in sketch: 70" in said
+    assert "of photo that are also in sketch: 70" in said
     own.write_bytes(own.read_bytes()[:-2] + b"\xff\xd9"[::-1])
     with pytest.raises(UserError, match=r"not as registered: photo \(1 files, the first dog/00003\.jpg\)"):
         datastore.check("pacs", root)
@@ -66,7 +66,7 @@ def test_the_passport_tells_duplicates_and_changes(
         datastore.check("pacs", root)
 
 
-def test_forgetting_keeps_the_users_own_folder(tmp_path: Path, root: Path) -> None:
+def test_removing_keeps_the_users_own_folder(tmp_path: Path, root: Path) -> None:
     copy = pacs(tmp_path / "copy")
     archive = pack(copy, "zip")
     datastore.add("pacs", copy, root)
@@ -86,7 +86,7 @@ def test_a_data_set_without_files_is_refused(root: Path) -> None:
         datastore.add("digits", root, root)
 
 
-def test_a_users_folder_in_our_place_is_never_deleted(tmp_path: Path, root: Path) -> None:
+def test_a_users_folder_below_the_data_root_is_never_deleted(tmp_path: Path, root: Path) -> None:
     inside = pacs(root / "images" / "pacs" / "mine")
     datastore.add("pacs", inside, root)
     datastore.add("pacs", pacs(tmp_path / "copy"), root)
@@ -126,7 +126,7 @@ def test_two_processes_may_add_at_once(tmp_path: Path, root: Path) -> None:
         assert len(load_domain(registry.load_dataset("pacs"), domain, 32, root)) == 70
 
 
-def test_a_damaged_entry_blocks_nothing(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_manifest_blocks_nothing(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = pacs(tmp_path / "copy")
     datastore.add("pacs", copy, root)
     (root / "registered" / "pacs" / "photo.json").write_text("{")

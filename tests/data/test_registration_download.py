@@ -14,7 +14,7 @@ from support.dataset_trees import registered
 from support.pacs_copies import PACS, pack, pacs, ten_of_each
 
 from okdbench.cli import app as cli
-from okdbench.data.download import Remote
+from okdbench.data import Remote
 
 
 @pytest.fixture(autouse=True)
@@ -99,5 +99,5 @@ def test_a_bad_download_is_never_registered_and_never_a_success(
         cli.main()
     assert ended.value.code == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "okdbench data add pacs" in message or "holds no folder of pacs" in message
+    assert "okdbench data add pacs" in message or "has no domain of pacs" in message
     assert registered(root) == {}

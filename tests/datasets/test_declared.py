@@ -1,4 +1,4 @@
-"""The data sets are declared as they are published, and real and generated copies of them are accepted."""
+"""The declared counts are the published ones, and real and generated copies are accepted."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_real_ten_classes_are_office10_and_not_office31(root: Path) -> None:
     folder = SHARED / "office31-10class"
     datastore.add("office10", folder, root)
     assert registered(root, "office10") == {"amazon": 958, "dslr": 157, "webcam": 295}
-    with pytest.raises(UserError, match="differs from the official pictures"):
+    with pytest.raises(UserError, match="differs from the official"):
         datastore.add("office31", folder, root)
     assert registered(root, "office31") == {}
 

@@ -1,4 +1,4 @@
-"""AuG-KD on the eight settings of its paper, over trees that look like the published data sets."""
+"""AuG-KD on the eight settings of its paper, on copies that look like the published data sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EIGHT = [("office31", 3), ("officehome", 4), ("visda", 1)]
 
 
 def run(name: str, root: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> list[str]:
-    """``okdbench run --method augkd`` at budget smoke on all default settings, and the settings it has done."""
+    """Run ``okdbench run --method augkd`` at budget smoke; returns the settings of the finished runs."""
     line = f"run --method augkd --dataset {name} --budget smoke {more} --data-root {root} --runs {root / 'runs'}"
     monkeypatch.setattr("sys.argv", ["okdbench", *line.split()])
     with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""VisDA: the labelled list of its test pictures is the test split, and a bad list is refused."""
+"""VisDA: the labelled list of its test images is the test split, and a bad list is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def visda(folder: Path) -> Path:
-    """VisDA with a labelled list of the test pictures in place of class folders."""
+    """VisDA with a labelled list of the test images in place of class folders."""
     counts = {domain: VISDA.counts[domain] for domain in ("train", "validation")}
     grow(folder, official(counts))
     names = [(f"trunk{i % 3:02d}/{i:032x}.jpg", i % 12) for i in range(120)]
@@ -53,7 +53,7 @@ def test_the_official_test_list_is_the_test_split_on_demand(tmp_path: Path, root
         ("trunk00/one.jpg", "line 121 is not a path and a class index below 12"),
         ("../train/bus/00000.jpg 2", "line 121 names '../train/bus/00000.jpg', which is outside"),
         ("/etc/passwd 2", "line 121 names '/etc/passwd', which is outside"),
-        ("trunk00/00000000000000000000000000000000.jpg 2", "or there already"),
+        ("trunk00/00000000000000000000000000000000.jpg 2", "or a duplicate"),
     ],
 )
 def test_a_list_with_a_bad_line_is_refused(line: str, reason: str, tmp_path: Path, root: Path) -> None:
@@ -74,7 +74,7 @@ def test_of_two_lists_the_one_with_labels_counts(tmp_path: Path, root: Path) -> 
     assert registered(root, "visda")["test"] == 120
 
 
-def test_a_missing_official_split_is_told_before_anything_is_decoded(tmp_path: Path, root: Path) -> None:
+def test_a_missing_official_split_is_reported_before_anything_is_decoded(tmp_path: Path, root: Path) -> None:
     copy = visda(tmp_path / "copy")
     (copy / "test" / "image_list.txt").unlink()
     datastore.add("visda", copy, root)

@@ -1,4 +1,4 @@
-"""Classifiers by name, and a user's weights for them."""
+"""timm classifiers by name, and a user's weights for them."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ pytestmark = pytest.mark.usefixtures("seeded")
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
 @pytest.mark.parametrize("size", [32, 64])
-def test_classifiers_of_all_kinds_take_small_pictures(name: str, size: int) -> None:
+def test_classifiers_of_all_kinds_accept_small_images(name: str, size: int) -> None:
     net = build_classifier(name, 7, size)
     assert net(torch.rand(2, 3, size, size)).shape == (2, 7)
     assert net.training
 
 
-def test_a_patch_grid_is_cut_for_the_image_size() -> None:
+def test_a_patch_grid_follows_the_image_size() -> None:
     patches = {size: build_classifier("test_vit", 7, size).pos_embed.shape[1] for size in (32, 64)}
     assert patches[64] - patches[32] == 4 * 4 - 2 * 2
 
 
-def test_classifiers_without_batch_norm_observe_no_statistics() -> None:
+def test_classifiers_without_batch_norm_have_no_statistics() -> None:
     for name in ("test_vit", "test_convnext"):
-        probe = ClassifierWrapper(build_classifier(name, 7, 32), Normaliser(MEAN, STD))
-        seen = probe.observe(torch.rand(2, 3, 32, 32), "bn")
-        assert seen.logits.shape == (2, 7)
-        assert seen.bn == probe.norm_layers() == []
+        classifier = ClassifierWrapper(build_classifier(name, 7, 32), Normaliser(MEAN, STD))
+        output = classifier.forward_with_features(torch.rand(2, 3, 32, 32), "bn")
+        assert output.logits.shape == (2, 7)
+        assert output.bn == classifier.norm_layers() == []
 
 
 def test_classifier_weights_are_channels_last() -> None:
@@ -59,16 +59,24 @@ def test_a_classifier_is_built_from_the_global_seed() -> None:
     assert not torch.equal(states[0], states[2])
 
 
-def test_a_misspelt_network_is_told_the_name_that_it_may_mean() -> None:
-    assert refusal(build_classifier, "resnet19", 7, 32).startswith("unknown network 'resnet19'; did you mean 'resnet1")
-    assert refusal(build_classifier, "test_resnett", 7, 32) == (
-        "unknown network 'test_resnett'; did you mean 'test_resnet'?"
-    )
+def test_a_misspelt_network_names_its_ten_nearest_and_not_all_of_timm() -> None:
+    for name, nearest in (("resnet19", "resnet1"), ("test_resnett", "test_resnet, "), ("qqqq_wwww", "")):
+        message = refusal(build_classifier, name, 7, 32)
+        assert message.startswith(f"unknown network '{name}'; the nearest: {nearest}")
+        names = message.rpartition(": ")[2].split(", ")
+        assert len(names) == 10
+        assert all(timm.is_model(name) for name in names)
 
 
-def test_a_network_that_cannot_take_the_image_size_is_refused() -> None:
+def test_an_unknown_pretraining_of_a_network_names_those_that_exist() -> None:
+    message = refusal(build_classifier, "resnet18.nonsense", 7, 32)
+    assert message.startswith("unknown network 'resnet18.nonsense'; ")
+    assert "resnet18." in message.rpartition("; ")[2]
+
+
+def test_a_network_that_does_not_accept_the_image_size_is_refused() -> None:
     message = refusal(build_classifier, "inception_v3", 7, 32)
-    assert message.startswith("inception_v3 cannot take pictures of 32 pixels (")
+    assert message.startswith("inception_v3 does not accept images of 32 pixels (")
     assert message.endswith("; choose another network or image size")
 
 
@@ -110,7 +118,11 @@ def test_weights_of_another_architecture_or_number_of_classes_are_refused_and_ch
     before = clone_state(net)
     for other, classes, words in (
         ("test_convnext", 7, ("missing or differently shaped", "name its architecture with --teacher")),
-        ("test_resnet", 8, ("test_resnet with 7 classes", "2 missing or differently shaped", "0 foreign", "'fc.bias'")),
+        (
+            "test_resnet",
+            8,
+            ("test_resnet with 7 classes", "2 missing or differently shaped", "0 unexpected", "'fc.bias'"),
+        ),
     ):
         path = save(build_classifier(other, classes, 32).state_dict(), tmp_path / "other.pt")
         message = refusal(load_weights, net, path, "test_resnet")
@@ -118,10 +130,10 @@ def test_weights_of_another_architecture_or_number_of_classes_are_refused_and_ch
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
-def test_foreign_tensors_are_refused(tmp_path: Path) -> None:
+def test_unexpected_tensors_are_refused(tmp_path: Path) -> None:
     net = build_classifier("test_resnet", 7, 32)
     path = save(net.state_dict() | {"more": torch.zeros(1)}, tmp_path / "more.pt")
-    assert "0 missing or differently shaped and 1 foreign tensors, the first 'more'" in refusal(
+    assert "0 missing or differently shaped and 1 unexpected tensors, the first 'more'" in refusal(
         load_weights, net, path, "test_resnet"
     )
 
@@ -132,7 +144,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 class Bomb:
-    """Unpickling this makes a file."""
+    """Unpickling it creates a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -147,16 +159,16 @@ def test_code_in_a_weights_file_is_refused_and_not_executed(tmp_path: Path) -> N
     assert "is not a plain weights file" in refusal(load_weights, nn.Linear(1, 1), path, "test_resnet")
     assert not crater.exists()
     torch.load(path, weights_only=False)
-    assert crater.exists(), "the bomb was a dud"
+    assert crater.exists(), "unpickling did not run the code, so the test above proves nothing"
 
 
 @pytest.mark.parametrize("name", ["text.safetensors", "text.pt"])
-def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_file_without_weights_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("not weights\n")
     assert "is not a plain weights file" in refusal(load_weights, nn.Linear(1, 1), tmp_path / name, "test_resnet")
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3}, [torch.zeros(1)], torch.zeros(1)])
-def test_a_file_of_something_else_than_named_tensors_is_refused(tmp_path: Path, content: Any) -> None:
+def test_a_file_with_anything_else_than_named_tensors_is_refused(tmp_path: Path, content: Any) -> None:
     path = save(content, tmp_path / "odd.pt")
-    assert "holds more than tensors" in refusal(load_weights, nn.Linear(1, 1), path, "test_resnet")
+    assert "contains more than tensors" in refusal(load_weights, nn.Linear(1, 1), path, "test_resnet")

@@ -1,4 +1,4 @@
-"""The terms of the equations against NumPy, SciPy and torch.distributions."""
+"""Loss terms against NumPy, SciPy and torch.distributions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from okdbench.distill.losses import batch_norm_gap, class_imbalance, energy, gaussian_prior, kl, one_hotness
+from okdbench.distill.losses import batch_norm_l2, class_imbalance, energy, gaussian_prior, kl, one_hotness
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import BatchStatistics, ClassifierWrapper, Normaliser
 
@@ -28,8 +28,8 @@ def logits(seed: int, scale: float = 3.0, batch: int = 6, classes: int = 5) -> T
     return scale * torch.randn(batch, classes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def probe(name: str, seed: int) -> ClassifierWrapper:
-    """A network with 4 classes and, if it has batch norm, running statistics of its own."""
+def make_classifier(name: str, seed: int) -> ClassifierWrapper:
+    """A network with 4 classes and, if it has batch norm, running statistics that differ from their defaults."""
     torch.manual_seed(seed)
     net = ClassifierWrapper(build_classifier(name, 4, 32), Normaliser((0.4, 0.5, 0.6), (0.2, 0.3, 0.25)))
     net(torch.rand(16, 3, 32, 32))
@@ -57,7 +57,7 @@ def test_kl_is_positive_unless_the_predictions_are_equal() -> None:
         assert kl(logits(seed), logits(seed) + 7.0).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_kl_tells_its_arguments_apart() -> None:
+def test_kl_is_not_symmetric() -> None:
     assert kl(logits(0), logits(1)).item() != pytest.approx(kl(logits(1), logits(0)).item(), rel=1e-3)
 
 
@@ -86,7 +86,7 @@ def test_kl_and_its_gradients_are_finite_for_extreme_logits_of_either_side(tempe
 # terms of one network's predictions
 
 
-def test_one_hotness_is_the_mean_surprise_of_the_likeliest_class() -> None:
+def test_one_hotness_is_the_mean_negative_log_probability_of_the_predicted_class() -> None:
     x = logits(2)
     expected = -np.log(softmax(x.numpy(), axis=1).max(1)).mean()
     assert one_hotness(x).item() == pytest.approx(expected)
@@ -97,7 +97,7 @@ def test_class_imbalance_is_the_negative_entropy_of_the_mean_prediction() -> Non
     assert class_imbalance(x).item() == pytest.approx(-entropy(softmax(x.numpy(), axis=1).mean(0)))
 
 
-def test_class_imbalance_runs_from_minus_ln_c_when_balanced_to_0_when_all_are_one_class() -> None:
+def test_class_imbalance_is_minus_ln_c_for_balanced_classes_and_0_for_a_single_class() -> None:
     one_of_each = 1e4 * torch.eye(5)
     assert class_imbalance(one_of_each).item() == pytest.approx(-math.log(5))
     assert class_imbalance(torch.zeros(3, 5)).item() == pytest.approx(-math.log(5))
@@ -137,32 +137,32 @@ def layer(channels: int, seed: int) -> BatchStatistics:
     return BatchStatistics(*logits(seed, batch=4, classes=channels))
 
 
-def test_batch_norm_gap_is_one_norm_of_all_means_and_one_of_all_variances() -> None:
+def test_batch_norm_l2_is_one_norm_of_all_means_and_one_of_all_variances() -> None:
     layers = [layer(3, 0), layer(7, 1)]
     means = np.concatenate([s.mean - s.running_mean for s in layers])
     variances = np.concatenate([s.var - s.running_var for s in layers])
     expected = np.sqrt((means**2).sum()) + np.sqrt((variances**2).sum())
-    assert batch_norm_gap(layers).item() == pytest.approx(expected)
+    assert batch_norm_l2(layers).item() == pytest.approx(expected)
 
 
-def test_batch_norm_gap_per_layer_is_the_sum_of_the_layers_gaps() -> None:
+def test_batch_norm_l2_per_layer_is_the_sum_over_layers() -> None:
     layers = [layer(3, 0), layer(7, 1), layer(2, 2)]
-    total = batch_norm_gap(layers, per_layer=True).item()
-    assert total == pytest.approx(sum(batch_norm_gap([s]).item() for s in layers))
-    assert total > batch_norm_gap(layers).item() * 1.01
+    total = batch_norm_l2(layers, per_layer=True).item()
+    assert total == pytest.approx(sum(batch_norm_l2([s]).item() for s in layers))
+    assert total > batch_norm_l2(layers).item() * 1.01
 
 
-def test_batch_norm_gap_and_its_gradient_are_0_for_equal_statistics() -> None:
+def test_batch_norm_l2_and_its_gradient_are_0_for_equal_statistics() -> None:
     same = torch.ones(3, requires_grad=True)
-    gap = batch_norm_gap([BatchStatistics(same, same, torch.ones(3), torch.ones(3))])
-    gap.backward()
-    assert gap == 0
+    distance = batch_norm_l2([BatchStatistics(same, same, torch.ones(3), torch.ones(3))])
+    distance.backward()
+    assert distance == 0
     assert same.grad is not None
     assert not same.grad.any()
 
 
-def test_batch_norm_gap_of_a_network_agrees_with_hooks_and_numpy(images: Tensor) -> None:
-    teacher = probe("test_resnet", 0)
+def test_batch_norm_l2_of_a_network_agrees_with_hooks_and_numpy(images: Tensor) -> None:
+    teacher = make_classifier("test_resnet", 0)
     means, variances = [], []
 
     def hook(bn: nn.Module, inputs: tuple[Tensor]) -> None:
@@ -174,9 +174,9 @@ def test_batch_norm_gap_of_a_network_agrees_with_hooks_and_numpy(images: Tensor)
     teacher(images)
     for handle in handles:
         handle.remove()
-    norms = [np.linalg.norm(np.concatenate(gaps)) for gaps in (means, variances)]
-    per_layer = sum(np.linalg.norm(gap) for gap in means + variances)
-    observed = teacher.observe(images, "bn").bn
-    assert len(observed) == len(means) == 15
-    assert batch_norm_gap(observed).item() == pytest.approx(sum(norms), rel=1e-5)
-    assert batch_norm_gap(observed, per_layer=True).item() == pytest.approx(per_layer, rel=1e-5)
+    norms = [np.linalg.norm(np.concatenate(differences)) for differences in (means, variances)]
+    per_layer = sum(np.linalg.norm(difference) for difference in means + variances)
+    statistics = teacher.forward_with_features(images, "bn").bn
+    assert len(statistics) == len(means) == 15
+    assert batch_norm_l2(statistics).item() == pytest.approx(sum(norms), rel=1e-5)
+    assert batch_norm_l2(statistics, per_layer=True).item() == pytest.approx(per_layer, rel=1e-5)

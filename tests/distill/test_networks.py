@@ -1,4 +1,4 @@
-"""The networks of the equations: generator, encoder and anchor network."""
+"""Generator, encoder and anchor network: shapes, initialisation and equations."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def test_generator_starts_from_the_defaults_of_pytorch() -> None:
     assert layer.bias.abs().max() > 0.09
 
 
-def test_generated_pictures_are_raw_and_differ() -> None:
-    pictures = Generator(16, 32, width=8)(10 * torch.randn(8, 16))
-    assert pictures.min() >= 0
-    assert pictures.max() <= 1
-    assert pictures.std(0).min() > 0
+def test_generated_images_are_raw_and_differ() -> None:
+    images = Generator(16, 32, width=8)(10 * torch.randn(8, 16))
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert images.std(0).min() > 0
 
 
 @pytest.mark.parametrize("size", [16, 32, 48, 64, 128, 160, 224])
-def test_generator_and_encoder_meet_at_any_image_size(size: int) -> None:
+def test_generator_and_encoder_agree_at_any_image_size(size: int) -> None:
     z = torch.randn(2, 12)
-    pictures = Generator(12, size, width=4)(z)
-    assert pictures.shape == (2, 3, size, size)
-    mean, log_var = Encoder(12, size, 5, width=4)(pictures, torch.tensor([0, 4]))
+    images = Generator(12, size, width=4)(z)
+    assert images.shape == (2, 3, size, size)
+    mean, log_var = Encoder(12, size, 5, width=4)(images, torch.tensor([0, 4]))
     assert mean.shape == log_var.shape == (2, 12)
 
 
@@ -78,11 +78,11 @@ def test_generator_and_encoder_meet_at_any_image_size(size: int) -> None:
 def test_an_image_size_that_does_not_halve_is_refused(net: type[nn.Module]) -> None:
     message = refusal(net, 12, 144, 5)
     assert message == (
-        "pictures of 144 pixels do not halve evenly down to 8 or fewer; choose another image size, for example 128"
+        "images of 144 pixels do not halve evenly down to 8 or fewer; choose another image size, for example 128"
     )
 
 
-def test_pictures_and_feature_maps_are_channels_last() -> None:
+def test_images_and_feature_maps_are_channels_last() -> None:
     net = Generator(16, 32, width=8).to(memory_format=torch.channels_last)
     assert net(torch.randn(4, 16)).is_contiguous(memory_format=torch.channels_last)
     encoder = Encoder(16, 32, 10, width=8).to(memory_format=torch.channels_last)
@@ -115,14 +115,14 @@ def test_encoder_layers_have_the_shapes_of_the_release() -> None:
     assert [m.bias is not None for m in net.modules() if isinstance(m, nn.Conv2d)] == [True, False, False, True]
 
 
-def test_encoder_takes_every_second_pixel() -> None:
+def test_encoder_keeps_every_second_pixel() -> None:
     images = torch.rand(2, 4, 32, 32)
     assert torch.equal(Subsample()(images), images[:, :, ::2, ::2])
     assert sum(isinstance(m, Subsample) for m in Encoder(8, 32, 5).modules()) == 2
 
 
 @pytest.mark.parametrize("net", [Encoder(100, 32, 31), AnchorNet(100, 31)], ids=["encoder", "anchor"])
-def test_weights_start_uniform_within_8_percent_and_biases_at_0(net: nn.Module) -> None:
+def test_weights_start_uniform_within_0_08_and_biases_at_0(net: nn.Module) -> None:
     kinds = (nn.Linear, nn.Conv2d)
     for layer in (m for m in net.modules() if isinstance(m, kinds)):
         assert layer.weight.abs().max() <= 0.08
@@ -139,7 +139,7 @@ def test_log_variances_are_clamped_at_both_ends() -> None:
     assert log_var.max() == 3
 
 
-def test_the_encoder_looks_at_pictures_and_labels() -> None:
+def test_the_encoder_reads_images_and_labels() -> None:
     net = Encoder(16, 32, 10, width=4).eval()
     images, labels = torch.rand(2, 3, 32, 32), torch.tensor([1, 2])
     mean, _ = net(images, labels)
@@ -178,7 +178,7 @@ def test_the_sequence_convolutions_of_the_anchor_network_keep_pytorchs_defaults(
         assert layer.bias.any()
 
 
-def test_the_anchor_mixes_the_latent_with_its_image_by_the_mask() -> None:
+def test_the_anchor_mixes_the_latent_with_psi_by_the_mask() -> None:
     net, z, labels = AnchorNet(100, 31), torch.randn(8, 100), torch.arange(8)
     anchors, mask = net(z, labels)
     psi = net.psi((mask * z)[:, None])
@@ -205,7 +205,7 @@ def test_the_mask_depends_on_the_class_alone() -> None:
     assert not torch.allclose(mask[0], mask[2])
 
 
-def test_the_mask_covers_0_to_1_and_the_releases_0_to_a_third() -> None:
+def test_the_mask_covers_0_to_1_and_that_of_the_release_0_to_a_third() -> None:
     labels = torch.arange(31)
     for third_range, limit in ((False, 1.0), (True, 1 / 3)):
         net = AnchorNet(100, 31, third_range)

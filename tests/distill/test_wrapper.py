@@ -1,4 +1,4 @@
-"""The probe around a classifier: one normaliser, statistics, and nothing that is left behind."""
+"""The wrapper of a classifier: one normalisation, features on request, and no hooks left behind."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.usefixtures("seeded")
 
 
 @pytest.fixture
-def probe() -> ClassifierWrapper:
+def classifier() -> ClassifierWrapper:
     """A residual network with running statistics of its own."""
-    probe = ClassifierWrapper(build_classifier("test_resnet", 10, 32), Normaliser(MEAN, STD))
+    wrapper = ClassifierWrapper(build_classifier("test_resnet", 10, 32), Normaliser(MEAN, STD))
     for _ in range(3):
-        probe(torch.rand(16, 3, 32, 32))
-    return probe.eval()
+        wrapper(torch.rand(16, 3, 32, 32))
+    return wrapper.eval()
 
 
 def hooks(net: nn.Module) -> int:
@@ -38,18 +38,18 @@ def test_normaliser_is_channelwise_and_inverse_undoes_it() -> None:
     assert not normaliser.state_dict()
 
 
-@pytest.mark.parametrize("way", ["__call__", "observe"])
-def test_the_network_gets_pictures_that_were_normalised_once(probe: ClassifierWrapper, way: str) -> None:
-    seen: list[Tensor] = []
-    probe.net.register_forward_pre_hook(lambda _net, inputs: seen.append(inputs[0]))
+@pytest.mark.parametrize("forward", ["__call__", "forward_with_features"])
+def test_the_network_gets_images_that_were_normalised_once(classifier: ClassifierWrapper, forward: str) -> None:
+    inputs: list[Tensor] = []
+    classifier.net.register_forward_pre_hook(lambda _net, arguments: inputs.append(arguments[0]))
     images = torch.rand(4, 3, 32, 32)
-    getattr(probe, way)(images)
-    (received,) = seen
+    getattr(classifier, forward)(images)
+    (received,) = inputs
     expected = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     torch.testing.assert_close(received, expected)
 
 
-def test_observe_gives_the_logits_and_the_statistics_in_order_of_execution(probe: ClassifierWrapper) -> None:
+def test_features_are_the_logits_and_the_statistics_in_order_of_execution(classifier: ClassifierWrapper) -> None:
     images = torch.rand(8, 3, 32, 32)
     layers: list[nn.BatchNorm2d] = []
     inputs: list[Tensor] = []
@@ -58,14 +58,14 @@ def test_observe_gives_the_logits_and_the_statistics_in_order_of_execution(probe
         layers.append(layer)
         inputs.append(received[0].detach())
 
-    handles = [layer.register_forward_pre_hook(spy) for layer in reversed(probe.norm_layers())]
-    logits = probe(images)
+    handles = [layer.register_forward_pre_hook(spy) for layer in reversed(classifier.norm_layers())]
+    logits = classifier(images)
     for handle in handles:
         handle.remove()
-    observed = probe.observe(images, "bn")
-    assert torch.equal(observed.logits, logits)
-    assert len(observed.bn) == len(layers) == 15
-    for statistics, layer, x in zip(observed.bn, layers, inputs, strict=True):
+    output = classifier.forward_with_features(images, "bn")
+    assert torch.equal(output.logits, logits)
+    assert len(output.bn) == len(layers) == 15
+    for statistics, layer, x in zip(output.bn, layers, inputs, strict=True):
         values = x.double().transpose(0, 1).flatten(1).numpy()
         np.testing.assert_allclose(statistics.mean.detach(), values.mean(1), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(statistics.var.detach(), values.var(1, ddof=1), rtol=1e-4, atol=1e-6)
@@ -73,42 +73,44 @@ def test_observe_gives_the_logits_and_the_statistics_in_order_of_execution(probe
         assert torch.equal(statistics.running_var, layer.running_var)
 
 
-def test_observed_statistics_carry_gradients_to_the_pictures_and_change_no_buffer(probe: ClassifierWrapper) -> None:
-    probe.lock()
-    before = clone_state(probe)
+def test_batch_statistics_carry_gradients_to_the_images_and_change_no_buffer(
+    classifier: ClassifierWrapper,
+) -> None:
+    classifier.lock()
+    before = clone_state(classifier)
     images = torch.rand(8, 3, 32, 32, requires_grad=True)
-    last = probe.observe(images, "bn").bn[-1]
+    last = classifier.forward_with_features(images, "bn").bn[-1]
     for statistic in (last.mean, last.var):
         (gradient,) = torch.autograd.grad(statistic.sum(), images, retain_graph=True)
         assert gradient.norm() > 1e-6
-    assert all(torch.equal(value, before[name]) for name, value in probe.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
 
-def test_observe_leaves_no_hook_even_when_it_fails(probe: ClassifierWrapper) -> None:
-    probe.observe(torch.rand(2, 3, 32, 32), "bn")
-    assert hooks(probe) == 0
+def test_features_leave_no_hook_even_after_an_error(classifier: ClassifierWrapper) -> None:
+    classifier.forward_with_features(torch.rand(2, 3, 32, 32), "bn")
+    assert hooks(classifier) == 0
     with pytest.raises(RuntimeError):
-        probe.observe(torch.rand(2, 5, 32, 32), "bn")
-    assert hooks(probe) == 0
+        classifier.forward_with_features(torch.rand(2, 5, 32, 32), "bn")
+    assert hooks(classifier) == 0
 
 
-def test_a_locked_probe_stays_frozen_and_in_eval_mode(probe: ClassifierWrapper) -> None:
-    nn.Sequential(probe.train().lock()).train()
-    assert not any(module.training for module in probe.modules())
-    assert not any(p.requires_grad for p in probe.parameters())
-    before = clone_state(probe)
-    probe.train()(torch.rand(4, 3, 32, 32))
-    assert all(torch.equal(value, before[name]) for name, value in probe.state_dict().items())
+def test_a_locked_classifier_stays_frozen_and_in_eval_mode(classifier: ClassifierWrapper) -> None:
+    nn.Sequential(classifier.train().lock()).train()
+    assert not any(module.training for module in classifier.modules())
+    assert not any(p.requires_grad for p in classifier.parameters())
+    before = clone_state(classifier)
+    classifier.train()(torch.rand(4, 3, 32, 32))
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_judging_is_eval_mode_for_the_block_and_restores_the_mode_even_after_an_error(
-    probe: ClassifierWrapper, training: bool
+def test_eval_mode_lasts_for_the_block_and_the_mode_is_restored_even_after_an_error(
+    classifier: ClassifierWrapper, training: bool
 ) -> None:
-    probe.train(training)
-    with probe.eval_mode():
-        assert not any(module.training for module in probe.modules())
-    assert all(module.training is training for module in probe.modules())
-    with pytest.raises(ZeroDivisionError), probe.eval_mode():
+    classifier.train(training)
+    with classifier.eval_mode():
+        assert not any(module.training for module in classifier.modules())
+    assert all(module.training is training for module in classifier.modules())
+    with pytest.raises(ZeroDivisionError), classifier.eval_mode():
         raise ZeroDivisionError
-    assert all(module.training is training for module in probe.modules())
+    assert all(module.training is training for module in classifier.modules())

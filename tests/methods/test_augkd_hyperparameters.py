@@ -1,4 +1,4 @@
-"""AuG-KD: each setting and each legacy switch does what it says, and the student keeps to its budget."""
+"""AuG-KD: effects of hyper-parameters and legacy switches, and the student's budget."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ from typing import Any
 
 import pytest
 import torch
-from support.augkd_steps import BATCH_SIZE, PICTURES, STAGES, Start, a_teacher, starter, walk, watch
+from support.augkd_steps import (
+    BATCH_SIZE,
+    SPLIT_SIZE,
+    STAGES,
+    Start,
+    make_teacher,
+    record_updates,
+    run_stage,
+    trial_factory,
+)
 from support.tiny_task import another
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler
 
 from okdbench.core.errors import UserError
 from okdbench.distill.optim import clone_state
 from okdbench.methods.augkd import AuGKD
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
-from okdbench.training.runner import fingerprint
 from okdbench.training.trial import Trial
 
 SWITCHES = {
@@ -31,21 +40,21 @@ SWITCHES = {
 
 @pytest.fixture(scope="module")
 def start(plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> Start:
-    return starter(plan(), a_teacher(plan()), tmp_path_factory)
+    return trial_factory(plan(), make_teacher(plan()), tmp_path_factory)
 
 
 # learning rates
 
 
 def rates(trial: Trial) -> dict[str, list[float]]:
-    """The learning rate of every update of a whole run, over the first one's nominal rate."""
+    """The learning rate of every update of a whole run, divided by the learner's hyper-parameter."""
     method, hp = trial.method, trial.method.hp
-    learners = {name: getattr(method, name) for name in ("generator", "encoder", "learner", "anchor", "second")}
-    seen = {name: watch(learner)[1] for name, learner in learners.items()}
+    learners = {name: getattr(method, name) for name in ("generator", "encoder", "learner", "anchor", "mixup_learner")}
+    recorded = {name: record_updates(learner)[1] for name, learner in learners.items()}
     for stage in STAGES:
-        walk(trial, stage, None)
+        run_stage(trial, stage, None)
     base = {"generator": hp.lr_generator, "encoder": hp.lr_encoder, "anchor": hp.lr_anchor}
-    return {name: [lr / base.get(name, hp.lr_student) for lr in values] for name, values in seen.items()}
+    return {name: [lr / base.get(name, hp.lr_student) for lr in values] for name, values in recorded.items()}
 
 
 def half_cosine(updates: int) -> list[float]:
@@ -63,44 +72,44 @@ def of_pytorch(scheduler: type[LRScheduler], updates: int, **settings: Any) -> l
     return values
 
 
-def test_rates_fall_to_0_over_all_updates_and_stage_3_is_constant_from_the_first(start: Start) -> None:
+def test_learning_rates_fall_to_0_over_all_updates_and_stage_3_is_constant(start: Start) -> None:
     trial = start(anchor_steps=7)
-    seen = rates(trial)
-    assert {name: len(values) for name, values in seen.items()} == {
-        "generator": 3, "encoder": 6, "learner": 6, "anchor": 7, "second": 9
+    learning_rates = rates(trial)
+    assert {name: len(values) for name, values in learning_rates.items()} == {
+        "generator": 3, "encoder": 6, "learner": 6, "anchor": 7, "mixup_learner": 9
     }  # fmt: skip
     for name in ("generator", "encoder", "learner", "anchor"):
-        assert seen[name] == pytest.approx(half_cosine(len(seen[name])))
+        assert learning_rates[name] == pytest.approx(half_cosine(len(learning_rates[name])))
         assert getattr(trial.method, name).lr == pytest.approx(0, abs=1e-12)
-    assert seen["second"] == pytest.approx([1.0] * 9)
+    assert learning_rates["mixup_learner"] == pytest.approx([1.0] * 9)
 
 
-def test_legacy_sched_restores_the_releases_rates(start: Start) -> None:
-    seen = rates(start(anchor_steps=12, legacy_sched=True))
-    assert seen["generator"] == pytest.approx(half_cosine(3))
-    assert seen["learner"] == pytest.approx(half_cosine(6))
-    assert seen["encoder"] == pytest.approx([1.0] * 6)
-    assert seen["second"] == pytest.approx(of_pytorch(ConstantLR, 9))
-    assert seen["second"] == pytest.approx([1 / 3] * 5 + [1.0] * 4)
-    epochs = 12 * BATCH_SIZE // PICTURES
-    assert seen["anchor"] == pytest.approx(of_pytorch(CosineAnnealingLR, 12, T_max=epochs), abs=1e-6)
-    assert seen["anchor"][epochs] == pytest.approx(0, abs=1e-6)
-    assert seen["anchor"][2 * epochs] == pytest.approx(1)
+def test_legacy_sched_restores_the_learning_rates_of_the_release(start: Start) -> None:
+    learning_rates = rates(start(anchor_steps=12, legacy_sched=True))
+    assert learning_rates["generator"] == pytest.approx(half_cosine(3))
+    assert learning_rates["learner"] == pytest.approx(half_cosine(6))
+    assert learning_rates["encoder"] == pytest.approx([1.0] * 6)
+    assert learning_rates["mixup_learner"] == pytest.approx(of_pytorch(ConstantLR, 9))
+    assert learning_rates["mixup_learner"] == pytest.approx([1 / 3] * 5 + [1.0] * 4)
+    epochs = 12 * BATCH_SIZE // SPLIT_SIZE
+    assert learning_rates["anchor"] == pytest.approx(of_pytorch(CosineAnnealingLR, 12, T_max=epochs), abs=1e-6)
+    assert learning_rates["anchor"][epochs] == pytest.approx(0, abs=1e-6)
+    assert learning_rates["anchor"][2 * epochs] == pytest.approx(1)
 
 
-def test_legacy_sched_is_right_for_the_anchor_with_one_batch_an_epoch(start: Start) -> None:
-    trial = start(batch_size=PICTURES, anchor_steps=12, legacy_sched=True)
+def test_legacy_sched_is_the_full_cosine_for_the_anchor_with_one_batch_per_epoch(start: Start) -> None:
+    trial = start(batch_size=SPLIT_SIZE, anchor_steps=12, legacy_sched=True)
     assert rates(trial)["anchor"] == pytest.approx(half_cosine(12))
 
 
-# settings
+# hyper-parameters
 
 
 def whole_run(trial: Trial) -> dict[tuple[str, str], list[float]]:
     """Run all stages; (stage, term) -> its values."""
     values: dict[tuple[str, str], list[float]] = {}
     for stage in STAGES:
-        for losses in walk(trial, stage, None):
+        for losses in run_stage(trial, stage, None):
             for term, value in losses.items():
                 values.setdefault((stage, term), []).append(value)
     return values
@@ -119,17 +128,17 @@ def test_the_switches_are_those_of_the_card_and_off(start: Start) -> None:
     assert not any(getattr(hp, name) for name in SWITCHES)
 
 
-#: stage 2 has no effect on stage 3 then
-ALONE = {"use_anchor": False, "anchor_steps": 8}
+#: with these, stage 2 has no effect on stage 3
+NO_ANCHOR = {"use_anchor": False, "anchor_steps": 8}
 
 
 @pytest.fixture(scope="module")
 def without(start: Start) -> dict[tuple[str, str], list[float]]:
-    return whole_run(start(**ALONE))
+    return whole_run(start(**NO_ANCHOR))
 
 
 @pytest.mark.parametrize(
-    ("switch", "touched"),
+    ("switch", "affected"),
     [
         ("legacy_self_kd", MIXUP),
         ("legacy_unnormalised_real", MIXUP),
@@ -138,26 +147,26 @@ def without(start: Start) -> dict[tuple[str, str], list[float]]:
         ("legacy_sched", ENCODER | ANCHOR | MIXUP),
     ],
 )
-def test_a_switch_touches_its_own_stage_and_no_other(
-    start: Start, without: dict[tuple[str, str], list[float]], switch: str, touched: set[tuple[str, str]]
+def test_a_switch_affects_its_own_stage_and_no_other(
+    start: Start, without: dict[tuple[str, str], list[float]], switch: str, affected: set[tuple[str, str]]
 ) -> None:
-    switched = whole_run(start(**ALONE, **{switch: True}))
+    switched = whole_run(start(**NO_ANCHOR, **{switch: True}))
     assert without.keys() == switched.keys()
-    assert {term for term in without if without[term] != switched[term]} == touched
+    assert {term for term in without if without[term] != switched[term]} == affected
 
 
 def test_legacy_ckpt_rule_leaves_the_losses_of_stage_1_alone(
     start: Start, without: dict[tuple[str, str], list[float]]
 ) -> None:
-    switched = whole_run(start(**ALONE, legacy_ckpt_rule=True))
+    switched = whole_run(start(**NO_ANCHOR, legacy_ckpt_rule=True))
     assert [term for term in without if term[0] == "data-free" and without[term] != switched[term]] == []
 
 
-#: these take effect only if a state before the last one is preferred; a test above sees to that
+#: these have an effect only if an earlier state has a better score; test_augkd_stages.py covers it
 CHECKPOINT_RULES = {"keep", "legacy_ckpt_rule"}
 
 
-#: the mask term's gradient has a sign but no size, so the target has to move to the other side of the first mask
+#: the mask term has a gradient of constant size, so the target has to move to the other side of the first mask
 FAR = {"rho": 0.75}
 
 
@@ -167,22 +176,22 @@ def trained(trial: Trial) -> str:
 
 
 @pytest.fixture(scope="module")
-def usual(start: Start) -> str:
+def reference(start: Start) -> str:
     return trained(start())
 
 
-def test_a_run_repeats_itself(start: Start, usual: str) -> None:
-    assert trained(start()) == usual
+def test_a_run_is_reproducible(start: Start, reference: str) -> None:
+    assert trained(start()) == reference
 
 
 @pytest.mark.parametrize("key", sorted(AuGKD.Hyperparameters.model_fields.keys() - CHECKPOINT_RULES))
-def test_every_hyperparameter_reaches_the_student(start: Start, usual: str, key: str) -> None:
+def test_every_hyperparameter_reaches_the_student(start: Start, reference: str, key: str) -> None:
     value = getattr(start().method.hp, key)
     changed = FAR.get(key, another(value, AuGKD.Hyperparameters.model_fields[key]))
-    assert trained(start(**{key: changed})) != usual, f"{key}={changed} instead of {value} changes nothing"
+    assert trained(start(**{key: changed})) != reference, f"{key}={changed} instead of {value} changes nothing"
 
 
-# the bill
+# cost
 
 
 @pytest.mark.parametrize("settings", [{}, {"kd_on": "mixed_only"}, {"data_free_share": 0.8, "inner_steps": 5}], ids=str)
@@ -195,16 +204,16 @@ def test_the_student_learns_from_almost_its_budget_and_no_more(
     assert images - BATCH_SIZE < trial.meter.learned("student") <= images
 
 
-def test_the_bill_counts_each_stage(start: Start) -> None:
+def test_the_meter_counts_each_stage(start: Start) -> None:
     trial = start()
-    bill = []
+    counts = []
     for stage in STAGES:
-        walk(trial, stage, None)
-        bill.append(trial.meter.traffic()["student"])
-    assert [line.learned for line in bill] == [3 * 2 * 8, 48, 48 + 9 * 8]
-    assert [line.backward for line in bill] == [48 + 3 * 8, 72, 72 + 72]
-    assert [line.forward for line in bill] == [72, 72, 144]
-    assert trial.meter.traffic()["teacher"].learned == 0
+        run_stage(trial, stage, None)
+        counts.append(trial.meter.traffic()["student"])
+    assert [stage["learned"] for stage in counts] == [3 * 2 * 8, 48, 48 + 9 * 8]
+    assert [stage["backward"] for stage in counts] == [48 + 3 * 8, 72, 72 + 72]
+    assert [stage["forward"] for stage in counts] == [72, 72, 144]
+    assert trial.meter.traffic()["teacher"]["learned"] == 0
 
 
 # refusals
@@ -213,9 +222,9 @@ def test_the_bill_counts_each_stage(start: Start) -> None:
 def test_a_teacher_without_batch_norm_is_refused_unless_its_term_is_off(
     start: Start, plan: Callable[..., Plan]
 ) -> None:
-    other = a_teacher(plan(), "test_convnext")
+    other = make_teacher(plan(), "test_convnext")
     with pytest.raises(UserError, match="no batch-norm statistics to match; add --set bn=0"):
         start(other)
-    (losses,) = walk(start(other, bn=0), "data-free")
+    (losses,) = run_stage(start(other, bn=0), "data-free")
     assert {"adversarial", "disagreement"} < losses.keys()
     assert "bn" not in losses

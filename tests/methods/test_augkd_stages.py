@@ -1,4 +1,4 @@
-"""AuG-KD: which networks and terms each stage moves, what the teacher has to say, and how stage 1 ends."""
+"""AuG-KD: the networks and terms that each stage trains, the effect of the teacher, and the end of stage 1."""
 
 from __future__ import annotations
 
@@ -9,35 +9,45 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.augkd_steps import STAGES, Start, a_teacher, close, networks, record, relative_entropy, starter, walk
+from support.augkd_steps import (
+    STAGES,
+    Start,
+    close,
+    make_teacher,
+    mean_kl,
+    networks,
+    record_forwards,
+    run_stage,
+    trial_factory,
+)
 from torch import Tensor
 
 from okdbench.api import Clock, Losses
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
-from okdbench.training.runner import fingerprint
 from okdbench.training.trial import Trial
 
 
 @pytest.fixture(scope="module")
 def teacher(plan: Callable[..., Plan]) -> ClassifierWrapper:
-    return a_teacher(plan())
+    return make_teacher(plan())
 
 
 @pytest.fixture(scope="module")
 def start(plan: Callable[..., Plan], teacher: ClassifierWrapper, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    return starter(plan(), teacher, tmp_path_factory)
+    return trial_factory(plan(), teacher, tmp_path_factory)
 
 
-# which stage moves what
+# the networks that a stage trains
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_moves_its_own_networks_and_leaves_no_trace_in_the_others(start: Start, stage: str) -> None:
+def test_a_stage_trains_its_own_networks_and_leaves_the_others_unchanged(start: Start, stage: str) -> None:
     trial = start()
     before = {name: clone_state(net) for name, net in networks(trial).items()}
-    walk(trial, stage, 2)
+    run_stage(trial, stage, 2)
     changed = {
         name
         for name, net in networks(trial).items()
@@ -61,14 +71,14 @@ def test_the_teacher_is_bit_unchanged_after_each_stage(start: Start) -> None:
     before = clone_state(trial.method.teacher)
     assert any("running_var" in name for name in before)
     for stage in STAGES:
-        walk(trial, stage, None)
+        run_stage(trial, stage, None)
         assert all(torch.equal(value, before[name]) for name, value in trial.method.teacher.state_dict().items())
         assert not trial.method.teacher.training
 
 
 def gradient(trial: Trial, stage: str, network: str) -> Tensor:
-    """What ``network`` is moved by in the first step of ``stage``."""
-    walk(trial, stage)
+    """The gradient of ``network`` in the first step of ``stage``."""
+    run_stage(trial, stage)
     return torch.cat([p.grad.flatten() for p in networks(trial)[network].parameters() if p.grad is not None])
 
 
@@ -90,16 +100,14 @@ NO_TERM = {"adversarial": 0, "one_hot": 0, "balance": 0, "bn": 0}
     ],
     ids=str,
 )
-def test_each_term_moves_its_network_even_alone(
-    start: Start, stage: str, network: str, settings: dict[str, Any]
-) -> None:
+def test_each_term_alone_has_a_gradient(start: Start, stage: str, network: str, settings: dict[str, Any]) -> None:
     assert gradient(start(inner_steps=1, **settings), stage, network).norm() > 1e-4
 
 
-def test_without_any_term_the_generator_is_not_moved(start: Start) -> None:
+def test_without_any_term_the_generator_is_not_trained(start: Start) -> None:
     trial = start(**NO_TERM)
     before = fingerprint(dict(trial.method.generator.module.named_parameters()))
-    walk(trial, "data-free")
+    run_stage(trial, "data-free")
     assert fingerprint(dict(trial.method.generator.module.named_parameters())) == before
 
 
@@ -113,7 +121,7 @@ def test_a_weight_scales_the_gradient_of_its_term(start: Start, stage: str, netw
     torch.testing.assert_close(two - none, 2 * (one - none), rtol=1e-2, atol=1e-3 * float((one - none).norm()))
 
 
-# the teacher's say
+# the effect of the teacher
 
 
 def perturbed(teacher: ClassifierWrapper) -> ClassifierWrapper:
@@ -132,26 +140,26 @@ def perturbed(teacher: ClassifierWrapper) -> ClassifierWrapper:
 def test_another_teacher_changes_the_loss_of_every_stage(
     start: Start, teacher: ClassifierWrapper, stage: str, term: str
 ) -> None:
-    one, other = (walk(start(master), stage)[0][term] for master in (teacher, perturbed(teacher)))
+    one, other = (run_stage(start(one_teacher), stage)[0][term] for one_teacher in (teacher, perturbed(teacher)))
     assert one != close(other)
 
 
 def test_stage_3_starts_with_a_distance_to_the_teacher(start: Start) -> None:
     trial = start()
     for stage in ("data-free", "anchor"):
-        walk(trial, stage, None)
-    assert walk(trial, "mixup")[0]["kl"] > 0.01
+        run_stage(trial, stage, None)
+    assert run_stage(trial, "mixup")[0]["kl"] > 0.01
 
 
 def test_legacy_self_kd_leaves_the_teacher_out_of_stage_3(start: Start, teacher: ClassifierWrapper) -> None:
     students = []
-    for master in (teacher, perturbed(teacher)):
-        trial = start(master, legacy_self_kd=True)
-        asked = record(trial.method.teacher)
-        for losses in walk(trial, "mixup", 3):
+    for one_teacher in (teacher, perturbed(teacher)):
+        trial = start(one_teacher, legacy_self_kd=True)
+        queries = record_forwards(trial.method.teacher)
+        for losses in run_stage(trial, "mixup", 3):
             assert losses["kl"] == pytest.approx(0, abs=1e-4)  # no dropout: the student agrees with itself
             assert losses["cross_entropy"] > 0.1
-        assert not asked
+        assert not queries
         students.append(fingerprint(clone_state(trial.method.student)))
     assert students[0] == students[1]
 
@@ -168,7 +176,7 @@ def test_the_mask_term_alone_brings_the_mask_to_1_minus_rho(start: Start, rho: f
     assert mask.max() < 1
 
 
-def test_the_releases_mask_cannot_reach_1_minus_rho(start: Start) -> None:
+def test_the_mask_of_the_release_cannot_reach_1_minus_rho(start: Start) -> None:
     mask = train_mask(start(rho=0.25, anchor_steps=200, lr_anchor=1e-2, legacy_mask=True).method, 200)
     assert mask.min() == 0
     assert mask.max() < 1 / 3
@@ -176,7 +184,7 @@ def test_the_releases_mask_cannot_reach_1_minus_rho(start: Start) -> None:
 
 
 def train_mask(method: Any, steps: int) -> Tensor:
-    """The mask in eval mode after updates down the mask term."""
+    """The mask in eval mode after updates on the mask term alone."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
         z, labels = torch.randn(64, 100, generator=generator), torch.randint(10, (64,), generator=generator)
@@ -190,57 +198,57 @@ def train_mask(method: Any, steps: int) -> Tensor:
 
 
 @pytest.mark.parametrize("rule", [{}, {"keep": "lowest_kl"}, {"legacy_ckpt_rule": True}], ids=str)
-def test_stage_1_ends_with_the_last_state_or_the_one_that_the_rule_prefers(start: Start, rule: dict[str, Any]) -> None:
+def test_stage_1_ends_with_the_last_state_or_that_of_the_checkpoint_rule(start: Start, rule: dict[str, Any]) -> None:
     trial = start(data_free_steps=4, lr_generator=1e-6, lr_student=1e-6, lr_encoder=1e-6, **rule)
     method = trial.method
     disagreement, loss, states = [], [], []
     student_step = method.student_step
 
-    def with_another_head() -> Losses:
+    def with_another_bias() -> Losses:
         """Make the second state the best student and the third the worst."""
         losses = student_step()
-        head, teacher_logits = (probe.net.get_classifier() for probe in (method.student, method.teacher))
+        head, teacher_head = (network.net.get_classifier() for network in (method.student, method.teacher))
         with torch.no_grad():
-            head.bias.copy_((0.5, 1, -20, 0.4)[method.clock.step] * teacher_logits.bias)
+            head.bias.copy_((0.5, 1, -20, 0.4)[method.clock.step] * teacher_head.bias)
         return losses
 
-    method.student_step = with_another_head
+    method.student_step = with_another_bias
     for step in range(4):
         method.clock = Clock(step, 4)
-        method.round()
-        pictures, terms = judged(method)
-        disagreement.append(np.mean([relative_entropy(method.teacher(x), y) for x, y in pictures]))
+        method.iteration()
+        predictions, terms = evaluated(method)
+        disagreement.append(np.mean([mean_kl(method.teacher(x), y) for x, y in predictions]))
         loss.append(np.mean(terms))
         states.append(all_weights(trial))
     method.stages()[0].finish()
 
-    preferred = int(np.argmin(disagreement)) if "keep" in rule else int(np.argmin(loss)) if rule else 3
-    assert preferred == (1 if "keep" in rule else 2 if rule else 3)
+    expected = int(np.argmin(disagreement)) if "keep" in rule else int(np.argmin(loss)) if rule else 3
+    assert expected == (1 if "keep" in rule else 2 if rule else 3)
     assert len(set(states)) == 4
-    assert all_weights(trial) == states[preferred]
+    assert all_weights(trial) == states[expected]
 
 
 @torch.no_grad()
-def judged(method: Any) -> tuple[list[tuple[Tensor, Tensor]], list[float]]:
-    """Pictures of the fixed latents with the student's logits, and the generator's losses, all in eval mode."""
+def evaluated(method: Any) -> tuple[list[tuple[Tensor, Tensor]], list[float]]:
+    """Images of the fixed latents with the student's logits, and the generator's losses, all in eval mode."""
     generator = copy.deepcopy(method.generator.module).eval()
-    pictures = [generator(z) for z in method.monitored]
+    images = [generator(z) for z in method.fixed_latents]
     with method.student.eval_mode():
-        losses = [method.weighted(method.generator_terms(x)).item() for x in pictures]
-        return [(x, method.student(x)) for x in pictures], losses
+        losses = [method.weighted_sum(method.generator_terms(x)).item() for x in images]
+        return [(x, method.student(x)) for x in images], losses
 
 
 def all_weights(trial: Trial) -> tuple[str, ...]:
     return tuple(fingerprint(clone_state(networks(trial)[name])) for name in ("generator", "encoder", "student"))
 
 
-def test_monitoring_changes_nothing_but_the_bill(start: Start) -> None:
-    quiet_one, monitored = start(), start(keep="lowest_kl")
-    for trial in (quiet_one, monitored):
-        walk(trial, "data-free", 2)
-    assert all_weights(quiet_one) == all_weights(monitored)
-    assert monitored.method.student.training
-    assert monitored.method.generator.module.training
-    bills = [trial.meter.traffic()["student"] for trial in (quiet_one, monitored)]
-    assert bills[0].learned == bills[1].learned
-    assert bills[0].forward < bills[1].forward
+def test_the_checkpoint_rule_changes_nothing_but_the_cost(start: Start) -> None:
+    without, scored = start(), start(keep="lowest_kl")
+    for trial in (without, scored):
+        run_stage(trial, "data-free", 2)
+    assert all_weights(without) == all_weights(scored)
+    assert scored.method.student.training
+    assert scored.method.generator.module.training
+    costs = [trial.meter.traffic()["student"] for trial in (without, scored)]
+    assert costs[0]["learned"] == costs[1]["learned"]
+    assert costs[0]["forward"] < costs[1]["forward"]

@@ -1,33 +1,33 @@
-"""The meter's bill of a round is the sheet's: pictures that each network saw, in batches."""
+"""The measured cost of an iteration is the derived one: images that pass through each network, in batches."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from support.tiny_task import play, walk
+from support.tiny_task import make_method, run_stages
 
 from okdbench.api import Method
 
 BATCH = 18
-NEW, OLD = 16, 2  # of a batch, where a memory makes the rest
+NEW, OLD = 16, 2  # images in a batch with replay
 
 
-def bill(method: str, **settings: Any) -> dict[str, tuple[int, int, int]]:
-    """What the third round of the last stage adds: forward, backward and learned pictures of every network."""
-    bills = []
-    for rounds in (3, 2):
-        game: Method = play(method, settings, images=10_000, batch_size=BATCH)
-        walk(game, rounds)
-        bills.append(game.task.meter.traffic())
-    longer, shorter = bills
+def iteration_cost(method: str, **settings: Any) -> dict[str, tuple[int, int, int]]:
+    """Cost of the third iteration of the last stage: forward, backward and learned images of every network."""
+    totals = []
+    for iterations in (3, 2):
+        distiller: Method = make_method(method, settings, images=10_000, batch_size=BATCH)
+        run_stages(distiller, iterations)
+        totals.append(distiller.task.meter.traffic())
+    three, two = totals
     return {
         role: (
-            traffic.forward - shorter[role].forward,
-            traffic.backward - shorter[role].backward,
-            traffic.learned - shorter[role].learned,
+            counts["forward"] - two[role]["forward"],
+            counts["backward"] - two[role]["backward"],
+            counts["learned"] - two[role]["learned"],
         )
-        for role, traffic in longer.items()
+        for role, counts in three.items()
     }
 
 
@@ -37,44 +37,43 @@ def bill(method: str, **settings: Any) -> dict[str, tuple[int, int, int]]:
         ("dafl", {}, (1, 1), (1, 1, 1), (1, 1)),
         ("dfad", {}, (6, 1), (6, 6, 5), (6, 1)),
         ("dfkd", {}, (6, 1), (6, 6, 5), (6, 1)),
-        # The release draws the same pictures anew in each of the student's steps: 11 forwards of G instead of 2.
+        # The release generates the same images in each student step: 11 forwards of G instead of 2.
         ("zskt", {}, (2, 1), (11, 11, 10), (2, 1)),
         ("zskt", {"attention": 0}, (2, 1), (11, 11, 10), (2, 1)),
     ],
 )
-def test_a_round_costs_what_its_authors_pay(
+def test_an_iteration_costs_as_much_as_the_authors_method(
     method: str,
     settings: dict[str, Any],
     teacher: tuple[int, int],
     student: tuple[int, ...],
     generator: tuple[int, int],
 ) -> None:
-    paid = bill(method, **settings)
-    assert paid["teacher"] == (*(BATCH * n for n in teacher), 0)
-    assert paid["student"] == tuple(BATCH * n for n in student)
-    assert paid["generator"] == (*(BATCH * n for n in generator), BATCH)
+    cost = iteration_cost(method, **settings)
+    assert cost["teacher"] == (*(BATCH * n for n in teacher), 0)
+    assert cost["student"] == tuple(BATCH * n for n in student)
+    assert cost["generator"] == (*(BATCH * n for n in generator), BATCH)
 
 
 @pytest.mark.parametrize("method", ["dfq", "mad"])
-def test_a_warm_up_step_is_paid_beside_the_round(method: str) -> None:
-    """Three steps of the warm-up against two are one more, beside the one more round."""
-    game = play(method, {"warm_up": 2}, images=10_000, batch_size=BATCH)
+def test_warm_up_steps_and_iterations_are_both_counted(method: str) -> None:
+    distiller = make_method(method, {"warm_up": 2}, images=10_000, batch_size=BATCH)
     for stage, teacher, student in (("warm-up", 1, 0), ("data-free", 11, 11)):
-        before = game.task.meter.traffic()
-        step = next(s for s in game.stages() if s.name == stage).step
+        before = distiller.task.meter.traffic()
+        step = next(s for s in distiller.stages() if s.name == stage).step
         step()
-        after = game.task.meter.traffic()
-        assert after["teacher"].forward - before["teacher"].forward == BATCH * teacher
-        assert after["student"].forward - before["student"].forward == BATCH * student
-        assert after["generator"].backward - before["generator"].backward == BATCH
+        after = distiller.task.meter.traffic()
+        assert after["teacher"]["forward"] - before["teacher"]["forward"] == BATCH * teacher
+        assert after["student"]["forward"] - before["student"]["forward"] == BATCH * student
+        assert after["generator"]["backward"] - before["generator"]["backward"] == BATCH
 
 
-def test_the_slow_generator_makes_half_of_the_pictures() -> None:
-    paid = bill("mad", warm_up=0)
-    assert paid["generator"] == (BATCH + 5 * BATCH, BATCH, BATCH)
-    assert paid["slow generator"] == (5 * BATCH, 0, 0)
-    assert paid["teacher"] == (11 * BATCH, BATCH, 0)
-    assert paid["student"] == (11 * BATCH, 11 * BATCH, 10 * BATCH)
+def test_the_slow_generator_provides_half_of_the_images() -> None:
+    cost = iteration_cost("mad", warm_up=0)
+    assert cost["generator"] == (BATCH + 5 * BATCH, BATCH, BATCH)
+    assert cost["slow generator"] == (5 * BATCH, 0, 0)
+    assert cost["teacher"] == (11 * BATCH, BATCH, 0)
+    assert cost["student"] == (11 * BATCH, 11 * BATCH, 10 * BATCH)
 
 
 @pytest.mark.parametrize(
@@ -82,34 +81,34 @@ def test_the_slow_generator_makes_half_of_the_pictures() -> None:
     [
         ("replay", {}, NEW + 10 * BATCH),
         ("ltr", {"order": 1}, NEW + 10 * BATCH),
-        # The Hessian-vector product goes once more through the pictures of the inner step.
+        # The Hessian-vector product is one more backward pass over the images of the inner step.
         ("ltr", {"order": 2}, NEW + 10 * BATCH + 10 * NEW),
         ("ltr", {"legacy_inert_meta": True}, NEW + 10 * BATCH),
     ],
 )
-def test_new_and_old_pictures_make_one_batch(method: str, settings: dict[str, Any], backward: int) -> None:
-    paid = bill(method, **settings)
-    assert paid["teacher"] == (NEW + 10 * BATCH, NEW, 0)
-    assert paid["student"] == (NEW + 10 * BATCH, backward, 10 * BATCH)
-    assert paid["generator"] == (11 * NEW, NEW, NEW)
+def test_new_and_old_images_make_one_batch(method: str, settings: dict[str, Any], backward: int) -> None:
+    cost = iteration_cost(method, **settings)
+    assert cost["teacher"] == (NEW + 10 * BATCH, NEW, 0)
+    assert cost["student"] == (NEW + 10 * BATCH, backward, 10 * BATCH)
+    assert cost["generator"] == (11 * NEW, NEW, NEW)
 
 
-def test_the_concatenated_outer_loss_learns_twice_from_every_picture() -> None:
-    """As the release does: concatenated, inner and outer. Such a row overspends and has no rank."""
-    assert bill("ltr", legacy_concat_outer=True)["student"][2] == 2 * 10 * BATCH
+def test_the_concatenated_outer_loss_learns_twice_from_every_image() -> None:
+    """As in the release: in the concatenation, and in the inner or outer step. Such a row exceeds its budget."""
+    assert iteration_cost("ltr", legacy_concat_outer=True)["student"][2] == 2 * 10 * BATCH
 
 
-def test_dreams_are_paid_with_and_without_the_encoder() -> None:
-    paid = bill("replay", memory="generative")
+def test_the_memory_generator_is_counted_with_and_without_the_encoder() -> None:
+    cost = iteration_cost("replay", memory="generative")
     half = BATCH // 2
-    assert paid["memory"] == (4 * (half + OLD), 4 * (half + OLD), 4 * (half + OLD))
-    assert paid["memory generator"] == (4 * (half + OLD) + 10 * 2 * OLD, 4 * (half + OLD) + 10 * OLD, 0)
+    assert cost["memory"] == (4 * (half + OLD), 4 * (half + OLD), 4 * (half + OLD))
+    assert cost["memory generator"] == (4 * (half + OLD) + 10 * 2 * OLD, 4 * (half + OLD) + 10 * OLD, 0)
 
 
-def test_mosaickd_pays_d_and_g_once_and_s_five_times() -> None:
+def test_mosaickd_updates_d_and_g_once_and_s_five_times() -> None:
     half = BATCH // 2
-    paid = bill("mosaickd")
-    assert paid["teacher"] == (half + 5 * BATCH, half, 0)
-    assert paid["student"] == (half + 5 * BATCH, half + 5 * BATCH, 5 * BATCH)
-    assert paid["generator"] == (6 * half, half, half)
-    assert paid["discriminator"][2] == 2 * half
+    cost = iteration_cost("mosaickd")
+    assert cost["teacher"] == (half + 5 * BATCH, half, 0)
+    assert cost["student"] == (half + 5 * BATCH, half + 5 * BATCH, 5 * BATCH)
+    assert cost["generator"] == (6 * half, half, half)
+    assert cost["discriminator"][2] == 2 * half

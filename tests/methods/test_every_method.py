@@ -1,4 +1,4 @@
-"""What holds for every method there is, by the rules of okdbench.checks; a new file needs no edit here."""
+"""The contract of okdbench.checks for every method in the tree; a new method file needs no edit here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from okdbench.training.runner import execute
 
 NAMES = plugins.method_names()
 CELLS = [(name, track) for name in NAMES for track in registry.load_method(name).card.tracks]
-#: two are tested below, on files and method by method
+#: the other two are tested below, on a folder data set and method by method
 ON_DIGITS = [check for check in CHECKS if check.find not in (checks.resumption, checks.idle_settings)]
 
 
@@ -31,13 +31,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bench(runs: Path, data_root: Path) -> Callable[[str], Sandbox]:
-    """A bench for each method; all share their teachers."""
+    """A sandbox for each method; all share their teachers."""
     made: dict[str, Sandbox] = {}
     return lambda method: made.setdefault(method, Sandbox(method, runs, data_root, dataset="digits", setting="MO-P"))
 
 
 @pytest.mark.parametrize("method", NAMES)
-def test_it_keeps_the_contract(bench: Callable[[str], Sandbox], method: str) -> None:
+def test_a_method_keeps_the_contract(bench: Callable[[str], Sandbox], method: str) -> None:
     one = bench(method)
     assert {check.title: found for check in ON_DIGITS if (found := check.find(one))} == {}
 
@@ -55,14 +55,14 @@ def test_the_record_names_the_step_that_the_protocol_chooses(
 
 
 @pytest.mark.parametrize("method", NAMES)
-def test_the_seed_matters_where_something_is_trained(plan: Callable[..., Plan], runs: Path, method: str) -> None:
+def test_the_seed_matters_if_something_is_trained(plan: Callable[..., Plan], runs: Path, method: str) -> None:
     one, other = (execute(plan(method, seed=seed), runs, quiet) for seed in (0, 1))
     if one.cost.traffic["student"].learned:
         assert one.fingerprints != other.fingerprints
 
 
 def variants() -> list[Any]:
-    """Every method as it is, and with each group of settings that some of its hyper-parameters need."""
+    """Every method with its defaults, and with each group of settings that some of its hyper-parameters need."""
     found = []
     for name in NAMES:
         groups = [needed(field) for field in registry.load_method(name).Hyperparameters.model_fields.values()]
@@ -73,7 +73,7 @@ def variants() -> list[Any]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of files: two domains of twelve classes."""
+    """A folder data set: two domains of twelve classes."""
     folder = tmp_path_factory.mktemp("shop")
     grow(folder, official({domain: dict.fromkeys("abcdefghijkl", 10) for domain in ("studio", "phone")}))
     (folder / "shop.yaml").write_text("domains:\n  studio: studio\n  phone: phone\n")
@@ -95,5 +95,5 @@ def test_every_hyperparameter_changes_the_training(bench: Callable[[str], Sandbo
     assert checks.idle_settings(bench(method)) == []
 
 
-def test_gains_are_counted_from_one_baseline() -> None:
+def test_gains_are_measured_against_one_baseline() -> None:
     assert [name for name in NAMES if registry.load_method(name).card.role == "baseline"] == ["finetune"]

@@ -1,4 +1,4 @@
-"""The data-free family: each member's mechanism is alive, and each switch and hyper-parameter does something."""
+"""The data-free methods: each mechanism has an effect, and so has each switch and hyper-parameter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.tiny_task import another, play, walk
+from support.tiny_task import another, make_method, run_stages
 from torch import nn
 
 from okdbench import registry
@@ -21,9 +21,9 @@ from okdbench.distill.losses import l1
 from okdbench.distill.networks.discriminators import PatchDiscriminator, patch_loss
 from okdbench.distill.optim import clone_state, forward_without_buffers
 from okdbench.distill.replay import Buffer
-from okdbench.training.runner import fingerprint
+from okdbench.training.fingerprint import fingerprint
 
-FAMILY = [n for n in plugins.method_names() if issubclass(registry.load_method(n), DataFree) and n != "augkd"]
+DATA_FREE = [n for n in plugins.method_names() if issubclass(registry.load_method(n), DataFree) and n != "augkd"]
 
 
 def state(module: nn.Module) -> str:
@@ -31,64 +31,64 @@ def state(module: nn.Module) -> str:
 
 
 def trained(method: str, settings: dict[str, Any] | None = None, **task: Any) -> str:
-    game = play(method, settings, **task)
-    walk(game)
-    return state(game.student)
+    distiller = make_method(method, settings, **task)
+    run_stages(distiller)
+    return state(distiller.student)
 
 
-# every member
+# every method
 
 
-@pytest.mark.parametrize("method", FAMILY)
+@pytest.mark.parametrize("method", DATA_FREE)
 @pytest.mark.parametrize(("classes", "size"), [(10, 32), (12, 32), (31, 64), (65, 32)])
-def test_it_works_for_other_classes_and_sizes(method: str, classes: int, size: int) -> None:
-    losses = walk(play(method, classes=classes, size=size, images=160), rounds=1)
+def test_a_method_works_for_other_classes_and_sizes(method: str, classes: int, size: int) -> None:
+    losses = run_stages(make_method(method, classes=classes, size=size, images=160), steps=1)
     assert losses
     assert all(math.isfinite(value) for terms in losses for value in terms.values())
 
 
-@pytest.mark.parametrize("method", FAMILY)
-def test_a_teacher_without_batch_norm_will_do_or_is_refused_with_the_cure(method: str) -> None:
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_a_teacher_without_batch_norm_is_accepted_or_refused_with_the_cure(method: str) -> None:
     fields = registry.load_method(method).Hyperparameters.model_fields
     cures = {name: 0.0 for name in ("attention", "bn") if name in fields and fields[name].default}
     for name in cures:
         with pytest.raises(UserError, match=f"add --set {name}=0"):
-            play(method, {other: 0.0 for other in cures if other != name}, teacher="test_vit")
-    assert walk(play(method, cures, teacher="test_vit", images=160), rounds=1)
+            make_method(method, {other: 0.0 for other in cures if other != name}, teacher="test_vit")
+    assert run_stages(make_method(method, cures, teacher="test_vit", images=160), steps=1)
 
 
-@pytest.mark.parametrize("method", FAMILY)
-def test_the_teacher_is_used_and_not_changed(method: str) -> None:
-    game = play(method)
-    before = state(game.teacher)
-    walk(game)
-    assert state(game.teacher) == before
-    assert all(p.grad is None for p in game.teacher.parameters())
-    other = play(method)
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_the_teacher_is_read_and_not_changed(method: str) -> None:
+    distiller = make_method(method)
+    before = state(distiller.teacher)
+    run_stages(distiller)
+    assert state(distiller.teacher) == before
+    assert all(p.grad is None for p in distiller.teacher.parameters())
+    other = make_method(method)
     with torch.no_grad():
         other.teacher.net.get_classifier().bias.add_(torch.arange(10.0))  # type: ignore[operator]
-    walk(other)
-    assert state(other.student) != state(game.student)
+    run_stages(other)
+    assert state(other.student) != state(distiller.student)
 
 
-@pytest.mark.parametrize("method", FAMILY)
+@pytest.mark.parametrize("method", DATA_FREE)
 def test_the_generators_step_leaves_the_student_alone(method: str) -> None:
-    game: Any = play(method)
-    game.student.train()
-    before = state(game.student)
-    game.generator_step(game.generator.module(game.noise()))
-    assert state(game.student) == before
+    distiller: Any = make_method(method)
+    distiller.student.train()
+    before = state(distiller.student)
+    distiller.generator_step(distiller.generator.module(distiller.noise()))
+    assert state(distiller.student) == before
 
 
-#: values that make a difference within a run of a few rounds
+#: values that have an effect within a run of a few iterations
 VISIBLE = {
     "receptive_field": 22, "capacity": 1, "pushes": 1, "norm_bound": 5.0, "clip": 1e-3, "data_free_steps": 1,
     "adversary": "kl",
 }  # fmt: skip
 LABELLED: dict[str, Any] = {"track": Track.LABELLED, "images": 480}
-#: takes effect when a prediction is exactly 0; a test below sees to that
+#: has an effect only if a probability is exactly 0; a test below covers it
 RARE = {("mosaickd", "legacy_entropy_rank")}
-KEYS = [(m, key) for m in FAMILY for key in registry.load_method(m).Hyperparameters.model_fields]
+KEYS = [(m, key) for m in DATA_FREE for key in registry.load_method(m).Hyperparameters.model_fields]
 
 
 @pytest.mark.parametrize(("method", "key"), [pair for pair in KEYS if pair not in RARE])
@@ -96,36 +96,36 @@ def test_every_hyperparameter_changes_the_training(method: str, key: str) -> Non
     fields = registry.load_method(method).Hyperparameters.model_fields
     extra: Any = fields[key].json_schema_extra
     needed = dict(extra.get("when") or {})
-    value, student = usual(method, tuple(sorted(needed.items())))
+    value, student = reference(method, tuple(sorted(needed.items())))
     changed = VISIBLE.get(key, another(value[key], fields[key]))
     assert student != trained(method, {**needed, key: changed}, **LABELLED)
 
 
 @cache
-def usual(method: str, settings: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], str]:
-    """Hyper-parameters and trained student where nothing is changed, the same for many keys."""
-    return play(method, dict(settings), **LABELLED).hp.model_dump(), trained(method, dict(settings), **LABELLED)
+def reference(method: str, settings: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], str]:
+    """Hyper-parameters and trained student without a change, shared by many keys."""
+    return make_method(method, dict(settings), **LABELLED).hp.model_dump(), trained(method, dict(settings), **LABELLED)
 
 
 # MosaicKD
 
 
 @pytest.mark.parametrize(("size", "field"), [(32, 10), (64, 22), (128, 46), (32, 4), (32, 22)])
-def test_a_logit_sees_its_receptive_field_and_nothing_else(size: int, field: int) -> None:
+def test_a_logit_depends_on_its_receptive_field_and_nothing_else(size: int, field: int) -> None:
     net = PatchDiscriminator(size, field, width=8).eval()
-    pictures = torch.rand(1, 3, size, size, requires_grad=True)
-    logits = net(pictures)
+    images = torch.rand(1, 3, size, size, requires_grad=True)
+    logits = net(images)
     middle = logits.shape[-1] // 2
     logits[0, 0, middle, middle].backward()
-    assert pictures.grad is not None
-    touched = pictures.grad.abs().sum((0, 1)) > 0
+    assert images.grad is not None
+    touched = images.grad.abs().sum((0, 1)) > 0
     sides = [int(touched.any(axis).nonzero().max() - touched.any(axis).nonzero().min()) + 1 for axis in (0, 1)]
     assert sides == [min(field, size)] * 2 or max(sides) <= field
     if field < size // 2:
         assert sides == [field, field]
 
 
-def test_the_usual_discriminator_is_the_releases() -> None:
+def test_the_default_discriminator_is_that_of_the_release() -> None:
     net = PatchDiscriminator(32)
     assert sum(p.numel() for p in net.parameters()) == 531_328
     assert (net.field, net.stride, tuple(net(torch.rand(2, 3, 32, 32)).shape)) == (10, 4, (2, 1, 8, 8))
@@ -136,10 +136,10 @@ def test_an_impossible_receptive_field_is_refused() -> None:
         PatchDiscriminator(32, 11)
 
 
-def test_losses_at_the_start_are_those_of_the_sheet() -> None:
-    game: Any = play("mosaickd", {"discriminator_width": 128})
-    game.student.train()
-    terms = game.generator_terms(game.generator.module(game.noise()))
+def test_losses_at_initialisation_are_in_their_derived_ranges() -> None:
+    distiller: Any = make_method("mosaickd", {"discriminator_width": 128})
+    distiller.student.train()
+    terms = distiller.generator_terms(distiller.generator.module(distiller.noise()))
     assert terms["local"].item() == pytest.approx(64 * math.log(2), rel=0.15)
     assert 0 <= terms["align"].item() <= math.log(10)
     assert -math.log(10) - 1e-5 <= terms["balance"].item() <= 0
@@ -153,90 +153,91 @@ def test_the_sum_over_windows_is_64_times_their_mean_only_with_64_windows() -> N
 
 
 def test_in_an_iteration_d_and_g_step_once_and_s_five_times() -> None:
-    game: Any = play("mosaickd")
+    distiller: Any = make_method("mosaickd")
     counts = {"discriminator": 0, "generator": 0, "learner": 0}
     for name in counts:
-        learner, update = getattr(game, name), getattr(game, name).update
+        learner, update = getattr(distiller, name), getattr(distiller, name).update
 
-        def counting(*args: Any, name: str = name, update: Any = update, **options: Any) -> None:
+        def counted(*args: Any, name: str = name, update: Any = update, **options: Any) -> None:
             counts[name] += 1
             update(*args, **options)
 
-        learner.update = counting
-    walk(game, rounds=1)
+        learner.update = counted
+    run_stages(distiller, steps=1)
     assert counts == {"discriminator": 1, "generator": 1, "learner": 5}
 
 
-def test_the_releases_ranking_puts_the_most_confident_first() -> None:
-    game: Any = play("mosaickd", {"ood_share": 0.5, "legacy_entropy_rank": True})
+def test_the_ranking_of_the_release_puts_the_most_confident_first() -> None:
+    distiller: Any = make_method("mosaickd", {"ood_share": 0.5, "legacy_entropy_rank": True})
     logits = torch.zeros(4, 10)
     logits[2, 0] = 1e4
-    game.ask = lambda _images: logits
-    chosen = game.select(Batch(torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 32, 32), None)).images[:, 0, 0, 0]
-    assert chosen[0] == 2
+    distiller.query_teacher = lambda _images: logits
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 32, 32)
+    selected = distiller.select_ood(Batch(images, None)).images[:, 0, 0, 0]
+    assert selected[0] == 2
 
 
 # Learning to retain
 
 
-def pictures(seed: int, count: int) -> torch.Tensor:
+def random_images(seed: int, count: int) -> torch.Tensor:
     return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
 
 
-def rehearsed(method: str, settings: dict[str, Any]) -> Any:
-    """A game after one rehearsal of the same new and old pictures, with plain SGD of rate 1 instead of its own."""
-    game: Any = play(method, {"student_optimizer": "sgd", "weight_decay": 0.0, **settings})
-    game.student.train()
-    new, old = pictures(5, 12), pictures(6, 4)
-    game.rehearse(new, game.ask(new), old, game.ask(old))
-    return game
+def after_replay_step(method: str, settings: dict[str, Any]) -> Any:
+    """The method after one replay step with SGD on fixed new and old images."""
+    distiller: Any = make_method(method, {"student_optimizer": "sgd", "weight_decay": 0.0, **settings})
+    distiller.student.train()
+    new, old = random_images(5, 12), random_images(6, 4)
+    distiller.replay_step(new, distiller.query_teacher(new), old, distiller.query_teacher(old))
+    return distiller
 
 
-def gradients(game: Any) -> list[torch.Tensor]:
-    return [p.grad.clone() for p in game.student.parameters()]
+def gradients(distiller: Any) -> list[torch.Tensor]:
+    return [p.grad.clone() for p in distiller.student.parameters()]
 
 
 def test_without_an_inner_step_the_meta_gradient_is_plain_replay() -> None:
-    plain, meta = rehearsed("replay", {}), rehearsed("ltr", {"alpha": 0.0})
+    plain, meta = after_replay_step("replay", {}), after_replay_step("ltr", {"alpha": 0.0})
     for one, other in zip(gradients(plain), gradients(meta), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
-    buffers = [dict(game.student.named_buffers()) for game in (plain, meta)]
+    buffers = [dict(distiller.student.named_buffers()) for distiller in (plain, meta)]
     assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in buffers[0])
 
 
-def test_the_inert_meta_gradient_is_the_plain_l1_step_on_both() -> None:
-    released = rehearsed("ltr", {"legacy_inert_meta": True})
-    game: Any = play("ltr", {"student_optimizer": "sgd", "weight_decay": 0.0})
-    game.student.train()
-    both = torch.cat([pictures(5, 12), pictures(6, 4)])
-    game.learner.update(l1(game.ask(both), game.student(both)))
-    assert state(released.student) == state(game.student)
+def test_the_inert_meta_gradient_is_the_plain_l1_step_on_new_and_old_images() -> None:
+    released = after_replay_step("ltr", {"legacy_inert_meta": True})
+    distiller: Any = make_method("ltr", {"student_optimizer": "sgd", "weight_decay": 0.0})
+    distiller.student.train()
+    both = torch.cat([random_images(5, 12), random_images(6, 4)])
+    distiller.learner.update(l1(distiller.query_teacher(both), distiller.student(both)))
+    assert state(released.student) == state(distiller.student)
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_the_retention_term_alone_moves_every_parameter(order: int) -> None:
-    game: Any = play("ltr", {"order": order})
-    game.student.train()
-    new, old = pictures(5, 12), pictures(6, 4)
-    ahead, _ = game.step_ahead(l1(game.ask(new), game.student(new)))
-    retention = l1(game.ask(old), forward_without_buffers(game.student, old, ahead))
-    moved = torch.autograd.grad(retention, list(game.student.parameters()))
+    distiller: Any = make_method("ltr", {"order": order})
+    distiller.student.train()
+    new, old = random_images(5, 12), random_images(6, 4)
+    theta_prime, _ = distiller.inner_step(l1(distiller.query_teacher(new), distiller.student(new)))
+    retention = l1(distiller.query_teacher(old), forward_without_buffers(distiller.student, old, theta_prime))
+    moved = torch.autograd.grad(retention, list(distiller.student.parameters()))
     assert all(gradient.abs().sum() > 0 for gradient in moved)
 
 
 def test_the_second_order_gradient_is_that_of_finite_differences() -> None:
-    game: Any = play("ltr", {"alpha": 0.3, "inner_decay": 0.01})
-    for net in (game.student, game.teacher):
+    distiller: Any = make_method("ltr", {"alpha": 0.3, "inner_decay": 0.01})
+    for net in (distiller.student, distiller.teacher):
         net.double()
-    game.student.train()
-    new, old = pictures(5, 12).double(), pictures(6, 4).double()
-    teacher_logits, known = game.ask(new), game.ask(old)
-    parameters = list(game.student.parameters())
+    distiller.student.train()
+    new, old = random_images(5, 12).double(), random_images(6, 4).double()
+    new_logits, old_logits = distiller.query_teacher(new), distiller.query_teacher(old)
+    parameters = list(distiller.student.parameters())
 
     def total() -> torch.Tensor:
-        acquisition = l1(teacher_logits, forward_without_buffers(game.student, new))
-        ahead, _ = game.step_ahead(acquisition)
-        return acquisition + l1(known, forward_without_buffers(game.student, old, ahead))
+        acquisition = l1(new_logits, forward_without_buffers(distiller.student, new))
+        theta_prime, _ = distiller.inner_step(acquisition)
+        return acquisition + l1(old_logits, forward_without_buffers(distiller.student, old, theta_prime))
 
     exact = torch.autograd.grad(total(), parameters)
     for index in (0, len(parameters) // 2, len(parameters) - 2):
@@ -254,38 +255,38 @@ def test_the_second_order_gradient_is_that_of_finite_differences() -> None:
 
 
 def test_the_update_is_the_gradient_of_acquisition_and_retention() -> None:
-    game = rehearsed("ltr", {"alpha": 0.3})
-    other: Any = play("ltr", {"alpha": 0.3})
+    distiller = after_replay_step("ltr", {"alpha": 0.3})
+    other: Any = make_method("ltr", {"alpha": 0.3})
     other.student.train()
-    new, old = pictures(5, 12), pictures(6, 4)
-    acquisition = l1(other.ask(new), other.student(new))
-    ahead, _ = other.step_ahead(acquisition)
-    total = acquisition + l1(other.ask(old), forward_without_buffers(other.student, old, ahead))
+    new, old = random_images(5, 12), random_images(6, 4)
+    acquisition = l1(other.query_teacher(new), other.student(new))
+    theta_prime, _ = other.inner_step(acquisition)
+    total = acquisition + l1(other.query_teacher(old), forward_without_buffers(other.student, old, theta_prime))
     expected = torch.autograd.grad(total, list(other.student.parameters()))
-    for one, gradient in zip(gradients(game), expected, strict=True):
+    for one, gradient in zip(gradients(distiller), expected, strict=True):
         torch.testing.assert_close(one, gradient, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["replay", "ltr"])
 def test_running_statistics_move_once_in_a_student_step_and_never_in_a_generator_step(method: str) -> None:
-    game: Any = play(method)
-    walk(game, rounds=1)
-    game.student.train()
-    count = dict(game.student.named_buffers())
+    distiller: Any = make_method(method)
+    run_stages(distiller, steps=1)
+    distiller.student.train()
+    count = dict(distiller.student.named_buffers())
     name = next(name for name in count if name.endswith("num_batches_tracked"))
     before = int(count[name])
-    game.generator_step(game.generator.module(game.noise()))
-    assert int(dict(game.student.named_buffers())[name]) == before
-    game.student_step()
-    assert int(dict(game.student.named_buffers())[name]) == before + 1
+    distiller.generator_step(distiller.generator.module(distiller.noise()))
+    assert int(dict(distiller.student.named_buffers())[name]) == before
+    distiller.student_step()
+    assert int(dict(distiller.student.named_buffers())[name]) == before + 1
 
 
 def test_the_buffer_is_a_ring_of_copies() -> None:
     buffer = Buffer(2)
-    assert buffer.draw(torch.Generator()) is None
+    assert buffer.sample(torch.Generator()) is None
     stored = [torch.full((1,), float(i)) for i in range(3)]
-    for pictures_ in stored:
-        buffer.push(pictures_)
+    for images in stored:
+        buffer.push(images)
     stored[2].zero_()
     assert sorted(float(one) for one in buffer.batches) == [1.0, 2.0]
 
@@ -299,36 +300,41 @@ def test_without_momentum_the_copy_is_the_control() -> None:
 
 
 def test_with_momentum_1_the_copy_is_frozen() -> None:
-    game: Any = play("mad", {"momentum": 1.0})
-    after = []
-    follow = game.follow
-    game.follow = lambda: (follow(), after.append(fingerprint(dict(game.copy.module.named_parameters()))))
-    for stage in game.stages():
-        finish = game.follow if stage.name == "warm-up" else None
+    distiller: Any = make_method("mad", {"momentum": 1.0})
+    after: list[str] = []
+    update_ema = distiller.update_ema
+
+    def recorded() -> None:
+        update_ema()
+        after.append(fingerprint(dict(distiller.ema_generator.module.named_parameters())))
+
+    distiller.update_ema = recorded
+    for stage in distiller.stages():
+        finish = distiller.update_ema if stage.name == "warm-up" else None
         for step in range(stage.steps):
-            game.tell(type(game.clock)(step, stage.steps))
+            distiller.set_clock(type(distiller.clock)(step, stage.steps))
             stage.step()
         if finish:
             after.clear()
             finish()
     assert len(after) > 2
     assert len(set(after)) == 1
-    assert state(game.generator.module) != state(game.copy.module)
+    assert state(distiller.generator.module) != state(distiller.ema_generator.module)
 
 
-def test_the_copy_learns_nothing_by_itself_and_its_forwards_change_nothing() -> None:
-    game: Any = play("mad")
-    walk(game)
-    before = state(game.copy)
-    game.student_step()
-    assert state(game.copy) == before
-    assert all(p.grad is None for p in game.copy.parameters())
+def test_the_copy_is_not_trained_and_its_forwards_change_nothing() -> None:
+    distiller: Any = make_method("mad")
+    run_stages(distiller)
+    before = state(distiller.ema_generator)
+    distiller.student_step()
+    assert state(distiller.ema_generator) == before
+    assert all(p.grad is None for p in distiller.ema_generator.parameters())
 
 
-def test_the_student_sees_as_many_pictures_as_in_every_other_row() -> None:
+def test_the_student_has_as_many_training_images_as_in_every_other_row() -> None:
     learned = {}
     for method in ("dfkd", "mad", "mosaickd", "dfad"):
-        game = play(method, {"inner_steps": 5})
-        walk(game)
-        learned[method] = game.task.meter.learned("student")
+        distiller = make_method(method, {"inner_steps": 5})
+        run_stages(distiller)
+        learned[method] = distiller.task.meter.learned("student")
     assert set(learned.values()) == {320}

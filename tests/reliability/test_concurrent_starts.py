@@ -1,4 +1,4 @@
-"""Many processes on one folder: a run is trained by exactly one of them, and all of them end well."""
+"""Many processes with one folder: exactly one of them trains a run, and all of them succeed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from support.fault_injection import PATIENCE, on_write, told
+from support.concurrent_starts import note_trainings, trainings
+from support.fault_injection import TIMEOUT, print_recovery
 from support.fork_server import Command
 from support.sweep_process import Sweep
 
@@ -26,29 +26,13 @@ HERE = Path(__file__).parent
 TINY = "--dataset digits --setting MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
 
 
-def note_trainings(runs: Path, notes: Path) -> None:
-    """Leave a file for each folder that this process, or a fork of it, trains in: only who trains writes the log."""
-    notes.mkdir(exist_ok=True)
-
-    def react(name: str) -> None:
-        if name.endswith("metrics.jsonl"):
-            (notes / f"{name.replace('/', '-')} {os.getpid()}").touch()
-
-    on_write(runs, react)
-
-
-def trainings(notes: Path) -> Counter[str]:
-    """How many processes trained: of runs, and of teachers."""
-    return Counter("teacher" if note.name.startswith("teacher") else "run" for note in notes.iterdir())
-
-
 def test_of_eight_starts_one_trains(tmp_path: Path, data_root: Path, plan: Callable[..., Plan]) -> None:
     notes, words = tmp_path / "notes", f"run --method kd {TINY} --runs runs".split()
     before = partial(note_trainings, tmp_path / "runs", notes)
     began = time.monotonic()
     commands = [Command(words, tmp_path, data_root, before) for _ in range(8)]
-    ended = [command.wait(PATIENCE) for command in commands]
-    told("eight starts of one run", time.monotonic() - began)
+    ended = [command.wait(TIMEOUT) for command in commands]
+    print_recovery("eight starts of one run", time.monotonic() - began)
     assert [done.returncode for done in ended] == [0] * 8, [done.stderr for done in ended]
     assert trainings(notes) == {"run": 1, "teacher": 1}
     assert len({done.stdout for done in ended}) == 1, "all print the same table"
@@ -60,7 +44,7 @@ def test_of_eight_starts_one_trains(tmp_path: Path, data_root: Path, plan: Calla
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_of_a_thousand_starts_one_trains(tmp_path: Path, data_root: Path) -> None:
-    """Processes are forks of one that has imported everything; as many at one time as the memory holds: see herd.py."""
+    """The processes are forks of one that has imported everything, as many at a time as fit into the memory."""
     words = [
         sys.executable,
         str(HERE.parent / "support" / "concurrent_starts.py"),
@@ -68,17 +52,17 @@ def test_of_a_thousand_starts_one_trains(tmp_path: Path, data_root: Path) -> Non
         str(tmp_path / "runs"),
         str(data_root),
     ]
-    path = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
+    path = os.pathsep.join([str(HERE.parent), str(HERE.parents[1])])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(done.stdout)
     print(seen)
     assert seen["started"] == 1000
-    assert seen["at_once"] >= 100, "this machine has not the memory for the test"
+    assert seen["at_once"] >= 100, "this machine has too little memory for the test"
     assert seen["codes"] == {"0": 1000}
     assert seen["trained"] == {"run": 1, "teacher": 1}
-    told(f"a thousand starts of one run, {seen['at_once']} at one time", seen["seconds"])
+    print_recovery(f"a thousand starts of one run, {seen['at_once']} at a time", seen["seconds"])
     (record,) = read_records(tmp_path / "runs")
     assert record.status == "done"
 
@@ -89,9 +73,9 @@ def test_two_drivers_share_a_folder(tmp_path: Path, data_root: Path, plan: Calla
     before = partial(note_trainings, tmp_path / "runs", notes)
     drivers = [Sweep(line, tmp_path, data_root, before) for _ in range(2)]
     for driver in drivers:
-        done = driver.command.wait(PATIENCE)
+        done = driver.command.wait(TIMEOUT)
         assert done.returncode == 0, done.stderr
-        assert "[4/4]" in done.stderr or "cells are done already" in done.stderr
+        assert "[4/4]" in done.stderr or "runs are already done" in done.stderr
         assert "failed" not in done.stderr
     assert trainings(notes) == {"run": 4, "teacher": 2}
     keys = {plan(method, seed=seed).key for method in ("finetune", "kd") for seed in (0, 1)}

@@ -1,7 +1,7 @@
-"""A disk that is full at a write of a run: one line says so, nothing half-written stays, and the same command goes on.
+"""A disk that becomes full during a run: one line reports it, no partial file stays, and rerunning the command resumes.
 
-The fault is the kernel's own. Where mounting is allowed it is a file system without a free page, else a limit of a
-file's size; each test prints which.
+The kernel itself refuses the write: on a full file system where mounting is allowed, else by a limit on the size of a
+file; each test prints which.
 """
 
 from __future__ import annotations
@@ -21,31 +21,33 @@ from support.fault_injection import (
     Disk,
     SizeLimit,
     Tmpfs,
-    do,
-    eager,
+    checkpoint_every_step,
+    inject_once,
+    only_run,
     open_disk,
-    run_in,
-    strike,
-    told,
-    untouched,
+    print_recovery,
+    reference_run,
+    run_command,
 )
-from test_resume import assert_same
+from support.resumed_runs import assert_same
 
 CURE = "the disk is full; free some space and run the same command again"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
-    return untouched(tmp_path_factory.getbasetemp(), data_root)
+def reference(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    return reference_run(tmp_path_factory.getbasetemp(), data_root)
 
 
 def start(
     disk: Disk, runs: Path, data_root: Path, spare: frozenset[str], skip: int
 ) -> tuple[str, CompletedProcess[str]]:
-    """Run on a disk that gets full; returns the file that was to be written (none: all went well) and what was said."""
-    note = data_root / "struck"
+    """Run on a disk that becomes full; returns the file at which it did (empty: no fault) and the ended process."""
+    note = data_root / "fault"
     note.unlink(missing_ok=True)
-    done = do(f"{SMALL} --runs {runs}", runs.parent, data_root, partial(eager_until, runs, spare, skip, note, disk))
+    done = run_command(
+        f"{SMALL} --runs {runs}", runs.parent, data_root, partial(fill_disk_at, runs, spare, skip, note, disk)
+    )
     disk.free()
     if not note.exists():
         return "", done
@@ -56,9 +58,9 @@ def start(
     return note.read_text(), done
 
 
-def eager_until(runs: Path, spare: frozenset[str], skip: int, note: Path, disk: Disk) -> None:
-    eager()
-    strike(runs, spare, skip, note, disk.fill)
+def fill_disk_at(runs: Path, spare: frozenset[str], skip: int, note: Path, disk: Disk) -> None:
+    checkpoint_every_step()
+    inject_once(runs, spare, skip, note, disk.fill)
 
 
 @pytest.fixture
@@ -69,47 +71,47 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield found
 
 
-def test_a_disk_that_is_full_at_each_file_loses_nothing(disk: Disk, whole: Path, data_root: Path) -> None:
+def test_a_disk_that_is_full_at_each_file_loses_nothing(disk: Disk, reference: Path, data_root: Path) -> None:
     runs = disk.folder / "runs"
-    shutil.copytree(whole.parent / "teachers", runs / "teachers")
-    struck: list[str] = []
+    shutil.copytree(reference.parent / "teachers", runs / "teachers")
+    affected: list[str] = []
     while True:
-        name, done = start(disk, runs, data_root, frozenset(struck), 0)
+        name, done = start(disk, runs, data_root, frozenset(affected), 0)
         if not name:
             break
-        assert name not in struck
+        assert name not in affected
         assert not list(runs.glob("*/record.json"))
-        struck.append(name)
+        affected.append(name)
     assert done.returncode == 0, done.stderr
-    assert set(struck) >= RUN_FILES
-    assert_same(run_in(runs), whole)
+    assert set(affected) >= RUN_FILES
+    assert_same(only_run(runs), reference)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", [Tmpfs, SizeLimit])
 def test_a_disk_that_is_full_at_any_write_loses_nothing(
-    kind: type[Tmpfs] | type[SizeLimit], tmp_path: Path, whole: Path, data_root: Path
+    kind: type[Tmpfs] | type[SizeLimit], tmp_path: Path, reference: Path, data_root: Path
 ) -> None:
-    struck: list[str] = []
+    affected: list[str] = []
     extra: list[float] = []
     with open_disk(tmp_path / "disk", kind) as disk:
         if disk is None:
-            pytest.skip("mounting a file system needs privileges that this process does not have")
+            pytest.skip("mounting a file system needs privileges that this process lacks")
         began = time.monotonic()
-        assert do(f"{SMALL} --runs {disk.folder / 'usual'}", disk.folder, data_root).returncode == 0
-        usual = time.monotonic() - began
+        assert run_command(f"{SMALL} --runs {disk.folder / 'reference'}", disk.folder, data_root).returncode == 0
+        duration = time.monotonic() - began
         while True:
-            runs, began = disk.folder / f"runs{len(struck)}", time.monotonic()
-            name, done = start(disk, runs, data_root, frozenset(), len(struck))
+            runs, began = disk.folder / f"runs{len(affected)}", time.monotonic()
+            name, done = start(disk, runs, data_root, frozenset(), len(affected))
             if not name:
                 break
-            done = do(f"{SMALL} --runs {runs}", runs.parent, data_root)
-            extra.append(time.monotonic() - began - usual)
+            done = run_command(f"{SMALL} --runs {runs}", runs.parent, data_root)
+            extra.append(time.monotonic() - began - duration)
             assert done.returncode == 0, done.stderr
-            assert_same(run_in(runs), whole)
+            assert_same(only_run(runs), reference)
             shutil.rmtree(runs)
-            struck.append(name)
+            affected.append(name)
         assert done.returncode == 0, done.stderr
-        told(f"{disk.name} at each of {len(struck)} writes, at most", max(extra))
-    assert set(struck) >= RUN_FILES | TEACHER_FILES
+        print_recovery(f"{disk.name} at each of {len(affected)} writes, at most", max(extra))
+    assert set(affected) >= RUN_FILES | TEACHER_FILES

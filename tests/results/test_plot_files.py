@@ -1,4 +1,4 @@
-"""Pictures as files: equal bytes, their formats, strips of samples, and what `okdbench plot` writes or refuses."""
+"""Figures as files: equal bytes, formats, strips of samples, and what `okdbench plot` writes or refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from okdbench.cli.app import app
 from okdbench.core.errors import UserError
 from okdbench.results.grouping import ALL
 from okdbench.results.plots import FIGURE_FORMATS, draw, save, to_svg
-from okdbench.results.plots.group import views
+from okdbench.results.plots.group import plot_groups
 from okdbench.results.plots.samples import montage
 from okdbench.results.samples import write_samples
 from okdbench.results.selection import choose, of_methods
@@ -30,13 +30,13 @@ def test_equal_records_give_equal_bytes(kind: str, tmp_path: Path) -> None:
     assert one.alt == other.alt
     assert to_svg(one.figure) == to_svg(other.figure)
     if kind == "gap":  # the formats are the same for all kinds
-        paths = [save(drawing, tmp_path / str(i), FIGURE_FORMATS) for i, drawing in enumerate((one, other))]
+        paths = [save(plotted, tmp_path / str(i), FIGURE_FORMATS) for i, plotted in enumerate((one, other))]
         for ours, theirs in zip(*paths, strict=True):
             assert ours.read_bytes() == theirs.read_bytes(), ours.name
 
 
 def test_several_svgs_can_stand_in_one_page() -> None:
-    pieces = [to_svg(drawing.figure) for kind in ("bars", "cd", "gap") for drawing in draw(kind, grid())]
+    pieces = [to_svg(plotted.figure) for kind in ("bars", "cd", "gap") for plotted in draw(kind, grid())]
     ids: list[str] = []
     for piece in pieces:
         assert piece.startswith("<svg")
@@ -50,23 +50,23 @@ def test_several_svgs_can_stand_in_one_page() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_formats_are_what_they_say(tmp_path: Path) -> None:
-    (drawing,) = draw("gap", grid())
-    paths = save(drawing, tmp_path / "new", ["png", "svg", "pdf", "png"])
+def test_files_have_the_format_that_their_suffix_names(tmp_path: Path) -> None:
+    (plotted,) = draw("gap", grid())
+    paths = save(plotted, tmp_path / "new", ["png", "svg", "pdf", "png"])
     assert [path.name for path in paths] == [f"digits-labelled-quick-gap.{form}" for form in ("png", "svg", "pdf")]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
-    with Image.open(paths[0]) as picture:
-        assert np.allclose(picture.size, 300 * drawing.figure.get_size_inches(), atol=1)
+    with Image.open(paths[0]) as image:
+        assert np.allclose(image.size, 300 * plotted.figure.get_size_inches(), atol=1)
     assert ElementTree.parse(paths[1]).getroot().tag.endswith("svg")
     assert paths[2].read_bytes().startswith(b"%PDF-")
     with pytest.raises(UserError, match="did you mean 'png'"):
-        save(drawing, tmp_path / "none", ["pgn"])
+        save(plotted, tmp_path / "none", ["pgn"])
     assert not (tmp_path / "none").exists()
 
 
-def test_what_cannot_be_drawn_is_said_in_a_line_with_the_cure(tmp_path: Path) -> None:
+def test_an_error_is_one_line_with_the_cure(tmp_path: Path) -> None:
     bare = [record("kd", "A-C", 0, 60, oracle=None)]
-    for kind, records, words in (
+    for kind, records, message in (
         ("bar", grid(), "did you mean 'bars'"),
         ("bars", [], "okdbench run"),
         ("bars", [failed("kd", "A-C", 0)], "okdbench run"),
@@ -77,7 +77,7 @@ def test_what_cannot_be_drawn_is_said_in_a_line_with_the_cure(tmp_path: Path) ->
         ("gap", bare, "run the methods again"),
         ("samples", grid(), "--runs"),
     ):
-        with pytest.raises(UserError, match=words) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             draw(kind, records)
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="no run below"):
@@ -86,7 +86,7 @@ def test_what_cannot_be_drawn_is_said_in_a_line_with_the_cure(tmp_path: Path) ->
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """A folder of runs, one of which keeps pictures."""
+    """A folder of runs, one of which keeps samples."""
     for made in [*grid(), rich("mad", "A-C", 0, 70, track="label-free")]:
         write_record(tmp_path / "runs" / made.key, made)
     pixels = np.arange(4 * 8 * 8 * 3, dtype=np.uint8).reshape(4, 8, 8, 3)
@@ -106,7 +106,7 @@ def test_samples_are_strips_and_grids(runs: Path) -> None:
     assert np.array_equal(shown[:, :8], np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
 
 
-def test_a_montage_has_white_gaps_and_white_ends() -> None:
+def test_a_montage_has_white_margins_and_white_padding() -> None:
     black = np.zeros((3, 4, 4, 3), dtype=np.uint8)
     sheet = montage([black, black[:1]], 3)
     assert sheet.shape == (9, 14, 3)
@@ -124,7 +124,7 @@ def plot(*words: str) -> tuple[int, list[str], str]:
 
 
 def test_the_command_writes_what_it_prints(runs: Path, tmp_path: Path) -> None:
-    out = tmp_path / "pictures"
+    out = tmp_path / "figures"
     code, lines, _ = plot(
         "bars", "--runs", str(runs), "--output", str(out), "--format", "png,svg", "--track", "labelled"
     )
@@ -133,21 +133,21 @@ def test_the_command_writes_what_it_prints(runs: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == [Path(line).name for line in lines]
 
 
-def test_all_draws_what_can_be_drawn_and_says_what_not(tmp_path: Path) -> None:
+def test_all_draws_every_possible_kind_and_names_the_others(tmp_path: Path) -> None:
     write_archive(tmp_path / "records.jsonl.gz", grid())
-    out = tmp_path / "pictures"
+    out = tmp_path / "figures"
     code, lines, errors = plot("all", "--runs", str(tmp_path / "records.jsonl.gz"), "--output", str(out))
     assert code == 0
     assert {re.sub(r"digits-labelled-quick-(\w+).*", r"\1", Path(line).name) for line in lines} == {*KINDS_OF_RECORDS}
-    assert errors.startswith("okdbench: no samples: an archive of records has no pictures")
+    assert errors.startswith("okdbench: no samples: an archive of records has no images")
     assert sorted(map(str, out.iterdir())) == sorted(lines)
 
 
 def test_chosen_settings_are_all_that_is_expected() -> None:
     kept = choose([*grid(), failed("mad", "B-C", 0)], {"dataset": "digits", "track": None}, ["A-C"])
     assert {made.setting for made in kept} == {"A-C"}
-    (view,) = views(kept, None)
-    assert view.rows["kd", ALL].is_complete
+    (group,) = plot_groups(kept, None)
+    assert group.rows["kd", ALL].is_complete
 
 
 def test_methods_are_chosen_by_the_names_of_their_rows() -> None:
@@ -171,7 +171,7 @@ def test_methods_are_chosen_by_the_names_of_their_rows() -> None:
     }.items(),
 )
 def test_mistakes_on_the_command_line_write_nothing(runs: Path, tmp_path: Path, words: str, cure: str) -> None:
-    code, lines, error = plot(*words.split(), "--runs", str(runs), "--output", str(tmp_path / "pictures"))
+    code, lines, error = plot(*words.split(), "--runs", str(runs), "--output", str(tmp_path / "figures"))
     assert (code, lines) == (2, [])
     assert cure in error
-    assert not (tmp_path / "pictures").exists()
+    assert not (tmp_path / "figures").exists()

@@ -1,4 +1,4 @@
-"""The report in a real browser: what people click, type and see, and what the page must never do."""
+"""The report in a real browser: what users click, type and see, and what the page must never do."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from support.report_pages import CONTRAST, FAULTS, HOSTILE, choose, column, grid, hostile, hostile_extras, odd, write
 
-from okdbench.results.report.leaderboard import lines
+from okdbench.results.report.leaderboard_rows import report_rows
 from okdbench.results.report.page import render
 
 CURE = "these tests drive a real browser: install Debian's package with apt-get install chromium"
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")  # the only one; longer, its event loop would stand in the way of other tests
+@pytest.fixture(scope="module")  # not "session": the event loop of playwright would interfere with other tests
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def visit(browser: Browser, site: dict[str, str]) -> Iterator[Open]:
-    """Open a page by name; in the end none of them made an error or asked for anything but itself."""
+    """Open a page by name; after the test, no page has logged an error or requested anything but itself."""
     errors: list[str] = []
     requests: list[str] = []
     contexts = []
@@ -63,7 +63,7 @@ def visit(browser: Browser, site: dict[str, str]) -> Iterator[Open]:
 
 
 def head(page: Page, name: str, section: str = "leaderboard") -> None:
-    """Click the head of a column."""
+    """Click the header of a column."""
     page.click(f"#{section} thead [data-name={name}] button")
 
 
@@ -72,13 +72,13 @@ def open_row(page: Page, name: str) -> None:
     page.locator("#leaderboard button.more:visible", has_text=name).click()
 
 
-def test_the_first_view_is_one_contest_with_its_ranks(visit: Open) -> None:
+def test_the_first_view_is_one_comparison_group_with_its_ranks(visit: Open) -> None:
     page = visit()
     assert column(page, "method") == ["kd", "finetune", "augkd", "mad[ema=false]", "dfq"]
     assert column(page, "rank") == ["1", "2", "3", "3/4", "0/4"]
     assert column(page, "complete") == ["4/4", "4/4", "4/4", "3/4", "0/4"]
     assert "no rank: 1 run missing" in page.inner_text("#leaderboard")
-    assert page.text_content("#leaderboard .count") == f"5 of {len(lines(grid()))} rows shown"
+    assert page.text_content("#leaderboard .count") == f"5 of {len(report_rows(grid()))} rows shown"
     assert page.locator("thead [data-name=rank]").first.get_attribute("aria-sort") == "ascending"
     visible = page.locator("#leaderboard thead button:visible").all_inner_texts()
     assert visible == ["Rank", "Method", "Accuracy", "95\u00a0%\u00a0interval", "Teacher", "Retention", "Gain",
@@ -107,9 +107,9 @@ def test_columns_sort_by_number_both_ways_with_missing_values_last(visit: Open) 
     assert column(page, "acc", "runs")[-1] == "–"  # noqa: RUF001
 
 
-def test_every_filter_keeps_what_fits_and_shows_the_column_that_differs(visit: Open) -> None:
+def test_every_filter_keeps_matching_rows_and_shows_the_column_that_differs(visit: Open) -> None:
     page = visit()
-    rows = lines(grid())
+    rows = report_rows(grid())
     everything = dict.fromkeys(("dataset", "setting", "track", "budget", "networks"), "")
     choose(page, **everything)
     assert len(column(page, "method")) == len(rows)
@@ -143,7 +143,7 @@ def test_filters_combine_and_reset(visit: Open) -> None:
     assert column(page, "method", "runs") == ["mad[ema=false]", "dfq"]
 
 
-def test_a_run_opens_by_a_click_and_back_returns_to_the_place(visit: Open) -> None:
+def test_a_click_opens_a_run_and_back_restores_the_position(visit: Open) -> None:
     page = visit()
     open_row(page, "mad")
     assert page.get_attribute("button.more[aria-expanded=true]", "aria-expanded") == "true"
@@ -165,13 +165,13 @@ def test_a_run_opens_by_a_click_and_back_returns_to_the_place(visit: Open) -> No
     assert page.title() == "okdbench report"
 
 
-def test_a_run_opens_by_its_address_with_all_its_parts(visit: Open) -> None:
+def test_the_address_of_a_run_opens_it_with_all_sections(visit: Open) -> None:
     page = visit(fragment="#run-" + quote("kdA-C1"))
     headings = page.locator("#run h2").all_inner_texts()
-    assert headings == ["Repeat this run", "Outcome", "After each stage", "Accuracy while learning", "Losses", "Cost",
+    assert headings == ["Repeat this run", "Outcome", "After each stage", "Accuracy during training", "Losses", "Cost",
                         "Configuration", "Hyper-parameters", "Origin", "Environment"]  # fmt: skip
     text = page.inner_text("#run")
-    for part in ("81.00", "okdbench run --method kd", "abc", "as the official ones", "2.9", "0.001", "Best on test"):
+    for part in ("81.00", "okdbench run --method kd", "abc", "as published", "2.9", "0.001", "Best on test"):
         assert part in text
     assert page.locator("#run .chart svg").count() == 4
     paths = page.locator("#run .chart path").evaluate_all("all => all.map(one => one.getAttribute('d'))")
@@ -182,7 +182,7 @@ def test_a_run_opens_by_its_address_with_all_its_parts(visit: Open) -> None:
 
 
 @pytest.mark.parametrize("fragment", ["#run-none", "#run-%E0%A4%A", "#run-", "#run-__proto__"])
-def test_an_unknown_run_says_so(visit: Open, fragment: str) -> None:
+def test_an_unknown_run_is_reported(visit: Open, fragment: str) -> None:
     page = visit(fragment=fragment)
     assert page.inner_text("#run-title") == "No such run"
     page.click("text=All results")
@@ -219,15 +219,15 @@ def test_the_keyboard_alone_reaches_everything(visit: Open) -> None:
     page.wait_for_selector("#overview")
 
 
-def test_commands_are_copied_as_they_are(visit: Open) -> None:
+def test_commands_are_copied_verbatim(visit: Open) -> None:
     page = visit("hostile", "#run-" + quote(HOSTILE[1], safe=""), permissions=["clipboard-read", "clipboard-write"])
     page.locator("#run .command", has_text=HOSTILE[1]).last.get_by_role("button").click()
     page.wait_for_selector("text=Copied >> nth=0")
     assert page.evaluate("navigator.clipboard.readText()") == HOSTILE[1]
-    assert page.inner_text("#said") == "Copied"
+    assert page.inner_text("#announcement") == "Copied"
 
 
-def test_hostile_texts_are_texts(visit: Open) -> None:
+def test_hostile_texts_are_shown_as_text(visit: Open) -> None:
     page = visit("hostile")
     choose(page, **dict.fromkeys(("dataset", "setting", "track", "budget", "networks"), ""))
     names = {f"{text}[{text}]" for text in HOSTILE}
@@ -280,7 +280,7 @@ def test_records_without_numbers_are_shown_and_not_ranked(visit: Open) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_are_far_enough_apart(visit: Open, scheme: str) -> None:
+def test_colours_have_enough_contrast(visit: Open, scheme: str) -> None:
     page = visit(color_scheme=scheme)
     open_row(page, "mad")
     texts = (
@@ -300,7 +300,7 @@ def test_colours_are_far_enough_apart(visit: Open, scheme: str) -> None:
     assert (page.evaluate(CONTRAST, ["h1", "color"]) > 7) is True
 
 
-def test_nothing_stands_in_the_way_of_a_screen_reader(visit: Open) -> None:
+def test_the_page_has_no_accessibility_faults(visit: Open) -> None:
     page = visit()
     open_row(page, "mad")
     assert page.evaluate(FAULTS) == []
@@ -321,20 +321,20 @@ def test_narrow_screens_scroll_the_table_and_not_the_page(visit: Open) -> None:
     assert page.evaluate(sideways) == 0
 
 
-def test_without_scripts_the_tables_are_there(visit: Open) -> None:
+def test_the_tables_work_without_scripts(visit: Open) -> None:
     page = visit(java_script_enabled=False)
-    assert page.locator("#leaderboard button.more").count() == len(lines(grid()))
+    assert page.locator("#leaderboard button.more").count() == len(report_rows(grid()))
     assert "need JavaScript" in page.inner_text("#overview")
     assert not page.is_visible(".filters >> nth=0")
 
 
-def test_plots_and_published_numbers(visit: Open) -> None:
+def test_figures_and_published_numbers(visit: Open) -> None:
     page = visit()
     assert page.locator("#plots figure img").evaluate_all("all => all.every(one => one.naturalWidth > 0 && one.alt)")
     assert column(page, "ours", "published") == ["80.50", "–"]  # noqa: RUF001
     assert "another budget" in page.inner_text("#published")
-    folded = visit("hostile").locator("#plots details")
-    assert folded.count() == 3
+    collapsed = visit("hostile").locator("#plots details")
+    assert collapsed.count() == 3
     bare = render(grid())
     assert 'id="published"' not in bare
     assert 'id="plots"' not in bare

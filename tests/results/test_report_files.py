@@ -1,4 +1,4 @@
-"""The report as a file: what is written, where, and that equal records give equal bytes."""
+"""The report as a file: what is written and where; equal records give equal bytes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from support.report_pages import grid
 
 from okdbench.core.errors import UserError
 from okdbench.results.report import write_report
-from okdbench.results.report.figures import gallery
+from okdbench.results.report.figures import figure_groups
 from okdbench.results.store import write_archive, write_record
 
 
 def test_samples_are_drawn_from_a_folder_only(tmp_path: Path) -> None:
-    assert "samples" not in {group.kind for group in gallery(grid())}
-    assert {group.kind for group in gallery(grid(), tmp_path)} <= {group.kind for group in gallery(grid())} | {
-        "samples"
-    }
+    assert "samples" not in {group.kind for group in figure_groups(grid())}
+    assert {group.kind for group in figure_groups(grid(), tmp_path)} <= {
+        group.kind for group in figure_groups(grid())
+    } | {"samples"}
 
 
 def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Archives of every kind, honest or not, and what lies on the disk after one was opened."""
+"""Archives of every kind, honest or not, and the files on the disk after one was unpacked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = [".zip", *TARS]
 
 
 def make(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:
-    """An archive of files, and of folders where a name ends in a slash, of the kind that ``path`` is named after."""
+    """An archive of the kind given by the suffix of ``path``; a name that ends in a slash is a folder."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, warnings.catch_warnings(action="ignore"):
             for name, content in members:
@@ -39,7 +39,7 @@ def make(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:
 
 
 def tar_of(path: Path, kind: bytes, link: str = "") -> Path:
-    """A tar archive of a file and a member that is no file."""
+    """A tar archive of a file and a member of another ``kind``."""
     with tarfile.open(path, "w") as tar:
         tar.addfile(tarfile.TarInfo("file"))
         info = tarfile.TarInfo("odd")
@@ -57,8 +57,8 @@ def everything(folder: Path) -> set[Path]:
 
 
 def assert_refused(archive: Path, match: str, **options: int) -> None:
-    """Extraction fails with one line and changes nothing on the disk, neither here nor in the folder above."""
-    target = archive.parent / "out" / "pictures"
+    """Extraction fails with an error of one line and changes no file, neither here nor in the parent folder."""
+    target = archive.parent / "out" / "images"
     target.parent.mkdir()
     before = everything(archive.parent.parent)
     with pytest.raises(UserError, match=match) as caught:
@@ -69,7 +69,7 @@ def assert_refused(archive: Path, match: str, **options: int) -> None:
 
 
 def workplace(tmp_path: Path) -> Path:
-    """Where the archive lies; its parent is the test's as well, so that what climbs out is seen."""
+    """A folder for the archive; its parent belongs to the test too, so that files outside of the folder are noticed."""
     folder = tmp_path / "work"
     folder.mkdir()
     return folder

@@ -1,4 +1,4 @@
-"""AuG-KD on two dozen pictures: a trial of which a test takes single steps, and what it sees of them."""
+"""AuG-KD on 24 images per split: trials whose steps a test runs one by one, and records of their calls."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from okdbench.training.progress import quiet
 from okdbench.training.trial import Trial, normaliser
 
 CPU = torch.device("cpu")
-PICTURES = 24  # in each part of the material
-IMAGES = 120  # that the student may learn from
+SPLIT_SIZE = 24  # images in each split
+IMAGES = 120  # training images of the student
 BATCH_SIZE = 8
 BASE = {"inner_steps": 2, "anchor_steps": 4}  # stages of 3, 4 and 9 steps
 
@@ -36,38 +36,41 @@ STAGES = {"data-free": {"generator", "encoder", "student"}, "anchor": {"anchor"}
 Start = Callable[..., Trial]
 
 
-def small(plan: Plan, batch_size: int, student_images: int) -> Plan:
-    """The plan with two dozen pictures in each part, evenly from all classes, and a budget of a second."""
-    parts = {
-        name: images.take(np.arange(PICTURES) * len(images.labels) // PICTURES)
+def small_plan(plan: Plan, batch_size: int, student_images: int) -> Plan:
+    """The plan with 24 images in each split, evenly from all classes, and a budget of a second."""
+    splits = {
+        name: images.take(np.arange(SPLIT_SIZE) * len(images.labels) // SPLIT_SIZE)
         for name, images in vars(plan.splits).items()
     }
     budget = replace(plan.budget, student_images=student_images, batch_size=batch_size, evaluations=1)
-    return replace(plan, splits=Splits(**parts), budget=budget)
+    return replace(plan, splits=Splits(**splits), budget=budget)
 
 
-def a_teacher(plan: Plan, name: str = "test_resnet") -> ClassifierWrapper:
-    """A network of 10 classes that was never trained but has running statistics of its own, and opinions."""
+def make_teacher(plan: Plan, name: str = "test_resnet") -> ClassifierWrapper:
+    """An untrained network of 10 classes with confident predictions and running statistics unlike the defaults."""
     torch.manual_seed(7)
-    probe = ClassifierWrapper(build_classifier(name, 10, 32), normaliser(plan, CPU))
+    teacher = ClassifierWrapper(build_classifier(name, 10, 32), normaliser(plan, CPU))
     for _ in range(5):
-        probe(torch.rand(16, 3, 32, 32))
+        teacher(torch.rand(16, 3, 32, 32))
     with torch.no_grad():
-        head = probe.net.get_classifier()
+        head = teacher.net.get_classifier()
         head.weight.mul_(20)
         head.bias.normal_(0, 1)
-    return probe.lock()
+    return teacher.lock()
 
 
-def starter(usual: Plan, teacher: ClassifierWrapper, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """What makes a trial of AuG-KD with its hyper-parameters and a copy of the teacher, nothing trained yet."""
+def trial_factory(plan: Plan, teacher: ClassifierWrapper, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """A function that creates a trial of AuG-KD with a copy of the teacher; nothing is trained yet."""
 
     def make(
-        master: ClassifierWrapper = teacher, batch_size: int = BATCH_SIZE, student_images: int = IMAGES, **settings: Any
+        trial_teacher: ClassifierWrapper = teacher,
+        batch_size: int = BATCH_SIZE,
+        student_images: int = IMAGES,
+        **settings: Any,
     ) -> Trial:
-        chosen = check_hyperparameters(AuGKD.Hyperparameters, AuGKD.presets["smoke"], BASE | settings, "augkd")
-        one = replace(small(usual, batch_size, student_images), hyperparameters=chosen)
-        return Trial(one, copy.deepcopy(master), tmp_path_factory.mktemp("run"), CPU, quiet)
+        hyperparameters = check_hyperparameters(AuGKD.Hyperparameters, AuGKD.presets["smoke"], BASE | settings, "augkd")
+        small = replace(small_plan(plan, batch_size, student_images), hyperparameters=hyperparameters)
+        return Trial(small, copy.deepcopy(trial_teacher), tmp_path_factory.mktemp("run"), CPU, quiet)
 
     return make
 
@@ -78,12 +81,12 @@ def networks(trial: Trial) -> dict[str, nn.Module]:
     return {"teacher": method.teacher, "student": method.student, **own}
 
 
-def a_batch(trial: Trial, size: int = BATCH_SIZE, step: int = 0) -> Batch:
+def make_batch(trial: Trial, size: int = BATCH_SIZE, step: int = 0) -> Batch:
     return Stream(trial.plan.splits.student_train, batch_size=size, seed=0, flip=False, device=CPU).batch(step)
 
 
-def walk(trial: Trial, name: str, steps: int | None = 1) -> list[dict[str, float]]:
-    """Begin the stage and do its first steps, or all of them and its end, as the engine does; the losses."""
+def run_stage(trial: Trial, name: str, steps: int | None = 1) -> list[dict[str, float]]:
+    """Begin the stage and run its first steps, or all of them and its end, like the training loop; the losses."""
     stage = next(stage for stage in trial.method.stages() if stage.name == name)
     trial.method.student.train()
     if stage.begin:
@@ -91,22 +94,22 @@ def walk(trial: Trial, name: str, steps: int | None = 1) -> list[dict[str, float
     losses = []
     for i in range(steps or stage.steps):
         trial.method.clock = Clock(i, stage.steps)
-        terms = stage.step(a_batch(trial, stage.batch_size or BATCH_SIZE, i)) if stage.data else stage.step()
+        terms = stage.step(make_batch(trial, stage.batch_size or BATCH_SIZE, i)) if stage.data else stage.step()
         losses.append({name: term.item() for name, term in terms.items()})
     if steps is None and stage.finish:
         stage.finish()
     return losses
 
 
-def record(module: nn.Module) -> list[tuple[Tensor, Any]]:
-    """First input and output of every coming forward of ``module``."""
-    seen: list[tuple[Tensor, Any]] = []
-    module.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0].detach().clone(), output)))
-    return seen
+def record_forwards(module: nn.Module) -> list[tuple[Tensor, Any]]:
+    """A list that collects first input and output of every later forward pass of ``module``."""
+    calls: list[tuple[Tensor, Any]] = []
+    module.register_forward_hook(lambda _module, inputs, output: calls.append((inputs[0].detach().clone(), output)))
+    return calls
 
 
-def watch(learner: Learner) -> tuple[list[float], list[float]]:
-    """Losses and learning rates of every coming update."""
+def record_updates(learner: Learner) -> tuple[list[float], list[float]]:
+    """Lists that collect loss and learning rate of every later update."""
     losses: list[float] = []
     rates: list[float] = []
     update = learner.update
@@ -120,7 +123,7 @@ def watch(learner: Learner) -> tuple[list[float], list[float]]:
     return losses, rates
 
 
-def relative_entropy(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> float:
+def mean_kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> float:
     p, q = (softmax(x.detach().double().numpy() / temperature, axis=1) for x in (teacher, student))
     return float(temperature**2 * entropy(p, q, axis=1).mean())
 

@@ -1,8 +1,8 @@
-"""Starts one run many times at once: ``python herd.py NUMBER RUNS DATA_ROOT``.
+"""Starts one run many times at once: ``python concurrent_starts.py NUMBER RUNS DATA_ROOT``.
 
 One process imports everything and forks NUMBER times. Each fork has its own memory, signals, files and locks, and
-calls ``okdbench.run`` when all are there, or as many as fit into the memory: a scout, which has a folder of its own,
-shows how much one takes. Standard output gets one line of JSON.
+calls ``okdbench.run`` as soon as all forks exist, or as many as fit into the memory: a first fork with a folder of its
+own measures how much one needs. The result is one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from test_concurrent_starts import note_trainings, trainings
 
 import okdbench
 import okdbench.training.runner
 from okdbench.training.plan import make_plan
+from support.fault_injection import on_write
 
-#: a data set of its own, small enough for a thousand copies in memory
+#: a data set that is small enough for a thousand copies in memory
 FEW = """
 import numpy as np
 from okdbench.data.dataset import Dataset, Sample
@@ -40,12 +40,27 @@ class Few(Dataset):
     def samples(self, domain, root):
         rng = np.random.default_rng(len(domain))
         pixels = rng.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
-        return [Sample(f"{domain}/{i:02d}", i % 2, picture) for i, picture in enumerate(pixels)]
+        return [Sample(f"{domain}/{i:02d}", i % 2, image) for i, image in enumerate(pixels)]
 """
-
 
 #: share of the free memory that the forks may take
 SHARE = 0.8
+
+
+def note_trainings(runs: Path, notes: Path) -> None:
+    """Create a file for each folder in which this process, or a fork of it, trains: only training writes the log."""
+    notes.mkdir(exist_ok=True)
+
+    def react(name: str) -> None:
+        if name.endswith("metrics.jsonl"):
+            (notes / f"{name.replace('/', '-')} {os.getpid()}").touch()
+
+    on_write(runs, react)
+
+
+def trainings(notes: Path) -> Counter[str]:
+    """How many processes have trained a run, and how many a teacher."""
+    return Counter("teacher" if note.name.startswith("teacher") else "run" for note in notes.iterdir())
 
 
 def main(number: int, runs: Path, data_root: Path) -> None:
@@ -56,11 +71,11 @@ def main(number: int, runs: Path, data_root: Path) -> None:
         "teacher": "test_resnet", "student": "test_resnet",
     }  # fmt: skip
     torch.set_num_threads(1)
-    make_plan(options, data_root=data_root)  # decodes the pictures and imports the method
+    make_plan(options, data_root=data_root)  # decodes the images and imports the method
     gc.collect()
-    gc.freeze()  # so that no fork writes to all of the memory that it shares
-    alone = partial(_run, data_root=data_root, notes=runs.parent / "scout", options=options)
-    size = _most_memory(_fork(partial(alone, runs.parent / "scouted")))
+    gc.freeze()  # a collection in a fork would write to all shared pages, and so copy them
+    first = partial(_run, data_root=data_root, notes=runs.parent / "first notes", options=options)
+    size = _peak_memory(_fork(partial(first, runs.parent / "first runs")))
     at_once = min(number, int(SHARE * _free_mib() / max(1, size)))
     began = time.monotonic()
     notes = runs.parent / "notes"
@@ -70,16 +85,16 @@ def main(number: int, runs: Path, data_root: Path) -> None:
 
 
 def _start(number: int, at_once: int, work: Callable[[], int]) -> Counter[int]:
-    """Exit codes of ``number`` forks; ``at_once`` of them begin together, each of the others when one has ended."""
-    gate, opened = os.pipe()
+    """Exit codes of ``number`` forks; ``at_once`` of them start together, each other one when a fork has ended."""
+    gate, opener = os.pipe()
 
     def wait_and_work() -> int:
-        os.close(opened)
+        os.close(opener)
         os.read(gate, 1)
         return work()
 
     alive = {_fork(wait_and_work) for _ in range(at_once)}
-    os.close(opened)  # all of them read the end of the file now
+    os.close(opener)  # all forks read the end of the file now
     left, codes = number - at_once, Counter[int]()
     while alive:
         child, status = os.wait()
@@ -108,15 +123,15 @@ def _run(runs: Path, data_root: Path, notes: Path, options: dict[str, Any]) -> i
     return 0 if record.status == "done" else 3
 
 
-def _most_memory(child: int) -> int:
-    """MiB that a process had to itself at most, by its end."""
-    most = 0
+def _peak_memory(child: int) -> int:
+    """Peak of the private memory of a process in MiB, until its end."""
+    peak = 0
     while not os.waitpid(child, os.WNOHANG)[0]:
-        with suppress(OSError):  # it ends while we look
+        with suppress(OSError):  # it may end meanwhile
             lines = Path(f"/proc/{child}/smaps_rollup").read_text().splitlines()
-            most = max(most, sum(int(line.split()[1]) for line in lines if line.startswith("Private")) // 1024)
+            peak = max(peak, sum(int(line.split()[1]) for line in lines if line.startswith("Private")) // 1024)
         time.sleep(0.02)
-    return most
+    return peak
 
 
 def _free_mib() -> int:

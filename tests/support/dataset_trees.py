@@ -1,4 +1,4 @@
-"""Data sets as they lie on a disk, made of links to one tiny picture."""
+"""Folders of data sets as they are published; every image is a link to one tiny file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from okdbench import registry
 from okdbench.data.folder_dataset import FolderDataset
 from okdbench.data.manifest import read_manifest
 
-#: real pictures and official lists; absent where only the project itself was checked out
+#: real images and official lists; missing if only the project is checked out
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 needs_lists = pytest.mark.skipif(not (SHARED / "lists").is_dir(), reason="the official lists are not on this machine")
 needs_office = pytest.mark.skipif(not (SHARED / "office31-10class").is_dir(), reason="Office-31 is not on this machine")
 
 
-#: links that a file may have on the usual file systems, and fewer
+#: fewer than the links that a file may have on common file systems
 MOST_LINKS = 50_000
 
 
 def grow(folder: Path, names: Iterable[str]) -> Path:
-    """Put one small JPEG under each of the names."""
+    """Make one small JPEG for each of the names."""
     seed = folder / "seed.bin"
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -48,7 +48,7 @@ def grow(folder: Path, names: Iterable[str]) -> Path:
 
 
 def official(counts: Mapping[str, Mapping[str, int]], spell: Any = str, between: str = "") -> list[str]:
-    """The names of as many files as ``counts`` says, with each domain and class spelt by ``spell``."""
+    """The names of as many files as in ``counts``, with each domain and class spelled by ``spell``."""
     return [
         f"{spell(domain)}/{between}{spell(label)}/{index:05d}.jpg"
         for domain, classes in counts.items()
@@ -70,18 +70,18 @@ def per_class(name: str) -> dict[str, int]:
 
 
 def shrunk(dataset: type[FolderDataset], monkeypatch: pytest.MonkeyPatch, number: int = 10) -> None:
-    """Let a data set be whole with ``number`` pictures of each class, so that its trees are made in a moment."""
+    """Make ``number`` images of each class the official count, so that a complete copy is small."""
     small = {domain: dict.fromkeys(classes, number) for domain, classes in dataset.counts.items()}
     monkeypatch.setattr(dataset, "counts", small)
 
 
 def published(name: str, folder: Path) -> Path:
-    """The whole of Office-31, Office-Home or VisDA-2017, file for file."""
+    """A complete copy of Office-31, Office-Home or VisDA-2017, file by file."""
     dataset = registry.load_dataset(name)
     assert isinstance(dataset, FolderDataset)
     if name != "visda":
         return grow(folder, [path for domain in dataset.counts for path, _ in listed(f"{name}_{domain}")])
-    grow(folder, official({"train": dataset.counts["train"]}))  # its list is not at hand
+    grow(folder, official({"train": dataset.counts["train"]}))  # its official list is not available
     grow(folder, [path.removeprefix("VisDA/") for path, _ in listed("visda2017_validation")])
     names = listed("visda2017_test")
     grow(folder / "test", [path for path, _ in names])
@@ -90,7 +90,7 @@ def published(name: str, folder: Path) -> Path:
 
 
 def registered(root: Path, name: str = "pacs") -> dict[str, int]:
-    """How many pictures of each domain are registered."""
+    """Domain -> number of registered images."""
     dataset = registry.load_dataset(name)
     assert isinstance(dataset, FolderDataset)
     entries = {domain: read_manifest(name, domain, root) for domain in dataset.all_domains}

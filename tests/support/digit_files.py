@@ -1,4 +1,4 @@
-"""Real digits as picture files, and what their cache leaves on the disk."""
+"""Real digits as image files, and the files of their cache."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from okdbench.data.dataset import Dataset, Sample
+from okdbench.data import Dataset, Sample
 from okdbench.datasets.digits import Digits
 
 
@@ -25,7 +25,7 @@ def digits(tmp_path: Path) -> Folder:
     """Twelve of them as PNG files."""
     samples = []
     for index, digit in enumerate(Digits().samples("optical", tmp_path)[:12]):
-        file = tmp_path / "pictures" / f"{11 - index:02d}.png"
+        file = tmp_path / "images" / f"{11 - index:02d}.png"
         file.parent.mkdir(exist_ok=True)
         Image.fromarray(digit.source).save(file)
         samples.append(Sample(file.name, digit.label, file))
@@ -33,5 +33,5 @@ def digits(tmp_path: Path) -> Folder:
 
 
 def files(root: Path) -> list[str]:
-    """The suffixes of what lies in the cache, lock files aside."""
+    """The suffixes of the files in the cache, except lock files."""
     return sorted(file.suffix for file in root.glob("cache/*") if file.suffix != ".lock")

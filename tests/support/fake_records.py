@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
+
 from okdbench.core.protocol import PROTOCOL_VERSION
-from okdbench.results.leaderboard import Row, leaderboard
+from okdbench.results.frames import to_frame
+from okdbench.results.leaderboard import leaderboard
 from okdbench.results.records import Cost, Evaluation, Outcome, Record, Score, TeacherScore, Traffic
+from okdbench.results.store import write_record
+from okdbench.results.table import rows_of
 
 
 def evaluation(acc: float) -> Evaluation:
@@ -51,8 +59,23 @@ def failed(method: str, setting: str, seed: int, **changes: Any) -> Record:
     return record(method, setting, seed, 0, status="failed", selected=None, last=None, oracle=None, **changes)
 
 
-def rows(*records: Record) -> dict[tuple[str, str], Row]:
-    return {(row.method, row.setting): row for row in leaderboard(records)["digits"]}
+def put(runs: Path, made: Record, hour: int) -> Path:
+    """Store a record that finished at this hour, with the other files of a run; returns the run's folder."""
+    folder = runs / made.key
+    write_record(folder, made.model_copy(update={"environment": {"finished": f"2026-01-01T{hour:02}:00:00+00:00"}}))
+    (folder / "student.safetensors").write_bytes(bytes(1000))
+    (folder / "metrics.jsonl").write_bytes(bytes(10))
+    return folder
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """The leaderboard of these records."""
+    return leaderboard(to_frame(records))
+
+
+def rows(*records: Record) -> dict[tuple[str, str], SimpleNamespace]:
+    """(method, setting) -> its row in the leaderboard, with columns as attributes; None where a value is missing."""
+    return {(row["method"], row["setting"]): SimpleNamespace(**row) for row in rows_of(table(records))}
 
 
 GRID = [

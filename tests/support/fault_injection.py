@@ -1,4 +1,4 @@
-"""Faults that strike a real process at a chosen moment, and a run small enough to meet all of them."""
+"""Faults that are injected into a real process at a chosen moment, and a run small enough to test all of them."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from typing import Any, Protocol
 import okdbench.training.runner
 from support.fork_server import CONTEXT, Command
 
-#: three stages, one of which makes pictures that the run keeps
+#: three stages, one of which generates samples that the run keeps
 SMALL = (
     "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=6 "
     "--set data_free_steps=4 --teacher test_resnet --student test_resnet"
 )
-#: what a run writes, in its own folder and in its teacher's, beside locks
+#: files of a run and of its teacher, without locks
 RUN_FILES = {"config.yaml", "metrics.jsonl", "checkpoint.pt", "student.safetensors", "samples.npz", "record.json"}
 TEACHER_FILES = {
     f"teacher/{name}" for name in ("metrics.jsonl", "checkpoint.pt", "training.json", "teacher.safetensors")
 }
-#: how long a child may take where many others are at work
-PATIENCE = 3000.0
+#: seconds that a child may take while many others run
+TIMEOUT = 3000.0
 
 
-def told(fault: str, seconds: float) -> None:
-    """Print what ``docs/reliability.md`` says; seen with ``pytest -s``."""
+def print_recovery(fault: str, seconds: float) -> None:
+    """Print a duration for ``docs/reliability.md``; shown by ``pytest -s``."""
     print(f"\nrecovery: {fault}: {seconds:.1f} s")
 
 
-def eager() -> None:
-    """Keep the state after every step instead of every 20 seconds."""
+def checkpoint_every_step() -> None:
+    """Write a checkpoint after every step instead of every 20 seconds."""
     okdbench.training.runner.CHECKPOINT_SECONDS = 0.0
 
 
 def on_write(runs: Path, react: Callable[[str], None]) -> None:
     """Call ``react`` with the name of each file below ``runs`` that this process, or a fork, opens for writing.
 
-    A temporary file goes by the name that it will get; those of a teacher begin with ``teacher/``.
+    A temporary file has the name of its final file; names of a teacher's files begin with ``teacher/``.
     """
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -60,18 +60,23 @@ def on_write(runs: Path, react: Callable[[str], None]) -> None:
     sys.addaudithook(watch)
 
 
-def strike(runs: Path, spare: frozenset[str], skip: int, note: Path, fault: Callable[[], None]) -> None:
-    """Let ``fault`` happen once, when a file is opened for writing.
+def inject_once(runs: Path, spare: frozenset[str], skip: int, note: Path, fault: Callable[[], None]) -> None:
+    """Call ``fault`` once, when a file is opened for writing.
 
-    It is the first one whose name is not among ``spare``, after ``skip`` others; its name is left in ``note``.
+    Args:
+        runs: folder of the files.
+        spare: names at which the fault does not happen.
+        skip: how many other files to let pass before.
+        note: file that receives the name at which the fault has happened.
+        fault: what happens.
     """
-    waits = [skip]
+    remaining = [skip]
 
     def react(name: str) -> None:
-        if name not in spare and waits:
-            waits[0] -= 1
-            if waits[0] < 0:
-                waits.clear()
+        if name not in spare and remaining:
+            remaining[0] -= 1
+            if remaining[0] < 0:
+                remaining.clear()
                 note.write_text(name)
                 fault()
 
@@ -79,20 +84,20 @@ def strike(runs: Path, spare: frozenset[str], skip: int, note: Path, fault: Call
 
 
 class Disk(Protocol):
-    """A place for runs that can be full; a child process gets a copy of it."""
+    """A folder for runs whose disk can be made full; child processes receive a copy of this object."""
 
     name: str
     folder: Path
 
     def fill(self) -> None:
-        """Take all room away from the process that calls it."""
+        """Fill the disk, for the calling process."""
 
     def free(self) -> None:
-        """Make room again."""
+        """Free the space again."""
 
 
 class Tmpfs:
-    """A file system of its own in memory, filled by a file to its last page."""
+    """A separate file system in memory, filled to its last page by one file."""
 
     name = "full file system"
 
@@ -100,9 +105,9 @@ class Tmpfs:
         self.folder = folder
 
     def fill(self) -> None:
-        room = os.statvfs(self.folder)
+        status = os.statvfs(self.folder)
         with self._ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
+            os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize)
 
     def free(self) -> None:
         self._ballast.unlink(missing_ok=True)
@@ -113,7 +118,7 @@ class Tmpfs:
 
 
 class SizeLimit:
-    """The kernel's limit of a file's size, set to nothing in the child; it needs no privileges."""
+    """The kernel's limit on the size of a file, set to zero in the child; needs no privileges."""
 
     name = "file-size limit"
 
@@ -124,12 +129,12 @@ class SizeLimit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     def free(self) -> None:
-        """Nothing to do: the limit ended with the child."""
+        """Nothing to do: the limit has ended with the child."""
 
 
 @contextmanager
 def open_disk(folder: Path, kind: type[Tmpfs] | type[SizeLimit] | None = None) -> Iterator[Disk | None]:
-    """A disk of that kind; of the best kind there is without one, and None where the kind is not to be had."""
+    """A disk of this kind, or None if it is not possible; without a kind, a file system if possible, else a limit."""
     folder.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=256m", "none", str(folder)]
     mounted = kind is not SizeLimit and not subprocess.run(words, check=False, capture_output=True).returncode
@@ -140,43 +145,51 @@ def open_disk(folder: Path, kind: type[Tmpfs] | type[SizeLimit] | None = None) -
             subprocess.run(["umount", str(folder)], check=True)
 
 
-def obey_permissions() -> None:
-    """Give up what lets root write anywhere; the owner of a file is then bound by its permissions as anybody is."""
+def drop_capabilities() -> None:
+    """Drop the capabilities with which root ignores permissions, so that read-only files are read-only."""
     version = (ctypes.c_uint32 * 2)(0x20080522, 0)
     ctypes.CDLL(None).capset(version, (ctypes.c_uint32 * 6)())
 
 
-def do(words: str, folder: Path, data_root: Path, before: Callable[[], object] = eager) -> CompletedProcess[str]:
-    """``okdbench <words>`` in a process of its own, with what it says on standard error.
+def run_command(
+    words: str, folder: Path, data_root: Path, before: Callable[[], object] = checkpoint_every_step
+) -> CompletedProcess[str]:
+    """Run ``okdbench <words>`` in a separate process.
 
-    That goes through a pipe, because a process that may write no file cannot say so in one.
+    Standard error goes through a pipe, because a process that cannot write files cannot write it to one.
+
+    Args:
+        words: the command line after ``okdbench``.
+        folder: working directory.
+        data_root: folder of data sets and caches.
+        before: is called in the process before the command.
     """
     reader, writer = CONTEXT.Pipe(duplex=False)
-    command = Command(words.split(), folder, data_root, partial(_speak, writer, before))
+    command = Command(words.split(), folder, data_root, partial(_redirect_errors, writer, before))
     writer.close()
-    done = command.wait(PATIENCE)
-    said = b""
-    while part := os.read(reader.fileno(), 65536):
-        said += part
-    return CompletedProcess(words, done.returncode, done.stdout, said.decode())
+    done = command.wait(TIMEOUT)
+    errors = b""
+    while part := os.read(reader.fileno(), 65536):  # until all writers are closed
+        errors += part
+    return CompletedProcess(words, done.returncode, done.stdout, errors.decode())
 
 
-def _speak(writer: Connection, before: Callable[[], object]) -> None:
+def _redirect_errors(writer: Connection, before: Callable[[], object]) -> None:
     os.dup2(writer.fileno(), 2)
     writer.close()
     before()
 
 
 @cache
-def untouched(folder: Path, data_root: Path) -> Path:
-    """The folder of the small run that nothing happened to, made once below ``folder``."""
-    runs = folder / "untouched"
-    done = do(f"{SMALL} --runs {runs}", folder, data_root)
+def reference_run(folder: Path, data_root: Path) -> Path:
+    """The folder of the small run without any fault, made once below ``folder``."""
+    runs = folder / "reference"
+    done = run_command(f"{SMALL} --runs {runs}", folder, data_root)
     assert done.returncode == 0, done.stderr
-    return run_in(runs)
+    return only_run(runs)
 
 
-def run_in(runs: Path) -> Path:
-    """The folder of the only run that is done."""
+def only_run(runs: Path) -> Path:
+    """The folder of the only run with a record."""
     (record,) = runs.glob("*/record.json")
     return record.parent

@@ -1,4 +1,4 @@
-"""A web server that does what a script says, and an archive to fetch from it."""
+"""A web server that follows a script, and an archive to download from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from okdbench.data.download import Remote, fetch
+from okdbench.data import Remote
+from okdbench.data.download import fetch
 
 CUT = 70_000
 PAGE = b"\n<!DOCTYPE html><html>Please log in</html>"
@@ -36,7 +37,7 @@ assert len(BODY) == len(OTHER)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Looks up in the script what to do; the last entry for a path stays in force."""
+    """Answers as the script says; the last entry for a path is repeated."""
 
     protocol_version = "HTTP/1.1"
     server: Server
@@ -88,7 +89,7 @@ class Server(ThreadingHTTPServer):
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """The server, which answers in a thread of its own and is asked without a proxy."""
+    """The server in a thread of its own, reached without a proxy."""
     with pytest.MonkeyPatch.context() as patch, Server() as server:
         patch.setenv("NO_PROXY", "127.0.0.1")
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
@@ -100,7 +101,7 @@ def serving() -> Iterator[Server]:
 
 
 def honest(body: bytes = BODY, etag: str | None = '"1"', upto: int | None = None, step: int | None = None) -> Answer:
-    """Obeys Range and If-Range; cuts the connection at byte ``upto``, or ``step`` bytes after the start."""
+    """Respects Range and If-Range; cuts the connection at byte ``upto``, or ``step`` bytes after the start."""
 
     def answer(request: Handler) -> None:
         wanted, condition = request.headers["Range"], request.headers["If-Range"]
@@ -120,12 +121,12 @@ def honest(body: bytes = BODY, etag: str | None = '"1"', upto: int | None = None
 
 
 def plain(status: int = 200, body: bytes = BODY, **headers: str | int | None) -> Answer:
-    """Knows no Range."""
+    """Ignores Range."""
     return lambda request: request.reply(status, body, **headers)
 
 
 def stall(body: bytes = b"") -> Answer:
-    """Sends ``body`` and then nothing more, but holds the connection."""
+    """Sends ``body``, then keeps the connection open without sending anything."""
 
     def answer(request: Handler) -> None:
         request.reply(200, body, Content_Length=len(BODY), ETag='"1"')
@@ -146,7 +147,7 @@ def get(folder: Path, *urls: str, size: int | None = None, sha256: str | None = 
 
 
 def left(folder: Path) -> list[str]:
-    """What lies in the folder, the lock aside."""
+    """The files in the folder, except the lock."""
     return sorted(file.name for file in folder.iterdir() if file.suffix != ".lock")
 
 

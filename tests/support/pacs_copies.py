@@ -1,4 +1,4 @@
-"""Copies of PACS with ten pictures of each class, as folders and as archives."""
+"""Copies of PACS with ten images of each class, as folders and as archives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VISDA = type(registry.load_dataset("visda"))
 
 
 def ten_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let PACS and VisDA be whole with ten pictures of each class."""
+    """Make ten images of each class the official count of PACS and VisDA."""
     for dataset in (PACS, VISDA):
         shrunk(dataset, monkeypatch)
 

@@ -1,4 +1,4 @@
-"""Records with stages and curves for the tests of the plots, and the words on a picture."""
+"""Records with stages and curves for the tests of the plots, and the texts of a figure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG = "form=joint,lr_generator=0.01,an_extraordinarily_long_hyper_parameter=0.1
 
 
 def rich(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Record:
-    """A record with two stages, ten evaluations and losses that stop being there."""
+    """A record with two stages, ten evaluations and losses with missing values."""
     stages = ["first", "second"]
     evaluations = [
         Evaluation(stage=stages[i // 5], step=i, images=10 * i, val_acc=acc * i / 9, test=evaluation(acc * i / 9).test)
@@ -31,6 +31,7 @@ def rich(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Re
 
 
 def grid(methods: Sequence[str] = ("kd", "augkd", "finetune"), seeds: int = 3) -> list[Record]:
+    """Records of every method, setting and seed; ``kd`` has the role of a reference row."""
     return [
         rich(method, setting, seed, 60 + 7 * i + 2 * seed * (-1) ** i, role="reference" if method == "kd" else "method")
         for i, method in enumerate(methods)
@@ -40,4 +41,5 @@ def grid(methods: Sequence[str] = ("kd", "augkd", "finetune"), seeds: int = 3) -
 
 
 def texts(figure: Figure) -> list[str]:
+    """All non-empty texts of a figure."""
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]

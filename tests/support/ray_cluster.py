@@ -1,4 +1,4 @@
-"""A Ray cluster on this machine's loopback interface: a head node and one more, each with one core for runs."""
+"""A Ray cluster on the loopback interface of this machine: a head node and a second node with one core each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-# read when Ray is imported: on loopback as on a laptop, quiet, and with patience for a busy machine
+# read when Ray is imported: a local cluster, no statistics, and long timeouts because the machine may be busy
 os.environ |= {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -32,24 +32,24 @@ ADDRESS = "127.0.0.1"
 PORTS = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port", "metrics_export_port")
 
 
-def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
-    """Ray gives a node half a minute to start, which is not enough when the cores are busy."""
+def _with_long_timeout(get_node: Callable[..., Any]) -> Callable[..., Any]:
+    """Extend the 30 seconds in which Ray expects a node to start, which are too few when the cores are busy."""
 
     def wait(*words: Any) -> Any:
-        until = time.monotonic() + SECONDS
+        deadline = time.monotonic() + SECONDS
         while True:
             try:
                 return get_node(*words)
             except RuntimeError:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
 
     return wait
 
 
-def _at_once(start: Callable[..., Any]) -> Callable[..., Any]:
-    """A node gives its helpers 15 seconds to tell their ports; ours are known, so it need not wait for them."""
+def _with_known_ports(start: Callable[..., Any]) -> Callable[..., Any]:
+    """Write the ports of a node's helpers in advance, because Ray waits only 15 seconds for them to report."""
 
     def begin(*words: Any, **named: Any) -> Any:
         given = inspect.signature(start).bind(*words, **named).arguments
@@ -72,12 +72,12 @@ def _free_port() -> int:
 
 
 def pids() -> list[int]:
-    """All processes."""
+    """The ids of all processes."""
     return [int(process.name) for process in Path("/proc").glob("[0-9]*")]
 
 
 def parent(pid: int) -> int:
-    """The process that started this one; 0 if it has ended."""
+    """The id of the process that started this one; 0 if this one has ended."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):
@@ -85,29 +85,31 @@ def parent(pid: int) -> int:
 
 
 class Nodes:
-    """The cluster; ``second`` is the node that may be killed."""
+    """The cluster; ``second`` is the node that a test may kill."""
 
     def __init__(self) -> None:
-        self._cluster = ray.cluster_utils.RayDriver(initialize_head=True, head_node_args=_node())
+        self._cluster = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=_node())
         self.address = str(self._cluster.address)
         self.add_second()
 
     def add_second(self) -> None:
+        """Start the second node, for the first time or again."""
         self.second = self._cluster.add_node(**_node())
 
     @property
     def second_pid(self) -> int:
-        """Of the process that starts the second node's workers."""
+        """Id of the process that starts the workers of the second node."""
         return int(self.second.all_processes["raylet"][0].process.pid)
 
     def kill_second(self) -> None:
-        """Kill every process of the node, as a power cut would."""
+        """Kill every process of the node at once, like a power failure."""
         workers = [pid for pid in pids() if parent(pid) == self.second_pid]
         for pid in (self.second_pid, *workers):
             os.kill(pid, signal.SIGKILL)
         self._cluster.remove_node(self.second, allow_graceful=False)
 
     def shutdown(self) -> None:
+        """Stop all nodes."""
         self._cluster.shutdown()
 
 
@@ -115,8 +117,8 @@ class Nodes:
 def started() -> Iterator[Nodes]:
     """The cluster, without a dashboard."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "get_node", _patient(services.get_node))
-        patch.setattr(services, "start_raylet", _at_once(services.start_raylet))
+        patch.setattr(services, "get_node", _with_long_timeout(services.get_node))
+        patch.setattr(services, "start_raylet", _with_known_ports(services.start_raylet))
         patch.setattr(services, "start_api_server", lambda *_words, **_named: (None, None))
         nodes = Nodes()
         try:

@@ -1,4 +1,4 @@
-"""Records and pages for the tests of the report, and what they ask a page in a browser."""
+"""Records and pages for the tests of the report, and the questions that they ask a page in a browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from okdbench.results.loss_curves import Curve
 from okdbench.results.published import Verdict
 from okdbench.results.records import Evaluation, Outcome, Record, Score
-from okdbench.results.report.figures import Group, Picture, gallery, inline
+from okdbench.results.report.figures import FigureGroup, ReportFigure, data_uri, figure_groups
 from okdbench.results.report.page import render
 from support.fake_records import failed, record
 
@@ -27,13 +27,13 @@ HOSTILE = [
 ]
 
 
-def moment(acc: float, images: int = 64, stage: str = "anchor") -> Evaluation:
+def scored(acc: float, images: int = 64, stage: str = "anchor") -> Evaluation:
     score = Score(acc=acc, top3=acc, top5=acc, macro_f1=acc, ece=5.0, agreement=50.0)
     return Evaluation(stage=stage, step=images // 64, images=images, val_acc=acc - 1, test=score)
 
 
 def full(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Record:
-    """A record with curves, evaluations and outcomes of its stages, as a real run leaves it."""
+    """A record with curves, evaluations and outcomes of its stages, like that of a real run."""
     steps = [0, 3, 6, 9]
     values: dict[str, Any] = {
         "curves": {
@@ -42,8 +42,8 @@ def full(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Re
             ),
             "anchor": Curve(steps=steps[:1], losses={"kl": [0.5]}, hashes=["b"]),
         },
-        "evaluations": [moment(acc - 30, 64), moment(acc, 128), moment(acc - 5, 192)],
-        "stages": {"anchor": Outcome(evaluation=moment(acc), teacher_domain_acc=30.0)},
+        "evaluations": [scored(acc - 30, 64), scored(acc, 128), scored(acc - 5, 192)],
+        "stages": {"anchor": Outcome(evaluation=scored(acc), teacher_domain_acc=30.0)},
         "environment": {"torch": "2.9", "device": "cpu", "finished": "2026-01-02T03:04:05+00:00"},
         "config": {"image_size": 32, "pretrained": False, "hyperparameters": {"lr": 1e-3, "keep": "last"}},
     }
@@ -73,7 +73,7 @@ def grid() -> list[Record]:
 
 
 def hostile() -> list[Record]:
-    """A record for each hostile text, with it wherever a record has a text; names of files have no slashes."""
+    """One record per hostile text, which stands in every text field; file names have no slashes."""
     return [
         full(text, text, seed, 50.0 + seed, variant=text, dataset=text.replace("/", "|"), track=text, teacher=text,
              student=text, key=text.replace("/", "|"), command=text, version=text, commit=text, data_note=text,
@@ -85,9 +85,9 @@ def hostile() -> list[Record]:
 
 
 def odd() -> list[Record]:
-    """Records with nothing in them, and with numbers that are none."""
+    """Records with empty fields, and with numbers that are not finite."""
     nan, inf = math.nan, math.inf
-    broken = moment(nan)
+    broken = scored(nan)
     curve = Curve(steps=[0, 1], losses={"all": [nan, inf], "one": [nan, 2.0], "none": [None, None]}, hashes=["a", "b"])
     return [
         failed("empty", "A-C", 0, config={}, command="", environment={}, version="", commit="", teacher_score=None),
@@ -98,7 +98,7 @@ def odd() -> list[Record]:
     ]
 
 
-def verdict(**changes: Any) -> Verdict:
+def published_number(**changes: Any) -> Verdict:
     usual: dict[str, Any] = {
         "method": "kd", "dataset": "digits", "setting": "A-C", "teacher": "resnet18", "student": "resnet10t",
         "metric": "top1", "paper": 84.3, "paper_std": 1.2, "source": "table 2", "confidence": "high", "ours": 80.5,
@@ -107,24 +107,27 @@ def verdict(**changes: Any) -> Verdict:
     return Verdict(**usual | changes)
 
 
-def hostile_extras(text: str) -> tuple[list[Group], list[Verdict]]:
-    """A plot and a verdict made of one hostile text."""
+def hostile_extras(text: str) -> tuple[list[FigureGroup], list[Verdict]]:
+    """A figure and a published number made of one hostile text."""
     svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>window.hacked=1</script></svg>"
-    picture = Picture(text, text, text, inline(svg))
+    figure = ReportFigure(text, text, text, data_uri(svg))
     texts = dict.fromkeys(("method", "dataset", "setting", "teacher", "student", "source", "verdict", "why"), text)
-    return [Group("bars", text, text, [picture] * 3)], [verdict(**texts, confidence=text)]
+    return [FigureGroup("bars", text, text, [figure] * 3)], [published_number(**texts, confidence=text)]
 
 
 def write(folder: Path, name: str, records: list[Record], extras: Any = None) -> str:
     """Write a page and return its address."""
-    groups, verdicts = extras or (gallery(records), [verdict(), verdict(setting="B-C", ours=None, ours_low=None)])
+    groups, published = extras or (
+        figure_groups(records),
+        [published_number(), published_number(setting="B-C", ours=None, ours_low=None)],
+    )
     path = folder / f"{name}.html"
-    path.write_text(render(records, groups, verdicts), encoding="utf-8")
+    path.write_text(render(records, groups, published), encoding="utf-8")
     return path.as_uri()
 
 
 def column(page: Page, name: str, section: str = "leaderboard") -> list[str]:
-    """The texts of a column in the rows that are shown, from top to bottom."""
+    """The texts of a column in the visible rows, from top to bottom."""
     return page.evaluate(
         """([section, name]) => {
           const table = document.querySelector(`#${section} table`);
@@ -144,7 +147,7 @@ def choose(page: Page, **filters: str) -> None:
         page.select_option(f"#leaderboard select[name={name}]", value)
 
 
-#: in a browser: the WCAG contrast between an element's text, or another of its colours, and what lies behind it
+#: in a browser: the WCAG contrast between an element's text, or another of its colours, and its background
 CONTRAST = """([selector, property]) => {
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
@@ -158,7 +161,7 @@ CONTRAST = """([selector, property]) => {
   return (a + 0.05) / (b + 0.05);
 }"""
 
-#: in a browser: what a reader with a screen reader would stumble over, as a list of sentences
+#: in a browser: accessibility faults as a list of sentences
 FAULTS = """() => {
   const shown = (one) => one.getClientRects().length > 0;
   const faults = [];
@@ -183,12 +186,12 @@ FAULTS = """() => {
     if (!table.caption?.textContent.trim()) faults.push("a table without a caption");
     for (const one of table.querySelectorAll("th")) if (!one.scope) faults.push(`no scope: ${one.textContent}`);
     for (const one of table.querySelectorAll("thead th")) if (!one.textContent.trim()) faults.push("an empty header");
-    if (!table.closest("[role=region][tabindex='0']")) faults.push("a table that no key scrolls");
+    if (!table.closest("[role=region][tabindex='0']")) faults.push("a table that the keyboard cannot scroll");
   }
-  for (const one of document.querySelectorAll("img")) if (!one.alt.trim()) faults.push("a picture without alt");
+  for (const one of document.querySelectorAll("img")) if (!one.alt.trim()) faults.push("an image without alt");
   for (const one of [...document.querySelectorAll("svg")].filter(shown))
     if (one.getAttribute("aria-hidden") !== "true" && !(one.getAttribute("role") === "img" &&
-        one.getAttribute("aria-label") && one.querySelector("title"))) faults.push("a drawing without words");
+        one.getAttribute("aria-label") && one.querySelector("title"))) faults.push("a chart without a description");
   for (const tag of ["header", "nav", "main", "footer"])
     if (document.querySelectorAll(tag).length !== 1) faults.push(`not one ${tag}`);
   if (document.documentElement.lang !== "en") faults.push("no language");

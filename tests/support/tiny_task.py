@@ -1,4 +1,4 @@
-"""Methods on a tiny task without pictures from disk: a teacher with opinions, a student, two steps of anything."""
+"""Methods on a tiny task without image files: an untrained teacher, a student, a few steps of anything."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CPU = torch.device("cpu")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def probe(seed: int, name: str = "test_resnet", classes: int = 10, size: int = 32) -> ClassifierWrapper:
-    """A network that was never trained but has running statistics and opinions of its own."""
+def untrained_classifier(seed: int, name: str = "test_resnet", classes: int = 10, size: int = 32) -> ClassifierWrapper:
+    """An untrained network with confident predictions and running statistics that differ from their defaults."""
     torch.manual_seed(seed)
     net = ClassifierWrapper(build_classifier(name, classes, size), Normaliser(MEAN, STD))
     with torch.no_grad():
@@ -30,7 +30,7 @@ def probe(seed: int, name: str = "test_resnet", classes: int = 10, size: int = 3
     return net
 
 
-def play(
+def make_method(
     method: str,
     settings: dict[str, Any] | None = None,
     *,
@@ -41,12 +41,12 @@ def play(
     size: int = 32,
     teacher: str = "test_resnet",
 ) -> Method:
-    """The method, set up with these hyper-parameters over those of budget smoke; nothing is trained yet."""
+    """The method, set up with these hyper-parameters on top of those of budget smoke; nothing is trained yet."""
     cls = registry.load_method(method)
     hp = check_hyperparameters(cls.Hyperparameters, cls.presets.get("smoke", {}), settings or {}, method)
     task = Task(
-        teacher=probe(1, teacher, classes, size).lock(),
-        student=probe(2, "test_resnet", classes, size),
+        teacher=untrained_classifier(1, teacher, classes, size).lock(),
+        student=untrained_classifier(2, "test_resnet", classes, size),
         classes=classes,
         image_size=size,
         train_size=64,
@@ -65,25 +65,25 @@ def play(
     return cls(task, hp)
 
 
-def walk(method: Method, rounds: int | None = None) -> list[dict[str, float]]:
-    """Do the method's stages as the engine does, at most ``rounds`` steps of each; the losses of every step."""
-    seen = []
+def run_stages(method: Method, steps: int | None = None) -> list[dict[str, float]]:
+    """Run the method's stages like the training loop, at most ``steps`` steps of each; the losses of every step."""
+    losses = []
     for stage in method.stages():
         method.student.train()
         if stage.begin:
             stage.begin()
-        for step in range(stage.steps if rounds is None else min(rounds, stage.steps)):
-            method.tell(Clock(step, stage.steps))
+        for step in range(stage.steps if steps is None else min(steps, stage.steps)):
+            method.set_clock(Clock(step, stage.steps))
             size = stage.batch_size or method.task.batch_size
             batches = [batch(100 * step + i, size, method.task) for i in range(stage.batches if stage.data else 0)]
-            seen.append({name: term.item() for name, term in stage.step(*batches).items()})
+            losses.append({name: term.item() for name, term in stage.step(*batches).items()})
         if stage.finish:
             stage.finish()
-    return seen
+    return losses
 
 
 def batch(seed: int, size: int, task: Task) -> Batch:
-    """Random pictures with random labels."""
+    """Random images with random labels."""
     rng = torch.Generator().manual_seed(seed)
     images = torch.rand(size, 3, task.image_size, task.image_size, generator=rng)
     return Batch(images, torch.randint(task.classes, (size,), generator=rng))

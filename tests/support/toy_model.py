@@ -1,4 +1,4 @@
-"""A network of fourteen weights, and the loop around it."""
+"""A network of 26 parameters, and a training loop for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH = 4
 
 
 class Tiny(Trainable):
-    """Pushes two logits apart on random pictures; writes down what is called and when."""
+    """Pushes two logits apart on random images, and lists what the loop calls."""
 
     def __init__(self, **steps: int) -> None:
         super().__init__(CPU, Meter())
@@ -58,25 +58,25 @@ class Tiny(Trainable):
         return {"gap": loss, "size": logits.norm()}
 
 
-def judge(val_acc: Iterator[float]) -> Callable[[str, int, int], Evaluation]:
+def evaluate_with(val_acc: Iterator[float]) -> Callable[[str, int, int], Evaluation]:
     zero = Score(acc=0, top3=0, top5=0, macro_f1=0, ece=0, agreement=0)
     return lambda stage, step, images: Evaluation(
         stage=stage, step=step, images=images, val_acc=next(val_acc), test=zero
     )
 
 
-def engine(tiny: Tiny, folder: Path, val_acc: Sequence[float] = (), **options: Any) -> TrainingLoop:
-    kit = LoopConfig(
+def loop(tiny: Tiny, folder: Path, val_acc: Sequence[float] = (), **options: Any) -> TrainingLoop:
+    """A loop over the stages of ``tiny``; its evaluations have these validation accuracies, one after the other."""
+    config = LoopConfig(
         folder=folder,
         stream=lambda stage: pytest.fail(f"{stage.name} wants no data"),
         rng=tiny.rng,
         meter=tiny.meter,
-        progress=quiet,
         autocast=lambda: torch.autocast("cpu", enabled=False),
-        evaluate=judge(iter(val_acc)) if val_acc else None,
-        **options,
+        evaluate=evaluate_with(iter(val_acc)) if val_acc else None,
+        **{"progress": quiet, **options},
     )
-    return TrainingLoop(tiny, tiny.net, kit)
+    return TrainingLoop(tiny, tiny.net, config)
 
 
 def folder(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What a sweep reports before anything starts: the time, where it is known, what is left out, and mistakes."""
+"""A sweep before its first run: unknown duration, excluded runs, and mistakes on the command line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from support.sweep_process import Sweep
 
 
-def test_nothing_is_known_of_the_time_before_a_first_run(tmp_path: Path, data_root: Path) -> None:
+def test_the_duration_is_unknown_before_the_first_run(tmp_path: Path, data_root: Path) -> None:
     _, stdout, _ = Sweep("--methods kd,finetune --dry-run", tmp_path, data_root).end()
-    assert "unknown, for none of these has ever finished here: finetune, kd, the teacher test_resnet" in stdout
+    assert "unknown, because there is no finished run yet of: finetune, kd, the teacher test_resnet" in stdout
     assert not (tmp_path / "runs").exists()
 
 

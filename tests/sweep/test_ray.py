@@ -1,4 +1,4 @@
-"""A grid on a real Ray cluster of two nodes on this machine: the same records, whatever dies on the way."""
+"""A sweep on a real Ray cluster of two nodes on this machine: the same records, whichever process dies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from support import ray_cluster
-from support.fault_injection import told
+from support.fault_injection import print_recovery
 from support.ray_cluster import Nodes, parent, pids
 
 from okdbench.results.records import Record
@@ -27,14 +27,18 @@ from okdbench.training.runner import execute
 
 ROOT = Path(__file__).parents[2]
 TINY = "--datasets digits --settings MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
-#: two runs that are long enough to be killed in the middle
+#: two runs that are long enough to be killed half-way
 LONG = [{"anchor_steps": steps, "data_free_steps": 12} for steps in (30, 31)]
 VARIANTS = [f"augkd[anchor_steps={steps},data_free_steps=12]" for steps in (30, 31)]
 METHODS = ",".join(["finetune", "kd", *VARIANTS])
 SECONDS = 800
 MODULE = ("-m", "okdbench")
-#: a driver that misses the methods when it compares its source with the nodes'
-EDITED = ("-c", "from okdbench import cli, node; node._plugins = lambda name: (); cli.main()")
+#: a driver whose source digest lacks the methods and data sets
+OTHER_SOURCE = (
+    "-c",
+    "from okdbench.cli import app; from okdbench.sweep import ray_worker; "
+    "ray_worker._plugins = lambda name: (); app.main()",
+)
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -42,14 +46,14 @@ pytestmark = pytest.mark.timeout(1800)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # of the nodes, whose workers load okdbench
+        patch.setenv("PYTHONPATH", str(ROOT))  # inherited by the nodes, whose workers import okdbench
         with ray_cluster.started() as made:
             yield made
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]) -> dict[str, Record]:
-    """What two single runs on this machine give, by key."""
+    """Records of two single runs on this machine, by key."""
     runs = tmp_path_factory.mktemp("short")
     return {made.key: execute(made, runs, quiet) for made in (plan("finetune"), plan("kd"))}
 
@@ -58,7 +62,7 @@ def short(tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]) -
 def singles(
     short: dict[str, Record], tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]
 ) -> dict[str, Record]:
-    """The same of all four: the short ones, then the long ones."""
+    """Records of all four runs: the short ones, then the long ones."""
     runs = tmp_path_factory.mktemp("long")
     plans = [plan("augkd", hyperparameters=long) for long in LONG]
     return short | {made.key: execute(made, runs, quiet) for made in plans}
@@ -73,7 +77,7 @@ class Child(NamedTuple):
 
 
 class Sweep:
-    """``okdbench sweep --engine ray`` in a process of its own."""
+    """``okdbench sweep --engine ray`` in a separate process."""
 
     def __init__(
         self, methods: str, address: str, folder: Path, data_root: Path, line: str = "", code: Sequence[str] = MODULE
@@ -91,30 +95,31 @@ class Sweep:
         _, errors = self.process.communicate(timeout=SECONDS)
         return self.process.returncode, errors
 
-    def wait_for(self, what: Callable[[], Any]) -> Any:
+    def wait_for(self, condition: Callable[[], Any]) -> Any:
+        """Wait until the condition is true and return its value; fails if the sweep ends before."""
         until = time.monotonic() + SECONDS
-        while not (found := what()):
+        while not (found := condition()):
             assert self.process.poll() is None, self.end()
             assert time.monotonic() < until
             time.sleep(0.02)
         return found
 
     def logged(self, key: str) -> int:
-        """Bytes of losses that lie in this run's folder."""
+        """Size of the log of losses in this run's folder, in bytes."""
         log = self.runs / key / "metrics.jsonl"
         return log.stat().st_size if log.exists() else 0
 
     def starts(self, key: str) -> int:
-        """How many children were started for this run."""
+        """How many children have been started for this run."""
         log = self.runs / key / "log.txt"
         return log.read_text().count("$ okdbench") if log.exists() else 0
 
 
 def children(key: str) -> list[Child]:
-    """The processes that are in the last stage of this run, on whatever node: they hold the lock of its folder."""
+    """The processes that are in the last stage of this run, on any node: they hold the lock of its folder."""
     found = []
     for pid in pids():
-        with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # it may end meanwhile
             if b"--parent" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 files = [Path(os.readlink(file)) for file in Path(f"/proc/{pid}/fd").iterdir()]
                 logs = [file.with_name("metrics.jsonl") for file in files if file.parts[-2:] == (key, "lock")]
@@ -130,7 +135,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def are_the_same(runs: Path, singles: dict[str, Record]) -> None:
+def assert_records(runs: Path, singles: dict[str, Record]) -> None:
     found = {record.key: record for record in read_records(runs)}
     assert found.keys() == singles.keys()
     for key, single in singles.items():
@@ -140,23 +145,23 @@ def are_the_same(runs: Path, singles: dict[str, Record]) -> None:
     assert [log.read_text().count("$ okdbench") for log in runs.glob("teachers/*/log.txt")] == [1]
 
 
-def test_the_records_are_those_of_one_machine(
+def test_the_records_equal_those_of_one_machine(
     cluster: Nodes, short: dict[str, Record], tmp_path: Path, data_root: Path
 ) -> None:
     code, errors = Sweep("finetune,kd", cluster.address, tmp_path, data_root).end()
     assert code == 0, errors
-    are_the_same(tmp_path / "runs", short)
+    assert_records(tmp_path / "runs", short)
     assert re.findall(r"^(teacher|\[\d/2\])", errors, re.MULTILINE) == ["teacher", "[1/2]", "[2/2]"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["", "--shared"])
-def test_so_are_those_of_longer_runs(
+def test_the_records_of_long_runs_equal_those_of_one_machine(
     storage: str, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
 ) -> None:
     code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root, storage).end()
     assert code == 0, errors
-    are_the_same(tmp_path / "runs", singles)
+    assert_records(tmp_path / "runs", singles)
 
 
 @pytest.mark.slow
@@ -172,13 +177,13 @@ def test_a_killed_worker_costs_a_try(
     began = time.monotonic()
     sweep.wait_for(lambda: not alive(child.pid))
     sweep.wait_for(lambda: sweep.starts(key) == 2)
-    told(f"killed worker, until the run's next start {storage}", time.monotonic() - began)
+    print_recovery(f"killed worker, until the run's next start {storage}", time.monotonic() - began)
     sizes: list[int] = []
     sweep.wait_for(lambda: sizes.append(sweep.logged(key)) or read_record(sweep.runs / key))
-    assert not storage or min(sizes) > 0, "it went on after the stage before"
+    assert not storage or min(sizes) > 0, "it resumed after the stage before"
     code, errors = sweep.end()
     assert code == 0, errors
-    are_the_same(sweep.runs, singles)
+    assert_records(sweep.runs, singles)
     assert sweep.starts(key) == 2
     assert [sweep.starts(other) for other in others] == [1, 1, 1]
 
@@ -194,13 +199,13 @@ def test_a_killed_node_costs_what_ran_there(
     began = time.monotonic()
     try:
         sweep.wait_for(lambda: sweep.starts(key) == 2)
-        told(f"killed node, until the run's next start {storage}", time.monotonic() - began)
+        print_recovery(f"killed node, until the run's next start {storage}", time.monotonic() - began)
         code, errors = sweep.end()
     finally:
         cluster.add_second()
     assert code == 0, errors
     assert not alive(child.pid)
-    are_the_same(sweep.runs, singles)
+    assert_records(sweep.runs, singles)
     assert {other: sweep.starts(other) for other in singles} == {**dict.fromkeys(singles, 1), key: 2}
 
 
@@ -221,35 +226,35 @@ def test_a_stopped_driver_takes_its_children_along_and_the_next_one_goes_on(
     began = time.monotonic()
     sweep.process.communicate()
     done = {path: path.stat().st_mtime_ns for path in sweep.runs.glob("*/record.json")}
-    assert len(done) >= 2, "the short ones are over"
+    assert len(done) >= 2, "the short runs are done"
     until = time.monotonic() + SECONDS
     while alive(child.pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert not alive(child.pid)
-    told(f"driver and signal {sign}, until the last child is gone {storage}", time.monotonic() - began)
+    print_recovery(f"driver and signal {sign}, until the last child is gone {storage}", time.monotonic() - began)
     code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root, storage).end()
     assert code == 0, errors
-    assert f"{len(done)} of 4 cells are done already\n" in errors
+    assert f"{len(done)} of 4 runs are already done\n" in errors
     assert {path: path.stat().st_mtime_ns for path in done} == done
-    are_the_same(sweep.runs, singles)
+    assert_records(sweep.runs, singles)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["os.getppid()", "os.getpid()"], ids=["its worker", "itself, as for want of memory"])
+@pytest.mark.parametrize("victim", ["os.getppid()", "os.getpid()"], ids=["its worker", "itself, as when memory is low"])
 def test_a_run_that_always_kills_fails_and_the_rest_is_done(
     victim: str, cluster: Nodes, tmp_path: Path, data_root: Path, plan: Callable[..., Plan]
 ) -> None:
-    source = (ROOT / "okdbench" / "templates" / "method.py").read_text()
+    source = (ROOT / "okdbench" / "cli" / "templates" / "method.py").read_text()
     step = "    def step(self, batch: Batch) -> Losses:\n"
     assert step in source
-    deed = f"        print('farewell', flush=True), time.sleep(2), os.kill({victim}, 9), time.sleep(60)\n"
+    kill = f"        print('farewell', flush=True), time.sleep(2), os.kill({victim}, 9), time.sleep(60)\n"
     (tmp_path / "killer.py").write_text(
-        source.replace(step, step + deed).replace("import torch", "import os, time, torch")
+        source.replace(step, step + kill).replace("import torch", "import os, time, torch")
     )
     sweep = Sweep("./killer.py,finetune", cluster.address, tmp_path, data_root)
     code, errors = sweep.end()
     assert code == 1
-    assert "killer digits MO-P seed 0: failed: ended early 2 times, at last by SIGKILL" in errors
+    assert "killer digits MO-P seed 0: failed: ended early 2 times, the last time by SIGKILL" in errors
     (failed,) = (record for record in read_records(sweep.runs) if record.status == "failed")
     assert "farewell" in (failed.error or "")
     assert (sweep.runs / failed.key / "log.txt").read_text().count("farewell") == 2
@@ -266,18 +271,18 @@ def test_of_two_drivers_none_does_what_the_other_does(
     for driver in drivers:
         code, errors = driver.end()
         assert code == 0, errors
-    are_the_same(drivers[0].runs, singles)
+    assert_records(drivers[0].runs, singles)
     assert [drivers[0].starts(key) for key in singles] == [1, 1, 1, 1]
 
 
 @pytest.mark.slow
 def test_a_node_with_another_okdbench_is_refused(cluster: Nodes, tmp_path: Path, data_root: Path) -> None:
-    code, errors = Sweep("kd", cluster.address, tmp_path, data_root, code=EDITED).end()
+    code, errors = Sweep("kd", cluster.address, tmp_path, data_root, code=OTHER_SOURCE).end()
     assert (code, errors.count("\n")) == (2, 1)
     assert "node 127.0.0.1 has another okdbench than this one" in errors
 
 
-def test_without_a_cluster_there_is_advice(tmp_path: Path, data_root: Path) -> None:
+def test_without_a_cluster_the_error_names_the_cure(tmp_path: Path, data_root: Path) -> None:
     code, errors = Sweep("kd", "127.0.0.1:9", tmp_path, data_root).end()
     assert (code, errors.count("\n")) == (2, 1)
     assert "there is no Ray cluster at 127.0.0.1:9" in errors

@@ -1,4 +1,4 @@
-"""The examiner's numbers are those of scikit-learn, and its questions leave no trace."""
+"""The evaluator's metrics equal scikit-learn's, and evaluating changes nothing in the run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import clone_state
 from okdbench.training.evaluation import accuracy, calibration_error, predict, score
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
-from okdbench.training.runner import fingerprint
 from okdbench.training.trial import Trial
 
 CPU = torch.device("cpu")
@@ -27,18 +27,19 @@ CPU = torch.device("cpu")
 def test_scores_are_those_of_scikit_learn(classes: int) -> None:
     torch.manual_seed(classes)
     logits, labels = torch.randn(200, classes), torch.randint(classes, (200,))
-    teacher_says = torch.randint(classes, (200,))
-    result = score(logits, labels, teacher_says)
-    said = logits.argmax(1)
-    assert result.acc == pytest.approx(100 * accuracy_score(labels, said))
-    assert result.macro_f1 == pytest.approx(100 * f1_score(labels, said, average="macro"))
-    assert result.agreement == pytest.approx(100 * accuracy_score(teacher_says, said))
+    teacher_predictions = torch.randint(classes, (200,))
+    result = score(logits, labels, teacher_predictions)
+    predicted = logits.argmax(1)
+    assert result.acc == pytest.approx(100 * accuracy_score(labels, predicted))
+    assert result.macro_f1 == pytest.approx(100 * f1_score(labels, predicted, average="macro"))
+    assert result.agreement == pytest.approx(100 * accuracy_score(teacher_predictions, predicted))
     for k, found in ((3, result.top3), (5, result.top5)):
-        known = top_k_accuracy_score(labels, logits, k=k, labels=range(classes)) if k < classes else 1.0
-        assert found == pytest.approx(100 * known)
+        # scikit-learn refuses k >= the number of classes, where every prediction is a hit
+        expected = top_k_accuracy_score(labels, logits, k=k, labels=range(classes)) if k < classes else 1.0
+        assert found == pytest.approx(100 * expected)
 
 
-def test_macro_f1_leaves_out_classes_that_occur_nowhere() -> None:
+def test_macro_f1_omits_classes_that_do_not_occur() -> None:
     logits = torch.eye(5)[[0, 1, 1]]
     labels = torch.tensor([0, 1, 0])
     expected = f1_score(labels, logits.argmax(1), average="macro")
@@ -46,12 +47,12 @@ def test_macro_f1_leaves_out_classes_that_occur_nowhere() -> None:
 
 
 def test_calibration_error_of_a_hand_made_case() -> None:
-    # two confident and right, two confident and wrong: |0.5 - 0.9| in one bin
+    # confidence 0.9 and accuracy 0.5, all four in one bin: |0.5 - 0.9|
     logits = torch.tensor([[0.9, 0.1]] * 4).log()
     assert calibration_error(logits, torch.tensor([0, 0, 1, 1])) == pytest.approx(40.0, abs=1e-4)
 
 
-def test_judging_leaves_mode_buffers_and_bill_alone(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_evaluating_changes_neither_mode_nor_buffers_nor_traffic(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = plan("kd")
     teacher = ClassifierWrapper(build_classifier("test_resnet", 10, 32), Normaliser((0.5,) * 3, (0.5,) * 3)).lock()
     trial = Trial(made, teacher, tmp_path, CPU, quiet)
@@ -62,10 +63,10 @@ def test_judging_leaves_mode_buffers_and_bill_alone(plan: Callable[..., Plan], t
     assert 0 <= accuracy(logits, torch.from_numpy(made.splits.student_val.labels)) <= 100
     assert student.training
     assert fingerprint(clone_state(student)) == before
-    assert trial.meter.traffic()["student"].forward == 0
+    assert trial.meter.traffic()["student"]["forward"] == 0
 
 
-def test_rows_beyond_their_budget_are_not_ranked() -> None:
+def test_rows_that_exceed_their_budget_are_not_ranked() -> None:
     assert is_ranked("quick", 20_000)
     assert not is_ranked("quick", np.nextafter(20_000, np.inf))
     assert is_ranked("paper", 1e9)

@@ -1,4 +1,4 @@
-"""A student as one file: it answers like the student, says what it is, and is written only when both hold."""
+"""A student as one file: its logits are the student's, it contains the card, and a file that differs is not written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from okdbench.training.evaluation import accuracy, predict
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
-from okdbench.training.student import load
+from okdbench.training.student_lookup import load
 
 CPU = torch.device("cpu")
 ENDINGS = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
@@ -41,7 +41,7 @@ ENDINGS = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]) -> Path:
-    """A student and a row without one, both of smoke runs on the digits."""
+    """A run with a student and one without, both of budget smoke on the digits."""
     folder = tmp_path_factory.mktemp("runs")
     for method in ("kd", "teacher"):
         execute(plan(method), folder, quiet)
@@ -54,13 +54,13 @@ def key(plan: Callable[..., Plan]) -> str:
 
 
 @pytest.fixture(scope="module")
-def judged(plan: Callable[..., Plan]) -> Images:
+def evaluated(plan: Callable[..., Plan]) -> Images:
     return plan("kd").splits.student_test
 
 
 @pytest.fixture(scope="module")
 def exported(runs: Path, key: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every format of the student, by the command."""
+    """The student in every format, exported by the command."""
     folder = tmp_path_factory.mktemp("exported")
     files = {form: folder / f"student{ending}" for form, ending in ENDINGS.items()}
     for form, file in files.items():
@@ -78,7 +78,7 @@ def record_of(runs: Path, key: str) -> Record:
 
 
 def raw(images: Images) -> Tensor:
-    """The pictures as anyone would hand them over: N x 3 x S x S in [0, 1]."""
+    """The images as a program without okdbench would pass them: N x 3 x S x S in [0, 1]."""
     return torch.from_numpy(np.array(images.pixels[:])).permute(0, 3, 1, 2).float() / 255
 
 
@@ -87,34 +87,34 @@ def jit(file: Path, extra: dict[str, Any]) -> Any:
         return torch.jit.load(str(file), _extra_files=extra)
 
 
-def answer(form: str, file: Path, pictures: Tensor) -> Tensor:
-    """The logits that a program without okdbench gets, or okdbench itself for bare weights."""
+def logits_of(form: str, file: Path, images: Tensor) -> Tensor:
+    """The logits that a program without okdbench computes, or okdbench itself for bare weights."""
     if form == "onnx":
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        return torch.from_numpy(session.run(["logits"], {"pictures": pictures.numpy()})[0])
+        return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
     with torch.no_grad():
-        net = jit(file, {}) if form == "torchscript" else load(str(file), Path("none")).probe
-        return net(pictures)
+        net = jit(file, {}) if form == "torchscript" else load(str(file), Path("none")).classifier
+        return net(images)
 
 
 @pytest.mark.parametrize("form", ENDINGS)
-def test_every_picture_of_the_test_split_gets_the_same_class(
-    form: str, exported: dict[str, Path], runs: Path, key: str, judged: Images
+def test_every_image_of_the_test_split_gets_the_same_class(
+    form: str, exported: dict[str, Path], runs: Path, key: str, evaluated: Images
 ) -> None:
-    expected = predict(load(key, runs).probe, judged, CPU)
-    logits = answer(form, exported[form], raw(judged))
+    expected = predict(load(key, runs).classifier, evaluated, CPU)
+    logits = logits_of(form, exported[form], raw(evaluated))
     assert torch.equal(logits.argmax(1), expected.argmax(1))
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
     assert len(set(expected.argmax(1).tolist())) > 1
     selected = record_of(runs, key).selected
     assert selected is not None
-    assert accuracy(logits, torch.from_numpy(judged.labels)) == selected.evaluation.test.acc
+    assert accuracy(logits, torch.from_numpy(evaluated.labels)) == selected.evaluation.test.acc
 
 
 @pytest.mark.parametrize("form", ["onnx", "torchscript"])
-def test_any_number_of_pictures_is_taken(form: str, exported: dict[str, Path]) -> None:
+def test_any_batch_size_is_accepted(form: str, exported: dict[str, Path]) -> None:
     for count in (1, 2, 7):
-        assert answer(form, exported[form], torch.rand(count, 3, 32, 32)).shape == (count, 10)
+        assert logits_of(form, exported[form], torch.rand(count, 3, 32, 32)).shape == (count, 10)
 
 
 @pytest.mark.parametrize("form", ENDINGS)
@@ -137,21 +137,19 @@ def test_the_card_can_be_read_without_okdbench(form: str, exported: dict[str, Pa
     }  # fmt: skip
 
 
-def test_an_onnx_file_is_sound_and_keeps_paths_to_itself(exported: dict[str, Path]) -> None:
+def test_an_onnx_file_is_valid_and_contains_no_path_of_this_machine(exported: dict[str, Path]) -> None:
     model = onnx.load(exported["onnx"])
     onnx.checker.check_model(model, full_check=True)
     assert str(Path(exporting.__file__).parent).encode() not in exported["onnx"].read_bytes()
 
 
-def test_a_run_keeps_the_card_and_equal_students_give_equal_bytes(runs: Path, key: str) -> None:
+def test_a_run_stores_the_card_and_equal_students_give_equal_bytes(runs: Path, key: str) -> None:
     content = (runs / key / "student.safetensors").read_bytes()
     student = students.unpack(content)
-    assert {students.pack(student.probe.net.state_dict(), student.card) for _ in range(8)} == {content}
+    assert {students.pack(student.classifier.net.state_dict(), student.card) for _ in range(8)} == {content}
 
 
-def test_a_student_of_before_the_cards_takes_its_classes_from_the_data_set(
-    runs: Path, key: str, tmp_path: Path
-) -> None:
+def test_a_student_without_a_card_takes_its_classes_from_the_data_set(runs: Path, key: str, tmp_path: Path) -> None:
     shutil.copytree(runs / key, tmp_path / "old")
     file = tmp_path / "old" / "student.safetensors"
     save_file(load_file(file), file)
@@ -177,13 +175,13 @@ def test_without_a_name_the_file_is_named_after_the_run(
 
 def other(student: students.Student) -> students.Student:
     """A student with the same card and other weights."""
-    probe = students.unpack(students.pack(student.probe.net.state_dict(), student.card)).probe
+    classifier = students.unpack(students.pack(student.classifier.net.state_dict(), student.card)).classifier
     with torch.no_grad():
-        next(iter(probe.net.parameters())).mul_(1.5)
-    return students.Student(probe, student.card)
+        next(iter(classifier.net.parameters())).mul_(1.5)
+    return students.Student(classifier, student.card)
 
 
-def test_a_file_that_answers_differently_is_not_written(
+def test_a_file_with_other_logits_is_not_written(
     runs: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = exporting.EXPORT_FORMATS["torchscript"]
@@ -194,17 +192,17 @@ def test_a_file_that_answers_differently_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_answer_is_refused(runs: Path, key: str) -> None:
+def test_a_file_without_logits_is_refused(runs: Path, key: str) -> None:
     student = load(key, runs)
-    exporting.check(student.probe, student)
+    exporting.check(student.classifier, student)
     with pytest.raises(UserError, match="is off by nan"):
-        exporting.check(lambda pictures: student.probe(pictures) * torch.nan, student)
+        exporting.check(lambda images: student.classifier(images) * torch.nan, student)
     with pytest.raises(UserError, match="cannot be run"):
-        exporting.check(lambda pictures: student.probe(pictures.reshape(1, 3, 32, 32)), student)
+        exporting.check(lambda images: student.classifier(images.reshape(1, 3, 32, 32)), student)
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime", "onnxscript"])
-def test_a_missing_library_is_told_with_its_cure(
+def test_a_missing_library_is_reported_with_its_cure(
     library: str, runs: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
@@ -213,11 +211,11 @@ def test_a_missing_library_is_told_with_its_cure(
     assert not list(tmp_path.iterdir())
 
 
-def test_mistakes_are_told_in_one_line(runs: Path, key: str, plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_mistakes_are_reported_in_one_line(runs: Path, key: str, plan: Callable[..., Plan], tmp_path: Path) -> None:
     failed = record_of(runs, key).model_copy(update={"status": "failed", "error": "boom", "key": "bad"})
     write_record(tmp_path / "bad", failed)
-    shutil.copytree(runs / key, tmp_path / "bald")
-    (tmp_path / "bald" / "student.safetensors").unlink()
+    shutil.copytree(runs / key, tmp_path / "empty")
+    (tmp_path / "empty" / "student.safetensors").unlink()
     (tmp_path / "damaged.safetensors").write_bytes((runs / key / "student.safetensors").read_bytes()[:500])
     save_file({"weight": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     card = load(key, runs).card
@@ -227,7 +225,7 @@ def test_mistakes_are_told_in_one_line(runs: Path, key: str, plan: Callable[...,
         ("0000", runs): "there is no run '0000'",
         ("", runs): "runs begin with ''",
         ("bad", tmp_path): "failed and has no student; repeat it: okdbench run",
-        ("bald", tmp_path): "has no student any more; make it again: okdbench run --method",
+        ("empty", tmp_path): r"\) was deleted; train it again: okdbench run --method",
         (str(tmp_path / "damaged.safetensors"), runs): "is not a student: it is damaged",
         (str(tmp_path / "foreign.safetensors"), runs): "is not a student: it does not name its classes",
         (str(tmp_path / "wrong.safetensors"), runs): f"its weights are not those of a {TINY}",
@@ -243,11 +241,11 @@ def test_mistakes_are_told_in_one_line(runs: Path, key: str, plan: Callable[...,
         exporting.export(key, "safetensors", tmp_path / "file" / "student.safetensors", runs)
 
 
-def test_the_networks_weights_are_those_of_the_run(runs: Path, key: str, exported: dict[str, Path]) -> None:
+def test_the_exported_weights_are_those_of_the_run(runs: Path, key: str, exported: dict[str, Path]) -> None:
     one, two = load_file(runs / key / "student.safetensors"), load_file(exported["safetensors"])
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert isinstance(load(key, runs).probe, ClassifierWrapper)
+    assert isinstance(load(key, runs).classifier, ClassifierWrapper)
 
 
 def test_a_card_cannot_choose_the_folder_of_its_export(exported: dict[str, Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a method cannot see cannot change its student: everything out of its reach is replaced by noise."""
+"""What a method must not see cannot change its student: the test replaces it by noise and compares the weights."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from okdbench.data.images import Images
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import clone_state
-from okdbench.training.loop import History
+from okdbench.training.fingerprint import fingerprint
+from okdbench.training.history import History
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
-from okdbench.training.runner import fingerprint
 from okdbench.training.trial import Trial
 
 CPU = torch.device("cpu")
 
 
 def noise(images: Images) -> Images:
-    """Other pictures and other labels of the same number."""
+    """As many images, with random pixels and permuted labels."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, images.pixels.shape, dtype=np.uint8)
     return Images(pixels, rng.permutation(images.labels), images.paths)
@@ -48,32 +48,32 @@ def train(plan: Plan, folder: Path) -> tuple[str, str, History]:
     return fingerprint(history.selected_state), fingerprint(clone_state(trial.answer)), history
 
 
-def cells() -> list[tuple[str, Track]]:
+def methods_and_tracks() -> list[tuple[str, Track]]:
     names = plugins.method_names()
     return [(name, track) for name in names for track in registry.load_method(name).card.tracks]
 
 
-@pytest.mark.parametrize(("method", "track"), cells())
-def test_noise_beyond_the_wall_changes_no_student(
+@pytest.mark.parametrize(("method", "track"), methods_and_tracks())
+def test_noise_in_hidden_splits_changes_no_student(
     plan: Callable[..., Plan], tmp_path: Path, method: str, track: Track
 ) -> None:
     real = plan(method, track=track)
-    parts = real.splits
+    splits = real.splits
     hidden = replace(
-        parts,
-        student_test=noise(parts.student_test),
-        teacher_train=noise(parts.teacher_train),
-        teacher_test=noise(parts.teacher_test),
+        splits,
+        student_test=noise(splits.student_test),
+        teacher_train=noise(splits.teacher_train),
+        teacher_test=noise(splits.teacher_test),
     )
     selected, last, history = train(real, tmp_path / "real")
     noisy_selected, noisy_last, noisy_history = train(replace(real, splits=hidden), tmp_path / "noise")
     assert (selected, last) == (noisy_selected, noisy_last)
-    # the replaced pictures were really judged: otherwise this test could not fail
+    # the noise was really evaluated: otherwise this test could not fail
     assert [e.test for e in history.evaluations] != [e.test for e in noisy_history.evaluations]
 
 
-@pytest.mark.parametrize(("method", "track"), cells())
-def test_validation_labels_change_the_choice_at_most(
+@pytest.mark.parametrize(("method", "track"), methods_and_tracks())
+def test_validation_labels_change_the_selection_at_most(
     plan: Callable[..., Plan], tmp_path: Path, method: str, track: Track
 ) -> None:
     real = plan(method, track=track)
@@ -81,14 +81,17 @@ def test_validation_labels_change_the_choice_at_most(
     _, last, history = train(real, tmp_path / "real")
     _, changed_last, changed_history = train(replace(real, splits=changed), tmp_path / "changed")
     assert last == changed_last
-    if history.evaluations[-1].test.macro_f1 > 5:  # a network that names one class is right as often with any labels
+    if (
+        history.evaluations[-1].test.macro_f1 > 5
+    ):  # a network that predicts one class has the same accuracy with any labels
         assert [e.val_acc for e in history.evaluations] != [e.val_acc for e in changed_history.evaluations]
 
 
-def test_a_task_reaches_no_pictures(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_a_task_reaches_no_images(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = plan("kd")
     teacher = ClassifierWrapper(build_classifier("test_resnet", 10, 32), Normaliser((0.5,) * 3, (0.5,) * 3)).lock()
     task = Trial(made, teacher, tmp_path, CPU, quiet).method.task
+    # everything that can be reached from the task through attributes and containers
     seen: set[int] = set()
     todo: list[object] = [getattr(task, name) for name in task.__dataclass_fields__]
     while todo:

@@ -1,9 +1,10 @@
-"""Pictures in files: what the student says of them is what the evaluation counted."""
+"""Predicting image files: the predictions are those that the evaluation counted."""
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from okdbench.training.export import export
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
-from okdbench.training.student import load
+from okdbench.training.student_lookup import load
 
 CLASSES = ("cup", "lamp", "pen")
 EXIF_ORIENTATION = 0x0112
@@ -41,27 +42,27 @@ class Shop(NamedTuple):
 
     @property
     def files(self) -> list[Path]:
-        """The pictures of the test split, where they lie."""
-        return [self.folder / "pictures" / path for path in self.plan.splits.student_test.paths]
+        """The files of the test split."""
+        return [self.folder / "images" / path for path in self.plan.splits.student_test.paths]
 
 
 def draw(file: Path, label: int, index: int) -> None:
-    """A picture of stripes, a class by their direction and colour; every kind of file that there is in real folders."""
+    """Stripes, whose direction is the class, as a PNG with alpha, a JPEG or a JPEG with an orientation in its EXIF."""
     rng = np.random.default_rng([label, index])
     height, width = rng.integers(40, 90, 2)
     rows, columns = np.mgrid[:height, :width]
     wave = np.sin((rows if label == 0 else columns if label == 1 else rows + columns) / rng.uniform(3, 6))
     pixels = rng.normal(128 + 60 * wave, 50)[..., None] * (0.4 + 0.6 * np.roll([1.0, 0.7, 0.4], index))
-    picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     file.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
     if index % 3 == 0:
         exif[EXIF_ORIENTATION] = 6
     if index % 3 == 1:
-        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-        picture.save(file.with_suffix(".png"))
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        image.save(file.with_suffix(".png"))
     else:
-        picture.save(file.with_suffix(".jpg"), exif=exif)
+        image.save(file.with_suffix(".jpg"), exif=exif)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +72,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     for domain in ("studio", "phone"):
         for label, name in enumerate(CLASSES):
             for index in range(40):
-                draw(folder / "pictures" / domain / name / f"{index:02d}", label, index + 100 * (domain == "phone"))
-    content = {"domains": {"studio": "pictures/studio", "phone": "pictures/phone"}}
+                draw(folder / "images" / domain / name / f"{index:02d}", label, index + 100 * (domain == "phone"))
+    content = {"domains": {"studio": "images/studio", "phone": "images/phone"}}
     (folder / "shop.yaml").write_text(yaml.safe_dump(content))
     values = {"method": "finetune", "dataset": str(folder / "shop.yaml"), "setting": "S-P", "budget": "smoke"}
     plan = make_plan({**values, "teacher": TINY, "student": TINY, "device": "cpu"}, data_root=folder / "root")
@@ -87,32 +88,32 @@ def predict(shop: Shop, places: list[Path], output: Path | None, top: int = 1, n
     return predicting.predict(name or shop.plan.key, places, output, top, shop.runs, "cpu")
 
 
-def test_the_accuracy_over_the_files_of_the_test_split_is_the_records(shop: Shop, tmp_path: Path) -> None:
+def test_the_accuracy_on_the_files_of_the_test_split_is_the_records(shop: Shop, tmp_path: Path) -> None:
     assert predict(shop, shop.files, tmp_path / "labels.csv")
-    said = rows(tmp_path / "labels.csv")
-    assert [row["file"] for row in said] == [str(file) for file in shop.files]
+    predicted = rows(tmp_path / "labels.csv")
+    assert [row["file"] for row in predicted] == [str(file) for file in shop.files]
     assert shop.record.selected is not None
-    right = np.mean([row["label"] == Path(row["file"]).parent.name for row in said])
+    right = np.mean([row["label"] == Path(row["file"]).parent.name for row in predicted])
     assert 100 * right == pytest.approx(shop.record.selected.evaluation.test.acc)
 
 
 def test_labels_and_confidences_are_those_of_the_evaluation(shop: Shop, tmp_path: Path) -> None:
     predict(shop, shop.files, tmp_path / "labels.csv")
-    probe = load(shop.plan.key, shop.runs).probe
-    shares = logits_of(probe, shop.plan.splits.student_test, torch.device("cpu")).double().softmax(1)
+    classifier = load(shop.plan.key, shop.runs).classifier
+    shares = logits_of(classifier, shop.plan.splits.student_test, torch.device("cpu")).double().softmax(1)
     expected = [(CLASSES[int(share.argmax())], f"{float(share.max()):.6f}") for share in shares]
     assert [(row["label"], row["confidence"]) for row in rows(tmp_path / "labels.csv")] == expected
     assert len({label for label, _ in expected}) > 1
 
 
-def test_a_file_that_was_exported_says_the_same_without_the_run(shop: Shop, tmp_path: Path) -> None:
+def test_an_exported_file_predicts_the_same_without_the_run(shop: Shop, tmp_path: Path) -> None:
     file = export(shop.plan.key, "safetensors", tmp_path / "student.safetensors", shop.runs)
     predict(shop, shop.files, tmp_path / "run.csv")
     assert predicting.predict(str(file), shop.files, tmp_path / "file.csv", 1, tmp_path / "none", "cpu")
     assert (tmp_path / "run.csv").read_text() == (tmp_path / "file.csv").read_text()
 
 
-def test_a_picture_that_cannot_be_read_has_a_line_and_the_others_an_answer(
+def test_an_unreadable_image_has_a_line_with_the_reason_and_the_others_are_predicted(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "holiday"
@@ -120,23 +121,25 @@ def test_a_picture_that_cannot_be_read_has_a_line_and_the_others_an_answer(
         draw(folder / f"{index // 4}" / f"{index}", index % 3, index)
     whole = (folder / "0" / "0.jpg").read_bytes()
     (folder / "0" / "00.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "1" / "notes.png").write_text("no picture")
+    (folder / "1" / "notes.png").write_text("not an image")
     (folder / "1" / "notes.txt").write_text("not looked at")
     monkeypatch.setattr(predicting, "BATCH_SIZE", 4)
     words = ["predict", shop.plan.key, str(folder), "--runs", str(shop.runs), "--device", "cpu"]
     result = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "labels.csv")])
     assert result.exit_code == 1
-    said = {Path(row["file"]).relative_to(folder).as_posix(): row for row in rows(tmp_path / "labels.csv")}
-    assert list(said) == ["0/0.jpg", "0/00.jpg", "0/1.png", "0/2.jpg", "0/3.jpg", "1/4.png", "1/5.jpg", "1/6.jpg",
+    predicted = {Path(row["file"]).relative_to(folder).as_posix(): row for row in rows(tmp_path / "labels.csv")}
+    assert list(predicted) == ["0/0.jpg", "0/00.jpg", "0/1.png", "0/2.jpg", "0/3.jpg", "1/4.png", "1/5.jpg", "1/6.jpg",
                           "1/7.png", "1/notes.png", "2/8.jpg"]  # fmt: skip
-    assert {name for name, row in said.items() if row["error"]} == {"0/00.jpg", "1/notes.png"}
-    bad = folder / "1" / "notes.png"
-    why = f"cannot read the picture {bad} (no picture); replace or delete it, then run again"
-    assert said["1/notes.png"] == {"file": str(bad), "label": "", "confidence": "", "error": why}
-    sound = [Path(row["file"]) for row in said.values() if not row["error"]]
-    assert predict(shop, sound, tmp_path / "sound.csv")
-    assert [row["label"] for row in rows(tmp_path / "sound.csv")] == [
-        said[n]["label"] for n in said if said[n]["label"]
+    assert {name for name, row in predicted.items() if row["error"]} == {"0/00.jpg", "1/notes.png"}
+    bad = predicted["1/notes.png"]
+    assert (bad["label"], bad["confidence"]) == ("", "")
+    assert re.fullmatch(
+        rf"cannot read .*{re.escape(bad['file'])}.*; replace or delete it, then run again", bad["error"]
+    )
+    readable = [Path(row["file"]) for row in predicted.values() if not row["error"]]
+    assert predict(shop, readable, tmp_path / "readable.csv")
+    assert [row["label"] for row in rows(tmp_path / "readable.csv")] == [
+        row["label"] for row in predicted.values() if row["label"]
     ]
 
 
@@ -147,11 +150,11 @@ def test_the_table_names_file_label_and_confidence(
         draw(tmp_path / "names" / name, 0, 0)
     (tmp_path / "names" / "none.jpg").touch()
     assert not predict(shop, [tmp_path / "names"], None)
-    said = "".join(capsys.readouterr().out.split())
-    assert "filelabelconfidence" in said
-    assert "[red]a.jpg" in said
-    assert r"b\x1b[2Jc.jpg" in said
-    assert "cannotreadthepicture" in said
+    printed = "".join(capsys.readouterr().out.split())
+    assert "filelabelconfidence" in printed
+    assert "[red]a.jpg" in printed
+    assert r"b\x1b[2Jc.jpg" in printed
+    assert "cannotreadthe" in printed
 
 
 def test_the_best_classes_come_first(shop: Shop, tmp_path: Path) -> None:
@@ -163,7 +166,7 @@ def test_the_best_classes_come_first(shop: Shop, tmp_path: Path) -> None:
         assert {row["label"], row["label_2"], row["label_3"]} == set(CLASSES)
 
 
-def test_any_name_that_a_disk_holds_reaches_the_csv(shop: Shop, tmp_path: Path) -> None:
+def test_file_names_that_are_not_utf8_reach_the_csv(shop: Shop, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
     draw(tmp_path / "0", 0, 0)
     (tmp_path / "0.jpg").rename(tmp_path / name)
@@ -175,12 +178,12 @@ def test_any_name_that_a_disk_holds_reaches_the_csv(shop: Shop, tmp_path: Path) 
     ("place", "top", "reason"),
     [
         ("gone.jpg", 1, "there is no file or folder"),
-        ("empty", 1, "there is no picture in these folders"),
+        ("empty", 1, "there is no image in these folders"),
         ("empty", 0, "out of range; the student knows 3 classes"),
         ("empty", 4, "out of range; the student knows 3 classes"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_read(
+def test_mistakes_are_reported_before_anything_is_read(
     shop: Shop, place: str, top: int, reason: str, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()

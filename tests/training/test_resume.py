@@ -1,4 +1,4 @@
-"""Runs that are killed end with the same bits as runs that are not: real processes, real signals."""
+"""A run that is killed and rerun is bitwise equal to one that is not: real processes, real signals."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support.resumed_runs import DRIVER, assert_same
 
-from okdbench.results.store import read_record
-
-# The command line as it is, but with a checkpoint after every step instead of every 20 seconds.
-DRIVER = "import okdbench.training.runner as r; r.CHECKPOINT_SECONDS = 0.0; from okdbench.cli.app import main; main()"
 OPTIONS = (
     "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=10 "
     "--set data_free_steps=6 --set mixup_epochs=1 --teacher test_resnet --student test_resnet"
@@ -43,7 +40,7 @@ def reached(runs: Path, stage: str) -> bool:
 
 
 def stop_in(stage: str, number: signal.Signals, runs: Path, data_root: Path) -> tuple[int, str]:
-    """Start the run, send the signal as soon as ``stage`` has logged a step, and return exit code and last words."""
+    """Start the run and send the signal as soon as ``stage`` has logged a step; exit code and standard error."""
     process = start(runs, data_root)
     deadline = time.monotonic() + 240
     while not reached(runs, stage) and process.poll() is None and time.monotonic() < deadline:
@@ -58,19 +55,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> 
     return finish(tmp_path_factory.mktemp("whole") / "runs", data_root)
 
 
-def assert_same(folder: Path, whole: Path) -> None:
-    ours, theirs = read_record(folder), read_record(whole)
-    assert ours is not None
-    assert theirs is not None
-    assert ours.comparable() == theirs.comparable()
-    for name in ("student.safetensors", "metrics.jsonl", "samples.npz"):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
-    assert not (folder / "checkpoint.pt").exists()
-    assert not list(folder.glob("*.tmp"))
-
-
-def bring_teacher(runs: Path, whole: Path) -> None:
-    """Spare a run the training of the teacher that another one has."""
+def copy_teacher(runs: Path, whole: Path) -> None:
+    """Copy the teacher of another run, to save the time of training it."""
     shutil.copytree(whole.parent / "teachers", runs / "teachers")
 
 
@@ -78,16 +64,18 @@ OTHERS = [pytest.param(stage, marks=pytest.mark.slow) for stage in ("teacher", "
 
 
 @pytest.mark.parametrize("stage", ["anchor", *OTHERS])
-def test_a_killed_run_ends_with_the_same_bits(stage: str, tmp_path: Path, data_root: Path, uninterrupted: Path) -> None:
+def test_a_killed_run_is_resumed_bit_identically(
+    stage: str, tmp_path: Path, data_root: Path, uninterrupted: Path
+) -> None:
     if stage != "teacher":
-        bring_teacher(tmp_path, uninterrupted)
+        copy_teacher(tmp_path, uninterrupted)
     code, _ = stop_in(stage, signal.SIGKILL, tmp_path, data_root)
-    assert code == -signal.SIGKILL, f"the run was over before it could be killed in {stage}"
+    assert code == -signal.SIGKILL, f"the run ended before it could be killed in {stage}"
     assert_same(finish(tmp_path, data_root), uninterrupted)
 
 
-def test_ctrl_c_says_how_to_go_on_and_keeps_the_step(tmp_path: Path, data_root: Path, uninterrupted: Path) -> None:
-    bring_teacher(tmp_path, uninterrupted)
+def test_ctrl_c_says_how_to_resume_and_keeps_the_step(tmp_path: Path, data_root: Path, uninterrupted: Path) -> None:
+    copy_teacher(tmp_path, uninterrupted)
     code, errors = stop_in("anchor", signal.SIGINT, tmp_path, data_root)
     assert code == 130
     assert "the same command goes on" in errors
@@ -97,14 +85,14 @@ def test_ctrl_c_says_how_to_go_on_and_keeps_the_step(tmp_path: Path, data_root: 
 def test_a_checkpoint_that_cannot_be_read_starts_the_run_over(
     tmp_path: Path, data_root: Path, uninterrupted: Path
 ) -> None:
-    bring_teacher(tmp_path, uninterrupted)
+    copy_teacher(tmp_path, uninterrupted)
     stop_in("anchor", signal.SIGKILL, tmp_path, data_root)
     (path,) = tmp_path.glob("*/checkpoint.pt")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert_same(finish(tmp_path, data_root), uninterrupted)
 
 
-def test_a_finished_run_is_not_run_again(uninterrupted: Path, data_root: Path) -> None:
+def test_a_finished_run_is_not_repeated(uninterrupted: Path, data_root: Path) -> None:
     before = (uninterrupted / "record.json").stat().st_mtime_ns
     assert finish(uninterrupted.parent, data_root) == uninterrupted
     assert (uninterrupted / "record.json").stat().st_mtime_ns == before

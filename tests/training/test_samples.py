@@ -1,4 +1,4 @@
-"""The pictures that a run keeps: what they show, and that taking them leaves no trace in the run."""
+"""The sample images that a run keeps: what they show, and that taking them changes nothing in the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.tiny_task import CPU, probe
+from support.tiny_task import CPU, untrained_classifier
 
 from okdbench.core import plugins
 from okdbench.distill.adversarial import DataFree
@@ -17,20 +17,21 @@ from okdbench.distill.networks.discriminators import PatchDiscriminator
 from okdbench.distill.optim import clone_state
 from okdbench.results.samples import FILE, read_samples, write_samples
 from okdbench.training import checkpoint
+from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
-from okdbench.training.runner import execute, fingerprint
+from okdbench.training.runner import execute
 from okdbench.training.trial import Trial, to_pixels
 
 METHODS = plugins.method_names()
 
 
 def trial(plan: Callable[..., Plan], folder: Path, method: str, **options: Any) -> Trial:
-    return Trial(plan(method, **options), probe(1).lock(), folder, CPU, quiet)
+    return Trial(plan(method, **options), untrained_classifier(1).lock(), folder, CPU, quiet)
 
 
 def everything(made: Trial) -> dict[str, Any]:
-    """All that a later step or the record could depend on."""
+    """Everything that a later step or the record could depend on."""
     modules = {name: part for name, part in made.method.state.items() if isinstance(part, torch.nn.Module)}
     return {
         "weights": {name: fingerprint(clone_state(module)) for name, module in modules.items()},
@@ -42,9 +43,9 @@ def everything(made: Trial) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_taking_samples_leaves_no_trace_and_repeats(plan: Callable[..., Plan], tmp_path: Path, method: str) -> None:
+def test_taking_samples_changes_nothing_and_repeats(plan: Callable[..., Plan], tmp_path: Path, method: str) -> None:
     made = trial(plan, tmp_path, method)
-    if method == "augkd":  # as its last stage leaves them
+    if method == "augkd":  # modes as its last stage sets them
         made.method.stages()[-1].begin()  # type: ignore[misc]
     before = everything(made)
     one = made.samples()
@@ -54,7 +55,7 @@ def test_taking_samples_leaves_no_trace_and_repeats(plan: Callable[..., Plan], t
     assert all(np.array_equal(one[name], again[name]) for name in one | again)
 
 
-def test_a_run_is_the_same_with_and_without(
+def test_a_run_is_the_same_with_and_without_samples(
     plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = plan("augkd")
@@ -70,46 +71,46 @@ def test_a_run_is_the_same_with_and_without(
     assert not (other / FILE).exists()
 
 
-def test_the_mixup_grid_ends_in_real_pictures(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_the_mixup_grid_ends_in_real_images(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = trial(plan, tmp_path, "augkd")
     shown, train = made.samples(), made.plan.splits.student_train.pixels
-    for picture in shown["mixup/f = 1.0"]:
-        assert (train == picture).all((1, 2, 3)).any()
-    for picture in shown["mixup/f = 0.0"]:
-        assert not (train == picture).all((1, 2, 3)).any()
+    for image in shown["mixup/f = 1.0"]:
+        assert (train == image).all((1, 2, 3)).any()
+    for image in shown["mixup/f = 0.0"]:
+        assert not (train == image).all((1, 2, 3)).any()
 
 
-def test_patches_lie_in_their_pictures_and_are_what_the_discriminator_sees() -> None:
+def test_patches_are_cut_from_their_images_and_are_what_the_discriminator_sees() -> None:
     torch.manual_seed(0)
-    judge = PatchDiscriminator(32, 10, 8).eval()
+    discriminator = PatchDiscriminator(32, 10, 8).eval()
     images = torch.rand(3, 3, 32, 32)
-    patches = judge.cut(images, judge(images))
+    patches = discriminator.windows_by_logit(images, discriminator(images))
     assert patches.shape == (3, 36, 3, 10, 10)
-    inner = judge(images)[:, 0, 1:7, 1:7].flatten(1)
+    inner = discriminator(images)[:, 0, 1:7, 1:7].flatten(1)
     best = inner.argmax(1)
-    for picture, patch, place in zip(images, patches[:, 0], best.tolist(), strict=True):
-        top, left = (4 * i + 1 for i in divmod(place, 6))
-        assert torch.equal(patch, picture[:, top : top + 10, left : left + 10])
-    # its logit depends on no pixel outside of the window, and on its corners
-    image = images[:1].clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(judge(image)[0, 0, 2, 3], image)
+    for image, patch, index in zip(images, patches[:, 0], best.tolist(), strict=True):
+        top, left = (4 * i + 1 for i in divmod(index, 6))
+        assert torch.equal(patch, image[:, top : top + 10, left : left + 10])
+    # a logit depends on no pixel outside of its window, and on the corners of the window
+    one = images[:1].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(one)[0, 0, 2, 3], one)
     rows, columns = gradient[0].abs().sum(0).nonzero().unbind(1)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (5, 14, 9, 18)
 
 
-def test_a_field_larger_than_the_picture_has_no_patches(plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_a_receptive_field_larger_than_the_image_has_no_patches(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = trial(plan, tmp_path, "mosaickd", hyperparameters={"receptive_field": 46})
     write_samples(tmp_path, made.samples())
     assert list(read_samples(tmp_path)) == ["generated"]
 
 
-def test_a_fault_of_the_method_costs_the_pictures_alone(
+def test_an_error_of_the_method_costs_the_samples_alone(
     plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = trial(plan, tmp_path, "dfkd")
     monkeypatch.setattr(type(made.method), "samples", lambda *_: {"generated": torch.rand(4, 32, 32)})
     before = everything(made)
-    with pytest.warns(UserWarning, match="no pictures are kept: ValueError: pictures are N x 3 x H x W, not 4 x 32"):
+    with pytest.warns(UserWarning, match="no sample images are kept: ValueError: images are N x 3 x H x W, not 4 x 32"):
         assert made.samples() == {}
     assert everything(made) == before
 

@@ -1,4 +1,4 @@
-"""Teachers: trained once, cached by what they depend on, or read from a user's file."""
+"""Teachers: trained once, stored under a hash of what they depend on, or read from a user's file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.teacher import teacher_key
 
-USUAL = {"method": "teacher", "dataset": "digits", "setting": "MO-P", "budget": "smoke"}
+OPTIONS = {"method": "teacher", "dataset": "digits", "setting": "MO-P", "budget": "smoke"}
 TINY = {"teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
 
 
 def prepare(data_root: Path, runs: Path) -> None:
     torch.set_num_threads(1)
-    runner.prepare(make_plan({**USUAL, **TINY}, data_root=data_root), runs, quiet)
+    runner.prepare(make_plan({**OPTIONS, **TINY}, data_root=data_root), runs, quiet)
 
 
 def test_two_processes_train_a_teacher_once(data_root: Path, tmp_path: Path) -> None:
@@ -48,18 +48,18 @@ def test_two_processes_train_a_teacher_once(data_root: Path, tmp_path: Path) -> 
     [{"seed": 1}, {"setting": "MP-O"}, {"teacher": "test_convnext"}, {"budget": "quick"}, {"precision": "bfloat16"}],
     ids=str,
 )
-def test_what_a_teacher_depends_on_is_in_its_key(plan: Callable[..., Plan], change: dict[str, Any]) -> None:
-    usual, other = plan("kd"), plan("kd", **change)
-    assert teacher_key(usual.config, usual.splits) != teacher_key(other.config, other.splits)
+def test_a_teachers_key_covers_what_it_depends_on(plan: Callable[..., Plan], change: dict[str, Any]) -> None:
+    default, other = plan("kd"), plan("kd", **change)
+    assert teacher_key(default.config, default.splits) != teacher_key(other.config, other.splits)
 
 
-def test_what_it_does_not_depend_on_is_not(plan: Callable[..., Plan]) -> None:
-    usual, other = plan("kd"), plan("finetune", student="test_convnext", track="labelled")
-    assert teacher_key(usual.config, usual.splits) == teacher_key(other.config, other.splits)
+def test_a_teachers_key_covers_nothing_else(plan: Callable[..., Plan]) -> None:
+    default, other = plan("kd"), plan("finetune", student="test_convnext", track="labelled")
+    assert teacher_key(default.config, default.splits) == teacher_key(other.config, other.splits)
 
 
 @pytest.mark.parametrize("name", ["mine.safetensors", "mine.pt", "wrapped.pt"])
-def test_a_users_own_weights_are_the_teacher(plan: Callable[..., Plan], tmp_path: Path, name: str) -> None:
+def test_weights_of_the_user_become_the_teacher(plan: Callable[..., Plan], tmp_path: Path, name: str) -> None:
     torch.manual_seed(5)
     state = build_classifier("test_resnet", 10, 32).state_dict()
     path = tmp_path / name
@@ -71,8 +71,8 @@ def test_a_users_own_weights_are_the_teacher(plan: Callable[..., Plan], tmp_path
     record = runner.execute(made, tmp_path / "runs", quiet)
     assert record.status == "done"
     assert not list((tmp_path / "runs").glob("teachers/*/metrics.jsonl")), "nothing was trained"
-    probe = runner._teacher(made, tmp_path / "runs", torch.device("cpu"), quiet)
-    assert all(torch.equal(probe.net.state_dict()[key], tensor) for key, tensor in state.items())
+    classifier = runner._teacher(made, tmp_path / "runs", torch.device("cpu"), quiet)
+    assert all(torch.equal(classifier.net.state_dict()[key], tensor) for key, tensor in state.items())
 
 
 def test_weights_of_another_network_are_refused_before_anything_is_written(

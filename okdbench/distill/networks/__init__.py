@@ -1,1 +1,1 @@
-"""Networks: classifiers, generators, encoders, and the probe through which methods see a classifier."""
+"""Networks: classifiers and the wrapper through which methods call them, generators, encoders, discriminators."""

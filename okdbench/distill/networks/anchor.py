@@ -1,4 +1,4 @@
-"""The network that moves a latent towards the teacher's domain, for a class-specific part of its dimensions."""
+"""AuG-KD's anchor network: moves a latent towards the teacher's domain, in dimensions that depend on the class."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ class AnchorNet(nn.Module):
     def __init__(self, latent: int, classes: int, third_range: bool = False) -> None:
         super().__init__()
         self.classes, self.third_range = classes, third_range
+        # mask branch: of the class alone; no non-linearity between the linear layers, as released
         self.label = nn.Linear(classes, latent)
         self.mask = nn.Sequential(*(nn.Linear(latent, latent) for _ in range(3)), nn.BatchNorm1d(latent))
+        # psi branch: m * z as a sequence of length latent with one channel
         layers: list[nn.Module] = []
         for channels_in, channels_out in ((1, 4), (4, 8), (8, 4)):
             layers += [
@@ -40,6 +42,7 @@ class AnchorNet(nn.Module):
 
 @torch.no_grad()
 def _uniform(module: nn.Module) -> None:
+    # The release means convolutions as well, but tests for Conv2d: its Conv1d layers keep PyTorch's defaults.
     if isinstance(module, nn.Linear):
         module.weight.uniform_(-0.08, 0.08)
         module.bias.zero_()

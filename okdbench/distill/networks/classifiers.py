@@ -1,4 +1,4 @@
-"""Teachers and students: any classifier of timm, by name."""
+"""Teachers and students: any timm classifier, by name."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ from okdbench.core.errors import UserError, one_line, unknown
 
 
 def build_classifier(name: str, classes: int, image_size: int, pretrained: bool = False) -> nn.Module:
-    """A timm classifier with ``classes`` outputs for square pictures of ``image_size`` pixels.
+    """A new timm classifier in train mode.
+
+    Args:
+        name: timm's name, such as ``resnet18``.
+        classes: number of outputs.
+        image_size: input resolution in pixels; images are square.
+        pretrained: whether to start from timm's pretrained weights.
 
     Raises:
-        UserError: timm has no such model, it cannot take pictures of this size, or its weights cannot be fetched.
+        UserError: timm has no such model, it does not accept this image size, or its weights cannot be fetched.
     """
     check_name(name, pretrained)
     try:
         net = _create(name, classes, image_size, pretrained).to(memory_format=torch.channels_last)
+        # some networks reject an image size only in their first forward pass
         with torch.no_grad():
             net.eval()(torch.zeros(1, 3, image_size, image_size))
         return net.train()
@@ -33,33 +40,39 @@ def build_classifier(name: str, classes: int, image_size: int, pretrained: bool 
         ) from error
     except (AssertionError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"{name} cannot take pictures of {image_size} pixels ({one_line(error)}); "
+            f"{name} does not accept images of {image_size} pixels ({one_line(error)}); "
             "choose another network or image size"
         ) from error
 
 
 class HardSigmoid(nn.Module):
-    """relu6(x + 3) / 6, which PyTorch's own hard sigmoid is too, but that has no second derivative."""
+    """relu6(x + 3) / 6: the same function as PyTorch's hard sigmoid, which has no double backward."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape, in [0, 1]."""
+        """Elementwise, to [0, 1]."""
         return F.relu6(x + 3) / 6
 
 
 def make_twice_differentiable(net: nn.Module) -> None:
-    """Replace hard sigmoids by ones with a second derivative, and switch dropout off, in place."""
+    """Replace hard sigmoids by ones with a second derivative, and disable dropout, in place."""
+    # Dropout would draw another mask in each forward pass, so that a gradient at theta and one at theta' would belong
+    # to different networks.
     for parent in list(net.modules()):
         for name, child in parent.named_children():
             if isinstance(child, (nn.Hardsigmoid, timm.layers.HardSigmoid)):
                 setattr(parent, name, HardSigmoid())
             if isinstance(child, nn.modules.dropout._DropoutNd):
                 child.p = 0.0
-    if hasattr(net, "drop_rate"):  # timm's heads call dropout as a function
+    if hasattr(net, "drop_rate"):  # timm's heads call F.dropout with it
         net.drop_rate = 0.0  # type: ignore[assignment]
 
 
 def check_name(name: str, pretrained: bool = False) -> None:
-    """Raise UserError when timm has no classifier called ``name``, or ``pretrained`` wants weights that it lacks."""
+    """Check that timm has a classifier called ``name`` and, for ``pretrained``, weights for it.
+
+    Raises:
+        UserError: there is no such classifier or no such weights.
+    """
     if not timm.is_model(name):
         raise unknown("network", name, timm.list_models())
     base, _, tag = name.partition(".")
@@ -70,7 +83,7 @@ def check_name(name: str, pretrained: bool = False) -> None:
 
 
 def _create(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Module:
-    # Only models with a fixed grid of patches take `img_size`; the others reject the keyword and accept any size.
+    # Only models with a fixed grid of patches accept `img_size`; the others reject the keyword and accept any size.
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=classes, img_size=image_size)
     except TypeError:
@@ -78,10 +91,15 @@ def _create(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Mo
 
 
 def load_weights(net: nn.Module, path: Path, name: str) -> None:
-    """Load a user's safetensors or state-dict file into ``net``; nothing in the file is executed.
+    """Load a user's safetensors or state-dict file into ``net``; no code in the file is executed.
+
+    Args:
+        net: network to load into; unchanged if the file is refused.
+        path: the file.
+        name: the network's architecture, for messages.
 
     Raises:
-        UserError: the file is missing, holds more than tensors, or belongs to another architecture.
+        UserError: the file is missing, contains more than tensors, or belongs to another architecture.
     """
     state = _read_state(path)
     expected = net.state_dict()
@@ -91,7 +109,7 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
         example = (wrong or extra)[0]
         raise UserError(
             f"{path} is not a weights file of {name} with {_outputs(net)} classes: {len(wrong)} missing or differently "
-            f"shaped and {len(extra)} foreign tensors, the first {example!r}; name its architecture with --teacher"
+            f"shaped and {len(extra)} unexpected tensors, the first {example!r}; name its architecture with --teacher"
         )
     net.load_state_dict(state)
 
@@ -100,17 +118,18 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"weights file {path} does not exist; give a .safetensors or a state-dict file")
     try:
-        with warnings.catch_warnings(action="ignore"):  # what is wrong with the file is said in one line below
+        with warnings.catch_warnings(action="ignore"):  # the error below is enough
             content = _load(path)
-    except Exception as error:  # unpickling fails in many ways, and all of them mean the same to the user
+    except Exception as error:  # unpickling fails in many ways, with the same meaning for the user
         why = "damaged, or with code in it" if isinstance(error, UnpicklingError) else one_line(error)
         raise UserError(
             f"{path} is not a plain weights file ({why}); use safetensors or torch.save(net.state_dict())"
         ) from error
+    # training scripts often wrap the weights: {"state_dict": ..., "epoch": ...}
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise UserError(
-            f"{path} holds more than tensors; save torch.save(net.state_dict()) instead of the whole network"
+            f"{path} contains more than tensors; save torch.save(net.state_dict()) instead of the whole network"
         )
     return state
 

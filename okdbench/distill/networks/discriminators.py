@@ -1,4 +1,4 @@
-"""A discriminator of patches: one logit for each window of a picture."""
+"""A patch discriminator: one logit per window of an image (MosaicKD)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from okdbench.core.errors import UserError
 
 
 def receptive_field(halvings: int) -> int:
-    """Side in pixels of the window that one logit sees after so many 4x4 convolutions of stride 2.
+    """Side in pixels of the window behind one logit after ``halvings`` 4x4 convolutions of stride 2.
 
     >>> [receptive_field(n) for n in (1, 2, 3, 4)]
     [4, 10, 22, 46]
     """
+    # each layer adds (kernel - 1) * stride so far: 1 + 3 (1 + 2 + ... + 2^(n - 1)) = 3 * 2^n - 2
     return int(3 * 2**halvings - 2)
 
 
 def usual_halvings(image_size: int) -> int:
-    """As many as leave at least 8 x 8 windows: MosaicKD's own choice at 32, 112 and 224 pixels.
+    """The largest number that leaves at least 8 x 8 windows: MosaicKD's choice at 32, 112 and 224 pixels.
 
     >>> [usual_halvings(size) for size in (32, 64, 112, 128, 224)]
     [2, 3, 3, 4, 4]
@@ -30,14 +31,17 @@ def usual_halvings(image_size: int) -> int:
 class PatchDiscriminator(nn.Module):
     """Normalised B x 3 x H x W -> logits of windows, B x 1 x h x w, high for real ones.
 
-    4x4 convolutions of stride 2 with leaky ReLU, all but the first with batch norm and twice the channels of the one
-    before, then a 1x1 convolution. At 32 pixels and width 128 these are the layers of MosaicKD's released code
+    4x4 convolutions of stride 2 with leaky ReLU, all but the first with batch norm and twice the channels of the
+    previous one, then a 1x1 convolution. At 32 pixels and width 128 these are the layers of MosaicKD's released code
     (531,328 parameters, receptive field 10, stride 4, 64 windows).
 
     Args:
-        image_size: side of the pictures in pixels.
-        field: side of the windows in pixels, 4, 10, 22, 46, ...; None for the usual one.
+        image_size: input resolution in pixels.
+        field: side of the windows in pixels, 4, 10, 22, 46, ...; None for :func:`usual_halvings`.
         width: channels of the first convolution.
+
+    Raises:
+        UserError: no number of convolutions has this receptive field.
     """
 
     def __init__(self, image_size: int, field: int | None = None, width: int = 128) -> None:
@@ -58,34 +62,41 @@ class PatchDiscriminator(nn.Module):
         self.windows = nn.Sequential(*layers, nn.Conv2d(width, 1, 1, bias=False))
 
     def forward(self, images: Tensor) -> Tensor:
-        """One logit for each window."""
+        """One logit per window."""
         logits: Tensor = self.windows(images)
         return logits
 
-    def cut(self, images: Tensor, logits: Tensor) -> Tensor:
-        """The L windows that lie within each of B pictures, the highest of its B x 1 x h x w ``logits`` first.
+    def windows_by_logit(self, images: Tensor, logits: Tensor) -> Tensor:
+        """The windows of each image that lie fully inside it, sorted by logit, the highest first.
+
+        Args:
+            images: B x 3 x H x W.
+            logits: B x 1 x h x w, of the same images.
 
         Returns:
-            B x L x 3 x field x field; L is 0 where the field is larger than the pictures.
+            B x L x 3 x field x field; L is 0 if the field is larger than the images.
         """
         if self.field >= images.shape[-1]:
             return images.new_empty(len(images), 0, 3, self.field, self.field)
-        # a window begins stride - 1 pixels before its multiple of the stride, so the first row and column are cut off
+        # A window starts stride - 1 pixels before its multiple of the stride (padding), so those of the first row and
+        # column are not fully inside.
         inner = images[..., 1:, 1:].unfold(2, self.field, self.stride).unfold(3, self.field, self.stride)
         rows, columns = inner.shape[2:4]
         order = logits[:, 0, 1 : 1 + rows, 1 : 1 + columns].flatten(1).argsort(1, descending=True)
-        each = torch.arange(len(images), device=images.device)[:, None]
-        return inner.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)[each, order]
+        index = torch.arange(len(images), device=images.device)[:, None]
+        return inner.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)[index, order]
 
 
-#: windows at 32 pixels; a mean over windows times this is the release's sum there, and keeps its weight elsewhere
+#: number of windows at 32 pixels: the mean over windows times 64 equals the released code's sum there, and its weight
+#: does not depend on the image size
 WINDOWS = 64
 
 
 def patch_loss(logits: Tensor, real: bool, summed: bool = False) -> Tensor:
-    """Mean over pictures of 64 x the mean over windows of softplus(-logit) for ``real``, softplus(logit) otherwise.
+    """Binary cross-entropy of the windows: softplus(-logit) for ``real``, softplus(logit) otherwise.
 
-    ``summed`` takes the sum over windows, whatever their number (MosaicKD's released code).
+    It is the mean over images of 64 times the mean over windows; ``summed`` takes the sum over windows, whatever their
+    number (MosaicKD's released code).
     """
     losses = F.softplus(-logits if real else logits).flatten(1)
     return torch.mean(losses.sum(1) if summed else WINDOWS * losses.mean(1))

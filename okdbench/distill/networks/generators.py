@@ -1,4 +1,4 @@
-"""Pictures from noise and noise from pictures, for any image size by one rule."""
+"""Generators (latents to images) and encoders (images to latents), for any image size by one rule."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from torch import Tensor, nn
 
 from okdbench.core.errors import UserError
 
-LARGEST_SEED = 8
+#: largest side of the generator's first feature map, and of the encoder's last
+LARGEST_GRID = 8
 
 
 def halvings(image_size: int) -> tuple[int, int]:
-    """How often ``image_size`` is halved until its side is at most 8, and that side.
+    """Number of times that ``image_size`` is halved until its side is at most 8, and that side.
 
     >>> halvings(32), halvings(224)
     ((2, 8), (5, 7))
+
+    Raises:
+        UserError: it does not halve evenly.
     """
     count, side = 0, image_size
-    while side > LARGEST_SEED:
+    while side > LARGEST_GRID:
         if side % 2:
             raise UserError(
-                f"pictures of {image_size} pixels do not halve evenly down to {LARGEST_SEED} or fewer; "
+                f"images of {image_size} pixels do not halve evenly down to {LARGEST_GRID} or fewer; "
                 f"choose another image size, for example {2 ** (image_size.bit_length() - 1)}"
             )
         count, side = count + 1, side // 2
@@ -41,13 +45,22 @@ class Generator(nn.Module):
     A linear layer to 4 ``width`` channels on the smallest grid, then nearest-neighbour doublings each followed by
     3x3 convolution, batch norm and leaky ReLU, and a 3x3 convolution with a sigmoid. At 32 pixels and width 64 these
     are the layers of AuG-KD's and MosaicKD's released code (2,026,051 parameters at 100 latent dimensions).
+
+    Args:
+        latent: latent dimensions.
+        image_size: resolution of the images in pixels.
+        width: channels of the last block.
+
+    Raises:
+        UserError: the image size does not halve evenly.
     """
 
     def __init__(self, latent: int, image_size: int, width: int = 64) -> None:
         super().__init__()
         doublings, side = halvings(image_size)
+        # channels halve with each doubling of the side and end at `width`; never more than 4 `width`
         widths = [4 * width] + [width * min(4, 2 ** (doublings - 1 - i)) for i in range(doublings)]
-        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]  # without an activation, as released
         for channels_in, channels_out in pairwise(widths):
             layers += [nn.Upsample(scale_factor=2), *_block(channels_in, channels_out)]
         layers += [nn.Conv2d(widths[-1], 3, 3, padding=1), nn.Sigmoid()]
@@ -57,14 +70,24 @@ class Generator(nn.Module):
         self.grow = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Raw pictures of the latents ``z``, B x latent."""
+        """Raw images of the latents ``z``, B x latent."""
         grid = self.seed(z).view(-1, *self.grid).contiguous(memory_format=torch.channels_last)
-        pictures: Tensor = self.grow(grid)
-        return pictures
+        images: Tensor = self.grow(grid)
+        return images
 
 
 class ConditionalGenerator(Generator):
-    """A generator with a table of class embeddings; its input is z + table(y) (MAD, Do et al., 2022)."""
+    """A generator with a table of class embeddings; its input is z + table(y) (MAD, Do et al., 2022).
+
+    Args:
+        classes: number of embeddings.
+        latent: latent dimensions, and size of an embedding.
+        image_size: resolution of the images in pixels.
+        width: channels of the last block.
+
+    Raises:
+        UserError: the image size does not halve evenly.
+    """
 
     def __init__(self, classes: int, latent: int, image_size: int, width: int = 64) -> None:
         super().__init__(latent, image_size, width)
@@ -72,18 +95,26 @@ class ConditionalGenerator(Generator):
 
 
 class Encoder(nn.Module):
-    """Gaussian encoder, raw pictures and labels -> mean and log-variance, each B x latent.
+    """Gaussian encoder, raw images and labels -> mean and log-variance, each B x latent.
 
-    Layers of AuG-KD's released code: a 1x1 convolution of the picture beside one channel made from
-    the label, then subsamplings with 3x3 convolutions that mirror :class:`Generator`. Log-variances lie in [-5, 3].
-    With ``classes`` = 0 there is no such channel, and no labels are asked for.
+    Layers of AuG-KD's released code: a 1x1 convolution of the image beside one channel made from the label, then
+    subsamplings with 3x3 convolutions that mirror :class:`Generator`. Log-variances are in [-5, 3].
+
+    Args:
+        latent: latent dimensions.
+        image_size: resolution of the images in pixels.
+        classes: number of classes; 0 for an encoder without labels.
+        width: channels of the first block.
+
+    Raises:
+        UserError: the image size does not halve evenly.
     """
 
     def __init__(self, latent: int, image_size: int, classes: int, width: int = 64) -> None:
         super().__init__()
         count, side = halvings(image_size)
         self.image_size = image_size
-        self.picture = nn.Conv2d(3, 3, 1)
+        self.image = nn.Conv2d(3, 3, 1)
         self.classes = classes
         self.label = nn.Linear(classes, image_size * image_size) if classes else None
         widths = [4 if classes else 3] + [width * min(2, 2**i) for i in range(count)]
@@ -97,17 +128,18 @@ class Encoder(nn.Module):
         self.apply(_uniform)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the latents of raw pictures (B x 3 x H x W in [0, 1]) with labels (B)."""
-        planes = self.picture(images)
+        """Mean and log-variance of the latents of raw images (B x 3 x H x W in [0, 1]) with labels (B)."""
+        planes = self.image(images)
         if self.label is not None and labels is not None:
             plane = self.label(F.one_hot(labels, self.classes).to(images.dtype))
             planes = torch.cat([planes, plane.view(-1, 1, self.image_size, self.image_size)], 1)
         features = self.shrink(planes.contiguous(memory_format=torch.channels_last))
+        # as released: sigma stays between exp(-2.5) = 0.08 and exp(1.5) = 4.5
         return self.mean(features), self.log_var(features).clamp(-5.0, 3.0)
 
 
 class Subsample(nn.Module):
-    """Every second pixel: nearest-neighbour interpolation by one half."""
+    """Nearest-neighbour interpolation by one half: keeps every second pixel."""
 
     def forward(self, images: Tensor) -> Tensor:
         """B x C x H x W -> B x C x H/2 x W/2."""
@@ -122,5 +154,5 @@ def _uniform(module: nn.Module) -> None:
 
 
 def sample(mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
-    """Reparameterised draw mean + noise * sigma, the noise clamped to 10 standard deviations."""
+    """Reparameterised sample mean + noise * sigma, with the noise clamped to 10 standard deviations."""
     return mean + noise.clamp(-10.0, 10.0) * (0.5 * log_var).exp()

@@ -1,4 +1,4 @@
-"""A classifier as methods see it: raw pictures in, logits out, statistics and features on request."""
+"""A classifier as methods see it: raw images in, logits out; statistics and features on request."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from torch.utils.hooks import RemovableHandle
 
 
 class Normaliser(nn.Module):
-    """Channel-wise (x - mean) / std: the only place where pictures are normalised."""
+    """Channel-wise (x - mean) / std: the only place where images are normalised."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        # not persistent: they belong to the data set, and a student's weights file holds weights alone
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise B x 3 x H x W pictures from [0, 1]."""
+        """Normalise raw images, B x 3 x H x W in [0, 1]."""
         return (images - self.mean) / self.std
 
     def inverse(self, images: Tensor) -> Tensor:
-        """The pictures that :meth:`forward` maps to ``images``."""
+        """The images that :meth:`forward` maps to ``images``."""
         return images * self.std + self.mean
 
 
 class BatchStatistics(NamedTuple):
-    """What one batch does at the input of one batch-normalisation layer, beside what the layer remembers.
+    """Statistics of one batch at the input of one batch-norm layer, beside the layer's running statistics.
 
-    Each tensor has the layer's C channels; variances are unbiased over batch and space.
+    Each tensor has the layer's C channels; variances are unbiased over batch and space, as the running ones are.
     """
 
     mean: Tensor
@@ -44,17 +45,17 @@ class BatchStatistics(NamedTuple):
     running_var: Tensor
 
 
-Wanted = Literal["bn", "penultimate", "stages"]
+Feature = Literal["bn", "penultimate", "stages"]
 
 
 @dataclass
-class Observation:
-    """What one forward showed; only what was wanted is there.
+class ClassifierOutput:
+    """The logits of one forward pass and the requested features; the others are empty.
 
     Attributes:
         logits: B x classes.
-        bn: the statistics of every batch-normalisation layer, in order of execution.
-        penultimate: what the last linear layer read, B x F.
+        bn: the statistics at every batch-norm layer, in order of execution.
+        penultimate: the input of the last linear layer, B x F.
         stages: the feature maps at the end of each of the network's stages, B x C x H x W.
     """
 
@@ -67,8 +68,8 @@ class Observation:
 class ClassifierWrapper(nn.Module):
     """A classifier behind its normaliser.
 
-    ``probe(x)`` are the logits of raw pictures x in [0, 1]. ``probe.observe(x, "bn")`` gives batch statistics as well;
-    hooks exist only while it runs, so a plain forward pays nothing for them.
+    ``classifier(x)`` returns the logits of raw images x in [0, 1]. ``classifier.forward_with_features(x, "bn")``
+    returns batch statistics as well.
     """
 
     def __init__(self, net: nn.Module, normaliser: Normaliser) -> None:
@@ -78,63 +79,69 @@ class ClassifierWrapper(nn.Module):
         self._locked = False
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, B x classes, of raw pictures, B x 3 x H x W."""
+        """Logits, B x classes, of raw images, B x 3 x H x W."""
         logits: Tensor = self.net(self.normaliser(images))
         return logits
 
-    def observe(self, images: Tensor, *wanted: Wanted) -> Observation:
-        """Logits of raw pictures and what else is ``wanted`` of this forward, all with gradients to the pictures."""
-        seen = Observation(torch.empty(0), [], torch.empty(0), [])
-        hooks = [hook for want in wanted for hook in self._hooks(want, seen)]
+    def forward_with_features(self, images: Tensor, *features: Feature) -> ClassifierOutput:
+        """Logits of raw images and ``features`` of the same forward pass, all differentiable."""
+        output = ClassifierOutput(torch.empty(0), [], torch.empty(0), [])
+        # hooks exist only during this call, so that a plain forward pass has no overhead
+        hooks = [hook for feature in features for hook in self._hooks(feature, output)]
         try:
-            seen.logits = self(images)
+            output.logits = self(images)
         finally:
             for hook in hooks:
                 hook.remove()
-        return seen
+        return output
 
-    def _hooks(self, want: Wanted, seen: Observation) -> list[RemovableHandle]:
+    def _hooks(self, feature: Feature, output: ClassifierOutput) -> list[RemovableHandle]:
         def statistics(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+            # at the layer's input, because running statistics describe the input
             var, mean = torch.var_mean(inputs[0], (0, 2, 3))
-            seen.bn.append(BatchStatistics(mean, var, layer.running_mean, layer.running_var))  # type: ignore[arg-type]
+            output.bn.append(BatchStatistics(mean, var, layer.running_mean, layer.running_var))  # type: ignore[arg-type]
 
         def penultimate(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-            seen.penultimate = inputs[0]
+            output.penultimate = inputs[0]
 
-        def stage(_layer: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
-            seen.stages.append(output)
+        def stage(_layer: nn.Module, _inputs: tuple[Any, ...], feature_map: Tensor) -> None:
+            output.stages.append(feature_map)
 
-        if want == "bn":
+        if feature == "bn":
             return [layer.register_forward_pre_hook(statistics) for layer in self.norm_layers()]
-        if want == "penultimate":
+        if feature == "penultimate":
             return [self.net.get_classifier().register_forward_pre_hook(penultimate)]  # type: ignore[operator]
         return [layer.register_forward_hook(stage) for layer in self.stage_layers()]
 
     def stage_layers(self) -> list[nn.Module]:
-        """The modules whose outputs end the network's stages, as timm lists them; none where it lists none."""
+        """The modules whose outputs end the network's stages, as listed by timm; none if timm lists none."""
         names = [info["module"] for info in getattr(self.net, "feature_info", [])]
         return [self.net.get_submodule(name) for name in names if name in dict(self.net.named_modules())]
 
     def norm_layers(self) -> list[nn.BatchNorm2d]:
-        """The batch-normalisation layers that keep running statistics."""
+        """The batch-norm layers with running statistics."""
         return [m for m in self.net.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
 
     def lock(self) -> ClassifierWrapper:
-        """Freeze for good: no parameter gradient, not even one left over, and eval mode whatever anyone calls."""
+        """Freeze permanently: no parameter gets a gradient, and the network stays in eval mode.
+
+        Gradients still flow through the network to its input.
+        """
         self.requires_grad_(False).eval()
         self.zero_grad(set_to_none=True)
         self._locked = True
         return self
 
     def train(self, mode: bool = True) -> ClassifierWrapper:
-        """Switch between train and eval mode; a locked probe stays in eval mode."""
+        """Switch between train and eval mode; a locked network stays in eval mode."""
         super().train(mode and not getattr(self, "_locked", False))
         return self
 
     @contextmanager
     def eval_mode(self) -> Iterator[None]:
-        """Eval mode inside the block: the network gives an opinion and its running statistics stay as they are."""
-        before = [(module, module.training) for module in self.modules()]  # a method may have frozen some layers
+        """Eval mode inside the block, so that forward passes leave the running statistics unchanged."""
+        # restored module by module, because a method may have frozen some layers
+        before = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             yield

@@ -1,4 +1,4 @@
-"""Pictures of records. Pure functions: what is made of them can be deleted and rebuilt. No torch."""
+"""Figures from run records. Every function is pure, so each figure can be deleted and rebuilt. Loads no torch."""
 
 from __future__ import annotations
 
@@ -6,56 +6,56 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from okdbench.core.errors import UserError, unknown
-from okdbench.results.plots import accuracy as bars
-from okdbench.results.plots import critical_difference as ranks
-from okdbench.results.plots import samples as pictures
-from okdbench.results.plots import stages as strips
-from okdbench.results.plots import tradeoffs as costs
-from okdbench.results.plots import training_curves as curves
-from okdbench.results.plots.figure import FIGURE_FORMATS, Drawing, save, to_svg
-from okdbench.results.plots.group import View, views
-from okdbench.results.plots.style import house
+from okdbench.results.plots.accuracy import plot_accuracy
+from okdbench.results.plots.critical_difference import plot_critical_difference
+from okdbench.results.plots.figure import FIGURE_FORMATS, PlotFigure, save, to_svg
+from okdbench.results.plots.group import PlotGroup, plot_groups
+from okdbench.results.plots.samples import plot_samples
+from okdbench.results.plots.stages import plot_selection_gap, plot_stages
+from okdbench.results.plots.style import plot_style
+from okdbench.results.plots.tradeoffs import plot_pareto, plot_retention
+from okdbench.results.plots.training_curves import plot_training_curves
 from okdbench.results.records import Record
 
-__all__ = ["FIGURE_FORMATS", "KINDS", "Drawing", "draw", "save", "to_svg"]
+__all__ = ["FIGURE_FORMATS", "KINDS", "PlotFigure", "draw", "save", "to_svg"]
 
-#: kind -> what paints it, in the order in which they are read
-KINDS: Mapping[str, Callable[[View], list[Drawing]]] = {
-    "bars": bars.paint,
-    "curves": curves.paint,
-    "pareto": costs.paint,
-    "cd": ranks.paint,
-    "retention": costs.paint_retention,
-    "stages": strips.paint_stages,
-    "samples": pictures.paint,
-    "gap": strips.paint_gap,
+#: kind of plot on the command line -> function that draws it for one comparison group, in reading order
+KINDS: Mapping[str, Callable[[PlotGroup], list[PlotFigure]]] = {
+    "bars": plot_accuracy,
+    "curves": plot_training_curves,
+    "pareto": plot_pareto,
+    "cd": plot_critical_difference,
+    "retention": plot_retention,
+    "stages": plot_stages,
+    "samples": plot_samples,
+    "gap": plot_selection_gap,
 }
 
 
-def draw(kind: str, records: Sequence[Record], runs: Path | None = None) -> list[Drawing]:
-    """The pictures of one kind, at least one; no picture mixes contests.
+def draw(kind: str, records: Sequence[Record], runs: Path | None = None) -> list[PlotFigure]:
+    """Draw the figures of one kind, at least one; no figure mixes comparison groups.
 
     Args:
         kind: one of :data:`KINDS`.
-        records: finished and failed runs of any contests; those of another protocol version are left out.
-        runs: the folder of runs, for the kind that shows what a run keeps beside its record.
+        records: finished and failed runs of any comparison groups; superseded records are ignored.
+        runs: the folder of runs, which only the kind ``samples`` needs: it reads files beside the records.
 
     Raises:
-        UserError: there is no such kind, or no contest has what it takes; the message says what.
+        UserError: the kind is unknown, or no comparison group has the required data; the message names what is missing.
     """
     if kind not in KINDS:
         raise unknown("kind of plot", kind, KINDS)
-    drawings: list[Drawing] = []
+    figures: list[PlotFigure] = []
     reasons: list[UserError] = []
-    with house():
-        for view in views(records, runs):
-            if not view.finished:
+    with plot_style():
+        for group in plot_groups(records, runs):
+            if not group.finished:
                 continue
             try:
-                drawings += KINDS[kind](view)
-            except UserError as error:  # another contest may have what this one lacks
+                figures += KINDS[kind](group)
+            except UserError as error:  # another comparison group may have the data that this one lacks
                 reasons.append(error)
-    if not drawings:
+    if not figures:
         nothing = UserError("there is no finished run to plot; make some with okdbench run, or name others with --runs")
         raise next(iter(reasons), nothing)
-    return drawings
+    return figures

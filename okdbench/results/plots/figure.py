@@ -1,4 +1,4 @@
-"""A finished picture, and how it becomes bytes: equal pictures give equal files."""
+"""A finished figure, and its deterministic export to PNG, SVG and PDF: equal figures give equal bytes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ from matplotlib.figure import Figure
 
 from okdbench.core.errors import unknown
 from okdbench.core.files import write_atomic
-from okdbench.results.plots.style import house
+from okdbench.results.plots.style import plot_style
 
-#: format -> metadata without what changes from day to day and from version to version
+#: format -> metadata for ``savefig``; None removes fields that change with the date or with matplotlib's version
 FIGURE_FORMATS: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+#: where an SVG defines or references an id
 _IDS = re.compile(r'(\bid="|href="#|url\(#)')
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """One picture: the stem of its file, its title, a sentence for those who cannot see it, and itself."""
+class PlotFigure:
+    """One figure.
+
+    Attributes:
+        name: file name without its suffix.
+        title: the title that is printed in the figure.
+        alt: a sentence that describes the content to readers who cannot see it.
+        figure: the matplotlib figure.
+    """
 
     name: str
     title: str
@@ -36,32 +44,39 @@ class Drawing:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as one <svg> element, text as outlines; several can stand in one page, for no two share an id."""
+    """Render the figure as one ``<svg>`` element with text as outlines; ids are unique across figures of a page."""
     text = _render(figure, "svg").decode()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    # matplotlib hashes ids per figure, so two inlined figures may share one; the prefix depends on the content only
     prefix = "p" + hashlib.sha256(text.encode()).hexdigest()[:10]
     return _IDS.sub(rf"\g<1>{prefix}-", text)
 
 
-def save(drawing: Drawing, folder: Path, formats: Iterable[str]) -> list[Path]:
-    """Write ``folder/<name>.<format>`` for each of the formats png, svg and pdf; returns the files.
+def save(plotted: PlotFigure, folder: Path, formats: Iterable[str]) -> list[Path]:
+    """Write ``folder/<name>.<format>`` for each format and return the paths.
+
+    Args:
+        plotted: the figure to write.
+        folder: target folder; created when it does not exist.
+        formats: names from :data:`FIGURE_FORMATS`; duplicates are written once.
 
     Raises:
-        UserError: there is no such format.
+        UserError: a format is unknown; nothing is written then.
     """
+    # check all names first, so that an unknown one leaves no file behind
     wanted = list(dict.fromkeys(formats))
     for name in wanted:
         if name not in FIGURE_FORMATS:
             raise unknown("format", name, FIGURE_FORMATS)
     paths = []
     for name in wanted:
-        paths.append(folder / f"{drawing.name}.{name}")
-        write_atomic(paths[-1], _render(drawing.figure, name))
+        paths.append(folder / f"{plotted.name}.{name}")
+        write_atomic(paths[-1], _render(plotted.figure, name))
     return paths
 
 
 def slug(text: str) -> str:
-    """The text as a part of a file's name; a long one is cut and ends in its hash.
+    """Return the text as a part of a file name; a long one is cut and ends in its hash.
 
     >>> slug("kd[lr=0.1]")
     'kd-lr=0.1'
@@ -72,6 +87,6 @@ def slug(text: str) -> str:
 
 def _render(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
-    with house():
+    with plot_style():
         figure.savefig(buffer, format=form, metadata=FIGURE_FORMATS[form])
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The records of one contest as the painters want them."""
+"""The records of one comparison group, prepared for plotting."""
 
 from __future__ import annotations
 
@@ -13,29 +13,36 @@ from matplotlib.figure import Figure
 from okdbench.results.grouping import ALL, Cell, ComparisonGroup, contests, finished
 from okdbench.results.intervals import group_mean
 from okdbench.results.leaderboard import Row, leaderboard
-from okdbench.results.plots.figure import Drawing, slug
-from okdbench.results.plots.style import headline
+from okdbench.results.plots.figure import PlotFigure, slug
+from okdbench.results.plots.style import add_title
 from okdbench.results.records import Record
 
 
 @dataclass(frozen=True)
-class View:
-    """One contest: its records, the stem of its files' names, and the folder of runs where it is known."""
+class PlotGroup:
+    """One comparison group to plot.
 
-    contest: ComparisonGroup
+    Attributes:
+        comparison_group: data set, track, budget, teacher and student that all records share.
+        records: finished and failed runs of the group.
+        stem: common start of the file names of its figures.
+        runs: the folder of runs, or None when the records come from an archive.
+    """
+
+    comparison_group: ComparisonGroup
     records: list[Record]
     stem: str
     runs: Path | None
 
     @cached_property
     def finished(self) -> dict[str, dict[Cell, Record]]:
-        """Method -> cell -> the run that counts, of the methods that have one."""
+        """Method -> (setting, seed) -> the run that counts; only methods that have a finished run."""
         return {method: runs for method, runs in finished(self.records).items() if runs}
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], Row]:
-        """(method, setting) -> the row of the table, where it has an accuracy."""
-        rows = leaderboard(self.records).get(self.contest.dataset, [])
+        """(method, setting) -> its row of the leaderboard, where the row has an accuracy."""
+        rows = leaderboard(self.records).get(self.comparison_group.dataset, [])
         return {(row.method, row.setting): row for row in rows if row.acc is not None}
 
     @property
@@ -45,60 +52,74 @@ class View:
 
     @property
     def methods(self) -> list[str]:
-        """Methods from the highest accuracy to the lowest, those without all settings last; then the reference rows."""
+        """Methods by descending overall accuracy, those that lack a setting after them, reference rows last."""
         return sorted(self.finished, key=lambda name: (self.is_reference(name), -self._overall(name), name))
 
     def _overall(self, method: str) -> float:
         row = self.rows.get((method, ALL))
+        # below every accuracy, which sorts methods without an overall row last
         return row.acc if row is not None and row.acc is not None else -1.0
 
     def is_reference(self, method: str) -> bool:
-        """Whether the row is there to be compared with."""
+        """Whether the method is a reference row (a bound or a baseline) and not a competing method."""
         return next(iter(self.finished[method].values())).role != "method"
 
     @cached_property
     def teachers(self) -> dict[Cell, Record]:
-        """Cell -> a run with the scores of its teacher."""
+        """(setting, seed) -> a run that recorded the scores of its teacher."""
+        # all methods share the teacher of a cell, so any run knows its scores
         runs = [run for cells in self.finished.values() for run in cells.values() if run.teacher_score]
         return {Cell(run.setting, run.seed): run for run in runs}
 
-    def draw(self, kind: str, title: str, alt: str, figure: Figure, part: str = "") -> Drawing:
-        """The finished picture, with its headline; ``part`` tells those of one kind apart."""
-        contest = self.contest
-        where = f"{contest.dataset}, {contest.track}, {contest.budget}: {contest.teacher} → {contest.student}"
-        headline(figure, title, where)
+    def finish(self, kind: str, title: str, alt: str, figure: Figure, part: str = "") -> PlotFigure:
+        """Add the title and the name of the comparison group to a figure.
+
+        Args:
+            kind: kind of plot, which becomes a part of the file name.
+            title: first line above the plot.
+            alt: alternative text without the comparison group, which is appended.
+            figure: the drawn figure; it grows by the height of the title.
+            part: distinguishes several figures of one kind, for example the method.
+        """
+        group = self.comparison_group
+        subtitle = f"{group.dataset}, {group.track}, {group.budget}: {group.teacher} → {group.student}"
+        add_title(figure, title, subtitle)
         name = "-".join([self.stem, kind, *([slug(part)] if part else [])])
-        return Drawing(name, title, f"{alt} ({where})", figure)
+        return PlotFigure(name, title, f"{alt} ({subtitle})", figure)
 
 
-def views(records: Iterable[Record], runs: Path | None) -> list[View]:
-    """The contests that have records; files are named after data set, track and budget, and networks where needed."""
+def plot_groups(records: Iterable[Record], runs: Path | None) -> list[PlotGroup]:
+    """Split the records into comparison groups, sorted by name.
+
+    Files are named after data set, track and budget; the networks are added where these three are not unique.
+    """
     found = sorted(contests(records).items())
-    names = [contest[:3] for contest, _ in found]
+    names = [group[:3] for group, _ in found]
     made = []
-    for contest, members in found:
-        parts = contest[:3] if names.count(contest[:3]) == 1 else (*contest[:3], f"{contest.teacher}-{contest.student}")
-        made.append(View(contest, members, "-".join(map(slug, parts)), runs))
+    for group, members in found:
+        parts = group[:3] if names.count(group[:3]) == 1 else (*group[:3], f"{group.teacher}-{group.student}")
+        made.append(PlotGroup(group, members, "-".join(map(slug, parts)), runs))
     return made
 
 
-def accuracy(run: Record) -> float:
-    """The selected accuracy of a finished run; NaN where there is none."""
+def selected_accuracy(run: Record) -> float:
+    """Test accuracy of a run at the selected step, in percent; NaN when the run has none."""
     return run.selected.evaluation.test.acc if run.selected else math.nan
 
 
-def teacher_at_home(run: Record) -> float | None:
-    """The accuracy of the run's teacher on its own domains."""
+def teacher_own_accuracy(run: Record) -> float | None:
+    """Accuracy of the run's teacher on its own domains, in percent."""
     return run.teacher_score.own_acc if run.teacher_score else None
 
 
-def teacher_abroad(run: Record) -> float | None:
-    """The accuracy of the run's teacher on the student's domain."""
+def teacher_transfer_accuracy(run: Record) -> float | None:
+    """Accuracy of the run's teacher on the student's domain, in percent."""
     return run.teacher_score.student_domain_acc if run.teacher_score else None
 
 
 def mean_over(runs: Mapping[Cell, Record], measure: Callable[[Record], float | None]) -> float | None:
-    """The mean over settings of the mean over seeds; None where nothing finite is known."""
+    """Mean over settings of the mean over seeds; None when no value is finite."""
+    # two steps: a setting with more seeds must not weigh more
     groups: dict[str, list[float]] = {}
     for cell, run in sorted(runs.items(), key=lambda item: item[0]):
         value = measure(run)
@@ -107,10 +128,10 @@ def mean_over(runs: Mapping[Cell, Record], measure: Callable[[Record], float | N
     return group_mean(list(groups.values())) if groups else None
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence.
+def join_names(names: Sequence[str]) -> str:
+    """Join names for a sentence.
 
-    >>> listed(["a", "b", "c"])
+    >>> join_names(["a", "b", "c"])
     'a, b and c'
     """
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

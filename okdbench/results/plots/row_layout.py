@@ -1,4 +1,4 @@
-"""A line of a picture for each method: where it lies and how it is labelled."""
+"""One horizontal row per method: its position in the figure and its label."""
 
 from __future__ import annotations
 
@@ -9,47 +9,63 @@ from typing import Any, Literal
 
 from matplotlib.axes import Axes
 
-from okdbench.results.plots.group import View
-from okdbench.results.plots.style import FAINT, wrap
+from okdbench.results.plots.group import PlotGroup
+from okdbench.results.plots.style import FAINT, wrap_method
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Method -> the middle of its line, from the top, in lines of text; where the reference rows begin; the sum."""
+class RowLayout:
+    """Vertical layout, measured from the top in lines of text.
 
-    places: dict[str, float]
-    references: float | None
+    Attributes:
+        centres: method -> the middle of its row.
+        separator: where the rule above the reference rows is; None without reference rows.
+        height: the sum of all rows.
+    """
+
+    centres: dict[str, float]
+    separator: float | None
     height: float
 
 
-def layout(view: View, sizes: Mapping[str, int] | None = None) -> Lines:
-    """A line for each method in the view's order, as high as its label or its entry in ``sizes``, whatever is more."""
-    places: dict[str, float] = {}
-    top, references = 0.0, None
-    for method in view.methods:
-        if view.is_reference(method) and references is None and places:
-            references, top = top + 0.35, top + 0.7
-        height = max(wrap(method).count("\n") + 1, (sizes or {}).get(method, 1))
-        places[method] = top + height / 2
+def layout_rows(group: PlotGroup, sizes: Mapping[str, int] | None = None) -> RowLayout:
+    """Place one row per method in the group's order; a row is as high as its label or its entry in ``sizes``."""
+    centres: dict[str, float] = {}
+    top, separator = 0.0, None
+    for method in group.methods:
+        # the first reference row leaves room for the rule above it
+        if group.is_reference(method) and separator is None and centres:
+            separator, top = top + 0.35, top + 0.7
+        height = max(wrap_method(method).count("\n") + 1, (sizes or {}).get(method, 1))
+        centres[method] = top + height / 2
         top += height
-    return Lines(places, references, top)
+    return RowLayout(centres, separator, top)
 
 
-def label_lines(axes: Axes, lines: Lines, named: bool = True) -> None:
-    """Label the lines where ``named``, reference rows in italics below a rule; faint guides lead the eye."""
-    axes.set_ylim(lines.height, 0)
+def label_rows(axes: Axes, rows: RowLayout, named: bool = True) -> None:
+    """Draw faint guide lines and, if ``named``, the method labels; reference rows are in italics below a rule."""
+    # y grows downwards, in lines of text
+    axes.set_ylim(rows.height, 0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.hlines(list(lines.places.values()), 0, 1, transform=axes.get_yaxis_transform(), color=FAINT, lw=0.5, zorder=0)
-    if lines.references is not None:
-        axes.axhline(lines.references, color="0.6", linewidth=0.5)
-    for method, y in lines.places.items() if named else ():
-        style: Literal["italic", "normal"] = "italic" if y > (lines.references or math.inf) else "normal"
-        write_beside(axes, y, wrap(method), style=style)
+    axes.hlines(list(rows.centres.values()), 0, 1, transform=axes.get_yaxis_transform(), color=FAINT, lw=0.5, zorder=0)
+    if rows.separator is not None:
+        axes.axhline(rows.separator, color="0.6", linewidth=0.5)
+    for method, y in rows.centres.items() if named else ():
+        style: Literal["italic", "normal"] = "italic" if y > (rows.separator or math.inf) else "normal"
+        annotate_row(axes, y, wrap_method(method), style=style)
 
 
-def write_beside(axes: Axes, y: float, text: str, right: bool = False, **looks: Any) -> None:
-    """Write to the left of the line at ``y``, or to its right."""
+def annotate_row(axes: Axes, y: float, text: str, right: bool = False, **text_options: Any) -> None:
+    """Write beside the row at height ``y``.
+
+    Args:
+        axes: the panel that the row crosses.
+        y: the middle of the row, in lines of text.
+        text: what to write.
+        right: write to the right of the panel and not to its left.
+        text_options: passed on to :meth:`matplotlib.axes.Axes.annotate`.
+    """
     axes.annotate(
         text,
         (1 if right else 0, y),
@@ -60,5 +76,5 @@ def write_beside(axes: Axes, y: float, text: str, right: bool = False, **looks: 
         va="center",
         linespacing=1.0,
         annotation_clip=False,
-        **looks,
+        **text_options,
     )

@@ -1,7 +1,8 @@
-"""How pictures look: one colour and one marker for each method everywhere, sizes for one printed column.
+"""The look of all figures: one colour and marker per method, sizes for one printed column.
 
-The colours are Okabe and Ito's, which people with any colour vision can tell apart, without black, which is for the
-teacher, and yellow, which is lost on white. A look is a function of the method's name alone, not of its company.
+The colours are those of Okabe and Ito, which are distinguishable with any colour vision, without black, which marks the
+teacher, and without yellow, which is invisible on white. A style depends on the method's name alone, so a method looks
+the same in every figure, whatever it is compared with.
 """
 
 from __future__ import annotations
@@ -21,23 +22,24 @@ from matplotlib.lines import Line2D
 
 from okdbench.core.plugins import method_names
 
-#: widths in inches: of a column, and of a page of two
-COLUMN, PAGE = 3.5, 7.0
+#: widths in inches of one column, and of a page with two columns
+COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.0
 #: height of a line of text, in inches
-LINE = 0.13
+LINE_HEIGHT = 0.13
 GREY, FAINT = "0.45", "0.88"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# six colours and seven markers have no common divisor: 42 methods differ
+# six colours and seven markers have no common divisor: 42 methods have different styles
 MARKERS = ("o", "s", "^", "D", "v", "<", ">")
 VARIANT_MARKERS = ("*", "h", "P", "X", "p", "d", "8")
 LineStyle = Literal["-", "--", "-.", ":"]
 LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
-#: times the height of the font in points; few enough for wide letters
+#: divided by the font size in points; low enough for wide letters
 _CHARACTERS_PER_INCH = 115
-_PIECES = re.compile(r"[^_=]+[_=]?|[_=]")
+#: parts of a name that end in "_" or "="
+_NAME_PARTS = re.compile(r"[^_=]+[_=]?|[_=]")
 
 _RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so a picture is the same on every machine
+    "font.family": "DejaVu Sans",  # bundled with matplotlib, so a figure is the same on every machine
     "font.size": 7,
     "axes.titlesize": 7,
     "axes.titlepad": 3,
@@ -63,70 +65,78 @@ _RC: dict[Any, Any] = {
     "lines.markeredgewidth": 0.7,
     "savefig.dpi": 300,
     "pdf.fonttype": 42,
-    "svg.hashsalt": "okdbench",
+    "svg.hashsalt": "okdbench",  # makes the ids in an SVG reproducible
 }
 
 
-class Look(NamedTuple):
-    """What a method is recognised by."""
+class MethodStyle(NamedTuple):
+    """Colour and marker of a method."""
 
     colour: str
     marker: str
 
 
-def look(method: str) -> Look:
-    """Colour and marker of a method as the tables write it; a variant has its method's colour."""
+def method_style(method: str) -> MethodStyle:
+    """Style of a method by its name in the tables; a variant has the colour of its method."""
     name, _, variant = method.partition("[")
     known = method_names()
-    # a name that does not come along never looks like one that does, while there are looks left
+    # the style of a method that is not bundled never equals that of a bundled one, while styles are left
     free = max(1, len(COLOURS) * len(MARKERS) - len(known))
-    place = known.index(name) if name in known else len(known) + _number(name) % free
-    marker = VARIANT_MARKERS[_number(variant) % len(VARIANT_MARKERS)] if variant else MARKERS[place % len(MARKERS)]
-    return Look(COLOURS[place % len(COLOURS)], marker)
+    index = known.index(name) if name in known else len(known) + _checksum(name) % free
+    marker = VARIANT_MARKERS[_checksum(variant) % len(VARIANT_MARKERS)] if variant else MARKERS[index % len(MARKERS)]
+    return MethodStyle(COLOURS[index % len(COLOURS)], marker)
 
 
-def setting_looks(settings: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
-    """Setting -> colour and line style, for pictures of one method; the colours are of another family."""
+def setting_styles(settings: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
+    """Setting -> colour and line style, for figures of one method; viridis avoids the colours of methods."""
     scale = mpl.colormaps["viridis"].resampled(256)
+    # the last tones of viridis are too pale on white
     steps = [round(220 * index / max(1, len(settings) - 1)) for index in range(len(settings))]
     colours = [mpl.colors.to_hex(scale(step)) for step in steps]
     return {s: (colours[i], LINE_STYLES[i % len(LINE_STYLES)]) for i, s in enumerate(settings)}
 
 
 @contextmanager
-def house() -> Iterator[None]:
-    """Our settings in place of the user's while a picture is made or saved, so that equal input gives equal bytes."""
+def plot_style() -> Iterator[None]:
+    """Replace the user's matplotlib settings while drawing or saving, so that equal input gives equal bytes."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
         yield
 
 
-def canvas(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches, which makes room for its labels by itself."""
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches with constrained layout."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def headline(figure: Figure, *lines: str) -> None:
-    """Write title and subtitle, wrapped to the figure's width; it grows by their height."""
-    text = "\n".join(wrap_to(figure, line, 8) for line in lines)
+def add_title(figure: Figure, *lines: str) -> None:
+    """Write title and subtitle, wrapped to the figure's width; the figure grows by their height."""
+    text = "\n".join(wrap_to_width(figure, line, 8) for line in lines)
     figure.suptitle(text)
     _grow(figure, text)
 
 
-def footline(figure: Figure, *lines: str) -> None:
-    """Write below everything what a reader must know; what is empty is left out; the figure grows."""
-    text = "\n".join(wrap_to(figure, line) for line in lines if line)
+def add_notes(figure: Figure, *lines: str) -> None:
+    """Write explanations below the plot, skipping empty lines; the figure grows by their height."""
+    text = "\n".join(wrap_to_width(figure, line) for line in lines if line)
     figure.supxlabel(text, fontsize=7)
     _grow(figure, text)
 
 
-def legend(figure: Figure, marks: Mapping[str, Line2D], columns: int, *lines: str) -> None:
-    """Name the marks in at most so many columns below everything, under lines as of :func:`footline`."""
-    names = [wrap(name) for name in marks]
-    while columns > 1 and sum(map(_entry_width, _columns(names, columns))) > figure.get_figwidth():
+def add_legend(figure: Figure, marks: Mapping[str, Line2D], columns: int, *lines: str) -> None:
+    """Add a legend below the plot; the figure grows by its height.
+
+    Args:
+        figure: the figure to extend.
+        marks: label -> the marker or line that it explains.
+        columns: the largest number of columns; fewer are used when the labels are long.
+        lines: notes above the legend, as for :func:`add_notes`.
+    """
+    names = [wrap_method(name) for name in marks]
+    while columns > 1 and sum(map(_column_width, _columns(names, columns))) > figure.get_figwidth():
         columns -= 1
-    text = "\n".join(wrap_to(figure, line) for line in lines if line)
+    text = "\n".join(wrap_to_width(figure, line) for line in lines if line)
     made = figure.legend(
         list(marks.values()),
         names,
@@ -142,37 +152,37 @@ def legend(figure: Figure, marks: Mapping[str, Line2D], columns: int, *lines: st
 
 
 def _columns(names: Sequence[str], columns: int) -> list[Sequence[str]]:
-    """The names as a legend arranges them."""
+    """The names as matplotlib distributes them over the columns of a legend."""
     longer, rest = len(names) % columns, len(names) // columns
     ends = [rest * i + min(i, longer) for i in range(columns + 1)]
     return [names[start:end] for start, end in pairwise(ends) if end > start]
 
 
-def _entry_width(names: Sequence[str]) -> float:
-    """Inches of a legend's column, with its marks."""
+def _column_width(names: Sequence[str]) -> float:
+    """Width in inches of a legend's column, markers included."""
     longest = max(len(line) for name in names for line in name.split("\n"))
     return 0.4 + longest * 7 / _CHARACTERS_PER_INCH
 
 
 def _grow(figure: Figure, text: str) -> None:
     if text:
-        figure.set_figheight(figure.get_figheight() + LINE * (text.count("\n") + 1))
+        figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * (text.count("\n") + 1))
 
 
-def wrap_to(figure: Figure, line: str, size: int = 7) -> str:
-    """The line broken at blanks, and where there are none, so that it fits into the figure at this size of font."""
+def wrap_to_width(figure: Figure, line: str, size: int = 7) -> str:
+    """Wrap a line so that it fits into the figure at this font size in points."""
     return textwrap.fill(line, int(figure.get_figwidth() * _CHARACTERS_PER_INCH / size), break_on_hyphens=False)
 
 
-def wrap(method: str, width: int = 22) -> str:
-    r"""A method's name in lines of at most ``width`` characters, broken before its settings and between them.
+def wrap_method(method: str, width: int = 22) -> str:
+    r"""Wrap a method's name at ``width`` characters, before its hyper-parameters and between them.
 
-    >>> wrap("kd[lr=0.1,temperature=20.0]")
+    >>> wrap_method("kd[lr=0.1,temperature=20.0]")
     'kd[lr=0.1,\ntemperature=20.0]'
     """
     parts = method.replace("[", "\n[").replace(",", ",\n").split("\n")
-    # a part that is too long is broken behind "_" and "=" where it has them
-    pieces = [piece for part in parts for piece in ([part] if len(part) <= width else _PIECES.findall(part))]
+    # a part that is too long is broken after "_" and "=" if it has them
+    pieces = [piece for part in parts for piece in ([part] if len(part) <= width else _NAME_PARTS.findall(part))]
     lines = [""]
     for piece in pieces:
         if lines[-1] and len(lines[-1] + piece) > width:
@@ -181,13 +191,14 @@ def wrap(method: str, width: int = 22) -> str:
     return "\n".join(line[start : start + width] for line in lines for start in range(0, max(1, len(line)), width))
 
 
-def bare(axes: Axes) -> None:
-    """Leave nothing of the axes but what is drawn in them."""
+def hide_axes(axes: Axes) -> None:
+    """Remove ticks and frame, so that only the content remains."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _number(text: str) -> int:
+def _checksum(text: str) -> int:
+    # not hash(), which changes from process to process
     return zlib.crc32(text.encode())

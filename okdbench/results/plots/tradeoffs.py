@@ -1,4 +1,4 @@
-"""What accuracy costs, and what it is paid with: scatter plots over all settings."""
+"""Scatter plots over all settings: accuracy against cost, and against retention on the teacher's domains."""
 
 from __future__ import annotations
 
@@ -13,111 +13,134 @@ from okdbench.core.errors import UserError
 from okdbench.results.grouping import ALL
 from okdbench.results.intervals import axis_start
 from okdbench.results.leaderboard import Row
-from okdbench.results.plots.figure import Drawing
-from okdbench.results.plots.group import View, listed, mean_over, teacher_abroad, teacher_at_home
-from okdbench.results.plots.style import COLUMN, FAINT, GREY, canvas, legend, look
+from okdbench.results.plots.figure import PlotFigure
+from okdbench.results.plots.group import (
+    PlotGroup,
+    join_names,
+    mean_over,
+    teacher_own_accuracy,
+    teacher_transfer_accuracy,
+)
+from okdbench.results.plots.style import COLUMN_WIDTH, FAINT, GREY, add_legend, method_style, new_figure
 
-#: column of the tables -> label; fewer is better
+#: column of the leaderboard -> axis label; less is better
 COSTS = {
-    "student_images": "pictures that the\nstudent learned from",
-    "teacher_images": "pictures that the\nteacher looked at",
+    "student_images": "training images\nof the student",
+    "teacher_images": "images through\nthe teacher",
     "seconds": "seconds",
 }
 LEGEND_COLUMNS = 3
-TEACHER = "teacher as released"
-#: from this ratio of the dearest to the cheapest on, an axis is logarithmic
-WIDE = 50
+#: not "teacher", which is a reference row of its own
+TEACHER = "frozen teacher"
+#: from this ratio of the largest to the smallest cost on, an axis is logarithmic
+LOG_RATIO = 50
 
 
 class Point(NamedTuple):
-    """A method's cost, or its accuracy elsewhere, and its accuracy."""
+    """A method's cost, or its accuracy on another domain, and its accuracy."""
 
     x: float
     acc: float
 
 
-def front(points: Mapping[str, Point]) -> list[str]:
-    """Those that no other beats in one number without losing in the other, from the cheapest to the best."""
+def pareto_front(points: Mapping[str, Point]) -> list[str]:
+    """Methods that no other method beats in cost or accuracy without losing in the other, cheapest first."""
     best = float("-inf")
     kept: list[str] = []
     for method in sorted(points, key=lambda name: (points[name].x, -points[name].acc, name)):
+        # a tie with the last member of the front is on the front too
         if points[method].acc > best or (kept and points[method] == points[kept[-1]]):
             best = points[method].acc
             kept.append(method)
     return kept
 
 
-def paint(view: View) -> list[Drawing]:
-    """Accuracy against three costs side by side; the front is ringed and joined by steps."""
-    rows = _rows(view)
+def plot_pareto(group: PlotGroup) -> list[PlotFigure]:
+    """Draw accuracy against three costs side by side; the Pareto front is ringed and joined by steps.
+
+    Raises:
+        UserError: no method has a run in a default setting.
+    """
+    rows = _rows(group)
     complete = {method for method, row in rows.items() if row.is_complete} or set(rows)
-    figure = canvas(COLUMN, 2.3)
+    figure = new_figure(COLUMN_WIDTH, 2.3)
     fronts = {}
     for index, (axes, (column, label)) in enumerate(
         zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True)
     ):
         costs = {method: getattr(row, column) for method, row in rows.items()}
         points = {m: Point(costs[m], row.acc or 0.0) for m, row in rows.items() if costs[m] is not None}
-        fronts[column] = front({method: point for method, point in points.items() if method in complete})
+        fronts[column] = pareto_front({method: point for method, point in points.items() if method in complete})
         start = axis_start(point.acc for point in points.values())
         _scatter(axes, points, fronts[column], complete, start)
         axes.set_xlabel(label)
         if index == 0:
             axes.set_ylabel("accuracy, %")
-    legend(figure, _marks(rows), LEGEND_COLUMNS, "arrows: further down", _hollow(rows, complete))
-    named = "; ".join(f"for {column.replace('_', ' ')}: {listed(names)}" for column, names in fronts.items())
+    add_legend(figure, _marks(rows), LEGEND_COLUMNS, "arrows: below the axis", _hollow(rows, complete))
+    named = "; ".join(f"for {column.replace('_', ' ')}: {join_names(names)}" for column, names in fronts.items())
     alt = f"Accuracy of {len(rows)} methods against three costs; no other method is both cheaper and better {named}"
-    return [view.draw("pareto", "Accuracy and what it costs; ringed: not dominated", alt, figure)]
+    return [group.finish("pareto", "Accuracy against cost; ringed: Pareto front", alt, figure)]
 
 
-def paint_retention(view: View) -> list[Drawing]:
-    """Accuracy on the teacher's domains against accuracy on the student's, with the teacher as a star."""
-    rows = {method: row for method, row in _rows(view).items() if row.teacher_domain_acc is not None}
+def plot_retention(group: PlotGroup) -> list[PlotFigure]:
+    """Draw accuracy on the teacher's domains against accuracy on the student's domain, with the teacher as a star.
+
+    Raises:
+        UserError: no run was evaluated on the teacher's domains.
+    """
+    rows = {method: row for method, row in _rows(group).items() if row.teacher_domain_acc is not None}
     if not rows:
-        raise UserError("no run has pictures of the teacher's domains, so nothing is known of retention")
+        raise UserError(
+            "no run was evaluated on the teacher's domains, so retention is unknown; run a setting that has any"
+        )
     complete = {method for method, row in rows.items() if row.is_complete} or set(rows)
-    figure = canvas(COLUMN, 2.6)
+    figure = new_figure(COLUMN_WIDTH, 2.6)
     marks = _marks(rows)
     axes = figure.subplots()
     _scatter(axes, {m: Point(row.acc or 0.0, row.teacher_domain_acc or 0.0) for m, row in rows.items()}, [], complete)
-    own, there = mean_over(view.teachers, teacher_at_home), mean_over(view.teachers, teacher_abroad)
-    if own is not None and there is not None:
-        (marks[TEACHER],) = axes.plot(there, own, "*", color="black", markersize=7, linestyle="none", zorder=4)
+    own, transfer = (
+        mean_over(group.teachers, teacher_own_accuracy),
+        mean_over(group.teachers, teacher_transfer_accuracy),
+    )
+    if own is not None and transfer is not None:
+        (marks[TEACHER],) = axes.plot(transfer, own, "*", color="black", markersize=7, linestyle="none", zorder=4)
     axes.set_xlabel("accuracy on the student's domain, %")
     axes.set_ylabel("accuracy on the teacher's domains, %")
-    legend(figure, marks, LEGEND_COLUMNS, _hollow(rows, complete))
-    teacher = "" if own is None or there is None else f"; the teacher has {there:.1f} and {own:.1f} %"
-    kept = max(rows, key=lambda method: rows[method].teacher_domain_acc or 0.0)
+    add_legend(figure, marks, LEGEND_COLUMNS, _hollow(rows, complete))
+    teacher = "" if own is None or transfer is None else f"; the teacher has {transfer:.1f} and {own:.1f} %"
+    best = max(rows, key=lambda method: rows[method].teacher_domain_acc or 0.0)
     alt = (
-        f"Accuracy of {len(rows)} students on their own domain and on the teacher's domains{teacher}; {kept} retains "
-        f"most, {rows[kept].teacher_domain_acc:.1f} %"
+        f"Accuracy of {len(rows)} students on their own domain and on the teacher's domains{teacher}; {best} retains "
+        f"most, {rows[best].teacher_domain_acc:.1f} %"
     )
-    return [view.draw("retention", "Accuracy on the student's and teacher's domains", alt, figure)]
+    return [group.finish("retention", "Accuracy on the student's and teacher's domains", alt, figure)]
 
 
-def _rows(view: View) -> dict[str, Row]:
-    """Method -> its row over all settings, in the view's order."""
-    rows = {method: view.rows[method, ALL] for method in view.methods if (method, ALL) in view.rows}
+def _rows(group: PlotGroup) -> dict[str, Row]:
+    """Method -> its row over all settings, in the group's order."""
+    # a method without a run in any default setting has no row over all settings
+    rows = {method: group.rows[method, ALL] for method in group.methods if (method, ALL) in group.rows}
     if not rows:
         raise UserError("no method has a run in a default setting; run one, or choose the settings with --setting")
     return rows
 
 
 def _hollow(rows: Mapping[str, Row], complete: set[str]) -> str:
+    """The note that explains hollow markers."""
     if complete < set(rows):
-        return "hollow: runs are missing, so it is compared with nobody"
+        return "hollow: runs are missing, so the method is not on the front"
     return "" if all(row.is_complete for row in rows.values()) else "no method has all of its runs"
 
 
 def _marks(methods: Iterable[str]) -> dict[str, Line2D]:
-    looks = {method: look(method) for method in methods}
-    return {m: Line2D([], [], linestyle="none", marker=marker, color=c) for m, (c, marker) in looks.items()}
+    styles = {method: method_style(method) for method in methods}
+    return {m: Line2D([], [], linestyle="none", marker=marker, color=c) for m, (c, marker) in styles.items()}
 
 
 def _scatter(
     axes: Axes, points: Mapping[str, Point], best: Sequence[str], complete: set[str], start: float = 0.0
 ) -> None:
-    """Points, those of ``best`` ringed and joined; one below ``start`` stands there, under an arrow."""
+    """Draw the points, those of ``best`` ringed and joined; one below ``start`` is drawn there under an arrow."""
     if not points:
         return
     steps = [points[method] for method in best]
@@ -125,15 +148,15 @@ def _scatter(
         [p.x for p in steps], [max(p.acc, start) for p in steps], where="post", color=GREY, linewidth=0.8, zorder=1
     )
     for method, point in points.items():
-        colour, marker = look(method)
+        colour, marker = method_style(method)
         face = colour if method in complete else "white"
         edge = "black" if method in best else colour
-        place = (point.x, max(point.acc, start))
-        axes.plot(*place, marker, color=colour, markerfacecolor=face, markeredgecolor=edge, markersize=4.5, zorder=3)
+        position = (point.x, max(point.acc, start))
+        axes.plot(*position, marker, color=colour, markerfacecolor=face, markeredgecolor=edge, markersize=4.5, zorder=3)
         if point.acc < start:
-            axes.annotate("▾", place, (0, 3), textcoords="offset points", ha="center")
+            axes.annotate("▾", position, (0, 3), textcoords="offset points", ha="center")
     xs = [point.x for point in points.values()]
-    if min(xs) > 0 and max(xs) > WIDE * min(xs):
+    if min(xs) > 0 and max(xs) > LOG_RATIO * min(xs):
         axes.set_xscale("log")
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

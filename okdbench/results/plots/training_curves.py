@@ -1,4 +1,4 @@
-"""How a method learns: validation accuracy over the student's pictures, and each loss term by stage."""
+"""Training curves of each method: validation accuracy over training images, and each loss term by stage."""
 
 from __future__ import annotations
 
@@ -13,61 +13,68 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from okdbench.core.errors import UserError
 from okdbench.results.grouping import Cell
-from okdbench.results.plots.figure import Drawing
-from okdbench.results.plots.group import View
-from okdbench.results.plots.style import COLUMN, GREY, PAGE, canvas, legend, setting_looks
+from okdbench.results.plots.figure import PlotFigure
+from okdbench.results.plots.group import PlotGroup
+from okdbench.results.plots.style import COLUMN_WIDTH, GREY, PAGE_WIDTH, add_legend, new_figure, setting_styles
 from okdbench.results.records import Record
 
 #: x -> y of one run
 Series = Mapping[float, float]
 #: (stage, term) of a loss
 Term = tuple[str, str]
-#: with more loss terms than this, the picture is as wide as a page
+#: with more loss terms than this, the figure is as wide as a page
 FEW_TERMS = 6
 
 
-def paint(view: View) -> list[Drawing]:
-    """A picture for each method: means over seeds by setting, with bands from the lowest to the highest seed."""
-    drawings = [_one(view, method, runs) for method in view.methods if _moves(runs := view.finished[method])]
-    if not drawings:
+def plot_training_curves(group: PlotGroup) -> list[PlotFigure]:
+    """Draw one figure per method: means over seeds by setting, with bands from the lowest to the highest seed.
+
+    Raises:
+        UserError: no record has losses or more than one evaluation.
+    """
+    figures = [_method(group, name, runs) for name in group.methods if _has_curves(runs := group.finished[name])]
+    if not figures:
         raise UserError("no record has losses or more than one evaluation to draw; run the methods again")
-    return drawings
+    return figures
 
 
-def _moves(runs: Mapping[Cell, Record]) -> bool:
+def _has_curves(runs: Mapping[Cell, Record]) -> bool:
     return any(run.curves or len(run.evaluations) > 1 for run in runs.values())
 
 
-def _one(view: View, method: str, runs: Mapping[Cell, Record]) -> Drawing:
+def _method(group: PlotGroup, method: str, runs: Mapping[Cell, Record]) -> PlotFigure:
+    # ---- size: accuracy takes the first row, the loss terms share the rows below
     terms = _terms(runs)
-    width, columns = (COLUMN, 2) if len(terms) <= FEW_TERMS else (PAGE, 4)
-    places = _places(terms, columns)
-    rows = 1 + max((row for row, _ in places.values()), default=0)
-    figure = canvas(width, 1.9 + 0.95 * (rows - 1))
+    width, columns = (COLUMN_WIDTH, 2) if len(terms) <= FEW_TERMS else (PAGE_WIDTH, 4)
+    panels = _panels(terms, columns)
+    rows = 1 + max((row for row, _ in panels.values()), default=0)
+    figure = new_figure(width, 1.9 + 0.95 * (rows - 1))
     grid = GridSpec(rows, columns, figure=figure, height_ratios=[1.5] + [1.0] * (rows - 1))
+
+    # ---- drawing
     settings = sorted({cell.setting for cell in runs})
-    _accuracy(figure.add_subplot(grid[0, :]), runs, view.settings)
-    for (stage, term), (row, column) in places.items():
+    _accuracy(figure.add_subplot(grid[0, :]), runs, group.settings)
+    for (stage, term), (row, column) in panels.items():
         axes = figure.add_subplot(grid[row, column])
-        _bands(axes, {cell: _losses(run, stage, term) for cell, run in runs.items()}, view.settings)
+        _bands(axes, {cell: _losses(run, stage, term) for cell, run in runs.items()}, group.settings)
         axes.set_title(f"{stage}: {term.replace('_', ' ')}")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    looks = setting_looks(view.settings)
+    styles = setting_styles(group.settings)
     several = len({cell.seed for cell in runs}) > 1
-    legend(
+    add_legend(
         figure,
-        {s: Line2D([], [], color=looks[s][0], linestyle=looks[s][1]) for s in settings},
+        {s: Line2D([], [], color=styles[s][0], linestyle=styles[s][1]) for s in settings},
         round(width),
         "small panels: losses over the steps of each stage" if terms else "",
         "mean over seeds; band: from the lowest to the highest" if several else "",
     )
     alt = (
-        f"Validation accuracy of {method} over the pictures that the student learned from, in {len(settings)} settings"
+        f"Validation accuracy of {method} over the training images of the student, in {len(settings)} settings"
         f", and {len(terms)} loss terms over the steps of their stages"
     )
-    return view.draw("curves", f"How {method} learns", alt, figure, part=method)
+    return group.finish("curves", f"Training curves of {method}", alt, figure, part=method)
 
 
 def _terms(runs: Mapping[Cell, Record]) -> list[Term]:
@@ -78,15 +85,15 @@ def _terms(runs: Mapping[Cell, Record]) -> list[Term]:
     return sorted(found, key=lambda term: (stages.index(term[0]), term[1]))
 
 
-def _places(terms: Sequence[Term], columns: int) -> dict[Term, tuple[int, int]]:
-    """Row and column of each term's panel, below the first row; each stage begins a row."""
-    places: dict[Term, tuple[int, int]] = {}
+def _panels(terms: Sequence[Term], columns: int) -> dict[Term, tuple[int, int]]:
+    """Row and column of each term's panel, below the first row; each stage starts a new row."""
+    panels: dict[Term, tuple[int, int]] = {}
     row = 1
-    for _, group in groupby(terms, key=lambda term: term[0]):
-        members = list(group)
-        places |= {term: (row + i // columns, i % columns) for i, term in enumerate(members)}
+    for _, stage_terms in groupby(terms, key=lambda term: term[0]):
+        members = list(stage_terms)
+        panels |= {term: (row + i // columns, i % columns) for i, term in enumerate(members)}
         row += -(-len(members) // columns)
-    return places
+    return panels
 
 
 def _losses(run: Record, stage: str, term: str) -> Series:
@@ -97,12 +104,14 @@ def _losses(run: Record, stage: str, term: str) -> Series:
 
 
 def _accuracy(axes: Axes, runs: Mapping[Cell, Record], settings: Sequence[str]) -> None:
+    """Draw validation accuracy over training images, with the ends of the stages as dotted lines."""
     series = {cell: {float(e.images): e.val_acc for e in run.evaluations} for cell, run in runs.items()}
     _bands(axes, series, settings, marker=".")
     axes.set_ylabel("validation accuracy, %")
-    axes.set_xlabel("pictures that the student learned from")
+    axes.set_xlabel("training images of the student")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     start = 0.0
+    # the run with the most stages has all names, whereas a failed stage may be missing in another
     for end, names in _segments(max(runs.values(), key=lambda run: len(run.stages))):
         axes.axvline(end, color=GREY, linewidth=0.5, linestyle=":")
         if len(names) and end > start:
@@ -112,34 +121,37 @@ def _accuracy(axes: Axes, runs: Mapping[Cell, Record], settings: Sequence[str]) 
 
 
 def _segments(run: Record) -> list[tuple[float, list[str]]]:
-    """Where stages end, in pictures, and which ended there; one in which the student learns nothing joins the next."""
+    """Training images at which stages end, with the stages that end there.
+
+    A stage that does not train the student has no length; it joins the next one.
+    """
     segments: list[tuple[float, list[str]]] = []
-    waiting: list[str] = []
+    pending: list[str] = []
     for stage, outcome in run.stages.items():
         end, start = float(outcome.evaluation.images), segments[-1][0] if segments else 0.0
-        waiting.append(stage)
+        pending.append(stage)
         if end > start:
-            segments.append((end, waiting))
-            waiting = []
-    if waiting and segments:
-        segments[-1][1].extend(waiting)
+            segments.append((end, pending))
+            pending = []
+    if pending and segments:
+        segments[-1][1].extend(pending)
     return segments
 
 
 def _bands(axes: Axes, series: Mapping[Cell, Series], settings: Sequence[str], marker: str = "") -> None:
-    """A line for each setting, with a band where there are several seeds."""
-    looks = setting_looks(settings)
+    """Draw one line per setting, with a band where there are several seeds."""
+    styles = setting_styles(settings)
     for setting in settings:
         members = [points for cell, points in sorted(series.items()) if cell.setting == setting]
-        xs, mean, low, high = spread(members)
-        colour, style = looks[setting]
+        xs, mean, low, high = mean_and_range(members)
+        colour, style = styles[setting]
         if len(members) > 1:
             axes.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(xs, mean, color=colour, linestyle=style, marker=marker or ("." if len(xs) == 1 else ""))
 
 
-def spread(members: Sequence[Series]) -> tuple[list[float], list[float], list[float], list[float]]:
-    """The places where a member has a finite value, and mean, lowest and highest there."""
+def mean_and_range(members: Sequence[Series]) -> tuple[list[float], list[float], list[float], list[float]]:
+    """The x values where any member is finite, with mean, lowest and highest value there."""
     found: dict[float, list[float]] = {}
     for points in members:
         for x, y in points.items():

@@ -1,4 +1,4 @@
-"""One HTML page from the records: leaderboard, plots, published numbers and every run; it opens offline."""
+"""One HTML page from the records: leaderboard, figures, published numbers and every run; it works offline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from okdbench.results.grouping import consult, label
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.published import verdicts
 from okdbench.results.records import Record
-from okdbench.results.report.figures import gallery
+from okdbench.results.report.figures import figure_groups
 from okdbench.results.report.page import render
 
 
@@ -17,18 +17,19 @@ def write_report(runs: Path, output: Path) -> Path:
     """Write ``output/index.html`` and return its path; equal records give equal bytes.
 
     Args:
-        runs: a folder of runs, or an archive of records; only a folder has pictures to show.
-        output: folder of the page; made when it is missing.
+        runs: a folder of runs, or an archive of records; only a folder has generated images to show.
+        output: folder of the page; created when it does not exist.
 
     Raises:
         UserError: there are no records, or the page cannot be written.
     """
+    # a fixed order: the order of files in a folder differs between machines
     records = sorted(consult(runs), key=_order)
-    groups = gallery(records, runs if runs.is_dir() else None)
-    published = [verdict for name, rows in leaderboard(records).items() for verdict in verdicts(name, rows)]
+    figures = figure_groups(records, runs if runs.is_dir() else None)
+    published = [number for name, rows in leaderboard(records).items() for number in verdicts(name, rows)]
     path = output / "index.html"
     with writing(output, "--output"):
-        write_atomic(path, render(records, groups, published).encode())
+        write_atomic(path, render(records, figures, published).encode())
     return path
 
 

@@ -1,4 +1,4 @@
-"""The plots as the page shows them: grouped by kind, each a picture that can be inlined."""
+"""The figures of the page, grouped by kind of plot, each as an image that is embedded in the page."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ from okdbench.core.errors import UserError
 from okdbench.results.plots import KINDS, draw, to_svg
 from okdbench.results.records import Record
 
-#: kind -> heading, and how to read it
-_WORDS = {
-    "bars": ("Accuracy", "Further right is better. Where the lines of two methods overlap, do not call one better."),
+#: kind of plot -> heading, and how to read it, in the order of the page
+_HEADINGS = {
+    "bars": (
+        "Accuracy",
+        "Further right is better. Where the intervals of two methods overlap, neither is shown to be better.",
+    ),
     "cd": (
         "Mean ranks",
-        "Further towards rank 1 is better. Methods joined by a bar cannot be told apart with the runs that there are.",
+        "Closer to rank 1 is better. Methods joined by a bar do not differ significantly, given the available runs.",
     ),
     "pareto": (
         "Accuracy against cost",
-        "Up is more accurate, left is cheaper. A method is worth its cost when no other is both above and left of it.",
+        "Up is more accurate, left is cheaper. A method is on the Pareto front when no other is both above and left.",
     ),
     "retention": (
-        "Old domains and new",
-        "How good the student is in its own domain, and what it still knows of the teacher's. Best is up and right.",
+        "Student's and teacher's domains",
+        "Accuracy in the student's own domain, and what the student retains in the teacher's. Best is up and right.",
     ),
     "stages": ("Stages", "What each stage of a method adds to the student's accuracy."),
     "gap": (
         "Selection gap",
-        "What choosing the moment by validation gave away, against the best moment on test. Small is good luck or a "
-        "calm training; the ranked accuracy is the chosen one.",
+        "The best test accuracy of a run minus its accuracy at the step that validation selects. The selected accuracy "
+        "is the one that is ranked; a small gap means luck or stable training.",
     ),
-    "curves": ("Losses", "The terms of each method's losses as training goes on. Terms have scales of their own."),
-    "samples": ("Generated pictures", "What the generators drew. They are material for the student, not an aim."),
+    "curves": ("Training curves", "Validation accuracy and loss terms during training. Each term has its own scale."),
+    "samples": ("Generated images", "Outputs of the generators. They are training data for the student, not a goal."),
 }
-#: more drawings of one kind than these are folded
-_OPEN = 2
+#: with more figures of one kind than this, each is collapsed
+_MAX_OPEN = 2
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawing for an ``<img>``: ``source`` is a data URI."""
+class ReportFigure:
+    """A figure for an ``<img>`` element; ``source`` is a data URI."""
 
     name: str
     title: str
@@ -50,40 +53,42 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The pictures of one kind; many of them are ``folded``."""
+class FigureGroup:
+    """All figures of one kind of plot."""
 
     kind: str
     heading: str
     note: str
-    pictures: Sequence[Picture]
+    figures: Sequence[ReportFigure]
 
     @property
-    def folded(self) -> bool:
-        """Whether each picture opens by a click only."""
-        return len(self.pictures) > _OPEN
+    def collapsed(self) -> bool:
+        """Whether each figure is hidden until its title is clicked."""
+        return len(self.figures) > _MAX_OPEN
 
 
-def gallery(records: Sequence[Record], runs: Path | None = None) -> list[Group]:
-    """All kinds that can be drawn from these records; ``runs`` is their folder, for what lies beside the records."""
-    kinds = sorted(KINDS, key=lambda kind: (list(_WORDS).index(kind) if kind in _WORDS else len(_WORDS), kind))
+def figure_groups(records: Sequence[Record], runs: Path | None = None) -> list[FigureGroup]:
+    """Draw every kind of plot that these records allow; ``runs`` is their folder, for files beside the records."""
+    headings = list(_HEADINGS)
+    kinds = sorted(KINDS, key=lambda kind: (headings.index(kind) if kind in _HEADINGS else len(headings), kind))
     groups = [_group(kind, records, runs) for kind in kinds if runs or kind != "samples"]
-    return [group for group in groups if group.pictures]
+    return [group for group in groups if group.figures]
 
 
-def _group(kind: str, records: Sequence[Record], runs: Path | None) -> Group:
+def _group(kind: str, records: Sequence[Record], runs: Path | None) -> FigureGroup:
     try:
-        drawings = draw(kind, records, runs)
-    except UserError:  # nothing of this kind can be drawn from these records
-        drawings = []
-    pictures = [Picture(drawn.name, drawn.title, drawn.alt, inline(to_svg(drawn.figure))) for drawn in drawings]
-    heading, note = _WORDS.get(kind, (kind, ""))
-    return Group(kind, heading, note, pictures)
+        plotted = draw(kind, records, runs)
+    except UserError:  # these records lack what this kind of plot needs
+        plotted = []
+    figures = [ReportFigure(one.name, one.title, one.alt, data_uri(to_svg(one.figure))) for one in plotted]
+    heading, note = _HEADINGS.get(kind, (kind, ""))
+    return FigureGroup(kind, heading, note, figures)
 
 
-def inline(svg: str) -> str:
-    """The drawing as a data URI.
+def data_uri(svg: str) -> str:
+    """Encode an SVG as a data URI.
 
-    In an image, its ids, styles and scripts cannot meet those of the page, and the page may forbid inline styles.
+    Inside an ``<img>``, its ids, styles and scripts cannot clash with those of the page, and the page's content
+    security policy may forbid inline styles.
     """
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

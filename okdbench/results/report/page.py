@@ -1,4 +1,4 @@
-"""Records and drawings -> the text of the page. Whatever comes from records is escaped by the template."""
+"""Records and figures -> the HTML of the page. The template escapes everything that comes from records."""
 
 from __future__ import annotations
 
@@ -14,31 +14,39 @@ from markupsafe import Markup
 from okdbench.results.grouping import label
 from okdbench.results.published import Verdict
 from okdbench.results.records import Record
-from okdbench.results.report.figures import Group
+from okdbench.results.report.figures import FigureGroup
 from okdbench.results.report.formatting import finite, number
-from okdbench.results.report.leaderboard import MORE, NUMBERS, Line, lines, usual
-from okdbench.results.report.run_pages import NOTES, view
+from okdbench.results.report.leaderboard_rows import (
+    DETAIL_COLUMNS,
+    NUMBER_COLUMNS,
+    ReportRow,
+    default_filters,
+    report_rows,
+)
+from okdbench.results.report.run_pages import NOTES, run_page
 
+#: filter of the leaderboard -> its label
 FILTERS = {"dataset": "Data set", "setting": "Setting", "track": "Track", "budget": "Budget", "networks": "Networks"}
 
 
-def render(records: Sequence[Record], groups: Sequence[Group] = (), verdicts: Sequence[Verdict] = ()) -> str:
-    """The whole page.
+def render(records: Sequence[Record], groups: Sequence[FigureGroup] = (), published: Sequence[Verdict] = ()) -> str:
+    """Render the page.
 
     Args:
-        records: in the order in which runs are listed.
-        groups: the plots.
-        verdicts: ours next to published numbers; their section is left out when there are none.
+        records: all records, in the order in which the page lists the runs.
+        groups: the figures; without any, their section is left out.
+        published: published numbers with ours; without any, their section is left out.
     """
-    style, script = _own("style.css"), _own("script.js")
-    board = lines(records)
+    style, script = _asset("style.css"), _asset("script.js")
+    rows = report_rows(records)
     return _environment().get_template("page.html.j2").render(
         policy=_policy(style, script), style=style, script=script,
-        records=records, lines=board, groups=groups, verdicts=verdicts,
-        numbers=NUMBERS, more=MORE, filters=FILTERS, usual=usual(board), options=_options(board),
-        starts=_starts(board),
+        records=records, rows=rows, groups=groups, published=published,
+        numbers=NUMBER_COLUMNS, more=DETAIL_COLUMNS, filters=FILTERS, defaults=default_filters(rows),
+        options=_options(rows),
+        starts=_starts(rows),
         totals=_totals(records),
-        data={"notes": NOTES, "runs": {record.key: view(record) for record in records}},
+        data={"notes": NOTES, "runs": {record.key: run_page(record) for record in records}},
     ) + "\n"  # fmt: skip
 
 
@@ -51,23 +59,23 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "label": label, "finite": finite, "breakable": _breakable}
-    # the filter tojson escapes what could end the script's element; keys stay in the order of the records
+    # tojson escapes every text that could close the script element; keys stay in the order of the records
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
 
 
 def _breakable(name: str) -> Markup:
-    """A method's name that may go on in the next line before its hyper-parameters."""
+    """A method's name with a possible line break before its hyper-parameters."""
     return Markup("<wbr>[").join(name.split("["))
 
 
-def _own(name: str) -> Markup:
-    """A file of this package, which needs no escaping."""
+def _asset(name: str) -> Markup:
+    """A file of this package, which is trusted and not escaped."""
     return Markup(files("okdbench.results.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _policy(style: str, script: str) -> str:
-    """A content security policy that knows this style and this script, and forbids every request."""
+    """A content security policy that allows this style and this script only, and forbids every request."""
 
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -78,23 +86,19 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _starts(board: Sequence[Line]) -> dict[str, float]:
-    """Data set and track -> where the bars start."""
-    return {f"{line.dataset}, {line.row.track}": line.start for line in board}
+def _starts(rows: Sequence[ReportRow]) -> dict[str, float]:
+    """Data set and track -> accuracy at which the bars begin."""
+    return {f"{row.dataset}, {row.row.track}": row.start for row in rows}
 
 
-def _datasets(board: Sequence[Line]) -> list[str]:
-    return list(dict.fromkeys(line.dataset for line in board))
-
-
-def _options(board: Sequence[Line]) -> dict[str, list[str]]:
-    """Filter -> the values that rows have, in the order of the rows."""
+def _options(rows: Sequence[ReportRow]) -> dict[str, list[str]]:
+    """Filter -> the values to choose from; data sets and settings keep the order of the rows."""
     return {
-        "dataset": _datasets(board),
-        "setting": list(dict.fromkeys(line.row.setting for line in board)),
-        "track": sorted({line.row.track for line in board}),
-        "budget": sorted({line.row.budget for line in board}),
-        "networks": sorted({line.networks for line in board}),
+        "dataset": list(dict.fromkeys(row.dataset for row in rows)),
+        "setting": list(dict.fromkeys(row.row.setting for row in rows)),
+        "track": sorted({row.row.track for row in rows}),
+        "budget": sorted({row.row.budget for row in rows}),
+        "networks": sorted({row.networks for row in rows}),
     }
 
 

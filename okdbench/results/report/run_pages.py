@@ -1,4 +1,4 @@
-"""What the page shows of one run: texts and numbers that the script only has to lay out."""
+"""The page of one run as JSON: texts and numbers that the script lays out without computing anything."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from typing import Any
 from okdbench.results.grouping import label
 from okdbench.results.loss_curves import Curve
 from okdbench.results.records import Evaluation, Outcome, Record
-from okdbench.results.report.formatting import MISSING, finite, number, spell
+from okdbench.results.report.formatting import MISSING, finite, number, yaml_text
 
+#: a section of the page: ``kind``, ``heading`` and the content
 Part = dict[str, Any]
 
-#: heading -> how to read the part
+#: heading -> how to read the section
 NOTES = {
     "Outcome": (
-        "Selected is the moment that the rules choose, and the one that is ranked. Last is the end of training. Best "
-        "on test is what a choice by the test pictures would have given: it is reported, never used. All in percent; "
-        "calibration is an error, agreement is with the teacher, retention is on the teacher's domains."
+        "Selected is the step that the protocol selects by validation accuracy; it is the one that is ranked. Last is "
+        "the end of training. Best on test is what a selection by test accuracy would give: it is reported, never "
+        "used. All in percent; calibration is the expected calibration error, agreement is with the teacher's "
+        "predictions, retention is accuracy on the teacher's domains."
     ),
     "After each stage": "The student at the end of each stage, in percent.",
-    "Accuracy while learning": "Percent of the student domain's pictures named right, against pictures learned from.",
-    "Losses": "Each term on its own scale, thinned to some steps. Less is not always better: some terms are games.",
-    "Cost": "Pictures that went through each network. Learned counts those that changed its weights.",
-    "Repeat this run": "This command makes the run again; where it is finished already, it only shows the result.",
+    "Accuracy during training": "Accuracy on the student's domain in percent, over training images.",
+    "Losses": "Each term has its own scale and shows a subset of the steps. Lower is not always better: some terms are "
+    "adversarial.",
+    "Cost": "Images that each network processed. Learned counts those that updated its weights.",
+    "Repeat this run": "This command repeats the run; if the run is already finished, it only prints the result.",
 }
 _SCORES = ("Accuracy", "Top 3", "Top 5", "Macro F1", "Calibration", "Agreement", "Retention")
 
 
-def view(record: Record) -> dict[str, Any]:
-    """The run as JSON: head, key figures and parts, each ``facts``, ``table``, ``code`` or ``charts``."""
+def run_page(record: Record) -> dict[str, Any]:
+    """The run as JSON: title, key numbers and sections, each ``facts``, ``table``, ``code`` or ``charts``."""
+    # the error first, then how to repeat the run, then from results to details
     parts = [*_failure(record), _code("Repeat this run", record.command), *_outcomes(record), *_charts(record)]
     parts += [*_cost(record), *_configuration(record), *_origin(record)]
     return {
@@ -37,7 +41,7 @@ def view(record: Record) -> dict[str, Any]:
         "status": record.status,
         "lead": f"{record.dataset}, {record.setting}, seed {record.seed}, {record.track}, budget {record.budget}, "
         f"{record.teacher} → {record.student}",
-        "figures": _figures(record),
+        "numbers": _key_numbers(record),
         "parts": parts,
     }
 
@@ -59,12 +63,12 @@ def _failure(record: Record) -> list[Part]:
     return [_code(heading, text) for heading, text in texts.items() if text]
 
 
-def _figures(record: Record) -> list[tuple[str, str]]:
-    """The few numbers at the top."""
+def _key_numbers(record: Record) -> list[tuple[str, str]]:
+    """The most important numbers, shown at the top."""
     teacher, selected = record.teacher_score, record.selected
     return [
         ("Accuracy, %", number(selected.evaluation.test.acc if selected else None)),
-        ("Teacher on the same pictures, %", number(teacher.student_domain_acc if teacher else None)),
+        ("Teacher on the same images, %", number(teacher.student_domain_acc if teacher else None)),
         ("Retention, %", number(selected.teacher_domain_acc if selected else None)),
         ("Selection gap", number(record.selection_gap)),
         ("Seconds", number(record.cost.seconds or None, 1)),
@@ -72,47 +76,50 @@ def _figures(record: Record) -> list[tuple[str, str]]:
 
 
 def _outcomes(record: Record) -> list[Part]:
-    head = ("Moment", "Stage", "Step", "Pictures", "Validation", *_SCORES)
-    rows = [[name, *_outcome(outcome)] for name, outcome in _chosen(record).items() if outcome]
+    head = ("Evaluation", "Stage", "Step", "Images", "Validation", *_SCORES)
+    rows = [[name, *_outcome_cells(outcome)] for name, outcome in _evaluations(record).items() if outcome]
     parts = [_table("Outcome", head, rows)] if rows else []
     if record.stages:
         seconds = record.cost.stage_seconds
+        # an evaluation of a stage needs no name, but has a duration
         ends = [
-            [stage, *_outcome(outcome)[1:], number(seconds.get(stage), 1)] for stage, outcome in record.stages.items()
+            [stage, *_outcome_cells(outcome)[1:], number(seconds.get(stage), 1)]
+            for stage, outcome in record.stages.items()
         ]
         parts.append(_table("After each stage", ("Stage", *head[2:], "Seconds"), ends))
     return parts
 
 
-def _chosen(record: Record) -> dict[str, Outcome | Evaluation | None]:
+def _evaluations(record: Record) -> dict[str, Outcome | Evaluation | None]:
     return {"Selected": record.selected, "Last": record.last, "Best on test": record.oracle}
 
 
-def _outcome(outcome: Outcome | Evaluation) -> list[str]:
-    """Stage, step, pictures, then the numbers of the scores."""
-    moment = outcome.evaluation if isinstance(outcome, Outcome) else outcome
+def _outcome_cells(outcome: Outcome | Evaluation) -> list[str]:
+    """Stage, step, images, validation accuracy, then one number per entry of ``_SCORES``."""
+    evaluation = outcome.evaluation if isinstance(outcome, Outcome) else outcome
     retention = outcome.teacher_domain_acc if isinstance(outcome, Outcome) else None
-    scores = [*moment.test.model_dump().values(), retention]
-    counts = [number(moment.step, 0), number(moment.images, 0)]
-    return [moment.stage, *counts, number(moment.val_acc), *(number(score) for score in scores)]
+    scores = [*evaluation.test.model_dump().values(), retention]
+    counts = [number(evaluation.step, 0), number(evaluation.images, 0)]
+    return [evaluation.stage, *counts, number(evaluation.val_acc), *(number(score) for score in scores)]
 
 
 def _charts(record: Record) -> list[Part]:
     parts = []
     if len(record.evaluations) > 1:
-        parts.append({"kind": "charts", "heading": "Accuracy while learning", "charts": [_accuracy(record)]})
+        parts.append({"kind": "charts", "heading": "Accuracy during training", "charts": [_accuracy(record)]})
     losses = [chart for stage, curve in record.curves.items() for chart in _losses(stage, curve)]
     return [*parts, {"kind": "charts", "heading": "Losses", "charts": losses}] if losses else parts
 
 
 def _accuracy(record: Record) -> Part:
-    moments, selected = record.evaluations, record.selected
+    evaluations, selected = record.evaluations, record.selected
+    # JSON has no NaN, so values that are not finite become null
     mark = [selected.evaluation.images, finite(selected.evaluation.test.acc), "selected"] if selected else None
     return {
         "title": "solid: test, dashed: validation",
-        "unit": "pictures",
-        "x": [moment.images for moment in moments],
-        "lines": [[finite(moment.test.acc) for moment in moments], [finite(moment.val_acc) for moment in moments]],
+        "unit": "images",
+        "x": [one.images for one in evaluations],
+        "lines": [[finite(one.test.acc) for one in evaluations], [finite(one.val_acc) for one in evaluations]],
         "mark": mark if mark and mark[1] is not None else None,
     }
 
@@ -137,9 +144,9 @@ def _cost(record: Record) -> list[Part]:
 def _configuration(record: Record) -> list[Part]:
     config = dict(record.config)
     hyperparameters = config.pop("hyperparameters", None)
-    parts = [_facts("Configuration", {name: spell(value) for name, value in config.items()})]
+    parts = [_facts("Configuration", {name: yaml_text(value) for name, value in config.items()})]
     if isinstance(hyperparameters, dict) and hyperparameters:
-        parts.append(_facts("Hyper-parameters", {name: spell(value) for name, value in hyperparameters.items()}))
+        parts.append(_facts("Hyper-parameters", {name: yaml_text(value) for name, value in hyperparameters.items()}))
     return parts
 
 
@@ -150,8 +157,8 @@ def _origin(record: Record) -> list[Part]:
         "Commit": record.commit or MISSING,
         "Protocol": str(record.protocol),
         "Key": record.key,
-        "Digest of the pictures": record.data_digest,
-        "Pictures": record.data_note or "as the official ones",
+        "Digest of the images": record.data_digest,
+        "Images": record.data_note or "as published",
         "Peak memory, MB": number(record.cost.peak_memory_mb or None, 0),
         "Key of the teacher": teacher.key if teacher else MISSING,
         "Teacher on its own domains, %": number(teacher.own_acc if teacher else None),

@@ -6,7 +6,7 @@
   const pageTitle = document.title;
   const SVG = "http://www.w3.org/2000/svg";
 
-  /** An element with attributes and children; texts become text nodes, so nothing in them is ever markup. */
+  /** Create an element; strings become text nodes, so their content is never parsed as markup. */
   function make(space, name, attributes, children) {
     const element = space ? document.createElementNS(space, name) : document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -16,13 +16,13 @@
   const html = (name, attributes = {}, ...children) => make(null, name, attributes, children);
   const svg = (name, attributes = {}, ...children) => make(SVG, name, attributes, children);
 
-  // ---- tables: one table body is one row with what can be opened below it ----
+  // ---- tables: each <tbody> is one row and its expandable details ----
 
   function cellOf(body, column) {
     return body.rows[0].cells[column].dataset.v;
   }
 
-  /** Missing values come last in both directions; equals keep their order. */
+  /** Missing values are last in both directions; equal values keep their order. */
   function compare(a, b, numeric, sign) {
     if (a === "" || b === "") return (a === "") - (b === "");
     return sign * (numeric ? Number(a) - Number(b) : a.localeCompare(b, "en", { numeric: true }));
@@ -59,12 +59,12 @@
       shown += !body.hidden;
     }
     for (const select of section.querySelectorAll("select"))
-      // what all rows share needs no column: the filter says it
+      // a column with a single value is hidden: its filter shows the value
       table.classList.toggle(`show-${select.name}`, select.value === "" && select.options.length > 2);
     const all = table.tBodies.length;
     section.querySelector(".count").textContent = shown
       ? `${shown} of ${all} rows shown`
-      : `None of the ${all} rows fits these filters; Reset goes back to the first view`;
+      : `None of the ${all} rows matches these filters; Reset restores the initial view`;
   }
 
   function start(section) {
@@ -85,7 +85,7 @@
     filter(section);
   }
 
-  // ---- opening rows, copying commands ----
+  // ---- expanding rows, copying commands ----
 
   function toggle(button) {
     const opened = button.getAttribute("aria-expanded") === "true";
@@ -95,15 +95,15 @@
 
   async function copy(button) {
     const code = button.previousElementSibling;
-    let said = "Copied";
+    let message = "Copied";
     try {
       await navigator.clipboard.writeText(code.textContent);
     } catch {
       getSelection().selectAllChildren(code);
-      said = "Selected: press Ctrl+C";
+      message = "Selected: press Ctrl+C";
     }
-    button.textContent = said;
-    document.getElementById("said").textContent = said;
+    button.textContent = message;
+    document.getElementById("announcement").textContent = message; // read by screen readers
     setTimeout(() => { button.textContent = "Copy"; }, 2500);
   }
 
@@ -112,7 +112,7 @@
     if (button) (button.matches(".more") ? toggle : copy)(button);
   });
 
-  // ---- charts: one or two lines over steps or pictures ----
+  // ---- charts: one or two lines over steps or images ----
 
   const short = (value) => String(Number(value.toPrecision(3)));
 
@@ -122,7 +122,7 @@
     return high > low ? [low, high] : [low - 0.5, high + 0.5];
   }
 
-  /** The points of a line; a term that a step did not have is passed over. */
+  /** The points of a line, without steps at which the term is missing. */
   function points(x, values) {
     return x.map((step, index) => [step, values[index]]).filter((point) => point[1] !== null);
   }
@@ -142,19 +142,19 @@
     ];
     const text = (x, y, content, anchor) => svg("text", { x, y, "text-anchor": anchor }, content);
     const ends = `${short(lines[0].at(0)[1])} → ${short(lines[0].at(-1)[1])}`;
-    const said = `${spec.title}, from ${ends.replace("→", "to")} over ${spec.unit} ${spec.x.at(0)} to ${spec.x.at(-1)}`;
-    const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said });
-    picture.append(
-      svg("title", {}, said),
+    const description = `${spec.title}, from ${ends.replace("→", "to")} over ${spec.unit} ${spec.x.at(0)} to ${spec.x.at(-1)}`;
+    const image = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": description });
+    image.append(
+      svg("title", {}, description),
       svg("path", { class: "axis", d: `M${left} 8V${height - 20}H${width - 8}` }),
       text(left - 6, 12, short(high), "end"),
       text(left - 6, height - 18, short(low), "end"),
       text(left, height - 5, `${spec.unit} ${spec.x.at(0).toLocaleString("en")}`, "start"),
       text(width - 8, height - 5, spec.x.at(-1).toLocaleString("en"), "end"),
     );
-    lines.forEach((line, index) => picture.append(...draw(line.map(place), index)));
-    if (spec.mark) picture.append(...mark(place(spec.mark), spec.mark[2], text, height));
-    return html("figure", { class: "chart" }, html("figcaption", {}, spec.title, html("span", {}, ends)), picture);
+    lines.forEach((line, index) => image.append(...draw(line.map(place), index)));
+    if (spec.mark) image.append(...mark(place(spec.mark), spec.mark[2], text, height));
+    return html("figure", { class: "chart" }, html("figcaption", {}, spec.title, html("span", {}, ends)), image);
   }
 
   function draw(line, index) {
@@ -171,7 +171,7 @@
     ];
   }
 
-  // ---- one run ----
+  // ---- the page of one run ----
 
   const parts = {
     code: (part) => [html("div", { class: "command" }, html("code", {}, part.text), html("button", { type: "button", class: "copy" }, "Copy"))],
@@ -211,12 +211,12 @@
       html("a", { href: "#runs", class: "back" }, "← All results"),
       html("h1", { id: "run-title", tabindex: "-1" }, run.title),
       html("p", { class: "lead" }, html("span", { class: `status ${run.status}` }, run.status), ` ${run.lead}`),
-      html("dl", { class: "figures" }, ...run.figures.map(fact)),
+      html("dl", { class: "numbers" }, ...run.numbers.map(fact)),
       ...run.parts.map(section),
     );
   }
 
-  function layOutNothing(key) {
+  function layOutUnknown(key) {
     article.replaceChildren(
       html("h1", { id: "run-title", tabindex: "-1" }, "No such run"),
       html("p", {}, `This page has no run with the key ${key}.`),
@@ -224,7 +224,7 @@
     );
   }
 
-  // ---- the address chooses between the overview and a run; Back returns to where one was ----
+  // ---- the address selects the overview or a run; Back restores scroll position and focus ----
 
   let left = null;
 
@@ -242,7 +242,7 @@
     overview.hidden = true;
     article.hidden = false;
     if (Object.hasOwn(data.runs, key)) layOut(data.runs[key]);
-    else layOutNothing(key);
+    else layOutUnknown(key);
     document.title = `${article.querySelector("h1").textContent} · ${pageTitle}`;
     scrollTo({ top: 0, behavior: "instant" });
     article.querySelector("h1").focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-"""The leaderboard as the page shows it: every row of the tables, with the runs behind it."""
+"""The leaderboard of the page: every row of the tables with its interval bar and the runs behind it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from okdbench.results.report.formatting import number
 
 
 class Column(NamedTuple):
-    """A sortable column of numbers; ``first`` is the direction of the first click."""
+    """A sortable column of numbers; ``first`` is the sort direction of the first click."""
 
     name: str
     title: str
@@ -25,29 +25,29 @@ class Column(NamedTuple):
     sign: bool = False
 
 
-#: what stands behind the accuracy and its interval, which have cells of their own
-NUMBERS = (
+#: columns to the right of the accuracy and its interval, which have special cells
+NUMBER_COLUMNS = (
     Column("teacher_acc", "Teacher"),
     Column("teacher_domain_acc", "Retention"),
     Column("gain", "Gain", sign=True),
     Column("selection_gap", "Selection gap", "ascending"),
 )
-#: what an opened row shows besides
-MORE = (
+#: further numbers, shown when a row is expanded
+DETAIL_COLUMNS = (
     Column("top3", "Top 3, %"),
     Column("top5", "Top 5, %"),
     Column("macro_f1", "Macro F1, %"),
     Column("ece", "Calibration error, %"),
     Column("last_acc", "Last accuracy, %"),
     Column("oracle_acc", "Best accuracy on test, %"),
-    Column("student_images", "Pictures the student learned from", digits=0),
-    Column("teacher_images", "Pictures the teacher answered", digits=0),
+    Column("student_images", "Training images of the student", digits=0),
+    Column("teacher_images", "Images through the teacher", digits=0),
     Column("peak_memory_mb", "Peak memory, MB", digits=0),
 )
 
 
-class Bar(NamedTuple):
-    """Ends and middle of an interval in percent of its scale; what lies below the scale is negative."""
+class IntervalBar(NamedTuple):
+    """Ends and middle of an interval in percent of its axis; values below the start of the axis are negative."""
 
     low: float
     middle: float
@@ -55,11 +55,17 @@ class Bar(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row, the runs that it is made of, and what the page says about it.
+class ReportRow:
+    """A row of the leaderboard with what the page adds to it.
 
-    ``note`` is why the row has no rank; ``start`` is where the bars of its track begin; ``runs`` has them by setting,
-    in the order of their seeds.
+    Attributes:
+        row: the row of the tables.
+        dataset: its data set.
+        role: ``method``, or the role of a reference row.
+        note: why the row has no rank; empty if it has one.
+        start: accuracy at which the bars of the row's track begin, in percent.
+        bar: the interval bar, or None without an accuracy.
+        runs: setting -> the runs behind the row, ordered by seed.
     """
 
     row: Row
@@ -67,7 +73,7 @@ class Line:
     role: str
     note: str
     start: float
-    bar: Bar | None
+    bar: IntervalBar | None
     runs: dict[str, list[Record]]
 
     @property
@@ -77,41 +83,42 @@ class Line:
 
     @property
     def place(self) -> str:
-        """What stands in the column of ranks."""
+        """Text in the rank column: the rank, or how many runs are finished."""
         return number(self.row.rank, 0) if self.row.is_complete else self.row.complete
 
 
-def lines(records: Sequence[Record]) -> list[Line]:
+def report_rows(records: Sequence[Record]) -> list[ReportRow]:
     """All rows of all data sets, in the order of the tables."""
-    found = contests(records)
+    groups = contests(records)
     made = []
     for dataset, rows in leaderboard(records).items():
         starts = {track: _start(rows, track) for track in {row.track for row in rows}}
         for row in rows:
-            members = found[ComparisonGroup(dataset, row.track, row.budget, row.teacher, row.student)]
+            members = groups[ComparisonGroup(dataset, row.track, row.budget, row.teacher, row.student)]
             runs = _runs_of(row, members)
             role = next((record.role for group in runs.values() for record in group), "method")
-            made.append(Line(row, dataset, role, _note(row), starts[row.track], _bar(row, starts[row.track]), runs))
+            start = starts[row.track]
+            made.append(ReportRow(row, dataset, role, _note(row), start, _bar(row, start), runs))
     return made
 
 
 def _start(rows: Iterable[Row], track: str) -> float:
-    """Where the bars of a track's rows start; they end at 100."""
+    """Accuracy at which the bars of a track begin; they end at 100."""
     return axis_start(row.acc for row in rows if row.track == track and row.acc is not None)
 
 
-def usual(all_lines: Sequence[Line]) -> dict[str, str]:
-    """Filter -> value of the first view: labels allowed, a ranked budget, and the most rows."""
+def default_filters(rows: Sequence[ReportRow]) -> dict[str, str]:
+    """Filter -> initial value: the labelled track and a ranked budget if possible, then the group with most rows."""
     sizes = Counter(
-        (line.dataset, line.row.track, line.row.budget, line.networks) for line in all_lines if line.row.setting == ALL
+        (line.dataset, line.row.track, line.row.budget, line.networks) for line in rows if line.row.setting == ALL
     )
     if not sizes:
         return {}
 
-    def worth(kind: tuple[str, str, str, str]) -> tuple[bool, bool, int]:
-        return kind[1] == Track.LABELLED, kind[2] not in UNRANKED_BUDGETS, sizes[kind]
+    def preference(group: tuple[str, str, str, str]) -> tuple[bool, bool, int]:
+        return group[1] == Track.LABELLED, group[2] not in UNRANKED_BUDGETS, sizes[group]
 
-    dataset, track, budget, networks = max(sorted(sizes), key=worth)
+    dataset, track, budget, networks = max(sorted(sizes), key=preference)
     return {"dataset": dataset, "setting": ALL, "track": track, "budget": budget, "networks": networks}
 
 
@@ -125,18 +132,19 @@ def _runs_of(row: Row, members: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def _note(row: Row) -> str:
-    """Why the row has no rank; empty when it has one."""
+    """Why the row has no rank; empty if it has one."""
     done, _, expected = row.complete.partition("/")
     if not row.is_complete:
         missing = int(expected) - int(done)
         return f"no rank: {missing} {'run' if missing == 1 else 'runs'} missing"
     if row.budget in UNRANKED_BUDGETS:
         return f"no rank: budget {row.budget} is for tests"
-    return "" if row.rank else "no rank: it learned from more pictures than the budget allows"
+    return "" if row.rank else "no rank: trained on more images than the budget allows"
 
 
-def _bar(row: Row, start: float) -> Bar | None:
+def _bar(row: Row, start: float) -> IntervalBar | None:
     if row.acc is None:
         return None
+    # without an interval, the bar has no length
     values = [row.acc if value is None else value for value in (row.acc_low, row.acc, row.acc_high)]
-    return Bar(*(round(100 * (value - start) / (100 - start), 2) for value in values))
+    return IntervalBar(*(round(100 * (value - start) / (100 - start), 2) for value in values))

@@ -1,0 +1,82 @@
+"""Rewrite the generated parts of the pages: ``python docs/generated.py``.
+
+A generated part is between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Tables come from the committed records
+through ``okdbench leaderboard``, so that a page never shows a number that no record holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import released_code
+from typer.testing import CliRunner
+
+from okdbench.cli.app import app
+from okdbench.results.store import read_records, write_archive
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "leaderboards" / "records"
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/results.md", "docs/released-code.md")
+PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def updated(page: str) -> str:
+    """The text of a page with its generated parts as they must be."""
+    return PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]().strip()}\n\n{part[3]}", page)
+
+
+def leaderboard(archive: Path, track: str) -> str:
+    """Heading and table of one track: its rows over all settings, as Markdown."""
+    result = CliRunner().invoke(app, ["leaderboard", "--runs", str(archive), "--format", "md"], catch_exceptions=False)
+    (section,) = (text for text in result.stdout.split("### ") if f", {track}," in text.partition("\n")[0])
+    title, *lines = (line for line in section.splitlines() if line)
+    head, rule, *rows = lines
+    setting = _cells(head).index("setting")
+    return "\n".join([f"### {title}", "", head, rule, *(row for row in rows if _cells(row)[setting] == "all")])
+
+
+def demo() -> str:
+    """The table of ``make demo``, whose twelve runs are among the committed ones, without its heading."""
+    (methods,) = re.findall(r"^DEMO_METHODS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    runs = [
+        record
+        for record in read_records(RECORDS / "digits.jsonl.gz")
+        if record.seed == 0 and record.track == "labelled" and record.method in methods.split() and not record.variant
+    ]
+    with TemporaryDirectory() as folder:
+        archive = Path(folder) / "demo.jsonl.gz"
+        write_archive(archive, runs)
+        return leaderboard(archive, "labelled").partition("\n")[2]
+
+
+def released() -> str:
+    """The effect of every switch that restores a fault of released code, a table for each method."""
+    return "\n\n".join(f"### `{method}`\n\n{table}" for method, table in released_code.tables().items())
+
+
+def template() -> str:
+    """The file that ``okdbench new method`` writes."""
+    return f"```python\n{(ROOT / 'okdbench' / 'cli' / 'templates' / 'method.py').read_text()}```"
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("|")]
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "demo": demo,
+    "digits labelled": partial(leaderboard, RECORDS / "digits.jsonl.gz", "labelled"),
+    "digits label-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", "label-free"),
+    "office10 labelled": partial(leaderboard, RECORDS / "office10.jsonl.gz", "labelled"),
+    "released code": released,
+    "method template": template,
+}
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        (ROOT / name).write_text(updated((ROOT / name).read_text()))

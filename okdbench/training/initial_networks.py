@@ -1,0 +1,55 @@
+"""The teacher and the student of a run before training.
+
+The check of a run and the run itself need the same two networks. Each is built once and copied for every use.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from okdbench.core.config import RunConfig
+from okdbench.core.seeding import derive_seed
+from okdbench.distill.networks.classifiers import build_classifier
+
+
+def initial_network(role: Literal["teacher", "student"], config: RunConfig, classes: int) -> nn.Module:
+    """A new network on the CPU, with the weights that depend on the role and the run's seed alone.
+
+    torch's global generators end in the state in which the construction leaves them, also when an earlier network is
+    copied. So training with dropout or stochastic depth draws the same numbers in both cases.
+
+    Args:
+        role: which network of the run.
+        config: names the network, its image size and the run's seed.
+        classes: number of outputs.
+
+    Raises:
+        UserError: timm has no such network, or the network refuses the image size or has no pretrained weights.
+    """
+    name = config.teacher if role == "teacher" else config.student
+    # a teacher from a file needs no pretrained weights, which might have to be downloaded
+    pretrained = config.pretrained and not (role == "teacher" and config.teacher_weights)
+    seed = derive_seed(role, config.seed)
+    net, random_state = _build(name, classes, config.image_size, pretrained, seed)
+    torch.manual_seed(seed)  # the generators of all devices; construction has advanced the CPU's
+    torch.set_rng_state(random_state)
+    # a copy, because methods change the student in place, and hooks of one run must not reach another
+    return copy.deepcopy(net)
+
+
+def forget_initial_networks() -> None:
+    """Free the networks that are kept for further copies."""
+    _build.cache_clear()
+
+
+@lru_cache(maxsize=2)  # one teacher and one student
+def _build(name: str, classes: int, image_size: int, pretrained: bool, seed: int) -> tuple[nn.Module, Tensor]:
+    """A network, and the state in which its construction leaves torch's generator of the CPU."""
+    torch.manual_seed(seed)
+    net = build_classifier(name, classes, image_size, pretrained)
+    return net, torch.get_rng_state()

@@ -1,0 +1,96 @@
+"""What a run writes into its record."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from okdbench.core import devices, plugins
+from okdbench.core.environment import commit, environment
+from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.distill.optim import clone_state
+from okdbench.results.records import Cost, Outcome, TeacherScore, Traffic
+from okdbench.training.evaluation import best
+from okdbench.training.fingerprint import fingerprint
+from okdbench.training.history import History
+from okdbench.training.plan import Plan
+from okdbench.training.teacher import teacher_key
+from okdbench.training.trial import Trial
+
+
+def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
+    """The fields that say which run it was, with which code and on which machine; known before it has trained."""
+    config = plan.config
+    return {
+        "key": plan.key,
+        "variant": plan.variant,
+        "role": plan.method.card.role,
+        "method": plan.method_name,
+        "origin": plugins.origin_of(config.method),
+        "source": plan.source,
+        **config.model_dump(include={"setting", "budget", "seed", "teacher", "student"}),
+        "dataset": plan.dataset.name,
+        "track": config.track.value,
+        "config": resolved(plan),
+        "command": plan.command,
+        # `import okdbench` would make everything that the package offers a part of what a run depends on
+        "version": sys.modules["okdbench"].__version__,
+        "commit": commit(),
+        "protocol": PROTOCOL_VERSION,
+        "data_digest": plan.splits.digest,
+        "data_note": plan.data_note,
+        "default_settings": tuple(plan.dataset.settings),
+        "environment": environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
+    }
+
+
+def resolved(plan: Plan) -> dict[str, Any]:
+    """The configuration with every hyper-parameter, those at their defaults included."""
+    hyperparameters = plan.hyperparameters.model_dump(mode="json")
+    return plan.config.model_dump(mode="json") | {"hyperparameters": hyperparameters}
+
+
+def results(trial: Trial, history: History, device: torch.device) -> dict[str, Any]:
+    """The fields that training has filled: evaluations, what was selected, fingerprints and cost.
+
+    Afterwards the evaluated network has the selected weights.
+    """
+    last_stage = list(history.stage_ends)[-1]
+    last = Outcome(evaluation=history.evaluations[-1], teacher_domain_acc=history.retention[last_stage])
+    fingerprints = {"last": fingerprint(clone_state(trial.answer)), "selected": fingerprint(history.selected_state)}
+    # before the evaluations below, which are no cost of the method
+    cost = Cost(
+        traffic={role: Traffic(**counts) for role, counts in trial.meter.traffic().items()},
+        seconds=sum(history.stage_seconds.values()),
+        stage_seconds=history.stage_seconds,
+        peak_memory_mb=devices.peak_memory_mb(device),
+    )
+    trial.answer.load_state_dict(history.selected_state)
+    return {
+        "teacher_score": _teacher_score(trial),
+        "evaluations": history.evaluations,
+        "stages": {
+            stage: Outcome(evaluation=history.evaluations[index], teacher_domain_acc=history.retention[stage])
+            for stage, index in history.stage_ends.items()
+        },
+        "selected": Outcome(
+            evaluation=history.evaluations[history.selected], teacher_domain_acc=trial.evaluator.retention()
+        ),
+        "last": last,
+        "oracle": best(history.evaluations),
+        "fingerprints": fingerprints,
+        "cost": cost,
+    }
+
+
+def _teacher_score(trial: Trial) -> TeacherScore:
+    own, student_domain = trial.evaluator.teacher_accuracies()
+    return TeacherScore(
+        key=teacher_key(trial.plan.config, trial.plan.splits),
+        fingerprint=fingerprint(trial.evaluator.teacher.net.state_dict()),
+        own_acc=own,
+        student_domain_acc=student_domain,
+    )
