@@ -126,7 +126,7 @@ def test_a_local_method_has_rows_of_its_own_that_rank(mine: Path, data_root: Pat
     assert Command(shlex.split(command)[1:], mine.parent, data_root).wait().returncode == 0
     assert sorted((mine.parent / "runs").glob("*/record.json")) == before, "the same keys, so nothing was run"
     page = Command(["show", "./mine.py"], mine.parent, data_root).wait().stdout
-    assert "Mine: distillation on noisy pictures" in page
+    assert "Mine: distillation on noisy images" in page
 
 
 def test_the_children_of_a_sweep_find_the_file(mine: Path, data_root: Path) -> None:
