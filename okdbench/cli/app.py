@@ -40,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Out-of-domain knowledge distillation methods under one protocol that cannot leak.",
 )
+# In the order in which people need them: run, look at results, use them, extend.
 for command in (run, sweep, ls, show, doctor, leaderboard, compare, report, export, predict, verify, plot, check):
     app.add_typer(command.app)
 for name, group in {"runs": runs, "data": data, "new": new}.items():

@@ -50,6 +50,7 @@ def examine(method: str, data_root: Path | None) -> bool:
     with TemporaryDirectory(prefix="okdbench-") as folder:
         sandbox = Sandbox(method, Path(folder), data_root)
         reports = []
+        # Printed one by one, because a check that needs runs takes seconds.
         for each in CHECKS:
             with progress.status(f"{name}: {each.title} ..."):
                 found = _find(sandbox, each)
@@ -65,6 +66,7 @@ def _find(sandbox: Sandbox, check: Check) -> Sequence[Finding] | None:
     """What the check found; None when a finding before it leaves nothing to look at."""
     from okdbench.checks.metadata import card_gaps
 
+    # Without tracks there is nothing to run; what is wrong with the card is the first check's finding.
     if check.find is not card_gaps and not _has_tracks(sandbox):
         return None
     if check.needs_runs and any(sandbox.run(track).result is None for track in sandbox.tracks):

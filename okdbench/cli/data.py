@@ -60,6 +60,7 @@ def download(
     from okdbench.data.registration import download as downloads
 
     with interruptible():
+        # One archive after the other: what is registered stays when a later one fails.
         for done in downloads(_folder_dataset(name), domain or [], data_root or default_data_root()):
             if done.registration:
                 _report(name, done.registration)
@@ -82,6 +83,7 @@ def check(name: Name, data_root: DataRoot = None) -> None:
     for (domain, other), number in duplicates(passport.entries).items():
         same = f"exact duplicates in {domain}" if domain == other else f"images of {domain} that are also in {other}"
         print_line(f"{same}: {number}")
+    # Reported last, so that the passport is printed in any case.
     damaged = [f"{at} ({len(files)} files, the first {files[0]})" for at, files in passport.changed.items() if files]
     if damaged:
         cure = f"bring the files back, or okdbench data add {name} PATH"
@@ -119,6 +121,7 @@ def _state(name: str, domain: str, root: Path) -> dict[str, Any]:
     try:
         entry = read_manifest(name, domain, root)
     except UserError as error:
+        # Not raised: the other domains are still worth listing.
         return {**row, "state": "damaged", "note": str(error)}
     if entry is None:
         return row

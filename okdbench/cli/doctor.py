@@ -20,6 +20,7 @@ CHECKS = (TableColumn("result"), TableColumn("check"), TableColumn("problem", fo
 def doctor(runs: RunsFolder = Path("runs"), data_root: DataRoot = None, form: ListFormat = "text") -> None:
     """Check the machine: libraries, device, threads, disk and folders. Ends with exit code 1 if a check fails."""
     check_format(form)
+    # Loads torch, and fails here where its installation is broken.
     from okdbench.core.diagnostics import describe_machine, diagnose
 
     machine = describe_machine()

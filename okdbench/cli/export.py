@@ -35,7 +35,7 @@ def export(
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Write a run's student as one file, with its classes and its origin, and check that it gives the same logits."""
-    check_format(form, FORMATS)
+    check_format(form, FORMATS)  # before torch is loaded
     from okdbench.training import export as exporting
 
     exporting.export(run, form, output, runs)

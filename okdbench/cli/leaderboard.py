@@ -53,6 +53,7 @@ def leaderboard(
     from okdbench.results.store import write_archives
 
     found = read_runs(runs)
+    # With files to write, the terminal still shows the tables.
     frame = to_frame(found)
     print_leaderboard(frame, "text" if output else form or "text")
     if output:

@@ -76,6 +76,7 @@ def _methods() -> Rows:
     from okdbench.core.card_source import bundled_card
 
     rows = []
+    # Read from the sources: importing the methods would load torch.
     for name in plugins.method_names():
         card = bundled_card(name)
         published = " ".join(str(card[key]) for key in ("venue", "year") if key in card)

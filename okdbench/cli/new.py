@@ -47,12 +47,14 @@ def write_file(kind: str, name: str, folder: Path) -> Path:
     """
     from importlib import resources
 
+    # The template is a module that works, so that it is checked and tested like the rest.
     template = resources.files("okdbench.cli.templates").joinpath(f"{kind}.py").read_text("utf-8")
     cls = class_name(name)
     if not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
         raise UserError(f"{name!r} is no name for a {kind}; it takes letters, digits and _, such as noisy_kd")
     if name in _taken(kind):
         raise UserError(f"a {kind} called {name!r} exists; choose another name")
+    # A class called Stage, say, would hide the Stage that the template imports.
     if keyword.iskeyword(cls) or (cls != "Mine" and re.search(rf"\b{cls}\b", template)):
         raise UserError(f"the class would be called {cls}, which means something else; choose another name")
     path = folder / f"{name}.py"

@@ -60,6 +60,7 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the records: a figure for each data set, track, budget and pair of networks."""
+    # Names are checked before matplotlib is loaded, which takes a second.
     if kind not in KINDS:
         raise unknown("kind of plot", kind, KINDS)
     asked = [name.strip() for name in formats.split(",")]
@@ -73,22 +74,22 @@ def plot(
 
     wanted = {"dataset": dataset, "track": track, "budget": budget}
     records = of_methods(choose(read_runs(runs), wanted, setting or []), method or [])
-    drawings = plots.draw(kind, records, runs) if kind != ALL else _draw_all(records, runs)
+    figures = plots.draw(kind, records, runs) if kind != ALL else _draw_all(records, runs)
     with writing(output, "--output"):
-        for drawing in drawings:
-            print(*plots.save(drawing, output, asked), sep="\n")
+        for figure in figures:
+            print(*plots.save(figure, output, asked), sep="\n")
 
 
 def _draw_all(records: Sequence[Record], runs: Path) -> list[PlotFigure]:
     """The figures of every kind; where one cannot be drawn, a line on standard error says why."""
     from okdbench.results import plots
 
-    drawings: list[PlotFigure] = []
+    figures: list[PlotFigure] = []
     for kind in plots.KINDS:
         try:
-            drawings += plots.draw(kind, records, runs)
+            figures += plots.draw(kind, records, runs)
         except UserError as error:
             print(f"okdbench: no {kind}: {error}", file=sys.stderr)
-    if not drawings:
+    if not figures:
         raise UserError("nothing can be drawn; okdbench runs ls lists what there is")
-    return drawings
+    return figures

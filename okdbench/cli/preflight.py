@@ -24,5 +24,6 @@ def find_images(grid: Grid, data_root: Path | None) -> None:
         dataset = registry.load_dataset(name)
         setting = Setting.parse(text, dataset.domains)
         own_test = dataset.official_tests.get(setting.student_domain) if official else None
+        # Looks whether the domain is registered; its images are read when the plan is made.
         for domain in (*setting.teacher_domains, setting.student_domain, *([own_test] if own_test else [])):
             dataset.find(domain, root)

@@ -37,10 +37,12 @@ def run(
 
     grid = parse_grid(options, config)
     find_images(grid, data_root)
+    # Everything above loads no torch, so that a mistake is reported at once.
     with interruptible():
         from okdbench.results.rendering import conclude
         from okdbench.sweep.sequential import run_grid, train_teachers
 
+        # A sweep trains the teacher that several runs share in a child of its own.
         if teacher_only:
             train_teachers(grid, runs, data_root)
         elif not conclude(run_grid(grid, runs, data_root)):

@@ -94,6 +94,7 @@ def prune(
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Delete what finished runs can do without; records always stay."""
+    # Checked first: nothing is deleted for a size that makes no sense.
     most = None if max_gb is None else in_bytes(max_gb)
     _refuse_missing(runs)
     from okdbench.core.files import writing
@@ -126,6 +127,7 @@ def _row(run: Held) -> dict[str, Any]:
 
 
 def _summary(record: Record) -> dict[str, Any]:
-    """What a reader asks for first, then the rest, without the long lists."""
+    """What a reader asks for first, then the rest."""
+    # The long lists are left to the record's own file.
     content = record.model_dump(mode="json", exclude={"curves", "evaluations", "traceback"}, exclude_none=True)
     return {name: content.pop(name) for name in FIRST if name in content} | content

@@ -93,6 +93,7 @@ def _describe_method(name: str, method: type[Method]) -> dict[str, Any]:
 
 
 def _print_method(content: dict[str, Any]) -> None:
+    # Sentences are left to the terminal to break; only tables are fitted to its width.
     print_line(f"{content['name']}: {content['title']}", "bold")
     print_line(f"{content['venue']} {content['year']} {content['url']}".rstrip())
     print_line(f"reads: {'; '.join(content['reads'])}")

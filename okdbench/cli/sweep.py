@@ -100,6 +100,7 @@ def sweep(
     from okdbench.sweep.executors import ExecutorOptions
     from okdbench.sweep.grid import parse_grid
 
+    # Everything up to the imports below loads no torch, so that a mistake is reported at once.
     grid = parse_grid(options, config)
     where = ExecutorOptions(engine, jobs, jobs_per_gpu, address, cpus_per_run, gpus_per_run, shared)
     find_images(grid, data_root)

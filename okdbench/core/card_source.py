@@ -16,7 +16,7 @@ _LITERALS = ("title", "venue", "year")
 
 def bundled_card(name: str) -> dict[str, Any]:
     """:func:`read_card` of a bundled method."""
-    spec = find_spec(f"{METHODS}.{name}")
+    spec = find_spec(f"{METHODS.package}.{name}")
     return read_card(Path(spec.origin)) if spec and spec.origin else {}
 
 

@@ -44,6 +44,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         plugins.refuse_clashes(syntax.parse_method(text)[0] for text in self.methods)
+        # Checked here, where no torch is loaded yet, rather than with the configuration of each run.
         for name in self.tracks:
             if name not in list(Track):
                 raise unknown("track", name, [track.value for track in Track])
@@ -78,6 +79,7 @@ def parse_grid(given: Mapping[str, Any], file: Path | None = None) -> Grid:
     for name in ("method", "dataset"):
         if not named[name]:
             raise UserError(f"no {name} is named; give one with --{name}, or in the file of --config")
+    # The seed of the file stays there: it is one number, merged with the other fields of the configuration.
     seeds = syntax.parse_seeds(",".join(given["seed"])) if given.get("seed") else []
     several = (*named, "seed", "track", "hyperparameters")
     return Grid(

@@ -39,18 +39,28 @@ def sweep(
         UserError: a mistake in the options, before anything runs, or no room within ``max_gb``.
         KeyboardInterrupt: interrupted; no child is left.
     """
+    # What is to be done; every mistake is found before the first child starts.
     teachers, cells = make_jobs(grid, runs, data_root)
     if options.name == "ray" and not options.shared:
         refuse_unshared_files(cells)
+
+    # Who is told of it: the live table, and the quota, which makes room after each child.
     table = LiveTable(teachers, cells, Console(stderr=True, highlight=False))
     jobs = [*teachers, *cells]
     quota = DiskQuota(runs, max_gb, table.print_line)
     make_room = partial(_make_room, quota, jobs)
+
+    # Run the children. While the quota is full none is started, until another has ended and left less.
     with open_executor(options, runs, _devices(cells)) as executor, table, writing(runs):
         make_room()
-        places = partial(child_limit, options, executor)
-        limit_now = lambda: 0 if quota.full else places()  # noqa: E731 - 0: wait until a child has ended
-        Scheduler(jobs, limit_now, executor.start, table.report, table.refresh, make_room).run()
+        Scheduler(
+            jobs,
+            lambda: 0 if quota.full else child_limit(options, executor),
+            executor.start,
+            table.report,
+            table.refresh,
+            make_room,
+        ).run()
     conclude([record for cell in cells if (record := cell.record)])
     return all(cell.state == "done" for cell in cells)
 

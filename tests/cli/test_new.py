@@ -18,7 +18,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.syntax import parse_method
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import read_records
-from okdbench.sweep.plans import plans_of
+from okdbench.sweep.grid import Grid
 from okdbench.training.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ CELL = f"--dataset digits --setting MO-P {TINY}"
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that `okdbench new method mine` writes, in the folder in which the test works."""
     monkeypatch.chdir(tmp_path)
-    newfile.write_method("mine", Path())
+    newfile.write_file("method", "mine", Path())
     return tmp_path / "mine.py"
 
 
@@ -44,7 +44,7 @@ def test_check_prints_a_line_for_each_rule_and_ends_with_1(mine: Path, data_root
         "bad its loss terms are finite\n    found: stage 'distil', step 0: the loss term 'kl' is inf" in result.stdout
     )
     assert "mine does not keep 1 of 11 rules" in result.stdout
-    assert result.stdout.count("not looked at") == 3
+    assert result.stdout.count("not checked") == 3
 
 
 # a path
@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_imported_is_told_in_one_line(mine: Path, text: st
     assert "\n" not in str(caught.value)
 
 
-def test_names_are_not_shared(mine: Path, data_root: Path) -> None:
+def test_names_are_not_shared(mine: Path) -> None:
     with pytest.raises(UserError, match="'kd' is bundled with okdbench; give the file another name"):
         registry.load_method("./kd.py")
     with pytest.raises(UserError, match="must be one word of letters"):
@@ -96,9 +96,8 @@ def test_names_are_not_shared(mine: Path, data_root: Path) -> None:
         registry.load_method("./yours.py")
     (mine.parent / "b").mkdir()
     (mine.parent / "b" / "mine.py").write_text(mine.read_text())
-    grid = None
     with pytest.raises(UserError, match="two methods of one name; give one of the files another name"):
-        list(plans_of(grid, data_root))
+        Grid(["./mine.py", "mine.py[noise=0.2]", "b/mine.py"], ["digits"])
 
 
 def test_where_the_file_lies_does_not_matter_to_the_key(mine: Path, plan: Callable[..., Plan]) -> None:
@@ -127,7 +126,7 @@ def test_a_local_method_has_rows_of_its_own_that_rank(mine: Path, data_root: Pat
     assert Command(shlex.split(command)[1:], mine.parent, data_root).wait().returncode == 0
     assert sorted((mine.parent / "runs").glob("*/record.json")) == before, "the same keys, so nothing was run"
     page = Command(["show", "./mine.py"], mine.parent, data_root).wait().stdout
-    assert "Mine: distillation on noisy pictures" in page
+    assert "Mine: distillation on noisy images" in page
 
 
 def test_the_children_of_a_sweep_find_the_file(mine: Path, data_root: Path) -> None:
@@ -152,7 +151,7 @@ def test_a_data_set_in_a_file_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Callable[..., Plan]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    newfile.write_dataset("shop", Path())
+    newfile.write_file("dataset", "shop", Path())
     file = tmp_path / "shop.py"
     with pytest.raises(UserError, match=r"there is no folder .*shop/studio/cup; put the images of cup there"):
         registry.load_dataset("./shop.py").find("studio", tmp_path)
@@ -176,24 +175,24 @@ def test_a_data_set_in_a_file_of_ones_own(
         ("2fast", "is no name"),
         ("class", "is no name"),
         ("_mine", "is no name"),
-        ("kd", "a method called 'kd' is there already; choose another name"),
+        ("kd", "a method called 'kd' exists; choose another name"),
         ("stage", "the class would be called Stage, which means something else"),
         ("none", "the class would be called None, which means something else"),
     ],
 )
 def test_a_name_that_will_not_do_is_refused(tmp_path: Path, name: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        newfile.write_method(name, tmp_path)
+        newfile.write_file("method", name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
-    newfile.write_method("noisy_kd", tmp_path / "new")
+    newfile.write_file("method", "noisy_kd", tmp_path / "new")
     written = (tmp_path / "new" / "noisy_kd.py").read_text()
     assert "class NoisyKd(Method):" in written
     assert "Mine" not in written
-    with pytest.raises(UserError, match=r"noisy_kd\.py is there already; choose another name or another --output"):
-        newfile.write_method("noisy_kd", tmp_path / "new")
+    with pytest.raises(UserError, match=r"noisy_kd\.py exists; choose another name or another --output"):
+        newfile.write_file("method", "noisy_kd", tmp_path / "new")
 
 
 # the worked example

@@ -1,4 +1,4 @@
-"""The options of run and sweep: the fields of a run's configuration under the same names, repeatable and with commas."""
+"""The options of run and sweep: fields of a run's configuration under the same names, repeatable and with commas."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from conftest import TINY
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
-from okdbench.cli.run import run
 from okdbench.core import syntax
 from okdbench.core.errors import UserError
 from okdbench.results.columns import shown_in
@@ -22,8 +21,9 @@ from okdbench.results.frames import to_frame
 from okdbench.results.records import Record
 from okdbench.results.rendering import write_leaderboards
 from okdbench.results.store import read_records, write_archive
+from okdbench.sweep.grid import Grid
+from okdbench.sweep.sequential import run_grid
 
-SEEDS = "0-1"
 ROW = 3  # line 2 is the row over all settings
 
 
@@ -31,9 +31,9 @@ ROW = 3  # line 2 is the row over all settings
 def published(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """A folder with ``runs``, and a leaderboard of them beside the archive of its records."""
     folder = tmp_path_factory.mktemp("published")
-    options = {"dataset": "digits", "setting": "MO-P", "budget": "smoke", "teacher": TINY, "student": TINY}
-    assert run(["kd"], None, SEEDS, [], {**options, "device": "cpu"}, None, folder / "runs", data_root)
-    records = list(read_records(folder / "runs"))
+    options = {"budget": "smoke", "teacher": TINY, "student": TINY, "device": "cpu"}
+    records = run_grid(Grid(["kd"], ["digits"], ["MO-P"], [0, 1], options=options), folder / "runs", data_root)
+    assert [record.status for record in records] == ["done", "done"]
     write_leaderboards(to_frame(records), folder)
     write_archive(folder / "records" / "digits.jsonl.gz", records)
     return folder
@@ -147,7 +147,7 @@ def test_a_number_that_no_run_gave_is_found(board: Path, again: Path, data_root:
     code, said = verify(f"{board}:{ROW}", data_root, "--runs", again)
     assert code == 1
     assert f"row: acc {float(true) + 1.25:.2f} -> {true}" in said
-    assert "the runs are identical, but the file does not hold the numbers of its records" in said
+    assert "the runs are identical, but the numbers of the file are not those of its records" in said
     assert said.splitlines()[-1] == "drift of 1.25 points"
 
 

@@ -1,4 +1,4 @@
-"""Copies of data sets: the right ones are registered whatever they look like, the others are refused with the reason."""
+"""Copies of data sets: the right ones are registered whatever they look like, others are refused with the reason."""
 
 from __future__ import annotations
 

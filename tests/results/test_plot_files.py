@@ -14,13 +14,13 @@ from support.plot_records import KINDS_OF_RECORDS, grid, rich, texts
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
-from okdbench.cli.plot import choose, of_methods
 from okdbench.core.errors import UserError
 from okdbench.results.grouping import ALL
 from okdbench.results.plots import FIGURE_FORMATS, draw, save, to_svg
 from okdbench.results.plots.group import plot_groups
 from okdbench.results.plots.samples import montage
 from okdbench.results.samples import write_samples
+from okdbench.results.selection import choose, of_methods
 from okdbench.results.store import write_archive, write_record
 
 

@@ -119,14 +119,15 @@ MISTAKES = {
     "--gpus-per-run -1 --engine ray": "out of range",
     "--shared": "--shared is for a cluster; add --engine ray",
     "--engine ray --jobs-per-gpu 2": "use --gpus-per-run",
-    "slurm": "only --plan takes a word",
-    "--plan slrm": "did you mean 'slurm'",
+    "--dry-run --slurm array.sh": "--dry-run writes nothing",
+    "--budget smoke --slurm file/array.sh": "choose another with --slurm",
 }
 
 
 @pytest.mark.parametrize("line", MISTAKES)
 def test_invalid_options_end_in_one_line_with_the_cure(line: str, tmp_path: Path, data_root: Path) -> None:
     words = ["sweep", "--methods", "kd", "--datasets", "digits", *line.split()]
+    (tmp_path / "file").touch()
     result = Command(words, tmp_path, data_root).wait()
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
@@ -160,11 +161,11 @@ def test_the_tasks_of_an_array_job_are_the_runs(tmp_path: Path, data_root: Path,
     done = execute(plan("teacher"), tmp_path / "runs", quiet)
     for trained in tmp_path.glob("runs/teachers/*/teacher.safetensors"):
         trained.unlink()
-    line = f"sweep --methods teacher,finetune,kd --datasets digits --settings MO-P {TINY} --plan slurm"
+    line = f"sweep --methods teacher,finetune,kd --datasets digits --settings MO-P {TINY} --slurm array.sh"
     script = Command(line.split(), tmp_path, data_root).wait()
     assert (script.returncode, script.stderr) == (0, "")
-    assert "#SBATCH --array=0-1\n" in script.stdout, "the finished run is left out"
-    (tmp_path / "array.sh").write_text(script.stdout)
+    assert script.stdout == "wrote array.sh: 2 tasks; next: sbatch array.sh\n"
+    assert "#SBATCH --array=0-1\n" in (tmp_path / "array.sh").read_text(), "the finished run is left out"
     (tmp_path / "okdbench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m okdbench "$@"\n')
     (tmp_path / "okdbench").chmod(0o755)
     weights = teacher_file(tmp_path / "runs" / "teachers", plan("kd").config, plan("kd").splits)

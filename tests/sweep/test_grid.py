@@ -1,0 +1,134 @@
+"""Grids as they are typed, where a file stands for options, and the plans of their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.error_text import refusal
+
+from okdbench.core.errors import UserError
+from okdbench.sweep.grid import Grid, parse_grid
+from okdbench.sweep.plans import checked_plans, plans_of
+from okdbench.training.plan import Plan
+
+TINY = {"budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+
+
+def grid(*methods: str, **fields: Any) -> Grid:
+    usual: dict[str, Any] = {"datasets": ["digits"], "settings": ["MO-P"], "options": TINY}
+    return Grid(methods, **(usual | fields))
+
+
+def titles(plans: list[Plan]) -> list[str]:
+    return [plan.title for plan in plans]
+
+
+def test_values_are_divided_at_commas_and_counted_once() -> None:
+    made = parse_grid(
+        {
+            "method": ["kd[lr=0.1,temperature=2], finetune", "kd"],
+            "dataset": ["digits,digits"],
+            "setting": ["MO-P", "MP-O , MO-P"],
+            "seed": ["0-1", "5,1"],
+            "track": ["label-free,labelled"],
+            "hyperparameters": ["hard_weight=0.2"],
+            "budget": "smoke",
+            "teacher": None,
+        }
+    )
+    assert made == Grid(
+        methods=["kd[lr=0.1,temperature=2]", "finetune", "kd"],
+        datasets=["digits"],
+        settings=["MO-P", "MP-O"],
+        seeds=[0, 1, 5],
+        tracks=["label-free", "labelled"],
+        hyperparameters={"hard_weight": 0.2},
+        options={"budget": "smoke", "teacher": None},
+    )
+
+
+def test_a_file_stands_for_options_that_are_not_given(tmp_path: Path, data_root: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "method: [kd, 'finetune']\ndataset: digits\nsetting: MO-P,MP-O\ntrack: labelled\nseed: 3\nbudget: smoke\n"
+        "teacher: test_resnet\nstudent: test_resnet\nhyperparameters: {lr: 0.01}\n"
+    )
+    made = parse_grid({"setting": ["OP-M"]}, file)
+    assert (made.methods, made.datasets, made.settings, made.seeds) == (["kd", "finetune"], ["digits"], ["OP-M"], [])
+    plans = checked_plans(made, data_root)
+    assert titles(plans) == ["kd[lr=0.01] digits OP-M seed 3", "finetune[lr=0.01] digits OP-M seed 3"]
+    assert {plan.config.budget for plan in plans} == {"smoke"}
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({}, "no method is named; give one with --method, or in the file of --config"),
+        ({"method": ["kd"]}, "no dataset is named; give one with --dataset, or in the file of --config"),
+        ({"method": ["kd[a"], "dataset": ["digits"]}, "method 'kd[a' is not of the form"),
+        ({"method": ["kd,./a/m.py,./b/m.py"], "dataset": ["digits"]}, "two methods of one name"),
+        ({"method": ["kd"], "dataset": ["digits"], "seed": ["2-0"]}, "seeds '2-0' are not of the form"),
+        (
+            {"method": ["kd"], "dataset": ["digits"], "track": ["free"]},
+            "unknown track 'free'; did you mean 'label-free'",
+        ),
+        ({"method": ["kd"], "dataset": ["digits"], "hyperparameters": ["lr"]}, "'lr' is not of the form key=value"),
+    ],
+)
+def test_a_grid_that_is_none_is_refused(given: dict[str, Any], complaint: str) -> None:
+    assert complaint in refusal(parse_grid, given)
+
+
+def test_without_settings_a_data_set_has_its_default_ones() -> None:
+    assert grid("kd", settings=()).places() == [("digits", "MP-O"), ("digits", "MO-P"), ("digits", "OP-M")]
+
+
+def test_runs_go_setting_by_setting_seed_by_seed_and_method_by_method(data_root: Path) -> None:
+    made = grid("kd", "finetune", settings=["MO-P", "MP-O"], seeds=[0, 1])
+    assert titles(list(plans_of(made, data_root))) == [
+        f"{method} digits {setting} seed {seed}"
+        for setting in ("MO-P", "MP-O") for seed in (0, 1) for method in ("kd", "finetune")
+    ]  # fmt: skip
+
+
+def test_the_brackets_of_a_variant_win_over_the_common_hyperparameters(data_root: Path) -> None:
+    made = grid("kd", "kd[temperature=2]", hyperparameters={"temperature": 4})
+    found = [plan.hyperparameters.model_dump()["temperature"] for plan in plans_of(made, data_root)]
+    assert found == [4, 2]
+
+
+def test_two_ways_to_write_one_variant_are_one_run(data_root: Path) -> None:
+    assert titles(checked_plans(grid("kd", "kd[temperature=10]", "kd[temperature=4]"), data_root)) == [
+        "kd digits MO-P seed 0", "kd[temperature=4.0] digits MO-P seed 0",
+    ]  # fmt: skip
+
+
+def test_a_method_outside_of_the_only_track_is_left_out_of_a_sweep_and_refused_by_run(
+    data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = grid("augkd", "kd", tracks=["label-free"])
+    assert titles(list(plans_of(made, data_root))) == ["kd digits MO-P seed 0 label-free"]
+    assert capsys.readouterr().err == "okdbench: augkd is left out: not in the label-free track\n"
+    with pytest.raises(UserError, match="'augkd' does not run in the label-free track; its tracks: labelled"):
+        checked_plans(made, data_root)
+    with pytest.raises(UserError, match="augkd: not in the label-free track"):
+        list(plans_of(grid("augkd", tracks=["label-free"]), data_root))
+
+
+def test_with_several_tracks_each_method_runs_in_those_that_it_has(
+    data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = grid("augkd", "mosaickd[form=joint]", "kd", tracks=["labelled", "label-free"])
+    assert titles(checked_plans(made, data_root)) == [
+        "augkd digits MO-P seed 0", "mosaickd[form=joint] digits MO-P seed 0", "kd digits MO-P seed 0",
+        "kd digits MO-P seed 0 label-free",
+    ]  # fmt: skip
+    assert capsys.readouterr().err.count("left out") == 1, "the variant that reads labels"
+
+
+def test_a_plan_of_a_grid_is_that_of_the_same_options(data_root: Path, plan: Callable[..., Plan]) -> None:
+    (made,) = checked_plans(grid("kd"), data_root)
+    assert made.key == plan("kd").key
