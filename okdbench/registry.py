@@ -1,36 +1,29 @@
-"""Finds methods and data sets, by name or by path; a file is imported only when its content is asked for.
+"""Load methods and data sets by name or path, and digest their code.
 
-A name is a file in ``methods/`` or ``datasets/``, or an entry point of an installed package; a path ends in ``.py``.
+A plugin is imported only when its class is needed, so that listing names stays fast; see :mod:`okdbench.core.plugins`
+for where names come from.
 """
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from okdbench.core import plugin_files as local
+from okdbench.core import plugin_files
 from okdbench.core.code_digest import Source, digest_of, sources_of
 from okdbench.core.errors import UserError
-from okdbench.core.plugins import (
-    DATASETS,
-    METHODS,
-    find_plugin,
-    installed_methods,
-    name_of,
-    names_in,
-    only_class,
-    own_classes,
-    refuse_taken,
-)
+from okdbench.core.plugins import DATASETS, METHODS, name_of
 
 if TYPE_CHECKING:
     from okdbench.data.dataset import Dataset
     from okdbench.distill.method import Method
 
-#: what carries out a run: everything that it reaches is code that a result depends on
+#: the module that carries out a run; whatever it reaches is code that a result depends on
 _RUNNER = "okdbench.training.runner"
-#: how files end that describe a data set of the user's
+#: suffixes of files that describe a data set of the user's own images
 _DESCRIPTIONS = (".yaml", ".yml")
 
 
@@ -40,19 +33,19 @@ def load_method(name: str) -> type[Method]:
     Raises:
         UserError: there is none, or it does not define exactly one complete method.
     """
-    found = find_plugin("method", METHODS, name)
+    found = METHODS.find(name)
     from okdbench.distill.card import Card
     from okdbench.distill.method import Method
 
-    method: type[Method] = only_class(found, Method)
+    method: type[Method] = _only_class(found, Method)
     if not isinstance(getattr(method, "card", None), Card):
-        raise UserError(f"{name}: {method.__name__} has no card; okdbench new method NAME writes a file that has one")
-    _sources(method)  # now, because the file may be edited before a key asks for it
+        raise UserError(f"{name}: {method.__name__} has no card; okdbench new method NAME writes a file with one")
+    _sources(method)  # now, because a local file may be edited before a key needs its digest
     return method
 
 
 def load_dataset(name: str) -> Dataset:
-    """The data set of this name or path, or the user's own that a YAML file ``name`` describes.
+    """The data set of this name or path, or the one that a YAML file describes.
 
     Raises:
         UserError: there is none, or it does not define exactly one complete data set.
@@ -60,30 +53,35 @@ def load_dataset(name: str) -> Dataset:
     if name.endswith(_DESCRIPTIONS):
         from okdbench.data.custom_dataset import own_dataset
 
-        refuse_taken(DATASETS, name)
+        DATASETS.refuse_taken(name)
         return own_dataset(Path(name))
-    found = find_plugin("dataset", DATASETS, name)
+    found = DATASETS.find(name)
     from okdbench.data.dataset import Dataset
 
-    dataset: Dataset = only_class(found, Dataset)()
-    if name not in names_in(DATASETS):
+    dataset: Dataset = _only_class(found, Dataset)()
+    if name not in DATASETS.names():
+        # part of the images' digest, and so of all keys, teachers' keys included
         dataset.registered_name, dataset.extra_key = name_of(name), digest_of(*_sources(type(dataset)))
     return dataset
 
 
 def is_own_dataset(name: str) -> bool:
-    """Whether ``name`` is a file of the user's, which finds its pictures from where it lies."""
-    return local.is_path(name) or name.endswith(_DESCRIPTIONS)
+    """Whether ``name`` is a file of the user, which finds its images relative to its own folder."""
+    return plugin_files.is_path(name) or name.endswith(_DESCRIPTIONS)
 
 
 def is_method(name: str) -> bool:
-    """Whether this name or path is a method rather than a data set."""
-    if not local.is_path(name):
-        return name in names_in(METHODS) or name in installed_methods()
-    module = local.load(name)
+    """Whether this name or path is a method rather than a data set.
+
+    Raises:
+        UserError: it is a path, and the file cannot be imported.
+    """
+    if not plugin_files.is_path(name):
+        return name in METHODS.names() or name in METHODS.installed()
+    module = plugin_files.load(name)
     from okdbench.distill.method import Method
 
-    return bool(own_classes(module, Method))
+    return bool(_own_classes(module, Method))
 
 
 def source_digest(*classes: type) -> str:
@@ -94,16 +92,37 @@ def source_digest(*classes: type) -> str:
     :mod:`okdbench.core.code_digest`.
 
     Args:
-        classes: the method's class and the data set's.
+        classes: the method's class and the data set's class.
     """
     return digest_of(_RUNNER, *(source for cls in classes for source in _sources(cls)))
 
 
 @cache
 def _sources(cls: type) -> tuple[str | Source, ...]:
-    """The code of a method or data set and of its bases; read once, because a local file may be edited meanwhile."""
+    """The code of a method or data set and of its bases, read once in a process."""
     from okdbench.data.dataset import Dataset
     from okdbench.distill.method import Method
 
     own = [base for base in cls.__mro__ if issubclass(base, (Method, Dataset))]
     return tuple(source for base in own for source in sources_of(base))
+
+
+def _own_classes(module: ModuleType, base: type) -> list[type[Any]]:
+    """The subclasses of ``base`` that the module itself defines; imported ones do not count."""
+    classes = {value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, base)}
+    return sorted((cls for cls in classes if cls.__module__ == module.__name__), key=lambda cls: cls.__name__)
+
+
+def _only_class(found: ModuleType | type[Any], base: type) -> type[Any]:
+    """The class that was found, or the only one of its module, if it is a complete subclass of ``base``."""
+    if isinstance(found, ModuleType):
+        place, own = found.__file__, _own_classes(found, base)
+    else:
+        place, own = f"{found.__module__}:{found.__qualname__}", [found] if issubclass(found, base) else []
+    if len(own) != 1:
+        names = ", ".join(cls.__name__ for cls in own) or "none"
+        raise UserError(f"{place}: expected exactly one subclass of {base.__name__}, found {names}")
+    missing = ", ".join(sorted(getattr(own[0], "__abstractmethods__", ())))
+    if missing:
+        raise UserError(f"{place}: {own[0].__name__} does not define {missing}")
+    return own[0]

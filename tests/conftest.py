@@ -1,4 +1,4 @@
-"""Fixtures: one data root for the session, one for a test, a seed, and plans small enough to run in a second."""
+"""Fixtures: a data root for the session, one for a test, a seed, and plans small enough to run in a second."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A data root of the test's own, which is not there yet."""
+    """A data root of one test, which does not exist yet."""
     return tmp_path / "data root"
 
 
@@ -35,7 +35,7 @@ def seeded() -> None:
 
 @pytest.fixture(scope="session")
 def plan(data_root: Path) -> Callable[..., Plan]:
-    """make_plan() for a tiny pair of networks on the digits at budget smoke, unless told otherwise."""
+    """make_plan() with defaults: a tiny pair of networks on the digits with budget smoke."""
 
     def make(method: str = "augkd", **options: Any) -> Plan:
         usual = {"dataset": "digits", "setting": "MO-P", "budget": "smoke", "teacher": TINY, "student": TINY}

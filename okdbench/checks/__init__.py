@@ -1,4 +1,7 @@
-"""What holds for every method, as functions that return findings: for ``okdbench check`` and for our own tests."""
+"""The rules that every method must keep, as functions that return findings.
+
+``okdbench check`` runs them on one method, and the test suite runs them on all bundled methods.
+"""
 
 from okdbench.checks.checks import CHECKS, Check
 from okdbench.checks.finding import Finding

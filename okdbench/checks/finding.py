@@ -1,4 +1,4 @@
-"""What a check has to say to the author of a method."""
+"""What a check reports to the author of a method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from okdbench.distill.method import Method
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault in plain words: what was found, what it means, and how to mend it."""
+    """A violation of a rule: what was found, what it means, and how to fix it."""
 
     found: str
     means: str
@@ -23,7 +23,7 @@ class Finding:
 
 
 def in_each(tracks: Sequence[Track], look: Callable[[Track], Sequence[Finding]]) -> list[Finding]:
-    """What ``look`` finds in any track, once; the track is named when not all of them have it."""
+    """The findings of ``look`` in all tracks, each once; the track is named if the finding is not in all of them."""
     seen: dict[Finding, list[Track]] = {}
     for track in tracks:
         for finding in look(track):
@@ -35,13 +35,13 @@ def in_each(tracks: Sequence[Track], look: Callable[[Track], Sequence[Finding]])
 
 
 def files(method: type[Method]) -> list[Path]:
-    """The files of a method and of the classes that it builds on, its own first."""
+    """The files of a method and of its base classes, its own first."""
     classes = [cls for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method]
     return [Path(file) for file in dict.fromkeys(inspect.getfile(cls) for cls in classes)]
 
 
 def mentions(method: type[Method], pattern: str) -> str:
-    """`` (mine.py:31)``: the lines of the method's own file that hold ``pattern``; empty when there are none."""
+    """`` (mine.py:31)``: the first lines of the method's own file that match ``pattern``; empty if there are none."""
     own = files(method)[0]
     lines = enumerate(own.read_text("utf-8", "replace").splitlines(), 1)
     found = [f"{own.name}:{number}" for number, line in lines if re.search(pattern, line.partition("#")[0])]
@@ -49,6 +49,6 @@ def mentions(method: type[Method], pattern: str) -> str:
 
 
 def place(error: BaseException, method: type[Method]) -> str:
-    """``mine.py:31``: where in the method's files an error comes from."""
+    """``mine.py:31``: the line of the method's files that raised an error, or the file alone."""
     places = [where(error, file) for file in files(method)]
     return Path(next((place for place in places if ":" in Path(place).name), places[0])).name

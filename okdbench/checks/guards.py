@@ -1,4 +1,4 @@
-"""Observers that watch for one kind of fault each; the first of a kind is told, with stage and step."""
+"""Observers that look for one kind of fault each and report its first occurrence, with stage and step."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from okdbench.training.fingerprint import fingerprint
 from okdbench.training.trial import Trial
 
 
-class Overspent(Exception):  # noqa: N818 - the reason to stop, no error of ours
-    """The student has learned from more pictures than the budget has."""
+class BudgetExceededError(Exception):
+    """The student was trained on more images than the budget has; the run stops here."""
 
 
-class Diverged(Exception):  # noqa: N818 - what was hoped for
-    """The student is another one than in the usual run."""
+class Diverged(Exception):  # noqa: N818 - a result, not an error
+    """The student differs from that of the run with default hyper-parameters; the run stops here."""
 
 
 class Guard(Observer):
@@ -36,31 +36,31 @@ class Guard(Observer):
         self.findings: list[Finding] = []
 
     def note(self, found: str, means: str, cure: str) -> None:
-        """Take note of a fault, unless one is known already."""
+        """Store a finding, unless there is one already."""
         if not self.findings:
             self.findings.append(Finding(found, means, cure))
 
 
 class TermGuard(Guard):
-    """What steps return: scalar tensors by name, all of them finite."""
+    """Checks that steps return scalar tensors by name, all of them finite."""
 
     def after(self, stage: Stage, step: int, losses: Losses) -> None:
-        """Look at the terms of one step."""
+        """Check the loss terms of one step."""
         place = f"stage {stage.name!r}, step {step}"
         terms: dict[str, Any] = losses if isinstance(losses, dict) else {"": losses}
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.ndim or not name:
                 self.note(
                     f"{place}: the step returns {name or 'no dictionary, but'} {_kind(term)}",
-                    "the engine logs loss terms by name and cannot take this",
+                    "the training loop logs loss terms by name and cannot log this",
                     'return a dictionary of scalar tensors, such as {"kl": loss}',
                 )
             elif not torch.isfinite(term):
                 self.note(
                     f"{place}: the loss term {name!r} is {term.item()}",
-                    "a run stops at the first loss that is no number, for nothing after it means anything",
-                    "look for the logarithm or the quotient of 0, a root at 0 or too high a rate in that term; "
-                    "okdbench.distill.losses.kl is safe",
+                    "a run stops at the first loss that is not finite, because all later numbers would be meaningless",
+                    "look for a logarithm of 0, a division by 0, the gradient of a square root at 0 or a learning rate "
+                    "that is too high; okdbench.distill.losses.kl is numerically stable",
                 )
 
 
@@ -70,7 +70,7 @@ def _numpy_state() -> tuple[Any, ...]:
 
 
 class Source(NamedTuple):
-    """A global random generator, what gives its state, and what a line that uses it looks like."""
+    """A global random generator: its name, a function that returns its state, and a pattern of code that uses it."""
 
     name: str
     state: Callable[[], Any]
@@ -90,7 +90,7 @@ SOURCES = (
 
 
 class RandomGuard(Guard):
-    """Nothing random but the run's own generator; make it just before the trial."""
+    """Checks that no global random generator is used; construct it just before the trial."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,20 +99,21 @@ class RandomGuard(Guard):
         self._sources: tuple[Source, ...] = SOURCES[:2]
 
     def begin(self, trial: Trial) -> None:
-        """Look at what the set-up has left; networks may be initialised from torch's generator, which is seeded."""
+        """Check the set-up; networks may be initialised with torch's generator, which the runner has seeded."""
         self._trial = trial
         self._seed = derive_seed("method", trial.plan.config.seed)
         self._compare("setup()")
         modules = [module for part in vars(trial.method).values() for module in _modules(part)]
         dropping = any("drop" in type(module).__name__.lower() for module in modules)
-        self._sources = SOURCES[: 2 if dropping else 3]  # dropout has no other generator
+        # dropout can only draw from torch's global generator, which a checkpoint contains
+        self._sources = SOURCES[: 2 if dropping else 3]
 
-    def before(self, stage: Stage, step: int) -> None:  # noqa: ARG002 - the time does not matter yet
-        """Remember all states."""
+    def before(self, stage: Stage, step: int) -> None:  # noqa: ARG002 - any step
+        """Store the states of all generators."""
         self._states = self._look()
 
-    def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - what it returned neither
-        """Look which states have changed."""
+    def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - any losses
+        """Report the generators whose state has changed."""
         self._compare(f"stage {stage.name!r}, step {step}")
 
     def _look(self) -> list[Any]:
@@ -124,99 +125,103 @@ class RandomGuard(Guard):
         if torch.initial_seed() != self._seed:
             self.note(
                 f"{place}: torch.manual_seed({torch.initial_seed()}) was called" + mentions(method, r"seed\w*\("),
-                "a global seed of the method's own: runs with different --seed draw the same numbers, so they are no "
-                "independent runs, though a table counts them as such",
-                "delete that line; everything is seeded before the method is made",
+                "a fixed global seed: runs with different --seed draw the same numbers, so they are not independent, "
+                "but a table treats them as independent",
+                "delete this line; the runner seeds all generators before it constructs the method",
             )
         for source, before, now in zip(self._sources, self._states, self._look(), strict=False):
             if before != now:
                 self.note(
-                    f"{place}: it draws from {source.name}, or seeds it" + mentions(method, source.pattern),
-                    "a global random source, which other code shares or the run's seed does not reach: such a run "
-                    "cannot be repeated",
+                    f"{place}: the method draws from {source.name}, or seeds it" + mentions(method, source.pattern),
+                    "other code shares this generator, or the run's seed does not determine it, so the run cannot be "
+                    "reproduced",
                     "draw from the run's own generator: self.task.noise(...), torch.rand(..., generator=self.task.rng)",
                 )
 
 
 class TeacherGuard(Guard):
-    """The teacher keeps weights, running statistics and eval mode; make it before the trial."""
+    """Checks that the teacher keeps its weights, buffers and eval mode; construct it before the trial."""
 
     def __init__(self, teacher: ClassifierWrapper) -> None:
         super().__init__()
         self._teacher, self._before = teacher, clone_state(teacher)
         self._buffers = {name for name, _ in teacher.named_buffers()}
 
-    def begin(self, trial: Trial) -> None:  # noqa: ARG002 - only the teacher matters
-        """Look at what the set-up has left of it."""
+    def begin(self, trial: Trial) -> None:  # noqa: ARG002 - the teacher is known
+        """Check the teacher after the set-up."""
         self._look("setup()")
 
-    def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - neither does the loss
-        """Look at what the step has left of it."""
+    def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - any losses
+        """Check the teacher after a step."""
         self._look(f"stage {stage.name!r}, step {step}")
 
     def _look(self, place: str) -> None:
         state = self._teacher.state_dict()
         changed = [name for name, before in self._before.items() if not torch.equal(before, state[name])]
         weights = [name for name in changed if name not in self._buffers]
-        means = "the teacher is given and frozen; this row would be measured with another one than all others"
+        means = "the teacher is frozen and the same for all methods; this row would be measured with another teacher"
         if weights:
-            cure = "own only what you train; use learner.update, and write to no parameter of self.teacher"
+            cure = "own() only what you train, change it with learner.update(loss), and never write to self.teacher"
             self.note(f"{place}: weights of the teacher have changed, {weights[0]} first", means, cure)
-        # the normaliser is shared with the student, and has no mode
+        # the normaliser is left out: it is shared with the student and has no mode
         if any(module.training for module in self._teacher.net.modules()) or changed:
             what = f"its buffer {changed[0]} has changed" if changed else "its running statistics would change"
             self.note(
-                f"{place}: the teacher, or a part of it, was put in train mode: {what}",
+                f"{place}: the teacher, or a part of it, was set to train mode: {what}",
                 means,
                 "never call train() on self.teacher or a part of it; for batch statistics there is "
                 'forward_with_features(x, "bn")',
             )
         if any(weight.requires_grad or weight.grad is not None for weight in self._teacher.parameters()):
-            cure = "leave requires_grad alone; gradients reach the pictures through a frozen teacher as well"
+            cure = "do not change requires_grad; gradients with respect to images pass through a frozen teacher as well"
             self.note(f"{place}: the teacher was unfrozen", means, cure)
 
 
 class BudgetGuard(Guard):
-    """The student learns from as many pictures as the budget has, and through its learner; the run is stopped else."""
+    """Checks that the student is trained through its learner, on at most as many images as the budget has."""
 
     def begin(self, trial: Trial) -> None:
-        """Remember the student and what it may spend."""
+        """Store the student's weights and the budget."""
         self._trial, self._limit = trial, trial.plan.budget.student_images
         self._weights = [weight.detach().clone() for weight in trial.method.student.parameters()]
 
-    def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - what it returned is no cost
-        """Compare the bill with the budget and with the student."""
+    def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - any losses
+        """Compare the number of training images with the budget, and with what happened to the weights."""
         learned = self._trial.meter.learned("student")
         place = f"stage {stage.name!r}, step {step} of {stage.steps}"
         if learned > self._limit:
             self.note(
-                f"{place}: the student has learned from {learned} pictures; the budget has {self._limit}",
-                "a row that overspends has no rank, because every method may learn from equally many pictures",
-                "count the steps from self.task.student_images // self.task.batch_size over all stages",
+                f"{place}: the student has been trained on {learned} images; the budget has {self._limit}",
+                "a row that exceeds the budget has no rank, because all methods have equal budgets",
+                "plan self.task.student_images // self.task.batch_size steps in all stages together",
             )
-            raise Overspent
+            raise BudgetExceededError
         weights = self._trial.method.student.parameters()
         if not learned and any(not torch.equal(one, two) for one, two in zip(weights, self._weights, strict=True)):
             self.note(
-                f"{place}: the student has changed, but its learner counts no picture",
-                "it is trained around its learner, so neither budget nor checkpoints know of it",
+                f"{place}: the student has changed, but its learner has counted no image",
+                "it is trained without its learner, so neither the budget nor checkpoints cover this training",
                 'make the learner with self.own("student", self.student, optimizer) and call its update(loss)',
             )
 
 
 class StudentPath(Observer):
-    """A fingerprint of the evaluated network after each step; with a ``usual`` path, leaving that ends the run."""
+    """Fingerprints of the evaluated network after each step.
+
+    Args:
+        usual: the path of another run; the first step with another fingerprint raises :class:`Diverged`.
+    """
 
     def __init__(self, usual: StudentPath | None = None) -> None:
         self._usual = usual.prints if usual else {}
         self.prints: dict[tuple[str, int], str] = {}
 
     def begin(self, trial: Trial) -> None:
-        """Remember the network."""
+        """Store the network."""
         self._answer = trial.answer
 
-    def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - only weights count
-        """Take its fingerprint."""
+    def after(self, stage: Stage, step: int, losses: Losses) -> None:  # noqa: ARG002 - the weights matter
+        """Store the fingerprint of its weights, and compare it with the other path."""
         key = (stage.name, step)
         self.prints[key] = fingerprint(clone_state(self._answer))
         if self._usual.get(key, self.prints[key]) != self.prints[key]:
@@ -224,13 +229,13 @@ class StudentPath(Observer):
 
 
 class Interrupter(Observer):
-    """Ctrl-C in the middle of each stage, once."""
+    """Sends SIGINT once in the middle of each stage."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
 
     def before(self, stage: Stage, step: int) -> None:
-        """Press it where the stage is half done; the engine finishes the step and saves."""
+        """Send it when half of the stage is done; the loop completes the step and saves a checkpoint."""
         if step >= stage.steps // 2 and stage.name not in self.seen:
             self.seen.add(stage.name)
             signal.raise_signal(signal.SIGINT)
@@ -241,5 +246,5 @@ def _kind(term: object) -> str:
 
 
 def _modules(part: object) -> list[torch.nn.Module]:
-    module = getattr(part, "module", part)  # a learner holds one
+    module = getattr(part, "module", part)  # a learner has one
     return list(module.modules()) if isinstance(module, torch.nn.Module) else []

@@ -1,4 +1,4 @@
-"""What a method remembers beside what it has registered: no checkpoint holds that."""
+"""State that a method changes without having registered it: no checkpoint contains it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from okdbench.distill.optim import Learner
 from okdbench.training.trial import Trial
 
 
-class Memory(Observer):
-    """Compares attributes, class attributes and globals of the method's file at the beginning and at the end."""
+class HiddenState(Observer):
+    """Compares attributes, class attributes and globals of the method's module before and after a run."""
 
     def begin(self, trial: Trial) -> None:
-        """Remember everything."""
+        """Store the contents before the first step."""
         self._method = trial.method
         self._before = _contents(self._method)
 
     @property
     def changed(self) -> list[str]:
-        """The names of what is unregistered and has changed until now, as the author writes them."""
+        """The unregistered names whose content has changed, as the author writes them (``self.running``)."""
         now = _contents(self._method)
         return sorted(name for name in now if now[name] != self._before.get(name))
 
 
 def _contents(method: Method) -> dict[str, Any]:
     """Name -> something comparable."""
+    # registered parts, and what the task owns: checkpoints contain these
     owned = {id(part) for part in (method.task.rng, *vars(method.task).values(), *method.state.values())}
     for part in method.state.values():
         if isinstance(part, Learner):
@@ -52,7 +53,7 @@ def _contents(method: Method) -> dict[str, Any]:
 
 
 def _content(value: Any, owned: set[int]) -> Any:
-    """What stands for ``value`` in a comparison; None for what is registered or does not change by itself."""
+    """A comparable copy of ``value``; None if it is registered or of a type that has no state."""
     if id(value) in owned or isinstance(value, type):
         return None
     if isinstance(value, (bool, int, float, str)):

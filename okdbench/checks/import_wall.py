@@ -148,7 +148,7 @@ def _files(method: type[Method]) -> dict[str, tuple[str, Path]]:
     found: dict[str, tuple[str, Path]] = {}
     for cls in method.__mro__:
         module, top = cls.__module__, cls.__module__.partition(".")[0]
-        shared = module in module_files() and not _is_in(module, METHODS)
+        shared = module in module_files() and not _is_in(module, METHODS.package)
         if shared or not issubclass(cls, Method):
             continue
         if top != PACKAGE and hasattr(sys.modules[top], "__path__"):

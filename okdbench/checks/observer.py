@@ -1,4 +1,4 @@
-"""One run under observation: everything that the engine does, with a look before and after each step."""
+"""Observed runs: the usual training loop, with callbacks before and after each step."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ CPU = torch.device("cpu")
 
 
 class Observer:
-    """Looks at a run; each of the three may be left out."""
+    """Callbacks of a run; subclasses override those that they need."""
 
     def begin(self, trial: Trial) -> None:
-        """Called when the method is set up."""
+        """Called after the method's set-up."""
 
     def before(self, stage: Stage, step: int) -> None:
         """Called before each step."""
 
     def after(self, stage: Stage, step: int, losses: Losses) -> None:
-        """Called after each step with what it returned."""
+        """Called after each step with the losses that it returned."""
 
 
 class Watched(Trainable):
-    """A trainable whose steps are observed; it behaves like the one inside."""
+    """Wraps a trainable so that observers are called around its steps; the training is unchanged."""
 
     def __init__(self, inner: Trainable, observers: Sequence[Observer]) -> None:
         super().__init__(inner._device, inner._meter)
         self._inner, self._observers = inner, observers
-        self.state = inner.state  # the checkpoint holds what is inside
+        self.state = inner.state  # so that checkpoints contain the inner state
 
     def set_clock(self, clock: Clock) -> None:
-        """Keep the time and tell it."""
+        """Set the clock here and inside."""
         super().set_clock(clock)
         self._inner.set_clock(clock)
 
     def stages(self) -> Sequence[Stage]:
-        """The stages of the one inside, with observed steps."""
+        """The inner stages, with observed steps."""
         return [replace(stage, step=partial(self._step, stage)) for stage in self._inner.stages()]
 
     def _step(self, stage: Stage, *batches: Any) -> Losses:
@@ -69,7 +69,7 @@ class Watched(Trainable):
 
 @dataclass(frozen=True)
 class Result:
-    """All of a run that must be equal in equal runs; ``losses`` is its log."""
+    """Everything that must be equal in two runs of one key; ``losses`` is the content of the loss log."""
 
     selected: str
     last: str
@@ -80,7 +80,7 @@ class Result:
 
     @classmethod
     def of(cls, record: Record, folder: Path) -> Result:
-        """The result that a finished record in ``folder`` tells."""
+        """The result of a finished record and its folder."""
         return cls(
             record.fingerprints["selected"],
             record.fingerprints["last"],
@@ -92,7 +92,14 @@ class Result:
 
 
 def launch(plan: Plan, teacher: ClassifierWrapper, folder: Path, observers: Sequence[Observer] = ()) -> Result:
-    """Run ``plan``, or go on, in ``folder``; raises whatever the run raises."""
+    """Run a plan without the runner, or resume it from a checkpoint in ``folder``; exceptions of the run pass through.
+
+    Args:
+        plan: what to run.
+        teacher: a locked teacher for it.
+        folder: for checkpoints and the loss log.
+        observers: called in this order.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     trial = Trial(plan, teacher, folder, CPU, quiet)
     for observer in observers:
@@ -110,21 +117,24 @@ def launch(plan: Plan, teacher: ClassifierWrapper, folder: Path, observers: Sequ
 
 
 def difference(one: Result, other: Result) -> str:
-    """Where two results differ first; empty when they are equal."""
+    """The first difference between two results; empty if they are equal."""
     for line, second in zip(one.losses.splitlines(), other.losses.splitlines(), strict=False):
         if line != second:
             was, now = json.loads(line), json.loads(second)
             terms = [name for name, value in was["losses"].items() if now["losses"].get(name) != value]
             values = f"{terms[0]!r} is {was['losses'][terms[0]]:.6g} and {now['losses'].get(terms[0])}" if terms else ""
             return f"first in stage {was['stage']!r}, step {was['step']}: {values or 'other steps'}"
-    return "" if one == other else "in the student's weights or what they cost, though not in a loss term"
+    return "" if one == other else "in the student's weights or in the cost, but in no loss term"
 
 
 @contextmanager
 def scrambled(seed: int) -> Iterator[None]:
-    """Python's and numpy's global generators in some state, as they are in a new process; torch's is put back, too."""
+    """Set the global generators of Python and numpy to a state that depends on ``seed``, and restore all at the end.
+
+    A new process has them in an arbitrary state, so two runs with different seeds here must still be equal.
+    """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    far = derive_seed("scrambled", seed) % 2**32  # not one that an author would type
+    far = derive_seed("scrambled", seed) % 2**32  # a number that no author writes in a method file
     random.seed(far)
     np.random.seed(far)
     try:

@@ -1,4 +1,4 @@
-"""The workplace of all checks of one method: a tiny pair of networks, pictures that are at hand, runs made once."""
+"""The sandbox of the checks: runs of one method with tiny networks on bundled images, each made once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from okdbench import registry
 from okdbench.checks.guards import BudgetGuard, Interrupter, RandomGuard, StudentPath, TeacherGuard, TermGuard
-from okdbench.checks.hidden_state import Memory
+from okdbench.checks.hidden_state import HiddenState
 from okdbench.checks.observer import CPU, Observer, Result, launch, scrambled
 from okdbench.core import plugins
 from okdbench.core.config import check_hyperparameters
@@ -33,36 +33,43 @@ BUDGET = "smoke"
 
 @dataclass
 class Run:
-    """One observed run: what it gave, or why it stopped, and what its guards saw."""
+    """One observed run: its result or the exception that ended it, and its observers."""
 
     terms: TermGuard
     random: RandomGuard
     teacher: TeacherGuard
     budget: BudgetGuard
     path: StudentPath = field(default_factory=StudentPath)
-    memory: Memory = field(default_factory=Memory)
+    hidden: HiddenState = field(default_factory=HiddenState)
     result: Result | None = None
     error: Exception | None = None
 
     @property
     def observers(self) -> list[Observer]:
-        """All of them, the one that may stop the run last."""
-        return [self.terms, self.random, self.teacher, self.path, self.memory, self.budget]
+        """All observers; the budget guard is last because it may stop the run."""
+        return [self.terms, self.random, self.teacher, self.path, self.hidden, self.budget]
 
 
 class Sandbox:
-    """Runs of one method below ``folder``; ``options`` replace those of a usual run, see :class:`RunConfig`.
+    """Runs of one method in a folder of their own.
+
+    Args:
+        method: a name or a path.
+        folder: for runs and teachers.
+        data_root: the data folder; the default one if it is None.
+        options: fields of :class:`okdbench.core.config.RunConfig` that replace those of the sandbox.
+
 
     Raises:
-        UserError: there is no such method, or no data set is at hand.
+        UserError: there is no such method, or no data set is bundled.
     """
 
     def __init__(self, method: str, folder: Path, data_root: Path | None = None, **options: Any) -> None:
         self.given, self.folder = method, folder
         self.method = registry.load_method(method)
-        self._data_root, self._shelf = data_root, SplitCache()
+        self._data_root, self._splits = data_root, SplitCache()
         pair = {"teacher": TINY, "student": TINY, "budget": BUDGET, "device": "cpu"}
-        self._options = {"dataset": options.get("dataset") or _at_hand(), **pair, **options}
+        self._options = {"dataset": options.get("dataset") or _bundled_dataset(), **pair, **options}
         self._runs: dict[tuple[Track, str], Run] = {}
 
     @property
@@ -72,27 +79,31 @@ class Sandbox:
 
     @property
     def running(self) -> list[Track]:
-        """The tracks in which its run comes to its end."""
+        """The tracks in which its run is completed."""
         return [track for track in self.tracks if self.run(track).result]
 
     def plan(self, track: Track, settings: dict[str, Any] | None = None) -> Plan:
-        """The plan of a run in this track, with hyper-parameters over those of the options."""
+        """The plan of a run in this track; ``settings`` are hyper-parameters that override those of the options."""
         plan = make_plan(
-            {**self._options, "method": self.given, "track": track}, data_root=self._data_root, load=self._shelf
+            {**self._options, "method": self.given, "track": track}, data_root=self._data_root, load=self._splits
         )
         return replace(plan, hyperparameters=self.hyperparameters(settings)) if settings else plan
 
     def hyperparameters(self, settings: dict[str, Any]) -> BaseHyperparameters:
-        """The method's hyper-parameters in these runs; UserError when they are not allowed."""
+        """The method's hyper-parameters in these runs.
+
+        Raises:
+            UserError: ``settings`` has an unknown name or a value out of range.
+        """
         preset = self.method.presets.get(BUDGET, {})
         given = {**self._options.get("hyperparameters", {}), **settings}
         return check_hyperparameters(self.method.Hyperparameters, preset, given, self.given)
 
     def teacher(self, plan: Plan) -> ClassifierWrapper:
-        """The teacher of ``plan``, fresh from its file; trained once."""
-        shop = TeacherStore(self.folder / "teachers", CPU, nullcontext, quiet)
+        """The teacher of a plan, read from its file; it is trained once."""
+        store = TeacherStore(self.folder / "teachers", CPU, nullcontext, quiet)
         dataset = plan.dataset
-        return shop.get(plan.config, plan.splits, len(dataset.classes), dataset.flip, normaliser(plan, CPU))
+        return store.get(plan.config, plan.splits, len(dataset.classes), dataset.flip, normaliser(plan, CPU))
 
     def run(self, track: Track, settings: dict[str, Any] | None = None) -> Run:
         """The observed run in this track; made once."""
@@ -102,13 +113,13 @@ class Sandbox:
         return self._runs[key]
 
     def record(self, track: Track) -> tuple[Record, Path]:
-        """The record of the same run, made by the runner, and its folder."""
+        """The record of a run in this track that the runner made, and its folder."""
         plan = self.plan(track)
-        with scrambled(2):
+        with scrambled(2):  # another state than in the observed run
             return execute(plan, self.folder, quiet), self.folder / plan.key
 
     def interrupted(self, track: Track) -> Result:
-        """The result of the same run, interrupted once in the middle of each stage; raises whatever it raises."""
+        """The result of the same run, interrupted once in the middle of each stage; its exceptions pass through."""
         plan, interrupter, folder = self.plan(track), Interrupter(), self._new_folder()
         with scrambled(1):
             while True:
@@ -116,11 +127,11 @@ class Sandbox:
                 try:
                     return launch(plan, self.teacher(plan), folder, [interrupter])
                 except KeyboardInterrupt:
-                    if len(interrupter.seen) == before:  # it was not ours
+                    if len(interrupter.seen) == before:  # Ctrl-C of the user, not of the interrupter
                         raise
 
     def changed(self, track: Track, change: Callable[[Splits], Splits]) -> Result:
-        """The result of the same run on other material, with the same teacher."""
+        """The result of the same run on changed splits, with the same teacher."""
         plan = self.plan(track)
         with scrambled(1):
             return launch(replace(plan, splits=change(plan.splits)), self.teacher(plan), self._new_folder())
@@ -128,8 +139,13 @@ class Sandbox:
     def follow(self, track: Track, usual: Run, settings: dict[str, Any]) -> Result:
         """The result of a run with other hyper-parameters.
 
+        Args:
+            track: the track of the run.
+            usual: the run to compare each step with.
+            settings: the other hyper-parameters.
+
         Raises:
-            Diverged: its student left the path of the usual one; the rest was not run.
+            Diverged: its student differs from that of ``usual``; the remaining steps were not run.
         """
         plan = self.plan(track, settings)
         plan = replace(plan, budget=replace(plan.budget, evaluations=1))
@@ -151,8 +167,8 @@ class Sandbox:
         return self.folder / "observed" / str(len(list(self.folder.glob("observed/*"))))
 
 
-def _at_hand() -> str:
+def _bundled_dataset() -> str:
     for name in plugins.dataset_names():
         if registry.load_dataset(name).bundled:
             return name
-    raise UserError("no data set comes along with its pictures; name one")
+    raise UserError("no data set is bundled; name one with --dataset")

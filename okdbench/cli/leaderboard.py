@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from okdbench.cli import completion
 from okdbench.cli.options import RecordsSource, choice, examples
 from okdbench.core.errors import UserError
-from okdbench.core.terminal import check_format, to_json
-
-if TYPE_CHECKING:
-    from okdbench.results.records import Record
+from okdbench.core.terminal import check_format
 
 app = typer.Typer()
 
@@ -52,43 +48,15 @@ def leaderboard(
     if form == "json" and output:
         raise UserError("--format json is printed; leave out --output, or choose csv, md or tex")
     from okdbench.core.files import writing
-    from okdbench.results.grouping import consult
-    from okdbench.results.rendering import write_leaderboards
-    from okdbench.results.store import write_archive
+    from okdbench.results.frames import read_runs, to_frame
+    from okdbench.results.rendering import print_leaderboard, write_leaderboards
+    from okdbench.results.store import write_archives
 
-    found = consult(runs)
-    _print(found, None if output else form)
+    found = read_runs(runs)
+    frame = to_frame(found)
+    print_leaderboard(frame, "text" if output else form or "text")
     if output:
         with writing(output, "--output"):
-            print(*write_leaderboards(found, output, form or "csv"), sep="\n")
-            for dataset in sorted({record.dataset for record in found}) if records else ():
-                archive = output / "records" / f"{dataset}.jsonl.gz"
-                write_archive(archive, (record for record in found if record.dataset == dataset))
-                print(archive)
-
-
-def _print(records: Sequence[Record], form: str | None) -> None:
-    """Print tables for people, or the rows in a format."""
-    from dataclasses import asdict
-
-    from rich.console import Console
-
-    from okdbench.results.leaderboard import leaderboard as make_tables
-    from okdbench.results.published import verdicts
-    from okdbench.results.rendering import TABLE_FORMATS, render, to_text
-
-    tables = make_tables(records)
-    if form == "json":
-        print(to_json([{"dataset": dataset, **asdict(row)} for dataset, rows in tables.items() for row in rows]))
-        return
-    if form == "csv" and len(tables) > 1:
-        raise UserError(f"{', '.join(tables)}: CSV files of several data sets need a folder; name one with --output")
-    for dataset, rows in tables.items():
-        published = verdicts(dataset, rows)
-        if form:
-            print(TABLE_FORMATS[form](dataset, rows, published))
-            continue
-        Console().print(dataset, style="bold", justify="center")
-        Console().print(render(rows))
-        if published:
-            print(to_text(published))
+            print(*write_leaderboards(frame, output, form or "csv"), sep="\n")
+            if records:
+                print(*write_archives(output / "records", found), sep="\n")

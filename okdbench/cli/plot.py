@@ -68,11 +68,11 @@ def plot(
             raise unknown("format", name, FORMATS)
     from okdbench.core.files import writing
     from okdbench.results import plots
-    from okdbench.results.grouping import consult
+    from okdbench.results.frames import read_runs
     from okdbench.results.selection import choose, of_methods
 
     wanted = {"dataset": dataset, "track": track, "budget": budget}
-    records = of_methods(choose(consult(runs), wanted, setting or []), method or [])
+    records = of_methods(choose(read_runs(runs), wanted, setting or []), method or [])
     drawings = plots.draw(kind, records, runs) if kind != ALL else _draw_all(records, runs)
     with writing(output, "--output"):
         for drawing in drawings:

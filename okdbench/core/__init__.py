@@ -1,1 +1,1 @@
-"""The ground that everything stands on: rules, configuration, files. Knows no network and no image."""
+"""Rules, configuration, files and plugin names: what all other packages use. Knows no network and no image."""

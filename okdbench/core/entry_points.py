@@ -1,4 +1,4 @@
-"""Methods and data sets of installed packages: entry points, groups ``okdbench.methods`` and ``okdbench.datasets``."""
+"""Entry points of installed packages, in the groups ``okdbench.methods`` and ``okdbench.datasets``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from okdbench.core.errors import UserError, one_line
 
 
 class PluginEntry(NamedTuple):
-    """One entry point; ``package`` is the distribution's name."""
+    """One entry point; ``package`` is the name of its distribution."""
 
     name: str
     package: str
@@ -19,18 +19,20 @@ class PluginEntry(NamedTuple):
 
 
 def entries(group: str) -> list[PluginEntry]:
-    """The entry points of ``group``, sorted; nothing is imported, and packages with broken metadata are left out."""
+    """The entry points of a group, sorted; nothing is imported, and packages with broken metadata are left out."""
     found: dict[tuple[str, str], PluginEntry] = {}
     for distribution in metadata.distributions():
-        with suppress(Exception):  # whatever is wrong with somebody else's files
+        # any exception: the metadata is another author's file and may be broken in any way
+        with suppress(Exception):
             for point in distribution.entry_points.select(group=group):
                 entry = PluginEntry(point.name, distribution.name, point)
-                found.setdefault(entry[:2], entry)  # the first on the path is the one that is imported
+                # of two installed versions, Python imports the first on the path
+                found.setdefault(entry[:2], entry)
     return [found[key] for key in sorted(found)]
 
 
 def find(group: str, name: str) -> PluginEntry | None:
-    """The entry point called ``name``, if there is one.
+    """The entry point of this name, or None.
 
     Raises:
         UserError: several packages have one.
@@ -38,21 +40,22 @@ def find(group: str, name: str) -> PluginEntry | None:
     found = [entry for entry in entries(group) if entry.name == name]
     if len(found) > 1:
         packages = " and ".join(entry.package for entry in found)
-        raise UserError(f"{name!r} comes with {packages}; uninstall all but one of these packages")
+        raise UserError(f"{name!r} is in {packages}; uninstall all but one of these packages")
     return found[0] if found else None
 
 
 def load(entry: PluginEntry) -> ModuleType | type[Any]:
-    """What the entry point names: a module or a class.
+    """The module or class that an entry point names.
 
     Raises:
-        UserError: it cannot be imported, or is neither.
+        UserError: it cannot be imported, or is neither a module nor a class.
     """
     try:
         loaded = entry.point.load()
     except Exception as error:
-        what = f"its entry point {entry.name} = {entry.point.value} cannot be loaded ({one_line(error, kind=True)})"
-        raise UserError(f"package {entry.package}: {what}; update or uninstall it") from error
+        problem = f"its entry point {entry.name} = {entry.point.value} cannot be loaded"
+        cause = one_line(error, kind=True)
+        raise UserError(f"package {entry.package}: {problem} ({cause}); update or uninstall it") from error
     if not isinstance(loaded, (ModuleType, type)):
-        raise UserError(f"package {entry.package}: {entry.point.value} is no module and no class; tell its author")
+        raise UserError(f"package {entry.package}: {entry.point.value} is no module and no class; report it there")
     return loaded

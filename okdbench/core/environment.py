@@ -1,4 +1,8 @@
-"""What a record says of the machine and the code that made it."""
+"""The part of a record that describes the machine and the software of a run.
+
+Nothing here is part of a key: the same run on another machine has the same key. What code a result depends on is in
+the key; see :mod:`okdbench.core.code_digest`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from pathlib import Path
 
 import torch
 
+#: libraries whose version may change a result
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
 def environment(device: torch.device) -> dict[str, str]:
-    """Versions, processor and device, as names and texts."""
+    """Versions, processor and device: name -> text."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return {
         "python": platform.python_version(),
@@ -27,10 +32,11 @@ def environment(device: torch.device) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the source tree, ``-dirty`` when it has uncommitted changes; empty outside a checkout."""
+    """The commit of the source tree, with ``-dirty`` if it has uncommitted changes; empty outside a git checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
+    # --match "" excludes all tags, so the text is always an abbreviated commit
     words = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10", "--match", ""]
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     return result.stdout.strip()

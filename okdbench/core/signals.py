@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps instead of in the middle of one, and processes that end with the one that started them."""
+"""Interrupts that take effect between two training steps, and processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+#: Ctrl-C, and what `kill` and cluster schedulers send
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PR_SET_PDEATHSIG = 1  # from Linux's sys/prctl.h
+PR_SET_PDEATHSIG = 1  # from sys/prctl.h of Linux
 
 
 def end_with(parent: int) -> None:
-    """Let this process be killed when the process ``parent``, which started it, ends, in whatever way (on Linux)."""
+    """Have the kernel kill this process when its parent process ends for any reason (Linux only).
+
+    Args:
+        parent: process id of the parent, read before this process was started.
+
+    Raises:
+        SystemExit: the parent has ended already.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before it could be watched
+    # the parent may have ended before the call above; this process then has another parent
+    if os.getppid() != parent:
         raise SystemExit(1)
 
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Inside the block the first interrupt only sets a flag, which the yielded function reads; the second one strikes.
+    """Defer the first interrupt inside the block; the yielded function tells whether there was one.
 
-    Outside the main thread signals cannot be caught, and the flag stays down.
+    The second interrupt raises KeyboardInterrupt at once. Outside the main thread Python cannot handle signals, and the
+    function always returns False.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

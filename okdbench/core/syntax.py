@@ -1,4 +1,4 @@
-"""What is typed on one line: assignments, methods with hyper-parameters, seeds."""
+"""Parse and format what is typed on one line: assignments, methods with hyper-parameters, seeds."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from okdbench.core.errors import UserError
 from okdbench.core.yaml_files import parse_yaml
 
-#: of one range; a slip of the hand must not fill the memory
+#: seeds in one range; without a limit a typing error such as 0-99999999 would fill the memory
 MOST_SEEDS = 10_000
 
 
 def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """Read ``key=value`` pairs by the scalar rules of :func:`load_yaml`.
+    """Parse ``key=value`` pairs; values follow the scalar rules of :func:`okdbench.core.yaml_files.load_yaml`.
 
     >>> parse_assignments(["lr=1e-3", "mixed=true", "answer=no"])
     {'lr': 0.001, 'mixed': True, 'answer': 'no'}
 
     Raises:
-        UserError: not of that form, or a key that appears twice.
+        UserError: a text has another form, or a key appears twice.
     """
     values: dict[str, Any] = {}
     for text in texts:
@@ -35,17 +35,18 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def spell_assignments(values: Mapping[str, Any]) -> str:
-    """The pairs in one word, sorted by key, each as :func:`parse_assignments` reads it.
+    """Format pairs as one word, sorted by key; :func:`parse_assignments` parses each of them.
 
     >>> spell_assignments({"mixed": True, "lr": 1e-3})
     'lr=0.001,mixed=true'
     """
+    # JSON is YAML, and has one spelling of each value: 0.001, true, null
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     return ",".join(f"{key}={texts[key]}" for key in sorted(texts))
 
 
 def split_methods(text: str) -> list[str]:
-    """The methods in a list of them: divided at the commas that stand outside of brackets.
+    """Split a list of methods at the commas outside of brackets.
 
     >>> split_methods("kd[lr=0.1,temperature=2], finetune")
     ['kd[lr=0.1,temperature=2]', 'finetune']
@@ -61,7 +62,7 @@ def split_methods(text: str) -> list[str]:
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """A method as the tables name it: its name, or path, and the hyper-parameters in brackets behind it.
+    """Parse a method as tables show it: its name or path, then its hyper-parameters in brackets.
 
     >>> parse_method("kd[lr=1e-3,betas=[0.5, 0.9]]")
     ('kd', {'lr': 0.001, 'betas': [0.5, 0.9]})
@@ -69,8 +70,9 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     ('./lab[1]/mine.py', {'lr': 0.001})
 
     Raises:
-        UserError: not of that form, or a key that appears twice.
+        UserError: the text has another form, or a key appears twice.
     """
+    # a path may contain brackets, so the first alternative goes as far as its .py
     match = re.fullmatch(r"(.*?\.py|[^\[]*)(?:\[(.*)\])?", text.strip())
     if match is None:
         raise UserError(f"method {text!r} is not of the form name or name[key=value,key=value]")
@@ -78,7 +80,7 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def spell_method(name: str, variant: str) -> str:
-    """A method as the tables name it; ``variant`` is empty or a text of :func:`spell_assignments`.
+    """Format a method as tables show it; ``variant`` is empty or a text of :func:`spell_assignments`.
 
     >>> spell_method("kd", "lr=0.1"), spell_method("kd", "")
     ('kd[lr=0.1]', 'kd')
@@ -87,13 +89,13 @@ def spell_method(name: str, variant: str) -> str:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Read seeds and ranges of seeds; both ends of a range count.
+    """Parse seeds and ranges of seeds; a range includes both ends.
 
     >>> parse_seeds("0,3,5-7")
     [0, 3, 5, 6, 7]
 
     Raises:
-        UserError: not of that form, or a range that runs backwards.
+        UserError: the text has another form, or a range is decreasing or too long.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -108,12 +110,12 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def format_seeds(seeds: Iterable[int]) -> str:
-    """The shortest text that :func:`parse_seeds` reads as these seeds.
+    """Format seeds as the shortest text that :func:`parse_seeds` parses as these seeds.
 
     >>> format_seeds([0, 1, 2, 5])
     '0-2,5'
     """
-    runs: list[list[int]] = []
+    runs: list[list[int]] = []  # first and last seed of each range
     for seed in sorted(set(seeds)):
         if runs and runs[-1][1] == seed - 1:
             runs[-1][1] = seed

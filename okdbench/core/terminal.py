@@ -99,7 +99,11 @@ def print_line(text: str, style: str = "") -> None:
 
 
 def print_table(
-    columns: Sequence[TableColumn], rows: Sequence[Row], title: str = "", console: Console | None = None
+    columns: Sequence[TableColumn],
+    rows: Sequence[Row],
+    title: str = "",
+    console: Console | None = None,
+    section: str = "",
 ) -> None:
     """Print rows under their headings; the module's docstring says how they are fitted to the width.
 
@@ -108,6 +112,7 @@ def print_table(
         rows: key -> value.
         title: a line above the table.
         console: where to print; standard output by default.
+        section: key of a column; an empty line separates rows that differ in it.
     """
     console = console or Console(highlight=False)
     shown = fitting(columns, rows, console.width) if console.is_terminal else list(columns)
@@ -120,8 +125,9 @@ def print_table(
             overflow="fold",
             min_width=_narrowest(column, rows),
         )
-    for row in rows:
-        table.add_row(*(Text(column.cell(row)) for column in shown))
+    for row, following in zip(rows, [*rows[1:], {}], strict=True):
+        ends = bool(section) and row.get(section) != following.get(section)
+        table.add_row(*(Text(column.cell(row)) for column in shown), end_section=ends)
     if title:
         console.print(Text(title, style="bold"), soft_wrap=True)
     for line in _lines(console, table, _table_width(console, shown, rows)):
@@ -174,7 +180,8 @@ def _lines(console: Console, table: Table, width: int) -> list[Text]:
     lines = [Text.from_ansi(line) for line in text.getvalue().splitlines()]
     for line in lines:
         line.rstrip()
-    return [line for line in lines if line.plain]
+    full = [index for index, line in enumerate(lines) if line.plain]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
 def _finite(content: Any) -> Any:

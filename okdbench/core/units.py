@@ -1,4 +1,4 @@
-"""Bytes and seconds as people write them."""
+"""Sizes in bytes and durations in seconds as text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from math import isfinite
 
 from okdbench.core.errors import UserError
 
+# decimal, as disks are sold; spell_bytes() below uses the same units
 GB = 1e9
 
 
@@ -13,7 +14,7 @@ def in_bytes(gb: float) -> int:
     """The bytes of ``--max-gb``.
 
     Raises:
-        UserError: it is no such size.
+        UserError: the size is negative or not finite.
     """
     if not (isfinite(gb) and gb >= 0):
         raise UserError(f"--max-gb {gb}: out of range; allowed at least 0, such as 20")
@@ -21,7 +22,7 @@ def in_bytes(gb: float) -> int:
 
 
 def spell_bytes(size: float) -> str:
-    """A number of bytes in words.
+    """A size in bytes as text.
 
     >>> [spell_bytes(n) for n in (0, 2_500, 19_700_000, 3.2e9)]
     ['0 kB', '2 kB', '20 MB', '3.2 GB']
@@ -32,7 +33,7 @@ def spell_bytes(size: float) -> str:
 
 
 def spell_seconds(seconds: float) -> str:
-    """A length of time in words.
+    """A duration as text.
 
     >>> [spell_seconds(s) for s in (54, 780, 12000)]
     ['54 s', '13 min', '3 h 20 min']

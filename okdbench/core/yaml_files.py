@@ -1,4 +1,4 @@
-"""YAML files, read strictly."""
+"""Strict reading of YAML: scalars as in YAML 1.2, no duplicate keys, no Python objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from okdbench.core.errors import UserError, one_line
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 core scalars: PyYAML alone reads ``1e-3`` as text, ``no`` as a boolean and drops duplicate keys."""
+    """The core schema of YAML 1.2. Plain PyYAML reads ``1e-3`` as text, ``no`` as false, and accepts duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep=deep)
@@ -28,6 +28,7 @@ class _Loader(yaml.SafeLoader):
         return int(node.value, 0 if node.value[:2] in ("0x", "0o") else 10)
 
 
+#: tag -> what a plain scalar of it looks like; the core schema, https://yaml.org/spec/1.2.2/#1032-tag-resolution
 _SCALARS = {
     "null": r"~|null|Null|NULL|",
     "bool": r"true|True|TRUE|false|False|FALSE",
@@ -35,24 +36,27 @@ _SCALARS = {
     "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
 }
 
-
+# Replace PyYAML's tables for YAML 1.1, on this class alone.
 _Loader.yaml_implicit_resolvers = {}
-
-
 for _name, _pattern in _SCALARS.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(rf"^(?:{_pattern})$"), None)
 
-
+# Without constructors for its other tags (timestamps, sets, binary) the loader refuses them.
 _CORE_TAGS = {None, *(f"tag:yaml.org,2002:{name}" for name in (*_SCALARS, "str", "seq", "map"))}
-
-
 _Loader.yaml_constructors = {tag: make for tag, make in _Loader.yaml_constructors.items() if tag in _CORE_TAGS}
-
-
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
 
 
 def parse_yaml(text: str, source: str) -> Any:
+    """The content of a YAML text.
+
+    Args:
+        text: one YAML document.
+        source: the start of an error message, such as the file's path.
+
+    Raises:
+        UserError: the text is not valid YAML, or a key appears twice.
+    """
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
@@ -63,13 +67,14 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, by the scalar rules of YAML 1.2; an empty file is an empty mapping.
+    """The mapping in a YAML file; an empty file is an empty mapping.
 
     Raises:
-        UserError: unreadable, not YAML, a key that appears twice, or not a mapping; one line that starts with ``path``.
+        UserError: the file cannot be read, is not valid YAML, has a key twice, or is not a mapping; the message starts
+            with ``path``.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = path.read_text("utf-8-sig")  # editors on Windows write a byte order mark
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:

@@ -1,4 +1,8 @@
-"""What a folder of runs takes on the disk, and what can go: never a record, for records are the truth."""
+"""Disk space of a folder of runs, and the files that can be deleted.
+
+A record is never deleted, because every table and figure is computed from records. Everything else that a finished run
+leaves behind can be made again with the run's command.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +20,16 @@ from filelock import FileLock, Timeout
 from okdbench.results.records import Record
 from okdbench.results.store import read_record
 
-#: what is of no use when its run is finished: what it would have resumed from, and what a kill left half-written
+#: useless once their run is finished: what it would have resumed from, and half-written files of a killed process
 _LEFTOVERS = ("checkpoint.pt", "*.tmp")
-#: what takes room and can be made again by the run's command; what is missed least goes first
+#: large files that the run's command makes again, in the order in which they are deleted
 _REMAKABLE = ("samples.npz", "student.safetensors")
 _TEACHER = "teacher.safetensors"
 
 
 @dataclass(frozen=True)
 class Held:
-    """A run on the disk that has a record."""
+    """A run on disk that has a record."""
 
     folder: Path
     record: Record
@@ -33,7 +37,7 @@ class Held:
     @property
     def finished(self) -> str:
         """When it ended, as ISO time."""
-        return self.record.environment.get("finished", "")
+        return self.record.finished
 
     @property
     def size(self) -> int:
@@ -42,7 +46,7 @@ class Held:
 
 
 class _Finished(NamedTuple):
-    """What pruning remembers of a finished run; the records of many would fill the memory."""
+    """What pruning keeps in memory of a finished run; the whole records of many runs would fill it."""
 
     when: str
     key: str
@@ -53,23 +57,28 @@ class _Finished(NamedTuple):
 
 def held(runs: Path) -> list[Held]:
     """The runs below ``runs`` that have a record, the oldest first; a line names each that cannot be read."""
-    return sorted(_each(runs, _tell), key=lambda run: (run.finished, run.record.key))
+    return sorted(_each(runs, _report_skipped), key=lambda run: (run.finished, run.record.key))
 
 
 def prune(
     runs: Path, most: int | None, dry: bool = False, needed: Collection[Path] | None = None
 ) -> Iterator[tuple[Path, int]]:
-    """Delete what finished runs can do without; yields each file with its bytes.
+    """Delete what finished runs can do without; yields each file with its size in bytes.
 
-    First leftovers, then, until no more than ``most`` bytes are left (None: no limit), the samples and then the
-    students of the oldest runs. At last come teachers, where it is known which weights are ``needed`` (None: all).
-    Records, logs and configurations stay, and all of unfinished runs. A run or teacher that another process has in
-    hand is left alone; ``dry`` is a rehearsal.
+    First leftovers go. Then, until no more than ``most`` bytes remain, the samples and after them the students of the
+    oldest runs go, and finally teachers. Records, logs, configurations and everything of unfinished runs stay. A run or
+    teacher whose lock another process holds is skipped.
+
+    Args:
+        runs: the folder of runs.
+        most: bytes that may remain; None for no limit, so that only leftovers go.
+        dry: yield the files without deleting them.
+        needed: teachers' weights that are still needed; None keeps all teachers.
     """
     finished = sorted(_light(run) for run in _each(runs) if run.record.status == "done")
     total = size(runs)
-    teacher_logits = [weights.parent for weights in _teachers(runs)]
-    for folder in (*(run.folder for run in finished), *teacher_logits):
+    teachers = [weights.parent for weights in _teachers(runs)]
+    for folder in (*(run.folder for run in finished), *teachers):
         for file, freed in _free(folder, _LEFTOVERS, dry):
             total -= freed
             yield file, freed
@@ -90,7 +99,7 @@ def _each(runs: Path, skip: Callable[[Path], None] = lambda _: None) -> Iterator
             yield Held(path.parent, record)
 
 
-def _tell(path: Path) -> None:
+def _report_skipped(path: Path) -> None:
     print(f"okdbench: skipped {path}, which is not a record that this version reads", file=sys.stderr)
 
 
@@ -101,7 +110,7 @@ def _light(run: Held) -> _Finished:
 
 
 def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | None) -> Iterator[tuple[Path, str]]:
-    """Folders and names of files in the order in which they can go."""
+    """Folders and names of files in the order in which they are deleted."""
     for name in _REMAKABLE:
         for run in finished:
             yield run.folder, name
@@ -109,7 +118,7 @@ def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | No
         return
     unfinished = set(_unfinished(runs, {run.folder for run in finished}))
     busy = {run.teacher for run in finished if run.kind in unfinished}
-    # found on the disk, because a record from elsewhere may call its teacher anything
+    # A record from elsewhere may name anything as its teacher, so only folders found on disk are deleted.
     there = {weights.parent.name: weights for weights in _teachers(runs)}
     for key in dict.fromkeys(run.teacher for run in finished):
         if key in there and key not in busy and there[key].absolute() not in needed:
@@ -117,12 +126,12 @@ def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | No
 
 
 def _teachers(runs: Path) -> list[Path]:
-    """The weights below ``runs``; none where the folder of teachers is somebody else's."""
+    """The teachers' weights below ``runs``; none where their folder is a link to another place."""
     return [] if (runs / "teachers").is_symlink() else list(runs.glob(f"teachers/*/{_TEACHER}"))
 
 
 def _unfinished(runs: Path, finished: Collection[Path]) -> Iterator[tuple[str, ...]]:
-    """The kinds of the runs that have begun and are not done."""
+    """The kinds of the runs that have started and are not finished."""
     for path in runs.glob("*/config.yaml"):
         if path.parent not in finished:
             with suppress(OSError, yaml.YAMLError):
@@ -130,15 +139,15 @@ def _unfinished(runs: Path, finished: Collection[Path]) -> Iterator[tuple[str, .
 
 
 def _kind(config: Any) -> tuple[str, ...]:
-    """Runs that share a teacher agree in these, though not the other way round."""
+    """Runs that share a teacher have these values in common; the converse does not hold."""
     names = ("dataset", "teacher", "budget", "seed", "image_size")
     return tuple(str(config.get(name)) for name in names) if isinstance(config, dict) else ()
 
 
 def _free(folder: Path, patterns: tuple[str, ...], dry: bool) -> Iterator[tuple[Path, int]]:
-    """Delete the files that match, unless another process has the folder in hand."""
+    """Delete the files that match, unless another process holds the folder's lock."""
     if folder.is_symlink() or not any(any(folder.glob(pattern)) for pattern in patterns):
-        return  # what lies elsewhere takes no room here
+        return  # the target of a link takes no space in this folder
     with suppress(Timeout), FileLock(folder / "lock", timeout=0):
         for file in [file for pattern in patterns for file in folder.glob(pattern)]:
             freed = file.lstat().st_size
@@ -148,7 +157,7 @@ def _free(folder: Path, patterns: tuple[str, ...], dry: bool) -> Iterator[tuple[
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files below ``folder``; what vanishes meanwhile does not count."""
+    """Bytes of all files below ``folder``; files that another process deletes meanwhile do not count."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

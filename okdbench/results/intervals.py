@@ -1,7 +1,7 @@
-"""How sure the numbers are: fixed in advance, free of torch, and checked on simulated data with a known answer.
+"""Means and 95 % confidence intervals, fixed in advance and tested on simulated data with a known answer.
 
-Measurements come in *groups*, one for each setting: settings are what they are, seeds are drawn at random. So a mean is
-over the settings' means, and only the seeds within a setting say how far it may be off.
+Measurements come in *groups*, one per setting. Settings are fixed, seeds are a random sample. So a mean is the mean of
+the settings' means, and only the spread of the seeds within each setting counts as uncertainty.
 """
 
 from __future__ import annotations
@@ -15,29 +15,33 @@ import numpy.typing as npt
 
 Groups = Sequence[Sequence[float]]
 _RESAMPLES = 9999
-#: with fewer degrees of freedom resampling says nothing; Student's t stands in, which trusts in normality
+#: with fewer degrees of freedom a bootstrap is meaningless; Student's t replaces it, which assumes normality
 _ENOUGH = 5
 
 
-def mean_std(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (n - 1).
+def mean(values: Sequence[float]) -> float:
+    """Mean without rounding errors of the sum, so that it does not depend on the order; NaN without values."""
+    return float(statistics.mean(values)) if values else math.nan
 
-    The deviation of fewer than two values is NaN, for it is unknown, not zero; the mean of none is NaN too. Equal
-    values give exactly 0.
+
+def mean_std(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (n - 1); equal values give exactly 0.
+
+    The deviation of fewer than two values is NaN, because it is unknown rather than zero.
     """
-    mean = float(statistics.mean(values)) if values else math.nan
-    return mean, statistics.stdev(values) if len(values) > 1 else math.nan
+    return mean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
 def group_mean(groups: Groups) -> float:
     """The mean over the groups of the mean of each."""
-    return mean_std([mean_std(values)[0] for values in groups])[0]
+    return mean([mean(values) for values in groups])
 
 
 def axis_start(accuracies: Iterable[float]) -> float:
-    """Where an axis of accuracies starts, so that those that failed to learn do not press all others together.
+    """Where an axis of accuracies (percent) starts, so that failed runs do not squeeze all others together.
 
-    It lies just below the lowest that is at most five median absolute deviations from the median. Percent; 0 for none.
+    It starts just below the lowest accuracy that is at most five median absolute deviations away from the median, and
+    at 0 without accuracies.
     """
     values = list(accuracies)
     if not values:
@@ -50,45 +54,47 @@ def axis_start(accuracies: Iterable[float]) -> float:
 def interval(groups: Groups, confidence: float = 0.95) -> tuple[float, float] | None:
     """Bootstrap-t interval of :func:`group_mean`, in the unit of the values; equal input gives an equal interval.
 
-    Values are resampled within their groups, and each resampled mean is measured in its own standard errors (Efron and
-    Tibshirani, 1993, chapter 12.5), because intervals of plain percentiles are far too narrow for a few seeds. With
-    fewer than five degrees of freedom it is Student's.
+    Values are resampled within their groups, and the distance of each resampled mean is divided by its own standard
+    error (Efron and Tibshirani, 1993, chapter 12.5): percentile intervals are far too narrow for a few seeds. With
+    fewer than five degrees of freedom it is Student's interval.
 
     Args:
         groups: independent finite measurements, such as the accuracies of some seeds in each setting.
         confidence: nominal coverage in (0, 1).
 
     Returns:
-        lower and upper end; None when a group has fewer than two values, for its spread is unknown then.
+        lower and upper end; None when a group has fewer than two values, because its spread is unknown then.
     """
-    samples = [np.sort(np.asarray(values, dtype=np.float64)) for values in groups]  # the order of records says nothing
+    # Sorted, because the order of the records carries no information but would change what is drawn.
+    samples = [np.sort(np.asarray(values, dtype=np.float64)) for values in groups]
     if not samples or min(map(len, samples)) < 2:
         return None
-    mean, error = group_mean(groups), float(_standard_error(samples))
-    if error <= 1e-12 * max(1.0, abs(mean)):  # what is left of equal values is rounding
-        return mean, mean
+    middle, error = group_mean(groups), float(_standard_error(samples))
+    if error <= 1e-12 * max(1.0, abs(middle)):  # equal values, up to rounding
+        return middle, middle
     freedom = sum(len(sample) - 1 for sample in samples)
     tails = np.array([1 - confidence, 1 + confidence]) / 2
     if freedom < _ENOUGH:
-        from scipy.stats import t  # half a second to import
+        # The quantile function of scipy.stats.t, without the second that importing scipy.stats takes.
+        from scipy.special import stdtrit
 
-        low, high = t.ppf(tails, freedom)
+        low, high = stdtrit(freedom, tails)
     else:
-        low, high = np.quantile(_resampled(samples, mean), tails)
-    return mean - float(high) * error, mean - float(low) * error
+        low, high = np.quantile(_resampled(samples, middle), tails)
+    return middle - float(high) * error, middle - float(low) * error
 
 
 def _standard_error(samples: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """Of the mean over groups of n values each, along the last axis."""
+    """Standard error of the mean over groups of n values each, along the last axis."""
     parts = [sample.var(axis=-1, ddof=1) / sample.shape[-1] for sample in samples]
     return np.asarray(np.sqrt(sum(parts)) / len(samples))
 
 
-def _resampled(samples: Sequence[npt.NDArray[np.float64]], mean: float) -> npt.NDArray[np.float64]:
-    """How many of its own standard errors each resampled mean is off ``mean``; those without spread are left out."""
+def _resampled(samples: Sequence[npt.NDArray[np.float64]], middle: float) -> npt.NDArray[np.float64]:
+    """Distance of each resampled mean from ``middle`` in its own standard errors; draws without spread are dropped."""
     rng = np.random.default_rng(0)
     drawn = [sample[rng.integers(0, len(sample), (_RESAMPLES, len(sample)))] for sample in samples]
     means = np.mean([draw.mean(axis=-1) for draw in drawn], axis=0)
     errors = _standard_error(drawn)
     spread = errors > 1e-9 * max(errors.max(), 1e-300)
-    return np.asarray((means[spread] - mean) / errors[spread])
+    return np.asarray((means[spread] - middle) / errors[spread])

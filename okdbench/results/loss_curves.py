@@ -1,4 +1,4 @@
-"""What a record keeps of a run's losses: thinned curves to look at, and hashes that tell where two runs part."""
+"""What a record keeps of a run's losses: sampled curves to plot, and hashes that tell where two runs diverge."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ POINTS_PER_STAGE = 40
 class Curve(BaseModel):
     """The losses of one stage at some of its steps.
 
-    ``losses`` has a value of each term for each of ``steps``, to five digits, None where the step had no such term.
-    ``hashes`` cover every logged loss of the run up to the step, bit for bit.
+    Attributes:
+        steps: the steps that are kept.
+        losses: term -> its value at each of these steps, rounded to five digits; None where the step lacks the term.
+        hashes: for each of these steps, a hash of every logged loss of the run up to it, bit for bit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,12 +36,13 @@ def read_curves(log: Path) -> dict[str, Curve]:
     for line in log.read_bytes().splitlines() if log.exists() else ():
         digest.update(line)
         rows.append(json.loads(line) | {"hash": digest.hexdigest()[:12]})
-    return {stage: _thinned(list(members)) for stage, members in groupby(rows, key=lambda row: str(row["stage"]))}
+    return {stage: _sampled(list(members)) for stage, members in groupby(rows, key=lambda row: str(row["stage"]))}
 
 
-def _thinned(rows: list[dict[str, Any]]) -> Curve:
+def _sampled(rows: list[dict[str, Any]]) -> Curve:
+    """Evenly spaced steps, counted from the last one, which is always kept because it hashes the whole stage."""
     stride = -(-len(rows) // POINTS_PER_STAGE)
-    kept = rows[::-1][::stride][::-1]  # counted from the end, which is always there
+    kept = rows[::-1][::stride][::-1]
     terms = sorted({term for row in kept for term in row["losses"]})
     return Curve(
         steps=[row["step"] for row in kept],

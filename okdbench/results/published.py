@@ -1,144 +1,146 @@
-"""Published numbers beside ours, with a verdict; and why two numbers cannot be compared, where they cannot.
+"""Published numbers beside ours, with a conclusion; where two numbers cannot be compared, it says why.
 
-``leaderboards/published/<dataset>.csv`` quotes papers. Its first columns name the row of our table that a number
-belongs to and what the paper chose its step on; they are empty for data sets and methods that okdbench does not have.
+``leaderboards/published/<dataset>.csv`` quotes papers. Its first columns name the row of our leaderboard that a number
+belongs to and on what the paper selected its evaluation; they are empty for data sets and methods that okdbench lacks.
 """
 
 from __future__ import annotations
 
-import csv
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
-from okdbench.results.leaderboard import Row
+import pandas as pd
 
+from okdbench.results.columns import is_complete
+from okdbench.results.table import Column, Row, mean_and_std, rows_of
+
+#: published numbers are those of the authors' own budgets
 COMPARABLE_BUDGET = "paper"
-_COLUMNS = {"top1": "acc", "top5": "top5"}
+#: metric of a paper -> our column
+_METRICS = {"top1": "acc", "top5": "top5"}
 
 
-@dataclass(frozen=True)
-class PublishedNumber:
-    """One published number of one of our rows, in percent."""
-
-    dataset: str
-    row: str
-    setting: str
-    track: str
-    selection: str
-    method: str
-    teacher: str
-    student: str
-    metric: str
-    value: float
-    std: float | None
-    source: str
-    confidence: str
+def _networks(row: Row) -> str:
+    return f"{row['teacher']} -> {row['student']}"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A published number, ours, and what follows: reproduced, within noise, not reproduced or not comparable."""
-
-    method: str
-    dataset: str
-    setting: str
-    teacher: str
-    student: str
-    metric: str
-    paper: float
-    paper_std: float | None
-    source: str
-    confidence: str
-    ours: float | None
-    ours_low: float | None
-    ours_high: float | None
-    verdict: str
-    why: str
+def _source(row: Row) -> str:
+    return f"{row['source']} ({row['confidence']})"
 
 
-def published_numbers(dataset: str) -> list[PublishedNumber]:
-    """The published numbers on a data set that belong to a row of ours; none where there is no file."""
+#: title of the table of published numbers
+TITLE = "published numbers and ours"
+#: columns of :func:`compare_published`; the names of methods, teachers and students are the paper's
+PUBLISHED_COLUMNS: tuple[Column, ...] = (
+    Column("method", "the method, as the paper calls it", dtype="str", folds=True),
+    Column("setting", "the setting", dtype="str"),
+    Column("networks", "teacher -> student of the paper", heading="teacher -> student", dtype="str", drop=2, folds=True,
+           text=_networks),
+    Column("metric", "top1 or top5", dtype="str", drop=1),
+    Column("paper", "the published number", unit="%", text=mean_and_std("paper", "paper_std")),
+    Column("ours", "our number", unit="%"),
+    Column("conclusion", "reproduced, within noise, not reproduced or not comparable", dtype="str"),
+    Column("why", "the reason", dtype="str", drop=3, folds=True),
+    Column("source", "where the number is from, and how sure that is", dtype="str", drop=4, folds=True, text=_source),
+)  # fmt: skip
+
+
+def published_numbers(datasets: Iterable[str]) -> pd.DataFrame:
+    """The published numbers that belong to a row of ours, in percent; no rows for data sets without a file."""
     folder = Path(next(iter(importlib.import_module("okdbench.leaderboards").__path__))) / "published"
-    path = folder / f"{dataset}.csv"
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [_claim(dataset, line) for line in csv.DictReader(file) if line["row"]]
-
-
-def _claim(dataset: str, line: dict[str, str]) -> PublishedNumber:
-    names = ("row", "setting", "track", "selection", "method", "teacher", "student", "metric", "source", "confidence")
-    std = float(line["std"]) if line["std"] else None
-    return PublishedNumber(dataset=dataset, value=float(line["value"]), std=std, **{name: line[name] for name in names})
-
-
-def verdicts(dataset: str, rows: Sequence[Row]) -> list[Verdict]:
-    """A verdict on every published number on the data set, given our rows of it."""
-    return [judge(claim, rows) for claim in published_numbers(dataset)]
-
-
-def judge(claim: PublishedNumber, rows: Sequence[Row]) -> Verdict:
-    """Compare a claim with the row that has the most in common with it."""
-    candidates = [
-        row
-        for row in rows
-        if (row.method, row.setting, row.track) == (claim.row, claim.setting, claim.track) and row.acc is not None
+    files = {dataset: folder / f"{dataset}.csv" for dataset in datasets}
+    texts = {"value": float, "std": float}
+    tables = [
+        pd.read_csv(file, keep_default_na=False, na_values={"std": [""]}, dtype=str).assign(dataset=dataset)
+        for dataset, file in files.items()
+        if file.is_file()
     ]
-    ours = min(candidates, key=lambda row: len(_obstacles(claim, row)), default=None)
-    low, high = (ours.acc_low, ours.acc_high) if ours and claim.metric == "top1" else (None, None)
-    number = None if ours is None else getattr(ours, _COLUMNS[claim.metric])
-    obstacles = ["no run of ours"] if ours is None else _obstacles(claim, ours)
-    if number is None or low is None or high is None:
-        obstacles += ["we have no interval of it"] if ours else []
-        verdict, why = "", ""
-    else:
-        verdict, why = _verdict(claim, number, low, high)
-    return Verdict(
-        **{name: getattr(claim, name) for name in ("method", "dataset", "setting", "teacher", "student", "metric")},
-        paper=claim.value,
-        paper_std=claim.std,
-        source=claim.source,
-        confidence=claim.confidence,
-        ours=number,
-        ours_low=low,
-        ours_high=high,
-        verdict="not comparable" if obstacles else verdict,
-        why="; ".join(obstacles) or why,
+    if not tables:
+        return pd.DataFrame()
+    numbers = pd.concat(tables, ignore_index=True).astype(texts)
+    return numbers[numbers["row"] != ""].reset_index(drop=True)
+
+
+def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Each published number beside the row of ours that has the most in common with it.
+
+    Args:
+        table: leaderboards, as :func:`okdbench.leaderboard` returns them.
+        numbers: published numbers; by default all on the data sets of ``table``.
+
+    Returns:
+        What :data:`PUBLISHED_COLUMNS` are made of, and the ends of our 95 % confidence interval as ``ours_low`` and
+        ``ours_high``. No rows where there are no published numbers.
+    """
+    numbers = published_numbers(table["dataset"].unique()) if numbers is None else numbers
+    if numbers.empty:
+        return pd.DataFrame(columns=["dataset"])
+    pairs = numbers.reset_index(names="number").merge(
+        table[table["acc"].notna()],
+        how="left",
+        left_on=["dataset", "row", "setting", "track"],
+        right_on=["dataset", "method", "setting", "track"],
+        suffixes=("", "_ours"),
     )
+    compared = pd.DataFrame([_compared(pair) for pair in rows_of(pairs)])
+    # Of several rows of ours, such as those of other budgets, the one with the fewest obstacles is compared.
+    best = compared.sort_values("obstacles", kind="stable").drop_duplicates("number").sort_values("number")
+    return best.drop(columns=["number", "obstacles"]).reset_index(drop=True)
 
 
-def _obstacles(claim: PublishedNumber, row: Row) -> list[str]:
-    """Why the row's number says nothing about the claim."""
+def _compared(pair: Row) -> dict[str, object]:
+    """A published number with a row of ours, whose columns are None where there is no such row."""
+    names = ("number", "dataset", "method", "setting", "teacher", "student", "metric", "source", "confidence")
+    missing = pair["acc"] is None
+    obstacles = ["no run of ours"] if missing else _obstacles(pair)
+    # Only the accuracy has an interval.
+    low, high = (pair["acc_low"], pair["acc_high"]) if pair["metric"] == "top1" else (None, None)
+    if low is None and not missing:
+        obstacles.append("our number has no confidence interval")
+    conclusion, why = ("not comparable", "; ".join(obstacles)) if obstacles else _conclusion(pair)
+    return {name: pair[name] for name in names} | {
+        "paper": pair["value"],
+        "paper_std": pair["std"],
+        "ours": pair[_METRICS[pair["metric"]]],
+        "ours_low": low,
+        "ours_high": high,
+        "conclusion": conclusion,
+        "why": why,
+        "obstacles": len(obstacles),
+    }
+
+
+def _obstacles(pair: Row) -> list[str]:
+    """Why our row says nothing about the published number."""
     found = []
-    for network, theirs in (("teacher", claim.teacher), ("student", claim.student)):
-        ours, _, conditions = getattr(row, network).partition("[")
-        if not _is_same_network(ours, theirs):
-            found.append(f"our {network} is {ours}, theirs {theirs}")
+    for network in ("teacher", "student"):
+        ours, _, conditions = pair[f"{network}_ours"].partition("[")
+        if not _is_same_network(ours, pair[network]):
+            found.append(f"our {network} is {ours}, theirs {pair[network]}")
         if conditions:
             found.append(f"our runs have {conditions.removesuffix(']')}")
-    if row.budget != COMPARABLE_BUDGET:
-        found.append(f"our budget is {row.budget}")
-    if claim.selection != "held-out":
-        found.append(f"theirs was selected on: {claim.selection or 'unknown'}")
-    if not row.is_complete:
-        found.append(f"only {row.complete} of our runs are done")
+    if pair["budget"] != COMPARABLE_BUDGET:
+        found.append(f"our budget is {pair['budget']}")
+    if pair["selection"] != "held-out":
+        found.append(f"theirs was selected on: {pair['selection'] or 'unknown'}")
+    if not is_complete(pair):
+        found.append(f"only {pair['complete']} of our runs are finished")
     return found
 
 
 def _is_same_network(ours: str, theirs: str) -> bool:
-    """Whether a timm name is what a paper calls ``theirs``, such as ``mobilenetv3_small_100``."""
+    """Whether a timm name such as ``mobilenetv3_small_100`` is what a paper calls ``theirs``."""
     return ours == theirs or ours.startswith(f"{theirs}_")
 
 
-def _verdict(claim: PublishedNumber, ours: float, low: float, high: float) -> tuple[str, str]:
-    noise = 2 * (claim.std or 0.0)
-    if low <= claim.value <= high:
-        return "reproduced", "the published number lies in our interval"
-    if low <= claim.value + noise and claim.value - noise <= high:
-        return "within noise", "our interval and two of the paper's standard deviations overlap"
-    return (
-        "not reproduced",
-        f"ours is {abs(claim.value - ours):.2f} points {'lower' if claim.value > ours else 'higher'}",
-    )
+def _conclusion(pair: Row) -> tuple[str, str]:
+    """The conclusion from a comparable pair, and the reason."""
+    paper, low, high = pair["value"], pair["acc_low"], pair["acc_high"]
+    noise = 2 * (pair["std"] or 0.0)
+    if low <= paper <= high:
+        return "reproduced", "the published number is inside our 95 % confidence interval"
+    if low <= paper + noise and paper - noise <= high:
+        return "within noise", "our interval and two standard deviations of the paper overlap"
+    direction = "lower" if paper > pair["acc"] else "higher"
+    return "not reproduced", f"ours is {abs(paper - pair['acc']):.2f} points {direction}"

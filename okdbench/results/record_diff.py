@@ -1,29 +1,27 @@
-"""Where two records of one cell part: pure functions, free of torch."""
+"""Where two records of one cell differ."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
-from okdbench.results.leaderboard import Row
+from okdbench.results.columns import csv_cells, shown_in
 from okdbench.results.loss_curves import Curve
 from okdbench.results.records import Evaluation, Record
-from okdbench.results.rendering import to_csv
+from okdbench.results.table import Row
 
-#: what may explain why two results differ, but is none
+#: what may explain why two results differ, but is not a result
 CIRCUMSTANCES = ("version", "commit", "source", "protocol", "key", "data_digest", "data_note", "environment", "config")
-#: columns that a repetition of one row has no say in, or that no two runs have alike
+#: columns that depend on other rows, or that differ between any two runs
 _OTHERS = {"rank", "gain", "seconds", "peak_memory_mb"}
 
 
 def first_difference(then: Record, now: Record) -> str:
-    """Where the results part, in a few words; empty when they are equal, whatever the circumstances."""
+    """Where the results diverge, in a few words; empty when they are equal, whatever the circumstances."""
     before, after = _results(then), _results(now)
     different = [name for name in before if before[name] != after[name]]
     if not (then.curves and now.curves) and "curves" in different:
-        different.remove("curves")  # older records kept none
+        different.remove("curves")  # records of the first schema have none
     if not different:
         return ""
     if now.error:
@@ -34,7 +32,7 @@ def first_difference(then: Record, now: Record) -> str:
 
 
 def circumstances(then: Record, now: Record) -> dict[str, tuple[str, str]]:
-    """What differs around two runs: name -> its value in the one and in the other."""
+    """The circumstances that differ between two runs: name -> (its value then, its value now)."""
     before, after = ({name: getattr(record, name) for name in CIRCUMSTANCES} for record in (then, now))
     flat = [_flat(before), _flat(after)]
     names = sorted((flat[0].keys() | flat[1].keys()) - {"environment.finished"})
@@ -43,14 +41,22 @@ def circumstances(then: Record, now: Record) -> dict[str, tuple[str, str]]:
 
 
 def row_differences(columns: Mapping[str, str], now: Row) -> dict[str, tuple[str, str]]:
-    """The numbers of a leaderboard's line that ``now`` does not repeat: column -> text there and text now."""
-    again = next(csv.DictReader(to_csv([now]).splitlines()))
-    names = [field.name for field in fields(Row) if field.type == "float | None" and field.name not in _OTHERS]
+    """The numbers of a leaderboard's line that ``now`` does not repeat.
+
+    Args:
+        columns: column -> text in the CSV file.
+        now: a row of :func:`okdbench.leaderboard`, column -> value.
+
+    Returns:
+        column -> (text in the file, text now).
+    """
+    again = csv_cells(now)
+    names = [column.name for column in shown_in("csv") if column.dtype == "float64" and column.name not in _OTHERS]
     return {name: (columns[name], again[name]) for name in names if columns[name] != again[name]}
 
 
 def _results(record: Record) -> dict[str, Any]:
-    """What two runs of one cell should have alike."""
+    """What two runs of one cell should have in common."""
     left_out = {*CIRCUMSTANCES, "variant", "default_settings"}
     results = {name: value for name, value in record.comparable().items() if name not in left_out}
     if record.teacher_score:
@@ -59,7 +65,7 @@ def _results(record: Record) -> dict[str, Any]:
 
 
 def _in_teacher(then: Record, now: Record) -> str:
-    """What is to be said of the teacher before anything that follows from it; empty where it is as good as before."""
+    """How the teacher differs, which may explain every later difference; empty when it does not."""
     old, new = then.teacher_score, now.teacher_score
     if old is None or new is None:
         return ""
@@ -72,7 +78,7 @@ def _in_teacher(then: Record, now: Record) -> str:
 
 
 def _in_losses(then: Mapping[str, Curve], now: Mapping[str, Curve]) -> str:
-    """The first step, of those that were kept, up to which the losses are not the same bit for bit."""
+    """The first of the kept steps up to which the losses are not equal bit for bit."""
     for stage, old in then.items():
         new = now.get(stage)
         if new is None:
@@ -87,12 +93,13 @@ def _in_losses(then: Mapping[str, Curve], now: Mapping[str, Curve]) -> str:
 
 
 def _losses(old: Curve, place: int, new: Curve) -> str:
-    """The loss terms that differ at the step in ``place``."""
+    """The loss terms that differ at the step with index ``place``."""
     if old.steps[place] not in new.steps:
         return "the stage has other steps now"
     there = new.steps.index(old.steps[place])
     values = {t: (old.losses[t][place], new.losses[t][there]) for t in old.losses if t in new.losses}
     parts = [f"{term} {one} -> {other}" for term, (one, other) in values.items() if one != other]
+    # The hashes cover every bit, but the values are rounded.
     return ", ".join(parts) or "losses that are equal in five digits"
 
 

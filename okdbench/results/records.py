@@ -1,6 +1,7 @@
-"""One JSON record per run: the only truth; every table, plot and page is a pure function of these.
+"""The record of a run: one JSON file that every table, figure and page is computed from.
 
-Accuracies are percentages in [0, 100] throughout. Writing is atomic: a reader sees the old file or the new one.
+Accuracies are percentages in [0, 100] throughout. A record may come from anyone, so its texts are checked before they
+become names of files or reach a terminal.
 """
 
 from __future__ import annotations
@@ -8,43 +9,46 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from okdbench.core.syntax import spell_method
 from okdbench.results.loss_curves import Curve
 
-#: 2: with curves and origin
+#: version 2 added curves and origin
 SCHEMA_VERSION = 2
 
 
 def _one_name(text: str) -> str:
     if not text or len(text) > 200 or text in (".", "..") or {"/", "\\", "\0"} & set(text):
-        raise ValueError("it must be one name without slashes, for files are called so")
+        raise ValueError("it must be one name without slashes, because it names a file")
     return text
 
 
 def _without_controls(text: str) -> str:
     if any(unicodedata.category(letter) == "Cc" for letter in text):
-        raise ValueError("it holds control characters, which a terminal would act on")
+        raise ValueError("it contains control characters, which a terminal would act on")
     return text
 
 
-#: a text that is printed as it is; records may come from anyone
+#: a text that is printed as it is
 Line = Annotated[str, AfterValidator(_without_controls)]
 #: a text that becomes the name of a file or folder
 FileName = Annotated[Line, AfterValidator(_one_name)]
+#: a whole number that a data frame can hold
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class _Model(BaseModel):
-    # NaN and infinity are written as such: as null they could not be read again
+    # NaN and infinity are written by name: as null they could not be read back.
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class Score(_Model):
-    """How good one state of the student is on the student domain's test split (percent).
+    """Metrics of one state of the student on the student domain's test split, in percent.
 
     ``top3`` and ``top5`` count a hit anywhere among the best three or five classes; ``ece`` is the expected
-    calibration error over 15 equal-width bins; ``agreement`` is the share of pictures on which student and teacher
-    name the same class.
+    calibration error over 15 equal-width bins; ``agreement`` is the share of images for which student and teacher
+    predict the same class.
     """
 
     acc: float
@@ -56,29 +60,26 @@ class Score(_Model):
 
 
 class Evaluation(_Model):
-    """The student at one moment of training; ``images`` is how many pictures it had learned from by then."""
+    """The student at one moment of training; ``images`` counts the images that it has trained on by then."""
 
     stage: str
-    step: int
-    images: int
+    step: Int64
+    images: Int64
     val_acc: float
     test: Score
 
 
 class Outcome(_Model):
-    """An evaluation that the record names, with the accuracy on the teacher's domains (retention).
-
-    It is None where the teacher's own pictures are not at hand.
-    """
+    """An evaluation with the accuracy on the teacher's domains (retention); None where their images are missing."""
 
     evaluation: Evaluation
     teacher_domain_acc: float | None
 
 
 class TeacherScore(_Model):
-    """The teacher's accuracy on the test split of its own domains, None where they are absent, and of the student's.
+    """The teacher's accuracy on the test split of its own domains, None where they are missing, and of the student's.
 
-    ``fingerprint`` is the hash of its weights: those of one key differ between machines.
+    ``fingerprint`` is the hash of its weights, because weights of one key differ between machines.
     """
 
     key: str
@@ -88,15 +89,15 @@ class TeacherScore(_Model):
 
 
 class Traffic(_Model):
-    """Pictures that went through one network: forwards, backwards, and backwards that changed its weights."""
+    """Images that passed through one network: forwards, backwards, and backwards that changed its weights."""
 
-    forward: int = 0
-    backward: int = 0
-    learned: int = 0
+    forward: Int64 = 0
+    backward: Int64 = 0
+    learned: Int64 = 0
 
 
 class Cost(_Model):
-    """What a run consumed. Only ``seconds`` and ``peak_memory_mb`` vary between equal runs."""
+    """What a run consumed. Times and ``peak_memory_mb`` vary between equal runs, ``traffic`` does not."""
 
     traffic: dict[str, Traffic] = {}
     seconds: float = 0.0
@@ -107,11 +108,19 @@ class Cost(_Model):
 class Record(_Model):
     """Everything about one run.
 
-    ``origin`` is empty for a method that comes along, ``local`` for a file of the user's, else the package it is from.
-    ``source`` is the hash of the method's files; records that are older than this field have none.
-    ``data_note`` says how the pictures differ from the official ones; it is empty when they do not.
-    ``oracle`` is the best evaluation on test: reported, never used. ``fingerprints`` are hashes of the evaluated
-    network's weights, ``selected`` and ``last``.
+    Attributes:
+        key: hash of the configuration and of the code; names the run's folder.
+        origin: empty for a bundled method, ``local`` for a file of the user's, else the package that it is from.
+        source: digest of all code that the run can reach: the method, the data path, the loop and the teacher. Records
+            from before this field have none.
+        variant: the hyper-parameters that differ from the defaults, as ``lr=0.1``.
+        data_digest: digest of the images.
+        data_note: how the images differ from the official ones; empty when they do not.
+        default_settings: the data set's settings that the row over all settings is about.
+        selected: the evaluation that is ranked.
+        last: the evaluation at the end of training.
+        oracle: the best evaluation on the test split, which is reported and never used.
+        fingerprints: hashes of the evaluated network's weights, ``selected`` and ``last``.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -126,14 +135,14 @@ class Record(_Model):
     setting: Line
     track: Line
     budget: Line
-    seed: int
+    seed: Int64
     teacher: Line
     student: Line
     config: dict[str, Any]
     command: str
     version: Line
     commit: str
-    protocol: int
+    protocol: Int64
     data_digest: str
     data_note: str = ""
     environment: dict[str, str]
@@ -151,8 +160,13 @@ class Record(_Model):
     traceback: str | None = None
 
     @property
+    def finished(self) -> str:
+        """When the run ended, as ISO time; empty where the record does not know."""
+        return self.environment.get("finished", "")
+
+    @property
     def selection_gap(self) -> float | None:
-        """What choosing on the test split would have added, in points; None where it is not known."""
+        """What choosing the evaluation on the test split would have added, in points; None where it is unknown."""
         if self.oracle is None or self.selected is None:
             return None
         return self.oracle.test.acc - self.selected.evaluation.test.acc
@@ -160,11 +174,11 @@ class Record(_Model):
     @property
     def title(self) -> str:
         """The run in a few words: ``kd[lr=0.1] digits MO-P labelled quick seed 0``."""
-        method = f"{self.method}[{self.variant}]" if self.variant else self.method
+        method = spell_method(self.method, self.variant)
         return f"{method} {self.dataset} {self.setting} {self.track} {self.budget} seed {self.seed}"
 
     def comparable(self) -> dict[str, Any]:
-        """The record without what may differ between two runs of the same key: times, memory and machine."""
+        """The record without what may differ between two runs of one key: times, memory and machine."""
         content = self.model_dump(exclude={"environment", "command", "commit", "traceback"})
         for name in ("seconds", "stage_seconds", "peak_memory_mb"):
             del content["cost"][name]

@@ -1,177 +1,167 @@
-"""Leaderboard rows as CSV, Markdown, LaTeX and terminal tables."""
+"""Leaderboards as CSV, Markdown, LaTeX, JSON and tables on the terminal.
+
+All of them follow from the registry of columns (:mod:`okdbench.results.columns`). People get one table per comparison
+group, under its title. This module imports pandas only in its functions, because ``okdbench run`` imports it.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 from tabulate import tabulate
 
+from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import write_atomic
-from okdbench.results.leaderboard import COLUMNS, Row, leaderboard
-from okdbench.results.published import Verdict, verdicts
+from okdbench.core.terminal import TableColumn, print_table, to_json
+from okdbench.results.columns import csv_cells, shown_in
+from okdbench.results.grouping import GROUP, ComparisonGroup
 from okdbench.results.records import Record
+from okdbench.results.table import Column, Form, Row, caption, rows_of
 
-#: decimals of the columns that do not have two
-_DECIMALS = {"student_images": 0, "teacher_images": 0, "seconds": 1, "peak_memory_mb": 1}
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def to_csv(rows: Iterable[Row]) -> str:
-    """The rows as CSV with a header line, LF line ends and two decimals; None is an empty cell."""
+class _Table(NamedTuple):
+    """One table for people."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """A leaderboard as CSV with a header line and LF line ends; a missing value is an empty cell."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_spell(column, getattr(row, column)) for column in COLUMNS] for row in rows)
+    writer = csv.DictWriter(text, [column.name for column in shown_in("csv")], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(csv_cells, rows_of(table)))
     return text.getvalue()
 
 
-def _spell(column: str, value: float | str | None) -> str:
-    if value is None:
-        return ""
-    # "z": a gain that rounds to nothing is 0.00, not -0.00
-    return f"{value:z.{_DECIMALS.get(column, 2)}f}" if isinstance(value, float) else str(value)
+def to_markdown(table: pd.DataFrame) -> str:
+    """A heading and a Markdown table per comparison group, then the published numbers."""
+    return "\n".join(f"### {part.title}\n\n{_tabulated(part, 'github')}\n" for part in _tables(table, "markdown"))
 
 
-def to_markdown(dataset: str, rows: Sequence[Row], published: Sequence[Verdict] = ()) -> str:
-    """The main columns as Markdown, a heading and a table for each contest, then the published numbers."""
-    return _document(dataset, rows, published, "### {}\n\n{}\n", "github")
+def to_latex(table: pd.DataFrame) -> str:
+    """A comment and a LaTeX table (package booktabs) per comparison group, then the published numbers."""
+    return "\n".join(f"% {part.title}\n{_tabulated(part, 'latex_booktabs')}\n" for part in _tables(table, "latex"))
 
 
-def to_latex(dataset: str, rows: Sequence[Row], published: Sequence[Verdict] = ()) -> str:
-    """The main columns as LaTeX tables for the package booktabs, one for each contest, then the published numbers."""
-    return _document(dataset, rows, published, "% {}\n{}\n", "latex_booktabs")
-
-
-def _document(dataset: str, rows: Sequence[Row], published: Sequence[Verdict], part: str, style: str) -> str:
-    tables = [(f"{dataset}, {title}", _table(map(_shown, members), style)) for title, members in _by_contest(rows)]
-    tables += [(f"{dataset}, {PUBLISHED}", _table(map(_judged, published), style))] if published else []
-    return "\n".join(part.format(title, table) for title, table in tables)
-
-
-def to_text(published: Sequence[Verdict]) -> str:
-    """The published numbers for the terminal."""
-    return f"{PUBLISHED}\n\n{_table(map(_judged, published), 'simple')}\n"
-
-
-def _by_contest(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    contests: dict[str, list[Row]] = {}
-    for row in rows:
-        contests.setdefault(_contest(row), []).append(row)
-    return list(contests.items())
-
-
-def _contest(row: Row) -> str:
-    return f"{row.track}, {row.budget}, {row.teacher} -> {row.student}"
-
-
-def _table(lines: Iterable[dict[str, str]], style: str) -> str:
-    """Cells by heading as one table."""
-    cells = list(lines)
-    aligned = ["left" if name in _TEXTS else "right" for name in cells[0]]
-    if style == "github":  # a bar would end the cell
-        cells = [{name: text.replace("|", "\\|") for name, text in line.items()} for line in cells]
-    return str(tabulate(cells, headers="keys", tablefmt=style, colalign=aligned, disable_numparse=True))
-
-
-#: what a leaderboard can be written as, by the ending of its file
-TABLE_FORMATS: Mapping[str, Callable[[str, Sequence[Row], Sequence[Verdict]], str]] = {
-    "csv": lambda _dataset, rows, _published: to_csv(rows),
+#: ending of a file -> what a leaderboard is written as
+TABLE_FORMATS: Mapping[str, Callable[[pd.DataFrame], str]] = {
+    "csv": to_csv,
     "md": to_markdown,
     "tex": to_latex,
+    "json": lambda table: to_json(rows_of(table)) + "\n",
 }
 
 
-def write_leaderboards(records: Iterable[Record], output: Path, ending: str = "csv") -> list[Path]:
-    """Write ``output/<dataset>.<ending>`` for every data set that has records; returns the files."""
+def _tables(table: pd.DataFrame, form: Form) -> Iterator[_Table]:
+    """The comparison groups of each data set, and the published numbers on it if there are any."""
+    from okdbench.results.published import PUBLISHED_COLUMNS, TITLE, compare_published
+
+    for dataset, rows in table.groupby("dataset", sort=False):
+        for key, members in rows.groupby(GROUP, sort=False):
+            yield _Table(ComparisonGroup(*map(str, key)).title, shown_in(form), rows_of(members))
+        published = rows_of(compare_published(rows))
+        if published:
+            yield _Table(f"{dataset}, {TITLE}", PUBLISHED_COLUMNS, published)
+
+
+def _tabulated(table: _Table, style: str) -> str:
+    """The cells by heading as one table of the library ``tabulate``."""
+    cells = [{column.title: column.cell(row) for column in table.columns} for row in table.rows]
+    if style == "github":  # a bar would end the cell
+        cells = [{name: text.replace("|", "\\|") for name, text in line.items()} for line in cells]
+    aligned = [column.align for column in table.columns]
+    return str(tabulate(cells, headers="keys", tablefmt=style, colalign=aligned, disable_numparse=True))
+
+
+def print_columns(columns: Sequence[Column], rows: Sequence[Row], title: str = "", section: str = "") -> None:
+    """Print rows on the terminal, fitted to its width; away from a terminal every column is complete.
+
+    Args:
+        columns: in the order in which they are shown.
+        rows: column -> value.
+        title: a line above the table.
+        section: name of a column; an empty line separates rows that differ in it.
+    """
+    shown = [
+        TableColumn(column.name, column.title, column.align, drop=column.drop, folds=column.folds) for column in columns
+    ]
+    texts = [{column.name: column.cell(row) for column in columns} for row in rows]
+    print_table(shown, texts, title, section=section)
+
+
+def print_caption(columns: Sequence[Column]) -> None:
+    """Print what the columns mean; a terminal breaks the lines between words, a pipe gets them whole."""
+    console = Console(highlight=False)
+    console.print(Text(caption(columns)), soft_wrap=not console.is_terminal)
+
+
+def print_leaderboard(records: pd.DataFrame, form: str = "text") -> None:
+    """Print the leaderboards of all runs.
+
+    Args:
+        records: runs as :func:`okdbench.load_records` returns them.
+        form: ``text`` for tables that fit the terminal, with a caption, or one of :data:`TABLE_FORMATS`.
+
+    Raises:
+        UserError: there is no such form, or CSV is asked for several data sets, which have a file each.
+    """
+    from okdbench.results.leaderboard import leaderboard
+
+    if form not in ("text", *TABLE_FORMATS):
+        raise unknown("format", form, ["text", *TABLE_FORMATS])
+    table = leaderboard(records)
+    datasets = list(table["dataset"].unique())
+    if form == "csv" and len(datasets) > 1:
+        raise UserError(f"{', '.join(datasets)}: CSV files of several data sets need a folder; name one with --output")
+    if form != "text":
+        print(TABLE_FORMATS[form](table), end="")
+        return
+    for part in _tables(table, "terminal"):
+        print_columns(part.columns, part.rows, part.title, section="setting")
+        print()
+    print_caption(shown_in("terminal"))
+
+
+def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv") -> list[Path]:
+    """Write ``output/<dataset>.<form>`` for each data set that has runs.
+
+    Args:
+        records: runs as :func:`okdbench.load_records` returns them.
+        output: folder of the files.
+        form: one of :data:`TABLE_FORMATS`, also the ending of the files.
+
+    Returns:
+        the files.
+
+    Raises:
+        UserError: there is no such form.
+    """
+    from okdbench.results.leaderboard import leaderboard
+
+    if form not in TABLE_FORMATS:
+        raise unknown("format", form, TABLE_FORMATS)
     written = []
-    for dataset, rows in leaderboard(records).items():
-        written.append(output / f"{dataset}.{ending}")
-        write_atomic(written[-1], TABLE_FORMATS[ending](dataset, rows, verdicts(dataset, rows)).encode())
+    for dataset, rows in leaderboard(records).groupby("dataset"):
+        written.append(output / f"{dataset}.{form}")
+        write_atomic(written[-1], TABLE_FORMATS[form](rows).encode())
     return written
 
 
-#: the heading of the published numbers
-PUBLISHED = "published numbers and ours"
-#: columns of words, which stand on the left
-_TEXTS = ("method", "setting", "teacher -> student", "verdict", "why", "source")
-
-_CAPTION = (
-    "acc: student on its test split; teacher: the teacher on the same pictures\n"
-    "retention: student on the teacher's domains; gain: over the baseline\n"
-    "gap: best on test minus selected; s: seconds of a run\n"
-    "rank: one more than the number of rows whose interval lies wholly above"
-)
-
-
-def render(rows: Sequence[Row]) -> Table:
-    """The main columns for the terminal; the title names what all rows share, a column what they do not."""
-    contests = [_contest(row) for row in rows]
-    several = len(set(contests)) > 1
-    title = None if several or not rows else escape(contests[0])
-    table = Table(title=title, caption=_CAPTION, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.caption_justify = "left"
-    lines = [{name: text for name, text in _shown(row).items() if name != _INTERVAL} for row in rows]
-    for name in lines[0] if lines else ():
-        if name == "method":
-            # the only column that may fold, for variants have long names
-            table.add_column(name, overflow="fold", min_width=8)
-        else:
-            table.add_column(name, justify="left" if name == "setting" else "right", no_wrap=True)
-    if several:
-        table.add_column("contest", overflow="fold")
-    for row, line, following in zip(rows, lines, [*rows[1:], None], strict=True):
-        ends = following is not None and following.setting != row.setting
-        extra = [_contest(row)] if several else []
-        table.add_row(*(escape(text) for text in (*line.values(), *extra)), end_section=ends)
-    return table
-
-
-_INTERVAL = "95 %"
-
-
-def _shown(row: Row) -> dict[str, str]:
-    """Heading -> cell of one line; where runs are missing, their number stands instead of a rank."""
-    ends = (row.acc_low, row.acc_high)
-    return {
-        "rank": (str(row.rank) if row.rank else "-") if row.is_complete else row.complete,
-        "method": row.method,
-        "setting": row.setting,
-        "acc %": _spell("acc", row.acc) + (f" ± {_spell('acc_std', row.acc_std)}" if row.acc_std is not None else ""),
-        _INTERVAL: " - ".join(_spell("acc", end) for end in ends if end is not None),
-        "teacher": _spell("acc", row.teacher_acc),
-        "retention": _spell("acc", row.teacher_domain_acc),
-        "gain": _spell("gain", row.gain),
-        "gap": _spell("gap", row.selection_gap),
-        "s": "" if row.seconds is None else f"{row.seconds:.0f}",
-    }
-
-
-def _judged(verdict: Verdict) -> dict[str, str]:
-    """Heading -> cell of a published number."""
-    spread = "" if verdict.paper_std is None else f" ± {_spell('acc', verdict.paper_std)}"
-    return {
-        "method": verdict.method,
-        "setting": verdict.setting,
-        "teacher -> student": f"{verdict.teacher} -> {verdict.student}",
-        "metric": verdict.metric,
-        "paper": _spell("acc", verdict.paper) + spread,
-        "ours": _spell("acc", verdict.ours),
-        "verdict": verdict.verdict,
-        "why": verdict.why,
-        "source": f"{verdict.source} ({verdict.confidence})",
-    }
-
-
 def conclude(records: Sequence[Record]) -> bool:
-    """Print the tables of ``records``, one for each data set and track; False when one of them failed."""
-    for dataset, rows in leaderboard(records).items():
-        for track in dict.fromkeys(row.track for row in rows):
-            Console().print(dataset, style="bold", justify="center")
-            Console().print(render([row for row in rows if row.track == track]))
+    """Print the leaderboards of some runs; False when one of them failed."""
+    from okdbench.results.frames import to_frame
+
+    print_leaderboard(to_frame(records))
     return all(record.status == "done" for record in records)

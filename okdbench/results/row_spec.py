@@ -1,7 +1,7 @@
-"""A line of a leaderboard as a claim that can be tested: what it says was measured, and by which command.
+"""One line of a leaderboard's CSV file as a claim to verify: the numbers in it, and the command that makes them.
 
-Such a file may come from anyone. Its command is never given to a shell, and only options that say *what* to compute are
-taken: none that names a file or folder.
+The file may come from anyone. Its command never reaches a shell, and only options that say *what* to compute are
+accepted: none that names a file, a folder or a device.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from okdbench.core.command import read_command
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable
-from okdbench.results.grouping import ALL, ComparisonGroup
-from okdbench.results.leaderboard import COLUMNS
+from okdbench.results.columns import shown_in
+from okdbench.results.grouping import ALL, GROUP, ComparisonGroup
 
 #: the options of ``okdbench run`` that a command may use
 _RUN_OPTIONS = ("dataset", "setting", "budget", "track", "teacher", "student", "pretrained", "image_size", "precision",
@@ -28,7 +28,7 @@ _RUN_OPTIONS = ("dataset", "setting", "budget", "track", "teacher", "student", "
 
 @dataclass(frozen=True)
 class RowSpec:
-    """One line: the texts of its columns, and its command as :func:`okdbench.sweep.grid.parse_grid` reads it."""
+    """One line: the texts of its columns, and its command as :func:`okdbench.core.command.read_command` reads it."""
 
     file: Path
     columns: Mapping[str, str]
@@ -40,10 +40,9 @@ class RowSpec:
         return {name: self.given.get(name) for name in _RUN_OPTIONS}
 
     @property
-    def contest(self) -> ComparisonGroup:
-        """The contest of the row."""
-        networks = {name: self.columns[name] for name in ComparisonGroup._fields if name != "dataset"}
-        return ComparisonGroup(dataset=self.given["dataset"], **networks)
+    def group(self) -> ComparisonGroup:
+        """The comparison group of the row."""
+        return ComparisonGroup(self.given["dataset"], *(self.columns[name] for name in GROUP[1:]))
 
     @property
     def runs(self) -> int:
@@ -52,10 +51,13 @@ class RowSpec:
 
 
 def read_row_spec(place: str) -> RowSpec:
-    """The claim in a line, named as ``leaderboards/digits.csv:7``: as an editor counts, so line 1 is the header.
+    """The row in one line of a file.
+
+    Args:
+        place: file and line, such as ``leaderboards/digits.csv:7``, counted as an editor does: line 1 is the header.
 
     Raises:
-        UserError: there is no such line, it is not one of a leaderboard, or its command is not to be trusted.
+        UserError: there is no such line, it is not a line of a leaderboard, or its command is not to be trusted.
     """
     found = re.fullmatch(r"(.+):(\d{1,9})", place, re.DOTALL)
     if not found:
@@ -64,7 +66,7 @@ def read_row_spec(place: str) -> RowSpec:
     columns = _line(file, line)
     try:
         given = read_command(columns["command"])
-        _compare(given, columns)
+        _check(given, columns)
     except UserError as error:
         raise UserError(f"{printable(place)}: {printable(str(error))}") from error
     return RowSpec(file, columns, given)
@@ -75,8 +77,9 @@ def _line(file: Path, line: int) -> dict[str, str]:
     try:
         reader = csv.reader(file.read_text("utf-8").splitlines(keepends=True), strict=True)
         header, before = next(reader, []), 1
-        if not set(COLUMNS) <= set(header):
+        if not {column.name for column in shown_in("csv")} <= set(header):
             raise UserError(f"{file} is not a leaderboard; okdbench leaderboard --output FOLDER writes such files")
+        # A quoted cell may contain line ends, so a row can span several lines.
         for row in reader:
             if before < line <= reader.line_num and len(row) == len(header):
                 return dict(zip(header, row, strict=True))
@@ -86,21 +89,20 @@ def _line(file: Path, line: int) -> dict[str, str]:
     raise UserError(f"{file} has no row in line {line}; its rows are in lines 2 to {before}")
 
 
-def _compare(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
-    """Raise UserError unless the command is of this row, and of a data set that comes along."""
+def _check(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
+    """Raise a UserError unless the command belongs to this row, and its method and data set are bundled ones."""
     dataset = given.get("dataset")
     if dataset not in plugins.dataset_names():
-        raise UserError(f"its data set {dataset!r} is none of those that come along; run it by hand if you trust it")
-    said = {name: str(given.get(name) or RunConfig.model_fields[name].default) for name in ComparisonGroup._fields[1:]}
-    said["setting"] = given.get("setting") or ALL
-    said["method"] = syntax.parse_method(" ".join(given.get("method") or []))[0]
-    if said["method"] not in plugins.method_names():
-        raise UserError(
-            f"its method {said['method']!r} is none of those that come along; run it by hand if you trust it"
-        )
+        raise UserError(f"its data set {dataset!r} is not a bundled one; run it by hand if you trust it")
+    in_command = {name: str(given.get(name) or RunConfig.model_fields[name].default) for name in GROUP[1:]}
+    in_command["setting"] = given.get("setting") or ALL
+    in_command["method"] = syntax.parse_method(" ".join(given.get("method") or []))[0]
+    if in_command["method"] not in plugins.method_names():
+        raise UserError(f"its method {in_command['method']!r} is not a bundled one; run it by hand if you trust it")
     seeds = syntax.parse_seeds(given["seeds"]) if "seeds" in given else [given.get("seed")]
-    said["seeds"] = str(len(seeds))
-    for name, text in said.items():
+    in_command["seeds"] = str(len(seeds))
+    for name, text in in_command.items():
+        # In brackets there are hyper-parameters or conditions, which the command has as options of their own.
         if columns[name].partition("[")[0] != text:
             raise UserError(f"its command is of another row: {name} {text!r} in it, {columns[name]!r} in the column")
     if not re.fullmatch(r"\d{1,6}/\d{1,6}", columns["complete"]):

@@ -1,4 +1,4 @@
-"""Pictures that a run keeps to be looked at: ``samples.npz`` in its folder, names -> N x H x W x 3 bytes. No torch."""
+"""Images that a run keeps for people to look at: ``samples.npz`` in its folder, names -> N x H x W x 3 bytes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from okdbench.core.files import write_atomic
 
-if TYPE_CHECKING:
-    pass
-
 FILE = "samples.npz"
 Pixels = npt.NDArray[np.uint8]
 
 
 def write_samples(folder: Path, samples: Mapping[str, Pixels]) -> None:
-    """Store the pictures in ``folder``, in their order; what is empty is left out, and nothing makes no file."""
+    """Store the images in ``folder``, in their order, without empty arrays; without images there is no file."""
     kept = {name: pixels for name, pixels in samples.items() if len(pixels)}
     if kept:
         buffer = io.BytesIO()
@@ -31,10 +27,11 @@ def write_samples(folder: Path, samples: Mapping[str, Pixels]) -> None:
 
 
 def read_samples(folder: Path) -> dict[str, Pixels]:
-    """The pictures in ``folder`` in their order; empty when there are none that can be read."""
+    """The images in ``folder`` in their order; empty when there are none that can be read."""
     try:
+        # The file may come from anyone, and unpickling would execute code in it.
         with np.load(folder / FILE, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile):  # none, or a damaged file
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile):  # no file, or a damaged one
         return {}
     return {name: a for name, a in arrays.items() if a.dtype == np.uint8 and a.ndim == 4 and a.shape[-1] == 3}

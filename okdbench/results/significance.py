@@ -1,41 +1,39 @@
-"""Whether two methods differ, on the blocks, each a setting with a seed, in which both have a finished run."""
+"""Paired significance tests of methods, on the blocks in which both have a finished run.
+
+A *block* is a data set, a setting and a seed: what two methods share when they are compared.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import pandas as pd
 
+from okdbench.core.errors import UserError, unknown
+from okdbench.results.grouping import GROUP, counted, current
 from okdbench.results.intervals import group_mean, interval, mean_std
 
+#: the columns that a block consists of
+BLOCK = ["dataset", "setting", "seed"]
 #: a Wilcoxon test on fewer blocks cannot fall below ALPHA
 FEWEST_BLOCKS = 6
 ALPHA = 0.05
-_POWER_QUANTILES = 1.959964 + 0.841621  # two-sided 5 %, power 80 %
-
-
-class Block(NamedTuple):
-    """A setting of a data set and a seed: what two methods share when they are compared."""
-
-    dataset: str
-    setting: str
-    seed: int
-
-
-Scores = Mapping[Block, float]
+_POWER_QUANTILES = 1.959964 + 0.841621  # of the normal distribution: two-sided 5 %, power 80 %
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Method ``a`` minus method ``b``, in points of accuracy.
+    """Method ``a`` minus method ``b``, in points of accuracy; None where a value is unknown.
 
-    ``difference`` is the mean over settings of the mean over seeds, ``low`` and ``high`` its 95 % interval, ``effect``
-    the mean in standard deviations of the blocks (Cohen's d of pairs), ``p`` Wilcoxon's signed-rank probability; what
-    is not known is None.
+    Attributes:
+        difference: mean over settings of the mean over seeds.
+        low: lower end of its 95 % confidence interval.
+        high: upper end.
+        effect: mean difference in standard deviations of the blocks (Cohen's d of pairs).
+        p: two-sided p-value of Wilcoxon's signed-rank test.
     """
 
     a: str
@@ -49,114 +47,136 @@ class Comparison:
     p: float | None
 
     @property
-    def is_evident(self) -> bool:
-        """Whether the blocks are evidence of a difference at the 5 % level."""
+    def is_significant(self) -> bool:
+        """Whether the difference is significant at the 5 % level."""
         return self.p is not None and self.p < ALPHA
 
     @property
     def sentence(self) -> str:
-        """The finding in plain words."""
-        rests = f"{self.blocks} blocks ({self.settings} settings)"
+        """The result in words."""
+        basis = f"{self.blocks} blocks ({self.settings} settings)"
         if self.p is None:
-            return f"no test: {rests} are too few, {FEWEST_BLOCKS} are the fewest that can show anything"
-        if self.is_evident:
+            return f"no test: {basis} are too few, a test needs {FEWEST_BLOCKS}"
+        if self.is_significant:
             better, worse = (self.a, self.b) if self.difference > 0 else (self.b, self.a)
-            return f"{better} is better than {worse} by {abs(self.difference):.2f} points; this rests on {rests}"
+            return f"{better} is better than {worse} by {abs(self.difference):.2f} points; based on {basis}"
         more = self.seeds_needed
-        how_many = f"about {more} more seeds would be needed to see one of this size" if more else "more seeds may tell"
-        return f"no evidence of a difference; {how_many}; this rests on {rests}"
+        needed = f"about {more} more seeds would show one of this size" if more else "more seeds may show one"
+        return f"no evidence of a difference; {needed}; based on {basis}"
 
     @property
     def seeds_needed(self) -> int | None:
-        """More seeds in each setting for a power of 80 % if the effect is what it seems; None without an effect."""
+        """More seeds per setting for a power of 80 % if the effect is as measured; None without an effect."""
         if not self.effect or not math.isfinite(self.effect):
             return None
-        # Wilcoxon's test needs pi / 3 times the pairs of a t test on normal differences.
+        # Wilcoxon's test needs pi / 3 times the pairs of a t test on normal differences (Pitman efficiency).
         blocks = math.ceil((_POWER_QUANTILES / self.effect) ** 2 * math.pi / 3)
         return max(1, math.ceil((blocks - self.blocks) / self.settings))
 
 
-def compare(a: str, b: str, scores: Mapping[str, Scores]) -> Comparison:
-    """Compare two of the methods in ``scores`` on the blocks that both have."""
-    shared = sorted(scores[a].keys() & scores[b].keys())
-    groups: dict[tuple[str, str], list[float]] = {}
-    for block in shared:
-        groups.setdefault((block.dataset, block.setting), []).append(scores[a][block] - scores[b][block])
-    differences = [difference for group in groups.values() for difference in group]
-    ends = interval(list(groups.values())) or (None, None)
-    mean, deviation = mean_std(differences)
+def compare(records: pd.DataFrame, a: str, *others: str, **group: str | None) -> pd.DataFrame:
+    """Paired comparison of method ``a`` with each of the others, over all data sets.
+
+    Args:
+        records: runs as :func:`okdbench.load_records` returns them.
+        a: a method as the leaderboards name it.
+        others: the methods that it is compared with.
+        group: ``dataset``, ``track``, ``budget``, ``teacher`` or ``student`` of the runs; None for any.
+
+    Returns:
+        One row per pair with the fields of :class:`Comparison`, p-values adjusted for the number of pairs, and the
+        result in words as ``sentence``.
+
+    Raises:
+        UserError: a method has no finished run, or the runs are of several comparison groups that must not be mixed.
+    """
+    pairs = compare_pairs(scores_of(records, (a, *others), **group))
+    return pd.DataFrame([asdict(pair) | {"sentence": pair.sentence} for pair in pairs])
+
+
+def scores_of(records: pd.DataFrame, methods: Sequence[str], **group: str | None) -> pd.DataFrame:
+    """The accuracies to compare: a row per block and a column per method, NaN where a run is missing.
+
+    Args:
+        records: runs as :func:`okdbench.load_records` returns them.
+        methods: at least two, as the leaderboards name them; the order of the columns.
+        group: ``dataset``, ``track``, ``budget``, ``teacher`` or ``student`` of the runs; None for any.
+
+    Raises:
+        UserError: a method has no finished run, or the runs are of several comparison groups that must not be mixed.
+    """
+    if len(set(methods)) < 2:
+        raise UserError("name two different methods or more, such as okdbench compare augkd kd")
+    runs = counted(current(records))
+    for name, value in group.items():
+        runs = runs if value is None else runs[runs[name] == value]
+    _refuse_mixed(runs)
+    scores = runs.pivot(index=BLOCK, columns="method", values="acc")
+    for method in methods:
+        if method not in scores:
+            raise unknown("method with a finished run", method, map(str, scores.columns))
+    return scores[list(dict.fromkeys(methods))]
+
+
+def _refuse_mixed(runs: pd.DataFrame) -> None:
+    """Raise a UserError unless all runs are of one comparison group, whatever the data set."""
+    fields = GROUP[1:]
+    kinds = runs[fields].drop_duplicates().sort_values(fields)
+    if kinds.empty:
+        raise UserError("no finished run fits; okdbench runs ls lists what there is")
+    if len(kinds) > 1:
+        options = (" ".join(f"--{name} {kind[name]}" for name in fields) for kind in kinds.to_dict("records"))
+        raise UserError(
+            f"the runs are of {len(kinds)} comparison groups that must not be mixed; choose one: {' or '.join(options)}"
+        )
+
+
+def compare_pairs(scores: pd.DataFrame) -> list[Comparison]:
+    """The first column of ``scores`` with each other one; Holm's rule adjusts the p-values for the number of pairs."""
+    first, *others = scores.columns
+    pairs = [compare_pair(scores, first, other) for other in others]
+    tested = [pair for pair in pairs if pair.p is not None]
+    adjusted = {pair.b: p for pair, p in zip(tested, holm([pair.p or 0.0 for pair in tested]), strict=True)}
+    return [replace(pair, p=adjusted.get(pair.b)) for pair in pairs]
+
+
+def compare_pair(scores: pd.DataFrame, a: str, b: str) -> Comparison:
+    """Two columns of ``scores`` on the blocks that both have."""
+    shared = scores[[a, b]].dropna().sort_index()
+    differences = shared[a] - shared[b]
+    groups = [list(values) for _, values in differences.groupby(["dataset", "setting"])]
+    low, high = interval(groups) or (None, None)
+    mean, deviation = mean_std(list(differences))
     return Comparison(
         a=a,
         b=b,
-        blocks=len(shared),
+        blocks=len(differences),
         settings=len(groups),
-        difference=group_mean(list(groups.values())),
-        low=ends[0],
-        high=ends[1],
+        difference=group_mean(groups),
+        low=low,
+        high=high,
         effect=mean / deviation if len(differences) > 1 and deviation > 0 else None,
-        p=signed_rank(differences),
+        p=signed_rank(list(differences)),
     )
 
 
 def signed_rank(differences: Sequence[float]) -> float | None:
-    """Two-sided probability of Wilcoxon's signed-rank test; None on fewer than FEWEST_BLOCKS; 1 if all are 0."""
+    """Two-sided p-value of Wilcoxon's signed-rank test; None on fewer than FEWEST_BLOCKS; 1 if all are 0."""
     if len(differences) < FEWEST_BLOCKS:
         return None
     if not any(differences):
         return 1.0
-    from scipy.stats import wilcoxon
+    from scipy.stats import wilcoxon  # takes a second to import
 
+    # Rounded, so that differences that are equal up to floating-point errors are ties.
     return float(wilcoxon(np.round(differences, 9), zero_method="zsplit").pvalue)
 
 
-def holm(probabilities: Sequence[float]) -> list[float]:
-    """Probabilities adjusted for their number by Holm's step-down rule, in the order given."""
-    order = sorted(range(len(probabilities)), key=lambda index: probabilities[index])
-    adjusted, highest = [0.0] * len(probabilities), 0.0
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number by Holm's step-down rule, in the order given."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted, highest = [0.0] * len(p_values), 0.0
     for place, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - place) * probabilities[index]))
+        highest = max(highest, min(1.0, (len(order) - place) * p_values[index]))
         adjusted[index] = highest
     return adjusted
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """More than two methods on the blocks that all of them have.
-
-    ``ranks`` are mean ranks, 1 for the best; ``p`` is Friedman's probability that all are alike; ``critical`` the
-    difference of mean ranks beyond which Nemenyi's test sees two methods apart (Demsar, 2006); ``pairs`` the
-    comparisons with Holm's probabilities.
-    """
-
-    blocks: int
-    ranks: dict[str, float]
-    p: float | None
-    critical: float | None
-    pairs: dict[tuple[str, str], float]
-
-
-def rank(scores: Mapping[str, Scores]) -> Ranking:
-    """Friedman's test, mean ranks and Holm-adjusted pairs of at least three methods."""
-    from scipy.stats import friedmanchisquare, rankdata, studentized_range
-
-    names = sorted(scores)
-    shared = sorted(set.intersection(*(set(scores[name]) for name in names)))
-    table = np.array([[scores[name][block] for name in names] for block in shared]).reshape(len(shared), len(names))
-    if len(shared) < FEWEST_BLOCKS:
-        return Ranking(len(shared), {}, None, None, {})
-    ranks = rankdata(-table, axis=1).mean(axis=0)
-    alike = bool((table == table[:, :1]).all())
-    p = 1.0 if alike else float(friedmanchisquare(*table.T).pvalue)
-    count = len(names)
-    critical = studentized_range.ppf(1 - ALPHA, count, np.inf) / math.sqrt(2)
-    pairs = list(combinations(names, 2))
-    on_shared = {name: {block: scores[name][block] for block in shared} for name in names}
-    found = [compare(a, b, on_shared).p for a, b in pairs]
-    adjusted = holm([p for p in found if p is not None])  # enough blocks are shared, so each has one
-    return Ranking(
-        blocks=len(shared),
-        ranks=dict(zip(names, ranks.tolist(), strict=True)),
-        p=p,
-        critical=float(critical * math.sqrt(count * (count + 1) / (6 * len(shared)))),
-        pairs=dict(zip(pairs, adjusted, strict=True)),
-    )

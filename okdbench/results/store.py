@@ -1,4 +1,8 @@
-"""Records on the disk: one JSON file per run, or an archive with a line per run."""
+"""Records on disk: a JSON file per run, or a gzipped archive with a line per run.
+
+Writing is atomic: a reader sees the old file or the new one. A file that cannot be read is reported and skipped, so
+that one damaged run does not hide the others.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,6 +19,9 @@ from pydantic import ValidationError
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable, write_atomic
 from okdbench.results.records import SCHEMA_VERSION, Record
+
+#: a folder of runs, or an archive of records
+Source = str | Path
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -25,7 +33,7 @@ def read_record(folder: Path) -> Record | None:
     """The record in ``folder``, or None when there is none that this version can read."""
     try:
         return parse_record((folder / "record.json").read_bytes())
-    except (OSError, ValueError):  # missing, or damaged in any of the ways there are
+    except (OSError, ValueError):  # missing, or damaged in one of many ways
         return None
 
 
@@ -48,27 +56,34 @@ def read_records(source: Path) -> Iterator[Record]:
             yield record
 
 
-def read_all(source: Path) -> list[Record]:
-    """All of :func:`read_records`.
+def read_all(paths: Source | Iterable[Source]) -> list[Record]:
+    """All records of one folder or archive, or of several; see :func:`read_records`.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no records, or an archive cannot be opened.
     """
-    records = list(read_records(source))
+    sources = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    records = [record for source in sources for record in read_records(source)]
     if not records:
-        raise UserError(f"no records below {source}; make some with okdbench run, or name another folder with --runs")
+        where = ", ".join(map(str, sources))
+        raise UserError(f"no records below {where}; make some with okdbench run, or name another folder with --runs")
     return records
 
 
 def find_run(name: str, runs: Path) -> Path:
-    """The folder of the run called ``name``: a run's folder, or a key below ``runs`` or the beginning of one.
+    """The folder of the run called ``name``.
+
+    Args:
+        name: the folder of a run, a run's key, or the beginning of a key.
+        runs: the folder of runs in which keys are looked up.
 
     Raises:
-        UserError: there is none, or more than one.
+        UserError: there is no such run, or more than one.
     """
-    if _is_file(Path(name) / "record.json"):
+    if _has_record(Path(name)):
         return Path(name)
     found = sorted(path.parent for path in runs.glob("*/record.json") if path.parent.name.startswith(name))
+    # A key that is the beginning of another one still names its own run.
     found = [folder for folder in found if folder.name == name] or found
     if not found:
         raise UserError(f"there is no run {name!r} below {runs}; okdbench runs ls --runs {runs} lists them")
@@ -78,25 +93,35 @@ def find_run(name: str, runs: Path) -> Path:
     return found[0]
 
 
-def _is_file(path: Path) -> bool:
+def _has_record(folder: Path) -> bool:
     try:
-        return path.is_file()
+        return (folder / "record.json").is_file()
     except OSError:  # the name is too long for a file
         return False
 
 
 def write_archive(path: Path, records: Iterable[Record]) -> None:
-    """Store records in one gzipped file, a line each; equal records give equal bytes in whatever order they come."""
+    """Store records in one gzipped file, one line each; equal records in any order give equal bytes."""
     ordered = sorted(records, key=lambda record: (record.dataset, record.track, record.method, record.key))
     lines = "".join(record.model_dump_json() + "\n" for record in ordered)
     write_atomic(path, gzip.compress(lines.encode(), mtime=0))
+
+
+def write_archives(folder: Path, records: Iterable[Record]) -> list[Path]:
+    """Write ``folder/<dataset>.jsonl.gz`` with the records of each data set, and return these files."""
+    members = sorted(records, key=lambda record: record.dataset)
+    written = []
+    for dataset, group in groupby(members, key=lambda record: record.dataset):
+        written.append(folder / f"{dataset}.jsonl.gz")
+        write_archive(written[-1], group)
+    return written
 
 
 def _loose(runs: Path) -> Iterator[tuple[str, bytes | OSError]]:
     for path in sorted(runs.glob("*/record.json")):
         try:
             yield str(path), path.read_bytes()
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # removed since the folder was listed
             continue
         except OSError as error:
             yield str(path), error
@@ -106,16 +131,20 @@ def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is not a whole archive of records ({error}); name another with --runs") from None
+        raise UserError(f"{path} is not a complete archive of records ({error}); name another with --runs") from None
     for number, line in enumerate(content.splitlines(), 1):
         yield f"{path}:{number}", line
 
 
 def parse_record(content: bytes, name: str = "") -> Record:
-    """The record in ``content``; where it has a ``name``, it is said that it was of an older schema.
+    """The record in ``content``.
+
+    Args:
+        content: JSON text.
+        name: of the file, for a line on standard error where the record is of an older schema; no line without it.
 
     Raises:
-        ValueError: it is not one that this version can read; the message says why in a line.
+        ValueError: it is not a record that this version can read; the message says why in one line.
     """
     try:
         fields = json.loads(content)
@@ -127,9 +156,9 @@ def parse_record(content: bytes, name: str = "") -> Record:
     if version > SCHEMA_VERSION:
         raise ValueError(f"its schema {version} is newer than {SCHEMA_VERSION}; update okdbench")
     if version < SCHEMA_VERSION and name:
-        print(f"okdbench: {name} is of schema {version} and was read as one of {SCHEMA_VERSION}", file=sys.stderr)
+        print(f"okdbench: {name} has schema {version} and was read as schema {SCHEMA_VERSION}", file=sys.stderr)
     try:
-        # what schema 2 added has a default
+        # Everything that schema 2 added has a default.
         return Record.model_validate(fields | {"schema_version": SCHEMA_VERSION})
     except ValidationError as error:
         first = error.errors()[0]

@@ -13,12 +13,14 @@ import okdbench
 from okdbench.core import devices, environment
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable
-from okdbench.results.grouping import Cell, runs_of
+from okdbench.results.frames import runs_of, to_frame
+from okdbench.results.grouping import Cell
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.record_diff import circumstances, first_difference, row_differences
 from okdbench.results.records import Record
 from okdbench.results.row_spec import RowSpec, read_row_spec
 from okdbench.results.store import read_record, read_records
+from okdbench.results.table import rows_of
 from okdbench.sweep.grid import Grid, parse_grid
 from okdbench.sweep.plans import checked_plans
 from okdbench.sweep.sequential import carry_out, train_teacher
@@ -80,7 +82,7 @@ def _archived(row: RowSpec, records: Path | None, cells: set[Cell], report: Call
     source = records or row.file.parent / "records" / f"{row.file.stem}.jsonl.gz"
     if records and not records.exists():
         raise UserError(f"there is no archive {records}; leave out --records to compare the numbers alone")
-    found = runs_of(row.contest, row.columns["method"], read_records(source)) if source.exists() else {}
+    found = runs_of(row.group, row.columns["method"], read_records(source)) if source.exists() else {}
     if not found:
         report(f"{source} has no record of this row: only the numbers in the file are compared")
     return {cell: record for cell, record in found.items() if cell in cells}
@@ -137,8 +139,8 @@ def _conclude(row: RowSpec, then: Records, now: Records, report: Callable[[str],
     if any(record.selected is None for record in now.values()):
         report("not repeated: a run failed")
         return False
-    rows = [line for lines in leaderboard(now.values()).values() for line in lines]
-    repeated = next(line for line in rows if line.setting == row.columns["setting"])
+    rows = rows_of(leaderboard(to_frame(now.values())))
+    repeated = next(line for line in rows if line["setting"] == row.columns["setting"])
     differences = row_differences(row.columns, repeated)
     _report("row", differences, report)
     _report("then and now", _around(row, then, now), report)
@@ -148,7 +150,7 @@ def _conclude(row: RowSpec, then: Records, now: Records, report: Callable[[str],
         return True
     if same and then:
         report("the runs are identical, but the numbers of the file are not those of its records")
-    report(f"drift of {abs(float(row.columns['acc']) - (repeated.acc or 0)):.2f} points")
+    report(f"drift of {abs(float(row.columns['acc']) - (repeated['acc'] or 0)):.2f} points")
     return False
 
 

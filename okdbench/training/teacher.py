@@ -75,7 +75,7 @@ def teacher_key(config: RunConfig, splits: Splits) -> str:
         identity = {
             "dataset": config.dataset,
             # a data set from elsewhere is no module of okdbench; the digest of its images includes its code
-            "source": digest_of(__name__, f"{DATASETS}.{config.dataset}"),
+            "source": digest_of(__name__, f"{DATASETS.package}.{config.dataset}"),
             "data": splits.teacher_train.digest,
             "precision": config.precision,
             "seed": config.seed,

@@ -1,4 +1,4 @@
-"""The contract, broken: each typical mistake is named, with its line, its meaning and its cure."""
+"""Methods that break a rule: each typical mistake is reported with its line, its meaning and its fix."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bench(shared: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sandbox]:
-    """A bench for the template with some of its text replaced, in one track, for 10 steps; all share one teacher."""
+    """A sandbox for the template with some of its text replaced, in one track, for 10 steps; all share one teacher."""
     monkeypatch.setitem(BUDGETS, "smoke", replace(BUDGETS["smoke"], student_images=160))
 
     def make(*changes: tuple[str, str]) -> Sandbox:
@@ -41,7 +41,7 @@ def bench(shared: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.Mon
 
 
 def line_of(bench: Sandbox, text: str) -> str:
-    """``mine.py:31``, the first line that holds ``text``."""
+    """``mine.py:31``: the first line that contains ``text``."""
     lines = Path(bench.given).read_text().splitlines()
     return f"mine.py:{next(number for number, line in enumerate(lines, 1) if text in line)}"
 
@@ -59,7 +59,7 @@ SETUP = "    def setup(self) -> None:\n"
 IMPORT = "import torch\n\n"
 
 
-def test_the_file_to_start_from_keeps_the_contract(shared: Path, data_root: Path) -> None:
+def test_the_template_keeps_all_rules(shared: Path, data_root: Path) -> None:
     one = Sandbox(str(TEMPLATES / "method.py"), shared, data_root)
     assert one.tracks == (Track.LABELLED, Track.LABEL_FREE)
     assert {check.title: check.find(one) for check in CHECKS} == {check.title: [] for check in CHECKS}
@@ -67,9 +67,9 @@ def test_the_file_to_start_from_keeps_the_contract(shared: Path, data_root: Path
 
 SEEDS = {
     "torch.manual_seed(0)": ("", SETUP, "setup(): torch.manual_seed(0) was called"),
-    "random.random()": ("import random\n", STEP, "stage 'distil', step 0: it draws from Python's random"),
-    "np.random.seed(1)": ("import numpy as np\n", SETUP, "setup(): it draws from numpy.random, or seeds it"),
-    "torch.rand(3)": ("", STEP, "stage 'distil', step 0: it draws from torch's global generator"),
+    "random.random()": ("import random\n", STEP, "stage 'distil', step 0: the method draws from Python's random"),
+    "np.random.seed(1)": ("import numpy as np\n", SETUP, "setup(): the method draws from numpy.random, or seeds it"),
+    "torch.rand(3)": ("", STEP, "stage 'distil', step 0: the method draws from torch's global generator"),
 }
 
 
@@ -80,10 +80,10 @@ def test_a_global_random_source_is_named_with_its_line(bench: Callable[..., Sand
     finding = only(checks.randomness(one))
     assert complaint in finding.found
     assert f"({line_of(one, code)})" in finding.found
-    assert "self.task.rng" in finding.cure or "delete that line" in finding.cure
+    assert "self.task.rng" in finding.cure or "delete this line" in finding.cure
 
 
-def test_a_generator_without_the_runs_seed_is_told(bench: Callable[..., Sandbox]) -> None:
+def test_a_generator_without_the_runs_seed_is_reported(bench: Callable[..., Sandbox]) -> None:
     one = bench(
         (IMPORT, f"import numpy as np\n{IMPORT}"),
         ("self.hp.noise * ", "self.hp.noise * np.random.default_rng().uniform() * "),
@@ -108,13 +108,13 @@ def test_state_that_is_not_registered_is_named(bench: Callable[..., Sandbox]) ->
 
 TEACHER = {
     "next(self.teacher.parameters()).add_(0.01)": "weights of the teacher have changed, net.conv1.0.weight first",
-    "self.teacher.net.train()": "put in train mode: its buffer net.conv1.1.running_mean has changed",
+    "self.teacher.net.train()": "set to train mode: its buffer net.conv1.1.running_mean has changed",
     "self.teacher.requires_grad_(True)": "the teacher was unfrozen",
 }
 
 
 @pytest.mark.parametrize("code", TEACHER)
-def test_a_changed_teacher_is_told(bench: Callable[..., Sandbox], code: str) -> None:
+def test_a_changed_teacher_is_reported(bench: Callable[..., Sandbox], code: str) -> None:
     finding = only(checks.teacher(bench((STEP, f"{STEP}            {code}\n"))))
     assert finding.found.startswith("stage 'distil', step 0: ")
     assert TEACHER[code] in finding.found
@@ -129,10 +129,10 @@ def test_a_changed_teacher_is_told(bench: Callable[..., Sandbox], code: str) -> 
         ("loss", "the step returns no dictionary, but a tensor"),
     ],
 )
-def test_a_loss_that_is_no_number_is_told(bench: Callable[..., Sandbox], result: str, complaint: str) -> None:
+def test_a_loss_that_is_not_finite_is_reported(bench: Callable[..., Sandbox], result: str, complaint: str) -> None:
     one = bench(('{"kl": loss}', result))
     assert complaint in only(checks.terms(one)).found
-    assert checks.runs(one) == [], "it is told once"
+    assert checks.runs(one) == [], "it is reported once"
 
 
 def test_a_hyperparameter_without_effect_is_named(bench: Callable[..., Sandbox]) -> None:
@@ -143,7 +143,7 @@ def test_a_hyperparameter_without_effect_is_named(bench: Callable[..., Sandbox])
 
 
 def test_a_switch_that_nothing_reads_is_named(bench: Callable[..., Sandbox]) -> None:
-    switch = "        legacy_fault: bool = legacy('it errs', 'it does not')\n\n    hp: Hyperparameters"
+    switch = "        legacy_fault: bool = legacy('a bug', 'fixed')\n\n    hp: Hyperparameters"
     unread = (("\n    hp: Hyperparameters", switch), ("adam, hyper", "adam, hyper, legacy"))
     finding = only(checks.idle_settings(bench(*unread)))
     assert "'legacy_fault' changes nothing" in finding.found
@@ -166,7 +166,7 @@ LABELS = {
 
 
 @pytest.mark.parametrize("old", LABELS)
-def test_labels_in_the_label_free_track_are_told(bench: Callable[..., Sandbox], old: str) -> None:
+def test_labels_in_the_label_free_track_are_reported(bench: Callable[..., Sandbox], old: str) -> None:
     new, complaint = LABELS[old]
     one = bench((old, new))
     finding = only(checks.labels(one))
@@ -176,15 +176,15 @@ def test_labels_in_the_label_free_track_are_told(bench: Callable[..., Sandbox], 
         assert line_of(one, "batch.labels") in finding.found
 
 
-def test_spending_too_much_or_unseen_is_told(bench: Callable[..., Sandbox]) -> None:
+def test_exceeding_the_budget_or_hiding_training_is_reported(bench: Callable[..., Sandbox]) -> None:
     steps = "self.task.student_images // self.task.batch_size"
     finding = only(checks.budget(bench((steps, f"1000 * {steps}"))))
-    assert "step 10 of 10000: the student has learned from 176 pictures; the budget has 160" in finding.found
+    assert "step 10 of 10000: the student has been trained on 176 images; the budget has 160" in finding.found
     around = "for p in self.student.parameters():\n            p.data.mul_(0.99)"
-    assert "trained around its learner" in only(checks.budget(bench(("self.learner.update(loss)", around)))).means
+    assert "trained without its learner" in only(checks.budget(bench(("self.learner.update(loss)", around)))).means
 
 
-def test_a_crash_is_told_with_its_line(bench: Callable[..., Sandbox]) -> None:
+def test_a_crash_is_reported_with_its_line(bench: Callable[..., Sandbox]) -> None:
     one = bench(
         (
             "loss = kl(teacher_logits, self.student(images))",
@@ -194,7 +194,7 @@ def test_a_crash_is_told_with_its_line(bench: Callable[..., Sandbox]) -> None:
     assert f"{line_of(one, 'self.lost')}: AttributeError" in only(checks.runs(one)).found
 
 
-def test_a_card_with_gaps_is_told(bench: Callable[..., Sandbox]) -> None:
+def test_an_incomplete_card_is_reported(bench: Callable[..., Sandbox]) -> None:
     gaps = (('venue="unpublished"', 'venue="ICLR"'), ("hyper(0.1,", "0.1 #"), (", ge=0, le=1)", ""))
     found = [finding.found for finding in checks.card_gaps(bench(*gaps))]
     assert found == ["the card: url is empty", "the card: the hyper-parameter 'noise' is not described"]

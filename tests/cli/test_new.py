@@ -18,7 +18,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.syntax import parse_method
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import read_records
-from okdbench.sweep.grid import plans_of
+from okdbench.sweep.plans import plans_of
 from okdbench.training.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -73,8 +73,8 @@ def test_a_file_is_loaded_once_and_again_when_it_was_edited(mine: Path) -> None:
         ("\nimport no_such_library\n", "./mine.py:2: ModuleNotFoundError: No module named 'no_such_library'"),
         ("from okdbench.api import Methd\n", "./mine.py:1: ImportError: cannot import name 'Methd'"),
         ("def f():\n    raise ValueError('a\\nb')\nf()\n", "./mine.py:2: ValueError: a"),
-        ("import helper\n", "./mine.py:1: it imports helper from beside it, which is not supported"),
-        ("def f():\n    from . import x\n", "./mine.py:2: it imports .x from beside it"),
+        ("import helper\n", "./mine.py:1: it imports helper from the file's folder, which is not supported"),
+        ("def f():\n    from . import x\n", "./mine.py:2: it imports .x from the file's folder"),
         ("x = 1\n", "mine.py: expected exactly one subclass of Method, found none"),
     ],
 )
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_imported_is_told_in_one_line(mine: Path, text: st
 
 
 def test_names_are_not_shared(mine: Path, data_root: Path) -> None:
-    with pytest.raises(UserError, match="'kd' comes along with okdbench; give the file another name"):
+    with pytest.raises(UserError, match="'kd' is bundled with okdbench; give the file another name"):
         registry.load_method("./kd.py")
     with pytest.raises(UserError, match="must be one word of letters"):
         registry.load_method("./my-method.py")

@@ -1,4 +1,4 @@
-"""The run configuration: what wins over what, and what is refused with which words."""
+"""The run configuration: precedence of its sources, and the error messages for what is not allowed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
+from support.error_text import refusal
 
 from okdbench.core import config, syntax, yaml_files
 from okdbench.core.config import RunConfig
-from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track
 
 NAMED = {"method": "kd", "dataset": "digits", "setting": "MP-O"}
@@ -33,13 +33,6 @@ class Hyperparameters(BaseModel):
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return Path("c.yaml")
-
-
-def refusal(function: Any, *args: Any, **kwargs: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        function(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +136,7 @@ def test_a_value_from_the_command_line_is_not_blamed_on_the_file(file: Path) -> 
     assert refusal(config.resolve, {**NAMED, "seed": -3}, file=file) == "seed=-3: out of range; allowed at least 0"
 
 
-def test_a_misspelt_name_is_told_before_the_one_that_it_leaves_missing(file: Path) -> None:
+def test_a_misspelt_name_is_reported_before_the_one_that_is_missing_for_it(file: Path) -> None:
     file.write_text("metod: kd\ndataset: digits\nsetting: MP-O\n")
     assert refusal(config.resolve, {}, file=file) == "c.yaml: unknown key 'metod'; did you mean 'method'?"
     assert refusal(config.resolve, {"method": "kd", "dataset": "digits"}) == "setting is missing"

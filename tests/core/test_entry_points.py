@@ -1,4 +1,4 @@
-"""Methods and data sets of an installed package: found by its entry points, and named where they are broken."""
+"""Methods and data sets of an installed package are found by its entry points; broken ones are reported by name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BROKEN = 'raise RuntimeError("half installed")\n'
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which a real package with entry points was installed, beside one with broken metadata."""
+    """A folder with a real installed package that has entry points, and one with broken metadata."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     module = source / "okd_extra"
     module.mkdir()
@@ -70,7 +70,7 @@ def test_installed_methods_are_found_and_run(plan: Callable[..., Plan], tmp_path
     assert (record.status, record.method, record.origin) == ("done", "extra", "okd-extra"), record.traceback
     assert plan("explicit").method is plan("extra").method
     assert plan("explicit").key != plan("extra").key
-    assert plugins.origin_of("kd") == "", "what comes along is never hidden"
+    assert plugins.origin_of("kd") == "", "a bundled method is never hidden"
     assert registry.load_dataset("shelf").name == "shelf"
 
 
@@ -97,7 +97,7 @@ def test_the_code_of_every_file_of_a_package_is_part_of_the_key(site: Path) -> N
     ],
 )
 @pytest.mark.usefixtures("site")
-def test_a_broken_entry_point_is_told_when_it_is_asked_for(name: str, complaint: str) -> None:
+def test_a_broken_entry_point_is_reported_when_it_is_loaded(name: str, complaint: str) -> None:
     with pytest.raises(UserError) as caught:
         registry.load_method(name)
     assert complaint in str(caught.value)
@@ -129,5 +129,5 @@ def test_one_name_of_two_packages_is_refused(tmp_path: Path, monkeypatch: pytest
         "okd-extra",
         "other",
     ]
-    with pytest.raises(UserError, match="'extra' comes with okd-extra and other; uninstall all but one"):
+    with pytest.raises(UserError, match="'extra' is in okd-extra and other; uninstall all but one"):
         registry.load_method("extra")

@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def test_public_names_are_listed() -> None:
 def test_importing_okdbench_loads_no_library() -> None:
     code = "import sys, okdbench; dir(okdbench); print({'torch', 'pandas', 'numpy', 'scipy'} & set(sys.modules))"
     assert output(sys.executable, code, ROOT) == "set()"
+
+
+def test_setup_cfg_lists_every_package_and_every_file_that_is_no_module() -> None:
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    folders = {path.parent for path in (ROOT / "okdbench").rglob("*.py")}
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    siblings = {f"okdbench.{name}" for name in ("methods", "datasets", "leaderboards")}
+    assert set(config["options"]["packages"].split()) == packages | siblings
+    for path in (ROOT / "okdbench").rglob("*.*"):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            patterns = config["options.package_data"][".".join(path.parent.relative_to(ROOT).parts)]
+            assert any(path.match(pattern) for pattern in patterns.split(", ")), path
 
 
 @pytest.mark.parametrize(

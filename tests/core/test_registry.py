@@ -1,4 +1,4 @@
-"""Finding plugins by their files: without importing them, and with helpful words when they are wrong."""
+"""Plugins are found by their files without being imported, and errors in them are reported with their place."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Still(Method):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder whose files are data sets and methods for the time of one test."""
+    """A folder whose files are bundled data sets and methods during one test."""
     for package in (datasets, methods):
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     before = set(sys.modules)
@@ -72,10 +72,10 @@ def test_a_dataset_is_the_class_defined_in_its_file(folder: Path) -> None:
     [
         ("", "expected exactly one subclass of Dataset, found none"),
         (DATASET.format(name="B") + DATASET.format(name="A"), "expected exactly one subclass of Dataset, found A, B"),
-        (DATASET.format(name="A").replace("samples", "pictures"), "A does not define samples"),
+        (DATASET.format(name="A").replace("samples", "images"), "A does not define samples"),
     ],
 )
-def test_an_author_is_told_what_is_wrong_with_the_file(folder: Path, source: str, complaint: str) -> None:
+def test_what_is_wrong_with_a_file_is_reported_to_its_author(folder: Path, source: str, complaint: str) -> None:
     (folder / "wrong.py").write_text(source)
     with pytest.raises(UserError) as caught:
         registry.load_dataset("wrong")
@@ -101,7 +101,7 @@ def test_a_method_is_the_class_defined_in_its_file(folder: Path) -> None:
     (folder / "still.py").write_text(STILL)
     assert registry.load_method("still").__name__ == "Still"
     (folder / "bare.py").write_text(STILL.replace("card = ", "label = "))
-    with pytest.raises(UserError, match="bare: Still has no card; okdbench new method NAME writes a file that has one"):
+    with pytest.raises(UserError, match="bare: Still has no card; okdbench new method NAME writes a file with one"):
         registry.load_method("bare")
 
 

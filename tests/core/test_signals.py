@@ -1,4 +1,4 @@
-"""The loop when it is stopped: hooks, interrupts, checkpoints that are cut off, and going on from the others."""
+"""The training loop when it is interrupted: hooks, signals, truncated checkpoints, and resuming from intact ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_hooks_frame_each_stage(tmp_path: Path) -> None:
     assert tiny.calls == ["begin one", "step 0", "step 1", "finish one", "begin two", "step 0", "finish two"]
 
 
-def test_an_interrupted_stage_begins_again_where_it_stopped_and_finishes_once(tmp_path: Path) -> None:
+def test_an_interrupted_stage_resumes_where_it_stopped_and_finishes_once(tmp_path: Path) -> None:
     first, second, whole = Interrupted(at=1, only=4), Tiny(only=4), Tiny(only=4)
     with pytest.raises(KeyboardInterrupt):
         loop(first, tmp_path, [1, 2], evaluations=2).run()
@@ -52,7 +52,7 @@ def test_an_interrupted_stage_begins_again_where_it_stopped_and_finishes_once(tm
     assert (tmp_path / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
 
 
-def test_an_interrupt_at_the_very_end_is_heard_and_loses_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_at_the_very_end_is_noticed_and_loses_nothing(tmp_path: Path) -> None:
     tiny = Tiny(only=2)
     made = loop(tiny, tmp_path, [5], retention=lambda: os.kill(os.getpid(), signal.SIGINT) or 0.0)
     with pytest.raises(KeyboardInterrupt):
@@ -71,7 +71,7 @@ def test_a_run_that_is_over_is_not_trained_again(tmp_path: Path) -> None:
     assert fingerprint(clone_state(first.net)) == fingerprint(clone_state(second.net))
 
 
-def test_rows_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
+def test_log_rows_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         loop(Interrupted(at=1, only=4), tmp_path).run()
     with (tmp_path / "metrics.jsonl").open("a") as file:

@@ -20,7 +20,8 @@ from okdbench.data.splits import SplitCache
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import read_records
-from okdbench.sweep.grid import Grid, plans_of
+from okdbench.sweep.grid import Grid
+from okdbench.sweep.plans import plans_of
 from okdbench.training.plan import make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute

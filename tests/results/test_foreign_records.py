@@ -1,4 +1,4 @@
-"""What comes from elsewhere is read and never executed, and its names lead nowhere outside of its folder."""
+"""Files from elsewhere are read and never executed, and their names lead nowhere outside of their folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save as to_safetensors
-from support.fake_records import record
-from test_app import Bomb
-from test_cleanup import put
+from support.fake_records import put, record
+from support.pickle_bomb import Bomb
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
@@ -30,7 +29,7 @@ from okdbench.training.teacher import teacher_file
 
 @pytest.fixture
 def bomb(tmp_path: Path) -> Callable[[Path], None]:
-    """Plants files that would run code when they are unpickled; none may have done so in the end."""
+    """Plants files that would run code when they are unpickled."""
 
     def plant(file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +62,7 @@ def test_a_checkpoint_from_elsewhere_is_not_executed_and_the_run_starts_over(
     assert not (tmp_path / "exploded").exists()
 
 
-def test_a_teacher_and_pictures_from_elsewhere_are_not_executed(
+def test_a_teacher_and_images_from_elsewhere_are_not_executed(
     tmp_path: Path, bomb: Callable[[Path], None], plan: Callable[..., Plan]
 ) -> None:
     made = plan("finetune")
@@ -92,7 +91,7 @@ def spoilt(text: str) -> Record:
 
 
 def call(line: str) -> str:
-    """What the command prints; it ends well or with what the user can mend."""
+    """What the command prints; it succeeds, or fails with an error that the user can fix."""
     result = CliRunner().invoke(app, line.split())
     assert result.exception is None or isinstance(result.exception, (SystemExit, UserError)), (line, result.exception)
     return result.output
@@ -105,7 +104,7 @@ def test_names_in_a_record_lead_nowhere(text: str, tmp_path: Path, monkeypatch: 
     put(home / "runs", made, 1)
     monkeypatch.chdir(home)
     for line in COMMANDS:
-        # the slow ones once, for the text that could do harm
+        # The slow commands once, for the text that could do harm.
         if text == HOSTILE[0] or not line.startswith(("plot", "report", "export", "predict")):
             call(line.format(key=made.key))
     assert [path.name for path in tmp_path.iterdir()] == ["very"]
@@ -114,7 +113,7 @@ def test_names_in_a_record_lead_nowhere(text: str, tmp_path: Path, monkeypatch: 
     assert [path.name for path in (home / "runs").iterdir()] == [made.key]
 
 
-def test_a_record_cannot_speak_to_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_cannot_send_escape_codes_to_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "runs", spoilt("a\x1b[2Jb"), 1)
     monkeypatch.chdir(tmp_path)
     for line in ("runs ls", "ls runs", "leaderboard"):
@@ -122,7 +121,7 @@ def test_a_record_cannot_speak_to_the_terminal(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_data_set_in_a_record_is_not_executed(tmp_path: Path) -> None:
-    """A student of before the cards, whose classes would be looked up in a Python file that came with it."""
+    """A student without a card, whose classes would be looked up in a Python file that is bundled with it."""
     made = record("kd", "A-C", 0, 60)
     evil = tmp_path / "runs" / made.key / "evil.py"
     put(tmp_path / "runs", made.model_copy(update={"config": {"dataset": str(evil)}}), 1)

@@ -1,8 +1,10 @@
-"""Means and intervals over seeds: by hand, and on simulated data whose answer is known."""
+"""Means and intervals over seeds: by hand, and on simulated data with a known answer."""
 
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -21,7 +23,7 @@ def test_mean_and_sample_deviation() -> None:
     assert mean_std([0.1, 0.1, 0.1]) == (0.1, 0.0)
 
 
-def test_what_is_unknown_is_nan() -> None:
+def test_unknown_numbers_are_nan() -> None:
     assert math.isnan(mean_std([])[0])
     assert math.isnan(mean_std([])[1])
     mean, std = mean_std([4.0])
@@ -29,7 +31,7 @@ def test_what_is_unknown_is_nan() -> None:
     assert math.isnan(std)
 
 
-def test_an_axis_starts_below_the_lowest_that_is_no_outlier() -> None:
+def test_an_axis_starts_below_the_lowest_that_is_not_an_outlier() -> None:
     assert axis_start([98.4, 98.0, 97.2, 95.5, 91.7, 63.3, 10.1]) == 91
     assert axis_start([20, 40, 60, 80]) == 19
     assert axis_start([100.0, 100.0]) == 99
@@ -53,6 +55,18 @@ def test_few_values_get_students_interval() -> None:
     assert (low, high) == (pytest.approx(63 - half), pytest.approx(63 + half))
 
 
+def test_students_interval_is_scipys_bit_for_bit_without_importing_its_statistics() -> None:
+    for freedom in range(1, 5):
+        values = np.random.default_rng(freedom).normal(60, 5, size=freedom + 1)
+        error = float(np.sqrt(values.var(ddof=1) / len(values)))
+        low, high = t.ppf([0.025, 0.975], freedom)
+        middle = mean_std(values.tolist())[0]
+        assert interval([values.tolist()]) == (middle - high * error, middle - low * error)
+    code = "from okdbench.results.intervals import interval; interval([[1.0, 2.0]]); import sys; "
+    code += "assert 'scipy.special' in sys.modules and 'scipy.stats' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_many_values_agree_with_the_normal_interval() -> None:
     values = np.random.default_rng(3).normal(60, 5, size=200).tolist()
     mean, std = mean_std(values)
@@ -63,7 +77,7 @@ def test_many_values_agree_with_the_normal_interval() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(ACCURACIES, min_size=2, max_size=6), min_size=1, max_size=3), st.randoms())
-def test_an_interval_holds_the_mean_and_ignores_the_order(groups: list[list[float]], random: object) -> None:
+def test_an_interval_contains_the_mean_and_ignores_the_order(groups: list[list[float]], random: object) -> None:
     ends = interval(groups)
     assert ends is not None
     assert all(map(math.isfinite, ends))
@@ -84,7 +98,7 @@ def skewed(rng: np.random.Generator, count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("sizes", [(3,), (3, 3, 3), (5, 5), (10,)])
 @pytest.mark.parametrize(("draw", "mean"), [(normal, 90), (skewed, 100 * 40 / 44)])
-def test_of_1000_intervals_93_to_97_percent_hold_the_truth(
+def test_of_1000_intervals_93_to_97_percent_contain_the_true_mean(
     draw: Callable[[np.random.Generator, int], np.ndarray],
     mean: float,
     sizes: tuple[int, ...],

@@ -1,4 +1,4 @@
-"""Leaderboards from hand-made records: every number here can be worked out on paper."""
+"""Leaderboards of hand-made records, whose numbers can be worked out on paper."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fake_records import GRID, failed, record, rows
+from support.fake_records import GRID, failed, record, rows, table
 
 from okdbench.core.protocol import PROTOCOL_VERSION
-from okdbench.results.leaderboard import leaderboard
+from okdbench.results.columns import COLUMNS, is_complete
 from okdbench.results.records import Cost, Record
 from okdbench.results.rendering import to_csv
+from okdbench.results.table import rows_of
 
 
 def test_a_setting_row_by_hand() -> None:
@@ -53,21 +54,21 @@ def test_settings_have_the_same_weight_whatever_their_number_of_seeds() -> None:
 
 
 def test_ranks_are_within_the_setting_and_equals_share_one() -> None:
-    table = rows(*[record(name, "A-C", 0, acc) for name, acc in [("a", 70), ("b", 80), ("c", 80), ("d", 60)]])
-    assert {name: table[name, "A-C"].rank for name in "abcd"} == {"b": 1, "c": 1, "a": 3, "d": 4}
+    found = rows(*[record(name, "A-C", 0, acc) for name, acc in [("a", 70), ("b", 80), ("c", 80), ("d", 60)]])
+    assert {name: found[name, "A-C"].rank for name in "abcd"} == {"b": 1, "c": 1, "a": 3, "d": 4}
 
 
-def test_a_rank_counts_the_rows_whose_interval_lies_wholly_above() -> None:
+def test_a_rank_counts_the_rows_whose_interval_is_entirely_above() -> None:
     # Student's interval of two seeds is 12.7 times their distance from the mean, to either side
     means = {"best": (90, 0.1), "near": (88, 0.1), "far": (80, 0.1), "wide": (79, 4.0), "last": (10, 0.1)}
-    table = rows(*[record(name, "A-C", s, m + (2 * s - 1) * d) for name, (m, d) in means.items() for s in (0, 1)])
-    assert {name: table[name, "A-C"].rank for name in means} == {"best": 1, "near": 1, "far": 3, "wide": 1, "last": 5}
+    found = rows(*[record(name, "A-C", s, m + (2 * s - 1) * d) for name, (m, d) in means.items() for s in (0, 1)])
+    assert {name: found[name, "A-C"].rank for name in means} == {"best": 1, "near": 1, "far": 3, "wide": 1, "last": 5}
 
 
 def test_order_is_all_first_then_setting_rank_method_with_the_unranked_last() -> None:
     records = [*GRID, record("late", "A-C", 0, 99), record("smoked", "A-C", 0, 99, budget="smoke")]
     random.Random(0).shuffle(records)
-    order = [(row.setting, row.budget, row.rank, row.method) for row in leaderboard(records)["digits"]]
+    order = [(row["setting"], row["budget"], row["rank"], row["method"]) for row in rows_of(table(records))]
     assert order == [
         ("all", "quick", 1, "kd"),
         ("all", "quick", 1, "finetune"),
@@ -83,11 +84,11 @@ def test_order_is_all_first_then_setting_rank_method_with_the_unranked_last() ->
 
 
 def test_a_failed_run_is_absent_but_its_cell_is_expected_of_everyone() -> None:
-    table = rows(*GRID[:4], failed("kd", "A-C", 2), failed("augkd", "B-C", 0))
-    assert (table["kd", "A-C"].complete, table["kd", "A-C"].rank, table["kd", "A-C"].acc) == ("2/3", None, 62)
-    assert table["kd", "B-C"].complete == "2/3"
-    assert table["kd", "all"].complete == "4/6"
-    empty = table["augkd", "B-C"]
+    found = rows(*GRID[:4], failed("kd", "A-C", 2), failed("augkd", "B-C", 0))
+    assert (found["kd", "A-C"].complete, found["kd", "A-C"].rank, found["kd", "A-C"].acc) == ("2/3", None, 62)
+    assert found["kd", "B-C"].complete == "2/3"
+    assert found["kd", "all"].complete == "4/6"
+    empty = found["augkd", "B-C"]
     assert (empty.complete, empty.seeds, empty.acc, empty.gain, empty.rank) == ("0/3", 0, None, None, None)
     assert "--method augkd" in empty.command
 
@@ -97,17 +98,22 @@ def test_smoke_is_never_ranked() -> None:
 
 
 def test_variants_and_unusual_conditions_have_rows_of_their_own() -> None:
-    table = leaderboard(
-        [
-            record("kd", "A-C", 0, 60),
-            record("kd", "A-C", 0, 61, variant="lr=0.1"),
-            record("kd", "A-C", 0, 62, config={"image_size": 64, "pretrained": True}),
-            record("kd", "A-C", 0, 63, student="resnet18"),
-            record("kd", "A-C", 0, 64, track="label-free"),
-        ]
-    )["digits"]
+    members = rows_of(
+        table(
+            [
+                record("kd", "A-C", 0, 60),
+                record("kd", "A-C", 0, 61, variant="lr=0.1"),
+                record("kd", "A-C", 0, 62, config={"image_size": 64, "pretrained": True}),
+                record("kd", "A-C", 0, 63, student="resnet18"),
+                record("kd", "A-C", 0, 64, track="label-free"),
+                record("kd", "A-C", 0, 65, data_note="other files"),
+            ]
+        )
+    )
     found = {
-        (row.method, row.track, row.teacher, row.student): (row.acc, row.rank) for row in table if row.setting == "A-C"
+        (row["method"], row["track"], row["teacher"], row["student"]): (row["acc"], row["rank"])
+        for row in members
+        if row["setting"] == "A-C"
     }
     assert found == {
         ("kd", "labelled", "resnet18", "resnet10t"): (60, 2),
@@ -115,13 +121,14 @@ def test_variants_and_unusual_conditions_have_rows_of_their_own() -> None:
         ("kd", "labelled", "resnet18[image_size=64,pretrained=true]", "resnet10t"): (62, 1),
         ("kd", "labelled", "resnet18", "resnet18"): (63, 1),
         ("kd", "label-free", "resnet18", "resnet10t"): (64, 1),
+        ("kd", "labelled", "resnet18[images=differing]", "resnet10t"): (65, 1),
     }
 
 
 def test_gain_pairs_settings_and_seeds_and_is_blank_without_a_baseline_in_the_track() -> None:
     free = record("kd", "A-C", 0, 60, track="label-free")
-    table = leaderboard([free, record("finetune", "A-C", 0, 50)])["digits"]
-    assert [row.gain for row in table if row.method == "kd"] == [None, None]
+    alone = rows_of(table([free, record("finetune", "A-C", 0, 50)]))
+    assert [row["gain"] for row in alone if row["method"] == "kd"] == [None, None]
     partly = rows(record("kd", "A-C", 0, 60), record("kd", "A-C", 1, 90), record("finetune", "A-C", 0, 50))
     assert partly["kd", "A-C"].gain == 10
     assert partly["finetune", "A-C"].gain == 0
@@ -138,7 +145,13 @@ def test_the_run_that_finished_last_fills_a_cell() -> None:
 
 def test_records_of_another_protocol_never_meet_these() -> None:
     assert rows(*GRID, record("kd", "A-C", 7, 0, protocol=PROTOCOL_VERSION + 1)) == rows(*GRID)
-    assert leaderboard([]) == {}
+
+
+def test_no_records_give_an_empty_table_with_all_columns() -> None:
+    empty = table([])
+    assert empty.empty
+    assert list(empty.columns) == list(table(GRID).columns) == [c.name for c in COLUMNS if "frame" in c.forms]
+    assert dict(empty.dtypes) == dict(table(GRID).dtypes)
 
 
 def at(hour: int) -> dict[str, str]:
@@ -154,12 +167,12 @@ def test_a_row_never_mixes_two_versions_of_a_methods_code() -> None:
     assert rows(edited, *before, *GRID)["kd", "A-C"] == rows(*GRID)["kd", "A-C"]
 
 
-def test_a_setting_never_mixes_two_versions_of_its_pictures() -> None:
+def test_a_setting_never_mixes_two_versions_of_its_images() -> None:
     now = record("kd", "A-C", 0, 70, data_digest="other", environment=at(2))
-    table = rows(*GRID, now)
-    assert (table["kd", "A-C"].complete, table["kd", "A-C"].acc) == ("1/2", 70)
-    assert ("finetune", "A-C") not in table
-    assert table["kd", "B-C"] == rows(*GRID)["kd", "B-C"]
+    found = rows(*GRID, now)
+    assert (found["kd", "A-C"].complete, found["kd", "A-C"].acc) == ("1/2", 70)
+    assert ("finetune", "A-C") not in found
+    assert found["kd", "B-C"] == rows(*GRID)["kd", "B-C"]
 
 
 def test_missing_parts_are_empty_and_different_versions_are_mixed() -> None:
@@ -176,12 +189,12 @@ def test_missing_parts_are_empty_and_different_versions_are_mixed() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(GRID))
 def test_the_order_of_the_records_does_not_matter(records: list[Record]) -> None:
-    assert to_csv(leaderboard(records)["digits"]) == to_csv(leaderboard(GRID)["digits"])
+    assert to_csv(table(records)) == to_csv(table(GRID))
 
 
 @st.composite
 def awkward_records(draw: st.DrawFn) -> list[Record]:
-    """Grids with holes, ties, one seed, failures and accuracies that are no numbers."""
+    """Grids with missing runs, ties, one seed, failures and accuracies that are not numbers."""
     accuracy = st.sampled_from([0.0, 50.0, 50.0, 99.9, 100.0, float("nan")]) | st.floats(0, 100)
     cells = st.tuples(st.sampled_from("abcd"), st.sampled_from(["A-C", "B-C", "C-A"]), st.integers(0, 2))
     make = st.sampled_from([record, record, record, failed])
@@ -194,23 +207,23 @@ def awkward_records(draw: st.DrawFn) -> list[Record]:
 
 @settings(max_examples=100, deadline=None)
 @given(awkward_records())
-def test_awkward_records_never_crash_and_never_get_a_rank_that_they_should_not(records: list[Record]) -> None:
-    table = leaderboard(records)["digits"]
-    assert len(to_csv(table).splitlines()) == len(table) + 1
-    for row in table:
+def test_awkward_records_never_crash_and_have_no_rank_that_they_should_not_have(records: list[Record]) -> None:
+    found = list(rows(*records).values())
+    assert len(to_csv(table(records)).splitlines()) == len(found) + 1
+    for row in found:
         if row.rank is not None:
-            assert row.is_complete
+            assert is_complete(vars(row))
             assert row.acc is not None
             assert 0 <= row.acc <= 100
-    for setting in {row.setting for row in table}:
-        ranked = [row for row in table if row.setting == setting and row.rank is not None]
+    for setting in {row.setting for row in found}:
+        ranked = [row for row in found if row.setting == setting and row.rank is not None]
         assert [row.rank for row in ranked] == sorted(row.rank or 0 for row in ranked)
         for row in ranked:
             ends = [other.acc if row.acc_low is None else other.acc_low for other in ranked]
             assert row.rank == 1 + sum((row.acc_high or row.acc or 0) < (end or 0) for end in ends)
 
 
-def test_the_row_over_all_settings_wants_the_default_ones_and_no_other() -> None:
+def test_the_row_over_all_settings_expects_the_default_ones_and_no_other() -> None:
     usual = ("A-C", "B-C")
     one = rows(record("kd", "A-C", 0, 60, default_settings=usual))
     assert (one["kd", "all"].complete, one["kd", "all"].rank) == ("1/2", None)
@@ -220,15 +233,15 @@ def test_the_row_over_all_settings_wants_the_default_ones_and_no_other() -> None
     assert three["kd", "C-A"].rank == 1
 
 
-def test_seeds_of_a_variant_alone_ask_nothing_of_the_others() -> None:
+def test_seeds_of_a_variant_alone_are_not_expected_of_the_others() -> None:
     seen = rows(record("kd", "A-C", 0, 60), *(record("kd", "A-C", seed, 70, variant="lr=1") for seed in (0, 1)))
     assert seen["kd", "all"].complete == "1/1"
 
 
-def test_a_number_that_is_none_counts_as_missing() -> None:
+def test_a_number_that_is_not_finite_counts_as_missing() -> None:
     sick = [record("sick", "A-C", seed, float("nan")) for seed in (0, 1)]
-    table = rows(record("kd", "A-C", 0, 60), record("kd", "A-C", 1, 62), *sick)
-    assert (table["kd", "A-C"].rank, table["kd", "A-C"].complete) == (1, "2/2")
-    assert (table["sick", "A-C"].rank, table["sick", "A-C"].acc, table["sick", "A-C"].complete) == (None, None, "0/2")
+    found = rows(record("kd", "A-C", 0, 60), record("kd", "A-C", 1, 62), *sick)
+    assert (found["kd", "A-C"].rank, found["kd", "A-C"].complete) == (1, "2/2")
+    assert (found["sick", "A-C"].rank, found["sick", "A-C"].acc, found["sick", "A-C"].complete) == (None, None, "0/2")
     slow = rows(*(record("kd", "A-C", seed, 60, cost=Cost(seconds=float("inf"))) for seed in (0, 1)))["kd", "A-C"]
     assert (slow.rank, slow.seconds) == (1, None)

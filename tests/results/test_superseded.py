@@ -1,4 +1,4 @@
-"""Records of other rules count nowhere, and every command that reads records says so."""
+"""Records of another protocol count nowhere, and every command that reads records reports them."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def test_a_line_counts_what_is_left_out(line: str, tmp_path: Path, data_root: Pa
     write_archive(tmp_path / "records.jsonl.gz", [*GRID, older])
     result = Command([*line.split(), "--runs", "records.jsonl.gz"], tmp_path, data_root).wait()
     assert result.returncode == 0, result.stderr
-    assert "okdbench: older code, pictures or protocol: 1 records are left out\n" in result.stderr
+    assert "okdbench: older code, images or protocol: 1 records are left out\n" in result.stderr

@@ -1,4 +1,4 @@
-"""What a call says when it refuses what it was given."""
+"""The message of the UserError that a call raises."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from okdbench.core.errors import UserError
 
 
-def refusal(function: Callable[..., Any], *args: Any) -> str:
+def refusal(function: Callable[..., Any], *args: Any, **options: Any) -> str:
     with pytest.raises(UserError) as caught:
-        function(*args)
+        function(*args, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
+
 from okdbench.core.protocol import PROTOCOL_VERSION
-from okdbench.results.leaderboard import Row, leaderboard
+from okdbench.results.frames import to_frame
+from okdbench.results.leaderboard import leaderboard
 from okdbench.results.records import Cost, Evaluation, Outcome, Record, Score, TeacherScore, Traffic
 from okdbench.results.store import write_record
+from okdbench.results.table import rows_of
 
 
 def evaluation(acc: float) -> Evaluation:
@@ -62,8 +68,14 @@ def put(runs: Path, made: Record, hour: int) -> Path:
     return folder
 
 
-def rows(*records: Record) -> dict[tuple[str, str], Row]:
-    return {(row.method, row.setting): row for row in leaderboard(records)["digits"]}
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """The leaderboard of these records."""
+    return leaderboard(to_frame(records))
+
+
+def rows(*records: Record) -> dict[tuple[str, str], SimpleNamespace]:
+    """(method, setting) -> its row in the leaderboard, with columns as attributes; None where a value is missing."""
+    return {(row["method"], row["setting"]): SimpleNamespace(**row) for row in rows_of(table(records))}
 
 
 GRID = [

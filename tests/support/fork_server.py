@@ -1,4 +1,4 @@
-"""Real processes that start in a moment: a server loads torch, timm and the digits once, and forks for each command."""
+"""Real processes that start fast: a server loads torch, timm and the digits once, and forks for each command."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ for _domain in _digits.domains.values():
 
 
 def serve() -> None:
-    """Start the server, unless it is running."""
-    # In Python 3.11 the server does not get our sys.path, but it needs it to find this file.
+    """Start the server if it is not running."""
+    # In Python 3.11 the server does not inherit sys.path, but needs it to find this file.
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(HERE.parents[1]), before])
     try:
@@ -40,13 +40,13 @@ def serve() -> None:
 
 
 def nothing() -> None:
-    """Change nothing before the command starts."""
+    """The default of ``before``: no preparation."""
 
 
 class Command:
-    """``okdbench <words>`` in a process of its own.
+    """``okdbench <words>`` in its own process.
 
-    ``before`` runs in that process, ahead of the command: a function at the top of a file, or a partial of one.
+    ``before`` runs in that process before the command: a top-level function of a module, or a partial of one.
     """
 
     def __init__(self, words: list[str], folder: Path, data_root: Path, before: Callable[[], object] = nothing) -> None:

@@ -1,0 +1,103 @@
+"""The registry of the leaderboards' columns.
+
+CSV files, terminal, Markdown and LaTeX tables and the HTML page follow from :data:`COLUMNS`, so that adding a column is
+one entry, such as::
+
+    Column("agreement", "share of images on which student and teacher agree", unit="%", averaged=True, drop=9)
+"""
+
+from __future__ import annotations
+
+from okdbench.results.table import DETAILS, FILES, TABLES, Column, Form, Row, mean_and_std, spell
+
+
+def shown_in(form: Form) -> list[Column]:
+    """The columns of one form of the leaderboards, in order."""
+    return [column for column in COLUMNS if form in column.forms]
+
+
+def csv_cells(row: Row) -> dict[str, str]:
+    """One row of a CSV file: column -> text."""
+    return {column.name: column.value(row) for column in shown_in("csv")}
+
+
+def is_complete(row: Row) -> bool:
+    """Whether every expected run of a row is finished, so that its ``complete`` reads ``6/6``."""
+    done, _, expected = str(row["complete"]).partition("/")
+    return done == expected
+
+
+def _rank(row: Row) -> str:
+    """The rank, ``-`` for a row that may not have one, or ``4/6`` where runs are missing."""
+    return (spell(row["rank"]) or "-") if is_complete(row) else str(row["complete"])
+
+
+def _interval(row: Row) -> str:
+    return " - ".join(spell(end) for end in (row["acc_low"], row["acc_high"]) if end is not None)
+
+
+def _seconds(row: Row) -> str:
+    return spell(row["seconds"], 0)
+
+
+#: in the order of the CSV file; what a comparison group has in common is the title of a table for people, not a column
+COLUMNS: tuple[Column, ...] = (
+    Column("dataset", "the data set", dtype="str", forms=frozenset({"frame"})),
+    Column(
+        "rank",
+        "one more than the number of rows whose 95 % confidence interval is entirely above; 4/6 counts the finished "
+        "runs of a row that lacks some and has no rank",
+        dtype="Int64",
+        text=_rank,
+    ),
+    Column("method", "the method, with the hyper-parameters that differ from the defaults", dtype="str", folds=True),
+    Column("setting", "one setting, or all: the mean over the data set's default settings", dtype="str"),
+    Column("track", "whether the method sees labels of the student's domain", dtype="str", forms=FILES),
+    Column("budget", "how many images the runs train on", dtype="str", forms=FILES),
+    Column("teacher", "the teacher's architecture; in brackets, conditions that are not the default", dtype="str",
+           forms=FILES),
+    Column("student", "the student's architecture", dtype="str", forms=FILES),
+    Column("seeds", "seeds with a finished run", dtype="int64", forms=FILES),
+    Column("complete", "finished runs / expected runs", dtype="str", forms=FILES),
+    Column(
+        "acc",
+        "top-1 accuracy of the student on the test split of its domain, mean ± standard deviation over seeds",
+        unit="%",
+        heading="acc %",
+        averaged=True,
+        text=mean_and_std("acc", "acc_std"),
+    ),
+    Column("acc_std", "standard deviation of the accuracy over seeds", unit="%", forms=FILES),
+    Column("acc_low", "lower end of the 95 % confidence interval of the accuracy", unit="%", forms=FILES),
+    Column("acc_high", "upper end of the 95 % confidence interval of the accuracy", unit="%", forms=FILES),
+    Column("interval", "confidence interval of the accuracy", heading="95 %", forms=TABLES, drop=3,
+           text=_interval),
+    Column("top3", "the true class is among the three best", unit="%", heading="top 3", averaged=True, forms=DETAILS),
+    Column("top5", "the true class is among the five best", unit="%", heading="top 5", averaged=True, forms=DETAILS),
+    Column("macro_f1", "F1 score, mean over classes", unit="%", heading="macro F1", averaged=True, forms=DETAILS),
+    Column("ece", "expected calibration error", unit="%", heading="calibration error", averaged=True, ascending=True,
+           forms=DETAILS),
+    Column("teacher_acc", "accuracy of the frozen teacher on the same images", unit="%", heading="teacher",
+           averaged=True, drop=5),
+    Column("teacher_domain_acc", "accuracy of the student on the teacher's domains", unit="%", heading="retention",
+           averaged=True, drop=2),
+    Column("gain", "accuracy minus that of the baseline in the same settings with the same seeds", unit="points",
+           averaged=True, signed=True, drop=1),
+    Column("last_acc", "accuracy at the end of training", unit="%", heading="last accuracy", averaged=True,
+           forms=DETAILS),
+    Column("oracle_acc", "accuracy of the best evaluation on test, which is reported and never used", unit="%",
+           heading="best on test", averaged=True, forms=DETAILS),
+    Column("selection_gap", "what choosing the evaluation on the test split would add to the accuracy", unit="points",
+           heading="selection gap", averaged=True, ascending=True, drop=6),
+    Column("student_images", "images that the student trains on", heading="student images", averaged=True, decimals=0,
+           ascending=True, forms=DETAILS),
+    Column("teacher_images", "images that the teacher is queried about", heading="teacher images", averaged=True,
+           decimals=0, ascending=True, forms=DETAILS),
+    Column("seconds", "seconds of one run", heading="s", averaged=True, decimals=1, ascending=True, drop=4,
+           text=_seconds),
+    Column("peak_memory_mb", "peak memory of one run", unit="MB", heading="peak memory", averaged=True, decimals=1,
+           ascending=True, forms=DETAILS),
+    Column("version", "version of okdbench, mixed where runs differ", dtype="str", forms=FILES),
+    Column("commit", "commit of okdbench, mixed where runs differ", dtype="str", forms=FILES),
+    Column("command", "the command that repeats the runs", dtype="str", forms=FILES),
+)  # fmt: skip

@@ -1,0 +1,151 @@
+"""Runs as a data frame with one flat row per run, and the records behind its rows.
+
+    >>> okdbench.load_records("runs").groupby(["method", "setting"])["acc"].mean()  # doctest: +SKIP
+
+The frame's index is the position of the run's record in the list that it was made of.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+
+from okdbench.results.grouping import GROUP, Cell, ComparisonGroup, counted, current, group_of, label
+from okdbench.results.records import Record, Score, Traffic
+from okdbench.results.store import Source, read_all
+
+
+class RunColumn(NamedTuple):
+    """A column of the frame of runs; numbers that a run lacks, or that are not finite, are NaN."""
+
+    name: str
+    dtype: Literal["str", "int64", "float64", "object"]
+    meaning: str
+    value: Callable[[Record], Any]
+
+
+def _test(name: str) -> Callable[[Record], float | None]:
+    """A number of the selected evaluation on the test split."""
+    return lambda record: getattr(record.selected.evaluation.test, name) if record.selected else None
+
+
+def _traffic(network: str, count: str) -> Callable[[Record], int]:
+    return lambda record: int(getattr(record.cost.traffic.get(network, Traffic()), count))
+
+
+def _teacher(name: str) -> Callable[[Record], float | None]:
+    return lambda record: getattr(record.teacher_score, name) if record.teacher_score else None
+
+
+#: columns that the frame has in common with the leaderboards have the same meaning there
+RUN_COLUMNS: tuple[RunColumn, ...] = (
+    RunColumn("key", "str", "hash of configuration and code; the name of the run's folder", lambda r: r.key),
+    RunColumn("status", "str", "done or failed", lambda r: r.status),
+    RunColumn("dataset", "str", "the data set", lambda r: r.dataset),
+    RunColumn("setting", "str", "domains of the teacher - domain of the student", lambda r: r.setting),
+    RunColumn("seed", "int64", "seed of the run", lambda r: r.seed),
+    RunColumn("method", "str", "name of the run's row: the method with its origin and variant", label),
+    RunColumn("base_method", "str", "the method's name alone", lambda r: r.method),
+    RunColumn("variant", "str", "hyper-parameters that differ from the defaults", lambda r: r.variant),
+    RunColumn("origin", "str", "empty for a bundled method, local, or the package it is from", lambda r: r.origin),
+    RunColumn("role", "str", "method, reference or baseline", lambda r: r.role),
+    RunColumn("track", "str", "labelled or label-free", lambda r: r.track),
+    RunColumn("budget", "str", "the budget's name", lambda r: r.budget),
+    RunColumn("teacher", "str", "teacher and conditions that are not the default", lambda r: group_of(r).teacher),
+    RunColumn("student", "str", "the student's architecture", lambda r: r.student),
+    RunColumn("default_settings", "object", "default settings of the data set, a tuple", lambda r: r.default_settings),
+    *(RunColumn(name, "float64", f"{name} on the student domain's test split, %", _test(name))
+      for name in Score.model_fields),
+    RunColumn("val_acc", "float64", "accuracy on the student domain's validation split, %",
+              lambda r: r.selected.evaluation.val_acc if r.selected else None),
+    RunColumn("teacher_acc", "float64", "the teacher on the student's domain, %", _teacher("student_domain_acc")),
+    RunColumn("teacher_own_acc", "float64", "the teacher on its own domains, %", _teacher("own_acc")),
+    RunColumn("teacher_domain_acc", "float64", "the student on the teacher's domains (retention), %",
+              lambda r: r.selected.teacher_domain_acc if r.selected else None),
+    RunColumn("last_acc", "float64", "accuracy at the end of training, %",
+              lambda r: r.last.evaluation.test.acc if r.last else None),
+    RunColumn("oracle_acc", "float64", "best accuracy on test, which is never used, %",
+              lambda r: r.oracle.test.acc if r.oracle else None),
+    RunColumn("selection_gap", "float64", "oracle_acc - acc, points", lambda r: r.selection_gap),
+    RunColumn("student_images", "float64", "images that the student trained on", _traffic("student", "learned")),
+    RunColumn("teacher_images", "float64", "images that the teacher was queried about",
+              _traffic("teacher", "forward")),
+    RunColumn("seconds", "float64", "duration of the run", lambda r: r.cost.seconds),
+    RunColumn("peak_memory_mb", "float64", "peak memory, MB", lambda r: r.cost.peak_memory_mb),
+    RunColumn("command", "str", "the command that repeats the run", lambda r: r.command),
+    RunColumn("version", "str", "version of okdbench", lambda r: r.version),
+    RunColumn("commit", "str", "commit of okdbench", lambda r: r.commit),
+    RunColumn("protocol", "int64", "version of the protocol", lambda r: r.protocol),
+    RunColumn("source", "str", "digest of all code that the run can reach", lambda r: r.source),
+    RunColumn("data_digest", "str", "digest of the images", lambda r: r.data_digest),
+    RunColumn("data_note", "str", "how the images differ from the official ones", lambda r: r.data_note),
+    RunColumn("finished", "str", "when the run ended, ISO 8601", lambda r: r.finished),
+    RunColumn("error", "str", "why the run failed", lambda r: r.error or ""),
+)  # fmt: skip
+
+
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """The records as a data frame with :data:`RUN_COLUMNS`, one row per record."""
+    members = list(records)
+    return pd.DataFrame({column.name: _series(column, members) for column in RUN_COLUMNS})
+
+
+def _series(column: RunColumn, records: list[Record]) -> pd.Series[Any]:
+    values = [column.value(record) for record in records]
+    if column.dtype == "float64":
+        values = [value if value is not None and math.isfinite(value) else math.nan for value in values]
+    return pd.Series(values, dtype=column.dtype)
+
+
+def load_records(paths: Source | Iterable[Source]) -> pd.DataFrame:
+    """The runs in folders of runs or in archives (``.jsonl.gz``), one flat row each.
+
+    Args:
+        paths: one folder or archive, or several.
+
+    Returns:
+        The columns of :data:`RUN_COLUMNS`. Superseded runs are included; :func:`okdbench.leaderboard` leaves them out.
+
+    Raises:
+        UserError: there are no records, or an archive cannot be read.
+    """
+    return to_frame(read_all(paths))
+
+
+def read_runs(paths: Source | Iterable[Source]) -> list[Record]:
+    """All records there, for a command: a line on standard error counts those that are superseded.
+
+    Raises:
+        UserError: there are no records, or an archive cannot be read.
+    """
+    records = read_all(paths)
+    superseded = len(records) - len(current(to_frame(records)))
+    if superseded:
+        print(f"okdbench: older code, images or protocol: {superseded} records are left out", file=sys.stderr)
+    return records
+
+
+def comparison_groups(records: Iterable[Record]) -> dict[ComparisonGroup, list[Record]]:
+    """The records by comparison group, sorted, without those that are superseded."""
+    members = list(records)
+    groups = current(to_frame(members)).groupby(GROUP)
+    return {ComparisonGroup(*map(str, key)): [members[i] for i in runs.index] for key, runs in groups}
+
+
+def finished_runs(records: Iterable[Record]) -> dict[str, dict[Cell, Record]]:
+    """Method -> cell -> the run that counts there, of the records of one comparison group."""
+    members = list(records)
+    found: dict[str, dict[Cell, Record]] = {}
+    for index in counted(current(to_frame(members))).index:
+        record = members[index]
+        found.setdefault(label(record), {})[Cell(record.setting, record.seed)] = record
+    return found
+
+
+def runs_of(group: ComparisonGroup, method: str, records: Iterable[Record]) -> dict[Cell, Record]:
+    """The finished runs behind the rows of ``method`` in ``group``."""
+    return finished_runs(comparison_groups(records).get(group, [])).get(method, {})
