@@ -7,7 +7,7 @@ through ``okdbench leaderboard``, so that a page never shows a number that no re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,8 @@ import released_code
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
+from okdbench.results.columns import shown_in
+from okdbench.results.frames import RUN_COLUMNS
 from okdbench.results.store import read_records, write_archive
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +39,19 @@ def leaderboard(archive: Path, track: str) -> str:
     head, rule, *rows = lines
     setting = _cells(head).index("setting")
     return "\n".join([f"### {title}", "", head, rule, *(row for row in rows if _cells(row)[setting] == "all")])
+
+
+def columns() -> str:
+    """What the columns of the tables on these pages mean."""
+    rows = [(column.title, f"{column.meaning}{_unit(column.unit)}") for column in shown_in("markdown")]
+    return _table("column", "meaning", rows)
+
+
+def frames() -> str:
+    """What the columns of the two public data frames mean."""
+    runs = [(f"`{column.name}`", column.meaning) for column in RUN_COLUMNS]
+    board = [(f"`{column.name}`", f"{column.meaning}{_unit(column.unit)}") for column in shown_in("frame")]
+    return "\n\n".join([_table("`load_records`", "meaning", runs), _table("`leaderboard`", "meaning", board)])
 
 
 def demo() -> str:
@@ -63,12 +78,22 @@ def template() -> str:
     return f"```python\n{(ROOT / 'okdbench' / 'cli' / 'templates' / 'method.py').read_text()}```"
 
 
+def _table(first: str, second: str, rows: Iterable[tuple[str, str]]) -> str:
+    return "\n".join([f"| {first} | {second} |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
+
+
+def _unit(unit: str) -> str:
+    return f" ({unit})" if unit else ""
+
+
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("|")]
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "demo": demo,
+    "columns": columns,
+    "frames": frames,
     "digits labelled": partial(leaderboard, RECORDS / "digits.jsonl.gz", "labelled"),
     "digits label-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", "label-free"),
     "office10 labelled": partial(leaderboard, RECORDS / "office10.jsonl.gz", "labelled"),

@@ -160,7 +160,7 @@ def stage(method: str, name: str, by_hand: Callable[..., None], rounds: int = 25
         stage("augkd", "anchor", Bare.anchors),
         stage("augkd", "mixup", Bare.mixup),
         stage("kd", "distil", Bare.kd),
-        stage("finetune", "finetune", Bare.finetune),
+        stage("finetune", "fine-tuning", Bare.finetune),
     ],
 )
 def test_step(

@@ -53,10 +53,10 @@ def test_contributing_shows_the_file_that_a_new_method_starts_from() -> None:
 def test_every_column_of_a_table_is_explained() -> None:
     page = text_of("docs/results.md")
     heads = re.findall(r"^\| *rank *\| *method *\|.*$", page, re.MULTILINE)
-    columns = {cell.strip() for head in heads for cell in head.strip("|").split("|")}
+    headings = {cell.strip() for head in heads for cell in head.strip("|").split("|")}
     explained = re.findall(r"^\| ([^|]+) \| [^|]+ \|$", page, re.MULTILINE)
     assert len(heads) == 3
-    assert columns <= set(explained)
+    assert headings <= set(explained)
 
 
 @pytest.mark.parametrize(
