@@ -24,7 +24,7 @@ ALLOWED: dict[str, str] = {
     "core": "",
     "data": "core",
     "results": "core",
-    "distill": "core data results",
+    "distill": "core data",
     "api": "core data distill",
     "registry": "core data distill",
     "training": "core data results distill registry",

@@ -69,7 +69,7 @@ def loop(tiny: Tiny, folder: Path, val_acc: Sequence[float] = (), **options: Any
     """A loop over the stages of ``tiny``; its evaluations have these validation accuracies, one after the other."""
     config = LoopConfig(
         folder=folder,
-        stream=lambda stage: pytest.fail(f"{stage.name} wants no data"),
+        stream=lambda stage: pytest.fail(f"{stage.name} declares no data"),
         rng=tiny.rng,
         meter=tiny.meter,
         autocast=lambda: torch.autocast("cpu", enabled=False),
