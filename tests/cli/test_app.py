@@ -59,9 +59,9 @@ def test_choices_in_help_are_those_that_are_accepted() -> None:
     from okdbench.training import export as exporting
 
     assert sweep.ENGINES == executors.ENGINES
-    assert export.FORMATS == tuple(exporting.EXPORT_FORMATS)
-    assert leaderboard.FORMATS == (*rendering.TABLE_FORMATS, "json")
-    assert (plot.KINDS, plot.FORMATS) == ((*plots.KINDS, plot.ALL), tuple(plots.FIGURE_FORMATS))
+    assert tuple(exporting.EXPORT_FORMATS) == export.FORMATS
+    assert (*rendering.TABLE_FORMATS, "json") == leaderboard.FORMATS
+    assert ((*plots.KINDS, plot.ALL), tuple(plots.FIGURE_FORMATS)) == (plot.KINDS, plot.FORMATS)
 
 
 @pytest.mark.parametrize(
