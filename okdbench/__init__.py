@@ -46,12 +46,14 @@ def __dir__() -> list[str]:
 def _register_siblings() -> None:
     """Make ``methods/`` and the other folders of a source tree sub-packages, as the installed package has them."""
     root = Path(__file__).resolve().parent.parent
+    # only a source tree has this file; an installed package has the folders as real sub-packages
     if not (root / "setup.cfg").is_file():
         return
     for name in ("methods", "datasets", "leaderboards"):
         package = ModuleType(f"{__name__}.{name}")
         package.__path__ = [str(root / name)]
         sys.modules[package.__name__] = package
+        # an import that finds the module in sys.modules does not set the attribute
         setattr(sys.modules[__name__], name, package)
 
 

@@ -34,6 +34,7 @@ def load_method(name: str) -> type[Method]:
         UserError: there is none, or it does not define exactly one complete method.
     """
     found = METHODS.find(name)
+    # only now, because these load torch: a misspelt name is reported at once
     from okdbench.distill.card import Card
     from okdbench.distill.method import Method
 
@@ -110,6 +111,7 @@ def _sources(cls: type) -> tuple[str | Source, ...]:
 def _own_classes(module: ModuleType, base: type) -> list[type[Any]]:
     """The subclasses of ``base`` that the module itself defines; imported ones do not count."""
     classes = {value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, base)}
+    # sorted, because a set has no order and an error message lists the names
     return sorted((cls for cls in classes if cls.__module__ == module.__name__), key=lambda cls: cls.__name__)
 
 

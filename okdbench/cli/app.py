@@ -36,6 +36,7 @@ app = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
     rich_markup_mode="rich",
+    # What is no UserError is a bug, so its traceback stays as Python prints it.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Out-of-domain knowledge distillation methods under one protocol that cannot leak.",
@@ -62,6 +63,7 @@ def common(
 ) -> None:
     """Take the options that stand before the command."""
     if parent is not None:
+        # Before the command loads torch, because the parent may end at any moment.
         from okdbench.core import signals
 
         signals.end_with(parent)
@@ -71,6 +73,7 @@ def main() -> None:
     """Run the command line; an error that the user can fix ends in one line and exit code 2."""
     try:
         # A name of its own, so that `python -m okdbench` has the same help and completion.
+        # Not standalone, because typer would print a usage error itself, as a panel of several lines.
         sys.exit(app(prog_name=NAME, standalone_mode=False))
     except UserError as error:
         message = str(error)
@@ -78,6 +81,7 @@ def main() -> None:
         message = _explain(error)
     if message:
         print(f"{NAME}: {message}", file=sys.stderr)
+    # 2 is a mistake that the user can fix; 1 is left to commands that ran and found something bad.
     sys.exit(2)
 
 

@@ -46,7 +46,9 @@ def examine(method: str, data_root: Path | None) -> bool:
     from okdbench.core.plugins import name_of
 
     began, name = time.monotonic(), name_of(method)
+    # The status line is on standard error, so that a pipe gets the findings alone.
     progress = Console(stderr=True, highlight=False)
+    # A folder of its own: these runs must not be found among the user's.
     with TemporaryDirectory(prefix="okdbench-") as folder:
         sandbox = Sandbox(method, Path(folder), data_root)
         reports = []
@@ -69,6 +71,7 @@ def _find(sandbox: Sandbox, check: Check) -> Sequence[Finding] | None:
     # Without tracks there is nothing to run; what is wrong with the card is the first check's finding.
     if check.find is not card_gaps and not _has_tracks(sandbox):
         return None
+    # That a run fails is the finding of the check of the runs; the others have no result to examine.
     if check.needs_runs and any(sandbox.run(track).result is None for track in sandbox.tracks):
         return None
     return check.find(sandbox)
@@ -77,6 +80,7 @@ def _find(sandbox: Sandbox, check: Check) -> Sequence[Finding] | None:
 def _has_tracks(sandbox: Sandbox) -> bool:
     from okdbench.core.protocol import Track
 
+    # The card may be missing, or hold anything: it is what the first check examines.
     tracks = getattr(getattr(sandbox.method, "card", None), "tracks", ())
     return bool(tracks) and set(tracks) <= set(Track)
 

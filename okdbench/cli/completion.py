@@ -56,6 +56,7 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
     from okdbench.core import plugins
 
     given = ctx.params.get("dataset") or []
+    # One text from `ls`, a list of texts from `run` and `sweep`, which repeat the option.
     texts = [given] if isinstance(given, str) else given
     chosen = [name.strip() for text in texts for name in text.split(",")]
     found: list[str] = []
@@ -68,6 +69,7 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
 def run_keys(ctx: typer.Context, incomplete: str) -> list[str]:
     """The keys of the runs in the folder of ``--runs``."""
     runs = Path(ctx.params.get("runs") or "runs")
+    # Sorted, because glob() has the order of the file system.
     return sorted(path.parent.name for path in runs.glob("*/record.json") if path.parent.name.startswith(incomplete))
 
 
@@ -75,4 +77,5 @@ def _after_comma(values: Iterable[str], incomplete: str) -> list[str]:
     """Complete the last of several values, and repeat those before it as they are."""
     before, comma, last = incomplete.rpartition(",")
     given = before.split(",")
+    # dict.fromkeys() drops repeated values in their order: data sets may have settings of the same name.
     return [before + comma + value for value in dict.fromkeys(values) if value.startswith(last) and value not in given]

@@ -94,6 +94,7 @@ def check(name: Name, data_root: DataRoot = None) -> None:
 def list_data(data_root: DataRoot = None, form: ListFormat = "text") -> None:
     """List the domains of each data set, and what is registered."""
     root = data_root or default_data_root()
+    # All domains: those of official test splits are registered as well, although no setting names them.
     rows = [_state(dataset.name, domain, root) for dataset in _folder_datasets() for domain in dataset.all_domains]
     print_rows(COLUMNS, rows, form)
 
@@ -109,6 +110,7 @@ def remove(name: Name, data_root: DataRoot = None) -> None:
 
 def _report(name: str, registration: Registration) -> None:
     for found in registration.domains:
+        # The first 16 digits tell two copies apart; okdbench data check prints all of them.
         print_line(f"{name} {found.domain}: {len(found.manifest.files)} images, digest {found.manifest.digest[:16]}")
     for folder in registration.removed:
         print_line(f"removed {folder}, which nothing needs any more")

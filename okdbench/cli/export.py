@@ -13,6 +13,7 @@ from okdbench.core.terminal import check_format
 
 app = typer.Typer()
 
+# The names in okdbench.training.export, which loads torch: too slow for --help and completion.
 FORMATS = ("safetensors", "onnx", "torchscript")
 
 

@@ -16,4 +16,5 @@ def interruptible(cure: str = "the same command goes on from where it stopped") 
         yield
     except KeyboardInterrupt:
         print(f"okdbench: interrupted; {cure}", file=sys.stderr)
+        # 128 + SIGINT, the exit code that shells give to an interrupted program.
         raise typer.Exit(130) from None

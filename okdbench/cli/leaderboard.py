@@ -41,6 +41,7 @@ def leaderboard(
     records: Annotated[bool, typer.Option("--records", help="Also write the records, into OUTPUT/records.")] = False,
 ) -> None:
     """Make the tables from the records: print them, and write files when --output is given."""
+    # Options that contradict each other are refused before pandas is loaded and records are read.
     if form is not None:
         check_format(form, FORMATS)
     if records and not output:

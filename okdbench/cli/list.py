@@ -55,6 +55,7 @@ def list_(
 ) -> None:
     """List methods, data sets or settings; okdbench runs ls lists runs."""
     check_format(form)
+    # It was a list here once: who still types it learns the new command.
     if what == "runs":
         raise UserError("runs are listed by okdbench runs ls")
     if what not in LISTS:
@@ -89,6 +90,7 @@ def _datasets() -> Rows:
     from okdbench.core import plugins
 
     rows = []
+    # Unlike methods, data sets are imported: their modules load no torch.
     for name in plugins.dataset_names():
         dataset = registry.load_dataset(name)
         rows.append(

@@ -52,12 +52,14 @@ def write_file(kind: str, name: str, folder: Path) -> Path:
     cls = class_name(name)
     if not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
         raise UserError(f"{name!r} is no name for a {kind}; it takes letters, digits and _, such as noisy_kd")
+    # One name means one plugin: a file with a bundled one's name would even be refused when it is used.
     if name in _taken(kind):
         raise UserError(f"a {kind} called {name!r} exists; choose another name")
     # A class called Stage, say, would hide the Stage that the template imports.
     if keyword.iskeyword(cls) or (cls != "Mine" and re.search(rf"\b{cls}\b", template)):
         raise UserError(f"the class would be called {cls}, which means something else; choose another name")
     path = folder / f"{name}.py"
+    # Never overwritten: it may hold the author's work.
     if path.exists():
         raise UserError(f"{path} exists; choose another name or another --output")
     with writing(folder, "--output"):
@@ -71,6 +73,7 @@ def class_name(name: str) -> str:
     >>> class_name("noisy_kd")
     'NoisyKd'
     """
+    # Not capitalize(), which lowers the other letters: noisyKD becomes NoisyKD.
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 

@@ -34,6 +34,7 @@ def choice(values: Iterable[str]) -> str:
 
 def examples(*commands: str) -> str:
     """The end of a command's help: what people type, a line each."""
+    # Empty lines between them, because typer joins the lines of a paragraph.
     return "\n\n".join(f"Example: okdbench {escape(command)}" for command in commands)
 
 

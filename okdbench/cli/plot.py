@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 ALL = "all"
+# Written out, because --help and completion must not load matplotlib for the names in okdbench.results.plots.
 KINDS = ("bars", "curves", "pareto", "cd", "retention", "stages", "samples", "gap", ALL)
 FORMATS = ("png", "svg", "pdf")
 
@@ -89,7 +90,9 @@ def _draw_all(records: Sequence[Record], runs: Path) -> list[PlotFigure]:
         try:
             figures += plots.draw(kind, records, runs)
         except UserError as error:
+            # Records often lack what one kind needs; the other kinds are still drawn.
             print(f"okdbench: no {kind}: {error}", file=sys.stderr)
+    # With no figure at all it is an error, so that a script does not take it for success.
     if not figures:
         raise UserError("nothing can be drawn; okdbench runs ls lists what there is")
     return figures

@@ -19,6 +19,7 @@ def find_images(grid: Grid, data_root: Path | None) -> None:
     """
     root = data_root or default_data_root()
     in_file = load_yaml(grid.file) if grid.file else {}
+    # The command line wins over the file, as when the runs are configured.
     official = (grid.options.get("test_split") or in_file.get("test_split")) == "official"
     for name, text in grid.places():
         dataset = registry.load_dataset(name)

@@ -39,6 +39,7 @@ def run(
     find_images(grid, data_root)
     # Everything above loads no torch, so that a mistake is reported at once.
     with interruptible():
+        # Inside the block: loading torch takes seconds, in which Ctrl-C must end in the same way.
         from okdbench.results.rendering import conclude
         from okdbench.sweep.sequential import run_grid, train_teachers
 

@@ -54,6 +54,7 @@ def run_options(command: Command) -> Command:
 def _annotation(name: str, field: FieldInfo) -> Any:
     """Type and option of a field, as typer reads them."""
     if name == "hyperparameters":
+        # Escaped, because rich would take the brackets of kd[lr=0.1] for markup.
         text = escape(f"{field.description} Repeat it for more; kd[lr=0.1] as method is for that one alone.")
         return Annotated[
             list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=text, rich_help_panel=TRAINING)
@@ -63,6 +64,7 @@ def _annotation(name: str, field: FieldInfo) -> Any:
         return Annotated[bool | None, option]
     several, choices = name in GRID_FIELDS, choices_of(field)
     option = typer.Option(
+        # Singular and plural, because both are natural for a list: --seed 0 and --seeds 0-2.
         *((flag(name), f"{flag(name)}s") if several else (flag(name),)),
         metavar=choice(choices) if choices else GRID_FIELDS.get(name) or _VALUES.get(name),
         help=_help(name, field),
@@ -72,6 +74,7 @@ def _annotation(name: str, field: FieldInfo) -> Any:
     )
     if several:
         return Annotated[list[str] | None, option]
+    # Other types stay text: RunConfig converts them, and its errors name what is allowed.
     return Annotated[int | None, option] if field.annotation is int else Annotated[str | None, option]
 
 

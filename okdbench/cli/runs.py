@@ -46,6 +46,7 @@ def list_runs(runs: RunsFolder = Path("runs"), form: ListFormat = "text") -> Non
 
     held = cleanup.held(runs)
     print_rows(COLUMNS, [_row(run) for run in held], form)
+    # JSON must stay one document, so this line is for people alone.
     if form == "text":
         print(f"{len(held)} runs, {spell_bytes(cleanup.size(runs))} with the teachers")
 
@@ -74,6 +75,7 @@ def show_run(
     if form == "json":
         print(to_json({**content, "folder": str(folder), "bytes": size}))
     else:
+        # Unsorted, because the summary has what a reader asks for first at its top.
         print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
         print_line(f"folder: {folder} ({spell_bytes(size)})")
 
@@ -105,8 +107,10 @@ def prune(
         for file, size in cleanup.prune(runs, most, dry_run):
             print_line(f"{spell_bytes(size)}  {file}")
             freed += size
+    # A dry run has deleted nothing, so what it would free is still part of the folder's size.
     left = cleanup.size(runs) - (freed if dry_run else 0)
     print(f"{'would free' if dry_run else 'freed'} {spell_bytes(freed)}; {spell_bytes(left)} are left")
+    # No error, because what remains may not be deleted.
     if most is not None and left > most:
         print(f"more than --max-gb {max_gb:g}: records, logs, teachers and unfinished runs stay", file=sys.stderr)
 
@@ -122,6 +126,7 @@ def _row(run: Held) -> dict[str, Any]:
 
     record = run.record
     named = {name: getattr(record, name) for name in ("key", "dataset", "setting", "track", "budget", "seed", "status")}
+    # A failed run has no selected evaluation.
     acc = record.selected.evaluation.test.acc if record.selected else None
     return {**named, "method": label(record), "acc": acc, "bytes": run.size, "folder": str(run.folder)}
 

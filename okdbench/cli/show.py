@@ -23,6 +23,7 @@ app = typer.Typer()
 
 HYPERPARAMETERS = (
     TableColumn("name", "hyper-parameter"),
+    # Spelt as --set takes it, without the = that follows the empty name.
     TableColumn("default", text=lambda value: spell_assignments({"": value})[1:]),
     TableColumn("allowed", drop=2, folds=True),
     TableColumn("paper", drop=1),
@@ -51,6 +52,7 @@ def show(
     if registry.is_method(name):
         content, print_text = _describe_method(name, registry.load_method(name)), _print_method
     elif name in (known := [*plugins.dataset_names(), *plugins.installed_datasets()]) or Path(name).suffix:
+        # Anything with a suffix is meant as a file: load_dataset says what is wrong with it.
         content, print_text = _describe_dataset(name, registry.load_dataset(name)), _print_dataset
     else:
         raise unknown("method or data set", name, [*plugins.method_names(), *plugins.installed_methods(), *known])
@@ -128,6 +130,7 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:
+    # pydantic also takes a function or None here, which hold none of these values.
     extra = field.json_schema_extra
     return extra if isinstance(extra, dict) else {}
 

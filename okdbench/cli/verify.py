@@ -35,7 +35,9 @@ def verify(
 
     Ends with exit code 1 when something differs.
     """
+    # Without --runs the new runs are in a temporary folder, so there is nothing to go on from.
     with interruptible("with --runs, the same command goes on from where it stopped"):
+        # Inside the block: loading torch takes seconds, in which Ctrl-C must end in the same way.
         from okdbench.sweep import verification
 
         same = verification.verify(row, runs, records, data_root, device)

@@ -29,12 +29,14 @@ def read_card(file: Path) -> dict[str, Any]:
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
+        # a list stays complete when one file is broken; loading the method says what is wrong with it
         return {}
     calls = [node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and _is_card(node)]
     if len(calls) != 1 or not isinstance(calls[0], ast.Call):
         return {}
     given = {keyword.arg: keyword.value for keyword in calls[0].keywords if keyword.arg}
     card = {name: node.value for name in _LITERALS if isinstance(node := given.get(name), ast.Constant)}
+    # without the argument it is the default of Card
     tracks = _tracks(given["tracks"]) if "tracks" in given else [Track.LABELLED.value]
     return card | ({"tracks": tracks} if tracks else {})
 

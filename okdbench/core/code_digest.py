@@ -50,6 +50,7 @@ def digest_of(*roots: str | Source) -> str:
     """
     content = hashlib.sha256()
     for source in reached(*roots):
+        # the separators ensure that no two lists of modules give the same bytes
         content.update(f"{source.name}\0{source.digest}\n".encode())
     return content.hexdigest()
 

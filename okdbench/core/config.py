@@ -80,6 +80,7 @@ def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig
         return RunConfig.model_validate(merged)
     except ValidationError as error:
         key = str(_first(error)["loc"][0])
+        # The file is not to blame for a value that the command line has replaced.
         source = f"{file}: " if key in in_file and key not in given else ""
         raise UserError(source + _message(error, RunConfig, "key", "")) from error
 
@@ -123,6 +124,7 @@ def variant_name(model: type[BaseModel], budget_preset: Mapping[str, Any], given
     Raises:
         UserError: an unknown name, or a value that is not allowed.
     """
+    # Compared after validation, so that another spelling of a default, such as 1 for 1.0, is no variant.
     usual = check_hyperparameters(model, budget_preset, {}, "").model_dump(mode="json")
     chosen = check_hyperparameters(model, budget_preset, given, "").model_dump(mode="json")
     return spell_assignments({name: value for name, value in chosen.items() if value != usual[name]})
@@ -171,6 +173,7 @@ def _message(error: ValidationError, model: type[BaseModel], kind: str, prefix: 
     path, context = first["loc"], first.get("ctx", {})
     problem = first["msg"].removeprefix("Value error, ")
     problem = problem[:1].lower() + problem[1:]
+    # Raised by a validator of the whole model, whose message names the fields itself.
     if not path:
         return problem
     name = str(path[0])

@@ -57,6 +57,7 @@ def threads(number: int) -> Iterator[None]:
 
 def fits(size: int, device: torch.device) -> bool:
     """Whether ``size`` bytes are at most half of a GPU's free memory, or a quarter of the main memory."""
+    # a share only, because networks, activations and other runs of a sweep need memory as well
     if device.type == "cuda":
         return size <= torch.cuda.mem_get_info(device)[0] / 2
     return size <= _main_memory() / 4

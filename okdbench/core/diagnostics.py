@@ -43,6 +43,7 @@ def _diagnosis(name: str, check: Callable[[], None]) -> Diagnosis:
     try:
         check()
     except (UserError, OSError, RuntimeError) as error:
+        # RuntimeError is torch's, for a driver or library that fails. The other checks still follow.
         return Diagnosis(name, str(error))
     return Diagnosis(name, "")
 
@@ -56,6 +57,7 @@ def _convolve() -> None:
 
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest above it that exists."""
+    # The folder need not exist yet, and a check of the machine creates none.
     return next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
 
 

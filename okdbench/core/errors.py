@@ -56,6 +56,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """
     names = sorted(known)
     if len(names) > MOST_LISTED:
+        # no least similarity: the whole list is too long, so the nearest names are all that can be offered
         nearest = _similar(name, names, NEAREST, least=0)
         return UserError(f"unknown {kind} {name!r}; the nearest: {', '.join(nearest)}")
     if match := _similar(name, names, 1, least=0.5):

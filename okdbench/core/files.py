@@ -38,6 +38,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Replace the content of ``path``, or leave the file unchanged; no reader ever sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # the process id keeps concurrent writers of one file apart
+    # in the same folder, because a rename cannot cross file systems
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

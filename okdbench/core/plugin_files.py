@@ -60,9 +60,11 @@ def _import(module_name: str, path: Path, source: bytes, name: str) -> None:
         _refuse_helpers(ast.parse(source, str(path)), path, name)
         exec(compile(source, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
+        # SystemExit as well, because the file may be a script that calls sys.exit()
         del sys.modules[module_name]
         if isinstance(error, UserError):
             raise
+        # the path as the user wrote it, not the resolved one
         place = where(error, path).replace(str(path), name)
         raise UserError(f"{place}: {one_line(error, kind=True)}") from error
 

@@ -107,6 +107,7 @@ def refuse_clashes(methods: Iterable[str]) -> None:
     """
     sources: dict[str, str] = {}
     for text in methods:
+        # resolved, because two spellings of one path are one file
         source = str(Path(text).expanduser().resolve()) if plugin_files.is_path(text) else text
         other = sources.setdefault(name_of(text), source)
         if other != source:

@@ -100,6 +100,7 @@ BUDGETS = {
     )
 }
 
+# A smoke run shows that a method works, not how good it is.
 UNRANKED_BUDGETS = frozenset({"smoke"})
 
 

@@ -53,6 +53,7 @@ def split_methods(text: str) -> list[str]:
     """
     parts, depth = [""], 0
     for letter in text:
+        # braces as well, because a value may be a YAML mapping
         depth += (letter in "[{") - (letter in "]}")
         if letter == "," and depth == 0:
             parts.append("")
@@ -100,6 +101,7 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part)
+        # (1, 0) is a decreasing range, so that a malformed part gets the same error
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first:
             raise UserError(f"seeds {text!r} are not of the form 0-2 or 0,3,5-7")

@@ -60,6 +60,7 @@ class TableColumn:
     def cell(self, row: Row) -> str:
         """The text of this column in a row, without characters that a terminal would act on."""
         value = row.get(self.key)
+        # Line by line, because printable() would escape the line breaks as well.
         return "" if value is None else "\n".join(map(printable, self.text(value).splitlines()))
 
 
@@ -90,6 +91,7 @@ def check_format(form: str, formats: Sequence[str] = LIST_FORMATS) -> None:
 
 def to_json(content: Any) -> str:
     """The content as indented JSON; NaN and infinity become null, because JSON has no word for them."""
+    # str() is for what JSON has no type for, such as paths.
     return json.dumps(_finite(content), indent=1, ensure_ascii=False, default=str)
 
 
@@ -140,6 +142,7 @@ def fitting(columns: Sequence[TableColumn], rows: Sequence[Row], width: int) -> 
     """The columns that fit into ``width`` characters; those with ``drop`` 0 stay in any case."""
     shown = list(columns)
     while _needed(shown, rows) > width and any(column.drop for column in shown):
+        # Reversed, so that of equal numbers the rightmost column goes first.
         shown.remove(max(reversed(shown), key=lambda column: column.drop))
     return shown
 

@@ -38,6 +38,7 @@ def spell_seconds(seconds: float) -> str:
     >>> [spell_seconds(s) for s in (54, 780, 12000)]
     ['54 s', '13 min', '3 h 20 min']
     """
+    # two of the larger unit at least, because 90 s says more than 2 min
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -25,6 +25,7 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
     def construct_int(self, node: yaml.ScalarNode) -> int:
+        # Base 0 would refuse leading zeros, which YAML 1.2 allows: 007 is 7.
         return int(node.value, 0 if node.value[:2] in ("0x", "0o") else 10)
 
 
@@ -63,6 +64,7 @@ def parse_yaml(text: str, source: str) -> Any:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{source}: {line}{error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
+        # Deep nesting ends in a RecursionError, an integer of thousands of digits in a ValueError.
         raise UserError(f"{source}: not valid YAML: {one_line(error)}") from error
 
 

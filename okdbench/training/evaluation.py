@@ -14,6 +14,7 @@ from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.results.records import Evaluation, Score
 
 BATCH_SIZE = 512
+# M = 15 in table 1 of Guo et al. 2017
 CALIBRATION_BINS = 15
 
 
@@ -28,6 +29,7 @@ def predict(classifier: ClassifierWrapper, images: Images, device: torch.device)
 
 def accuracy(logits: Tensor, labels: Tensor, among: int = 1) -> float:
     """Percentage of samples whose label is among the ``among`` classes with the largest logits."""
+    # with fewer classes than ``among`` every label is among them
     best = logits.topk(min(among, logits.shape[1]), 1).indices
     return 100.0 * float((best == labels[:, None]).any(1).double().mean())
 
@@ -37,12 +39,14 @@ def macro_f1(predicted: Tensor, labels: Tensor, classes: int) -> float:
     confusion = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes).double()
     # F1 = 2 TP / (2 TP + FP + FN); the denominator is the row sum plus the column sum
     denominator = confusion.sum(0) + confusion.sum(1)
+    # a class that neither occurs nor is predicted has F1 = 0 / 0
     return 100.0 * float((2 * confusion.diagonal() / denominator)[denominator > 0].mean())
 
 
 def calibration_error(logits: Tensor, labels: Tensor) -> float:
     """Expected calibration error in percent: mean |accuracy - confidence| over equal-width bins (Guo et al. 2017)."""
     confidence, predicted = logits.double().softmax(1).max(1)
+    # a confidence of exactly 1 belongs to the last bin
     bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
     # Guo et al. 2017, eq. 3: sum over bins of |B|/N * |acc(B) - conf(B)|, in which |B| cancels
     difference = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(

@@ -127,6 +127,7 @@ def _write_onnx(student: Student) -> bytes:
 def _read_onnx(content: bytes) -> Classifier:
     import onnxruntime
 
+    # on the CPU, as the student whose logits it is compared with
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 

@@ -32,6 +32,7 @@ class History:
 
     def state_dict(self) -> dict[str, Any]:
         """The history as tensors and plain types."""
+        # dicts in place of models, because a checkpoint is read with ``weights_only``
         return {**vars(self), "evaluations": [evaluation.model_dump() for evaluation in self.evaluations]}
 
     @classmethod

@@ -145,9 +145,11 @@ class TrainingLoop:
         newest = len(evaluations) - 1
         if select([evaluation.val_acc for evaluation in evaluations], self._config.track) == newest:
             self.history.selected = newest
+            # A copy, because training goes on in the same tensors.
             self.history.selected_state = clone_state(self._network)
 
     def _end(self, stage: Stage) -> None:
+        # First, so that a loss that is NaN ends the run before the network is evaluated.
         self._loss_log.flush()
         if stage.finish:
             stage.finish()
@@ -181,6 +183,7 @@ class TrainingLoop:
             "random": checkpoint.random_state(self._config.rng),
         }
         checkpoint.save(self._checkpoint, state)
+        # Read after the write, so that a slow disk leaves time for training between two checkpoints.
         self._saved_at = time.monotonic()
 
     def _resume(self) -> None:
@@ -204,4 +207,5 @@ def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
     >>> sorted(evaluation_steps(10, 5))
     [2, 4, 6, 8]
     """
+    # In a short stage some steps round to 0 or to its end.
     return frozenset(round(steps * k / evaluations) for k in range(1, evaluations)) - {0, steps}

@@ -55,6 +55,7 @@ class Plan:
     @property
     def key(self) -> str:
         """Hash of everything that the result depends on, the device excepted."""
+        # weights and hyper-parameters are below by value, and the digest of the images has the test split
         resolved = self.config.model_dump(
             mode="json", exclude={"device", "teacher_weights", "hyperparameters", "test_split"}
         )

@@ -93,6 +93,7 @@ def predictions_of(student: Student, files: Sequence[Path], top: int, device: to
             part = files[start : start + BATCH_SIZE]
             images = list(pool.map(lambda file: _read(file, student.card.image_size), part))
             readable = [image for image in images if not isinstance(image, str)]
+            # an iterator, because files that cannot be read have no entry among the logits
             best = iter(_best(student, readable, top, device) if readable else [])
             for file, image in zip(part, images, strict=True):
                 yield Prediction(file, [], image) if isinstance(image, str) else Prediction(file, next(best))
@@ -111,6 +112,7 @@ def _best(
     student: Student, images: Sequence[npt.NDArray[np.uint8]], top: int, device: torch.device
 ) -> list[list[tuple[str, float]]]:
     """The ``top`` classes of each image, computed by the code of every evaluation."""
+    # labels and paths are placeholders: only the pixels are used
     batch = Images(np.stack(images), np.zeros(len(images), np.int64), ("",) * len(images))
     found = logits_of(student.classifier, batch, device).double().softmax(1).topk(top)
     return [

@@ -54,6 +54,7 @@ class ProgressDisplay:
         if stage.name != self._stage:
             self._enter(stage, step, learned, now)
         # A resumed stage starts at a later step, so speed and time left are measured from the first report on.
+        # The first report is at the beginning itself, when no time has passed.
         speed = (learned - self._first_learned) / max(now - self._began, 1e-9)
         note = " ".join(f"{name} {value:.3g}" for name, value in losses.items()) + f" | {speed:.0f} images/s"
         if self._console.is_terminal:

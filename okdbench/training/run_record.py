@@ -68,6 +68,7 @@ def results(trial: Trial, history: History, device: torch.device) -> dict[str, A
         stage_seconds=history.stage_seconds,
         peak_memory_mb=devices.peak_memory_mb(device),
     )
+    # retention() below measures the selected weights, no longer the last ones
     trial.answer.load_state_dict(history.selected_state)
     return {
         "teacher_score": _teacher_score(trial),

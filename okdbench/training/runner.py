@@ -78,6 +78,7 @@ def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
     with writing(runs):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
+            # looked up again: another process may have finished it while this one waited
             if record := finished(folder):
                 return record
             content = yaml.safe_dump(run_record.resolved(plan), sort_keys=False).encode()
@@ -170,6 +171,7 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
 
     # --- 4. the student's file and sample images
     if trial.meter.learned("student"):
+        # the names of the bare network, which is what a student's file is loaded into
         network = {name.removeprefix("net."): tensor for name, tensor in history.selected_state.items()}
         write_atomic(folder / "student.safetensors", pack(network, card_of(record, plan.dataset)))
     write_samples(folder, trial.samples())  # last, so that nothing in the record can depend on them

@@ -81,6 +81,7 @@ def card_of(record: Record, dataset: Dataset) -> StudentCard:
 
 def pack(weights: Mapping[str, Tensor], card: StudentCard) -> bytes:
     """A safetensors file of the network's weights and the card; equal students give equal bytes."""
+    # safetensors takes contiguous tensors only
     plain = {name: tensor.contiguous().cpu() for name, tensor in weights.items()}
     return to_safetensors(plain, metadata={CARD: card.model_dump_json()})
 

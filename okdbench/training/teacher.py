@@ -163,9 +163,11 @@ class TeacherStore:
         weights = teacher_file(self._folder, config, splits)
         folder = weights.parent
         folder.mkdir(parents=True, exist_ok=True)
+        # runs of a sweep share a teacher: the first process trains it, the others wait and read it
         with FileLock(folder / "lock"):
             if not weights.exists():
                 self._train(classifier, folder, config, splits, flip)
+                # safetensors takes contiguous tensors only
                 state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
                 write_atomic(weights, to_safetensors(state, {"teacher_threads": str(torch.get_num_threads())}))
             # also the checkpoint of a process that was killed right after it had written the weights
@@ -204,4 +206,5 @@ class TeacherStore:
             budget=config.budget,
             seconds=sum(history.stage_seconds.values()),
         )
+        # before the weights, whose presence means that the teacher is complete
         write_atomic(folder / TRAINING, training.model_dump_json().encode())

@@ -57,6 +57,7 @@ class Trial:
         self.meter = Meter()
         self.rng = torch.Generator(device).manual_seed(derive_seed("noise", config.seed))
         task = make_task(plan, teacher, self.rng, self.meter)
+        # after the student is built, which has set the global generators
         torch.manual_seed(derive_seed("method", config.seed))
         self.method = plan.method(task, plan.hyperparameters)
         self.trainable: Trainable = self.method
@@ -230,5 +231,6 @@ def to_pixels(images: Tensor) -> Pixels:
     """
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images are N x 3 x H x W, not {' x '.join(map(str, images.shape))}")
+    # clamp() keeps NaN, which has no defined byte, so it becomes 0
     values = images.detach().float().clamp(0, 1).nan_to_num().mul(255).round().cpu().numpy()
     return np.ascontiguousarray(values.transpose(0, 2, 3, 1).astype(np.uint8))
