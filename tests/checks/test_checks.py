@@ -156,9 +156,10 @@ LABELS = {
     'data="images"': ('data="labelled"', "stage 'distil' of"),
     "return {": ("batch.labels.sum()\n        return {", "labels are withheld"),
     "loss = kl(teacher_logits": (
-        "import sys\n        frame = sys._getframe()\n        while not hasattr(frame.f_locals.get('self'), '_kit'):\n"
-        "            frame = frame.f_back\n        engine = frame.f_locals['self']\n"
-        "        known = engine._kit.stream.__self__.plan.splits.student_train.labels\n"
+        "import sys\n        frame = sys._getframe()\n"
+        "        while not hasattr(frame.f_locals.get('self'), '_loss_log'):\n"
+        "            frame = frame.f_back\n        loop = frame.f_locals['self']\n"
+        "        known = loop._config.stream.__self__.plan.splits.student_train.labels\n"
         "        loss = (1 + float(known[:99].mean())) * kl(teacher_logits",
         "with permuted labels the student of the label-free track is another one",
     ),

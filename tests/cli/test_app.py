@@ -60,7 +60,7 @@ def test_choices_in_help_are_those_that_are_accepted() -> None:
 
     assert sweep.ENGINES == executors.ENGINES
     assert tuple(exporting.EXPORT_FORMATS) == export.FORMATS
-    assert (*rendering.TABLE_FORMATS, "json") == leaderboard.FORMATS
+    assert tuple(rendering.TABLE_FORMATS) == leaderboard.FORMATS
     assert ((*plots.KINDS, plot.ALL), tuple(plots.FIGURE_FORMATS)) == (plot.KINDS, plot.FORMATS)
 
 
@@ -106,7 +106,7 @@ MISTAKES = {
     "run --method kd --dataset digits --seed -1": "not of the form 0-2",
     "run --method kd --dataset digits --image-size big": "run --help",
     "run --method kd --dataset digits --config bad.yaml": "did you mean 'seed'",
-    "run --method kd --dataset digits --setting MP-O --teacher resnet81 --budget smoke": "did you mean 'resnet",
+    "run --method kd --dataset digits --setting MP-O --teacher resnet81 --budget smoke": "the nearest: resnet18",
     "run --method kd --dataset digits --teacher-weights none.pt": "does not exist",
     "run --method augkd --dataset digits --track label-free": "does not run in the label-free track",
     "run --method kd,augkd --dataset digits --track label-free": "'augkd' does not run in the label-free track",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.dataset_trees import grow, official
+from support.fake_records import rows
 from support.fork_server import Command
 from support.sweep_process import Sweep
 
@@ -16,7 +17,6 @@ from okdbench import registry
 from okdbench.cli import new as newfile
 from okdbench.core.errors import UserError
 from okdbench.core.syntax import parse_method
-from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import read_records
 from okdbench.sweep.grid import Grid
 from okdbench.training.plan import Plan
@@ -118,9 +118,9 @@ def test_a_local_method_has_rows_of_its_own_that_rank(mine: Path, data_root: Pat
     records = list(read_records(mine.parent / "runs"))
     assert {(record.method, record.origin) for record in records} == {("mine", "local"), ("kd", "")}
     ranked = [record.model_copy(update={"budget": "quick", "default_settings": ("MO-P",)}) for record in records]
-    rows = {row.method: row.rank for row in leaderboard(ranked)["digits"] if row.setting == "all"}
-    assert rows.keys() == {"kd", "mine (local)", "mine (local)[noise=0.2]"}
-    assert sorted(rows.values()) in ([1, 2, 3], [1, 1, 3], [1, 2, 2], [1, 1, 1])
+    ranks = {method: row.rank for (method, setting), row in rows(*ranked).items() if setting == "all"}
+    assert ranks.keys() == {"kd", "mine (local)", "mine (local)[noise=0.2]"}
+    assert sorted(ranks.values()) in ([1, 2, 3], [1, 1, 3], [1, 2, 2], [1, 1, 1])
     command = next(record.command for record in records if record.variant)
     before = sorted((mine.parent / "runs").glob("*/record.json"))
     assert Command(shlex.split(command)[1:], mine.parent, data_root).wait().returncode == 0

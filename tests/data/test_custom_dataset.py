@@ -11,6 +11,7 @@ import torch
 import yaml
 from PIL import Image
 from support.dataset_trees import grow, official
+from support.fake_records import rows
 from typer.testing import CliRunner
 
 from okdbench import registry
@@ -18,7 +19,6 @@ from okdbench.cli.app import app
 from okdbench.core.errors import UserError
 from okdbench.data.splits import SplitCache
 from okdbench.distill.networks.classifiers import build_classifier
-from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import read_records
 from okdbench.sweep.grid import Grid
 from okdbench.sweep.plans import plans_of
@@ -174,7 +174,7 @@ def test_a_teacher_without_its_images_is_enough(method: str, phone: Path, weight
     assert record.selected is not None
     assert record.teacher_score is not None
     assert (record.selected.teacher_domain_acc, record.teacher_score.own_acc) == (None, None)
-    row = leaderboard([record])["phone"][0]
+    row = next(iter(rows(record).values()))
     assert (row.teacher_domain_acc, row.acc) == (None, record.selected.evaluation.test.acc)
 
 

@@ -113,5 +113,5 @@ def test_a_new_column_is_one_entry(
     assert ("agrees \\\\" in to_latex(found)) == ("   50.00 \\\\" in to_latex(found)) == shown
     assert next(csv.DictReader(io.StringIO(to_csv(found))))["agreement"] == "50.00"
     page = render(records)
-    assert "agrees" in page.partition("<tbody")[0] or not shown
+    assert "Agrees" in page.partition("<tbody")[0] or not shown
     assert "50.00" in page.partition('id="runs"')[0]
