@@ -23,8 +23,8 @@ from okdbench.results.records import Record
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
-from okdbench.training.teacher import TeacherStore
-from okdbench.training.trial import check, normaliser
+from okdbench.training.teacher import TeacherStore, normaliser
+from okdbench.training.trial import check
 
 #: a residual network with batch norm, 0.4 million parameters
 TINY = "test_resnet"

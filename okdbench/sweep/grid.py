@@ -100,7 +100,8 @@ def _values(name: str, texts: object) -> list[str]:
         return []
     split = syntax.split_methods if name == "method" else _at_commas
     listed: Iterable[object] = texts if isinstance(texts, (list, tuple)) else [texts]
-    return list(dict.fromkeys(value for text in listed for value in split(str(text))))
+    # an empty value comes from a trailing comma
+    return list(dict.fromkeys(value for text in listed for value in split(str(text)) if value))
 
 
 def _at_commas(text: str) -> list[str]:

@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from okdbench.core import devices
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
-from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.results.loss_curves import read_curves
 from okdbench.results.records import Record
 from okdbench.results.samples import write_samples
@@ -26,8 +25,8 @@ from okdbench.training.initial_networks import forget_initial_networks
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import ProgressCallback, quiet
 from okdbench.training.student import card_of, pack
-from okdbench.training.teacher import TeacherStore, teacher_file, trained_with
-from okdbench.training.trial import Trial, check, normaliser
+from okdbench.training.teacher import teacher_file, teacher_of, trained_with
+from okdbench.training.trial import Trial, check
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -107,7 +106,7 @@ def prepare(plan: Plan, runs: Path, progress: ProgressCallback) -> None:
     """
     device = devices.choose(plan.config.device)
     with writing(runs):
-        _teacher(plan, runs, device, progress)
+        teacher_of(plan, runs, device, progress)
 
 
 def give_up(plan: Plan, runs: Path, error: str) -> None:
@@ -151,7 +150,7 @@ def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progres
 
 def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: ProgressCallback) -> Record:
     # --- 1. the teacher: read, or trained first
-    teacher = _teacher(plan, runs, device, progress)
+    teacher = teacher_of(plan, runs, device, progress)
 
     # --- 2. the student: all stages of the method
     devices.forget_peak_memory(device)
@@ -176,10 +175,3 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
         write_atomic(folder / "student.safetensors", pack(network, card_of(record, plan.dataset)))
     write_samples(folder, trial.samples())  # last, so that nothing in the record can depend on them
     return record
-
-
-def _teacher(plan: Plan, runs: Path, device: torch.device, progress: ProgressCallback) -> ClassifierWrapper:
-    autocast = devices.autocast(device, plan.config.precision)
-    store = TeacherStore(runs / "teachers", device, autocast, progress)
-    dataset = plan.dataset
-    return store.get(plan.config, plan.splits, len(dataset.classes), dataset.flip, normaliser(plan, device))

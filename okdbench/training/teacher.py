@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
+from okdbench.core import devices
 from okdbench.core.code_digest import digest_of
 from okdbench.core.config import RunConfig
 from okdbench.core.files import write_atomic
@@ -33,6 +34,9 @@ from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import initial_network
 from okdbench.training.loop import LoopConfig, TrainingLoop
 from okdbench.training.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from okdbench.training.plan import Plan
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
@@ -208,3 +212,27 @@ class TeacherStore:
         )
         # before the weights, whose presence means that the teacher is complete
         write_atomic(folder / TRAINING, training.model_dump_json().encode())
+
+
+def normaliser(plan: Plan, device: torch.device) -> Normaliser:
+    """The data set's normaliser on the device; teacher and student share it."""
+    return Normaliser(plan.dataset.mean, plan.dataset.std).to(device)
+
+
+def teacher_of(plan: Plan, runs: Path, device: torch.device, progress: ProgressCallback) -> ClassifierWrapper:
+    """The frozen teacher of a run, trained unless its weights are below ``runs`` already.
+
+    Args:
+        plan: the run.
+        runs: folder of runs and teachers.
+        device: where the teacher works.
+        progress: called while it is trained.
+
+    Raises:
+        UserError: the network is unknown, or the user's weights do not fit it.
+    """
+    # This is here, not in the runner, because a teacher's key covers what this module can reach.
+    autocast = devices.autocast(device, plan.config.precision)
+    store = TeacherStore(runs / "teachers", device, autocast, progress)
+    dataset = plan.dataset
+    return store.get(plan.config, plan.splits, len(dataset.classes), dataset.flip, normaliser(plan, device))

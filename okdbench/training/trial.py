@@ -19,7 +19,7 @@ from okdbench.distill.accounting import Meter
 from okdbench.distill.finetune import Chain, FineTuning
 from okdbench.distill.method import Stage, Task, Trainable
 from okdbench.distill.networks.classifiers import load_weights
-from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
+from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.results.samples import Pixels
 from okdbench.training import checkpoint
 from okdbench.training.evaluation import Evaluator
@@ -28,6 +28,7 @@ from okdbench.training.initial_networks import initial_network
 from okdbench.training.loop import LoopConfig, TrainingLoop
 from okdbench.training.plan import Plan
 from okdbench.training.progress import ProgressCallback
+from okdbench.training.teacher import normaliser
 
 #: student-domain images that a method may show beside its own
 SAMPLE_IMAGES = 6
@@ -216,11 +217,6 @@ def check_once(plan: Plan, checked: set[str]) -> None:
     if kind not in checked:
         check(plan)
         checked.add(kind)
-
-
-def normaliser(plan: Plan, device: torch.device) -> Normaliser:
-    """The data set's normaliser on the device; teacher and student share it."""
-    return Normaliser(plan.dataset.mean, plan.dataset.std).to(device)
 
 
 def to_pixels(images: Tensor) -> Pixels:

@@ -27,7 +27,8 @@ from okdbench.distill.networks.generators import Encoder, Generator
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
-from okdbench.training.trial import Trial, normaliser
+from okdbench.training.teacher import normaliser
+from okdbench.training.trial import Trial
 
 CPU = torch.device("cpu")
 PAIR = {"teacher": "resnet18", "student": "resnet10t"}

@@ -23,7 +23,8 @@ from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.methods.augkd import AuGKD
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
-from okdbench.training.trial import Trial, normaliser
+from okdbench.training.teacher import normaliser
+from okdbench.training.trial import Trial
 
 CPU = torch.device("cpu")
 SPLIT_SIZE = 24  # images in each split

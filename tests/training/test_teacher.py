@@ -71,7 +71,7 @@ def test_weights_of_the_user_become_the_teacher(plan: Callable[..., Plan], tmp_p
     record = runner.execute(made, tmp_path / "runs", quiet)
     assert record.status == "done"
     assert not list((tmp_path / "runs").glob("teachers/*/metrics.jsonl")), "nothing was trained"
-    classifier = runner._teacher(made, tmp_path / "runs", torch.device("cpu"), quiet)
+    classifier = runner.teacher_of(made, tmp_path / "runs", torch.device("cpu"), quiet)
     assert all(torch.equal(classifier.net.state_dict()[key], tensor) for key, tensor in state.items())
 
 
