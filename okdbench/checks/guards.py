@@ -17,8 +17,8 @@ from okdbench.core.seeding import derive_seed
 from okdbench.distill.method import Losses, Stage
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.trial import Trial
+from okdbench.training.weights_hash import fingerprint
 
 
 class BudgetExceededError(Exception):

@@ -19,10 +19,10 @@ from okdbench.distill.method import Clock, Losses, Stage, Trainable
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
 from okdbench.results.records import Evaluation, Record, Traffic
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.trial import Trial
+from okdbench.training.weights_hash import fingerprint
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from okdbench.core.errors import unknown
 from okdbench.core.terminal import LIST_FORMATS, to_json
-from okdbench.results.ranking import Ranking, rank
+from okdbench.results.friedman import Ranking, rank
 from okdbench.results.rendering import print_caption, print_columns
 from okdbench.results.significance import Comparison, compare_pairs, scores_of
 from okdbench.results.table import Column, Row, spell

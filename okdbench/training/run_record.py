@@ -14,11 +14,11 @@ from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.distill.optim import clone_state
 from okdbench.results.records import Cost, Outcome, TeacherScore, Traffic
 from okdbench.training.evaluation import best
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.history import History
 from okdbench.training.plan import Plan
 from okdbench.training.teacher import teacher_key
 from okdbench.training.trial import Trial
+from okdbench.training.weights_hash import fingerprint
 
 
 def identity(plan: Plan, device: torch.device) -> dict[str, Any]:

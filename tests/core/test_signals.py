@@ -14,8 +14,8 @@ from okdbench.api import Losses
 from okdbench.core import signals as interrupt
 from okdbench.distill.optim import clone_state
 from okdbench.training.checkpoint import load, save
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.history import History
+from okdbench.training.weights_hash import fingerprint
 
 
 class Interrupted(Tiny):

@@ -24,9 +24,9 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler
 from okdbench.core.errors import UserError
 from okdbench.distill.optim import clone_state
 from okdbench.methods.augkd import AuGKD
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.trial import Trial
+from okdbench.training.weights_hash import fingerprint
 
 SWITCHES = {
     "legacy_self_kd",

@@ -25,9 +25,9 @@ from torch import Tensor
 from okdbench.api import Clock, Losses
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.trial import Trial
+from okdbench.training.weights_hash import fingerprint
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from okdbench.distill.losses import l1
 from okdbench.distill.networks.discriminators import PatchDiscriminator, patch_loss
 from okdbench.distill.optim import clone_state, forward_without_buffers
 from okdbench.distill.replay import Buffer
-from okdbench.training.fingerprint import fingerprint
+from okdbench.training.weights_hash import fingerprint
 
 DATA_FREE = [n for n in plugins.method_names() if issubclass(registry.load_method(n), DataFree) and n != "augkd"]
 

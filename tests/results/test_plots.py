@@ -15,13 +15,13 @@ from support.plot_records import KINDS_OF_RECORDS, LONG, grid, rich, texts
 from okdbench.core.errors import UserError
 from okdbench.core.plugins import method_names
 from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.results.friedman import rank
 from okdbench.results.plots import PlotFigure, draw
 from okdbench.results.plots.critical_difference import comparable_methods, indistinguishable_groups
 from okdbench.results.plots.figure import slug
 from okdbench.results.plots.style import COLOURS, MARKERS, method_style, setting_styles, wrap_method
 from okdbench.results.plots.tradeoffs import Point, pareto_front
 from okdbench.results.plots.training_curves import mean_and_range
-from okdbench.results.ranking import rank
 from okdbench.results.records import Cost, Outcome, TeacherScore
 from okdbench.results.significance import BLOCK
 

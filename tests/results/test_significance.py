@@ -18,7 +18,7 @@ from support.fake_records import record
 from okdbench.core.errors import UserError
 from okdbench.results.comparison_text import print_comparison
 from okdbench.results.frames import to_frame
-from okdbench.results.ranking import rank
+from okdbench.results.friedman import rank
 from okdbench.results.records import Record
 from okdbench.results.significance import BLOCK, compare, compare_pair, compare_pairs, holm, signed_rank
 

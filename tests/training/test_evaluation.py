@@ -15,10 +15,10 @@ from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import clone_state
 from okdbench.training.evaluation import accuracy, calibration_error, predict, score
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.trial import Trial
+from okdbench.training.weights_hash import fingerprint
 
 CPU = torch.device("cpu")
 

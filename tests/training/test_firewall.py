@@ -17,11 +17,11 @@ from okdbench.data.images import Images
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import clone_state
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.history import History
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.trial import Trial
+from okdbench.training.weights_hash import fingerprint
 
 CPU = torch.device("cpu")
 

@@ -25,12 +25,12 @@ from okdbench.distill.accounting import Meter
 from okdbench.distill.optim import clone_state
 from okdbench.training import progress_display, runner
 from okdbench.training.checkpoint import load
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.initial_networks import forget_initial_networks
 from okdbench.training.loop import evaluation_steps
 from okdbench.training.loss_log import ROWS_PER_STAGE, LossLog
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
+from okdbench.training.weights_hash import fingerprint
 
 # --- evaluation and selection
 

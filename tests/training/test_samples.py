@@ -17,11 +17,11 @@ from okdbench.distill.networks.discriminators import PatchDiscriminator
 from okdbench.distill.optim import clone_state
 from okdbench.results.samples import FILE, read_samples, write_samples
 from okdbench.training import checkpoint
-from okdbench.training.fingerprint import fingerprint
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 from okdbench.training.trial import Trial, to_pixels
+from okdbench.training.weights_hash import fingerprint
 
 METHODS = plugins.method_names()
 

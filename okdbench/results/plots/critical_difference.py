@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from okdbench.core.errors import UserError
 from okdbench.results.frames import to_frame
+from okdbench.results.friedman import Ranking, rank
 from okdbench.results.grouping import counted, current
 from okdbench.results.plots.figure import PlotFigure
 from okdbench.results.plots.group import PlotGroup, join_names
@@ -21,7 +22,6 @@ from okdbench.results.plots.style import (
     new_figure,
     wrap_method,
 )
-from okdbench.results.ranking import Ranking, rank
 from okdbench.results.significance import FEWEST_BLOCKS, block_scores
 
 NAME_WIDTH = 20
