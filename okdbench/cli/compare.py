@@ -33,7 +33,8 @@ def compare(
     """Paired significance tests of the first method against the others, on the settings and seeds that both have."""
     check_format(form)
     from okdbench.results.comparison_text import print_comparison
-    from okdbench.results.frames import load_records
+    from okdbench.results.frames import read_runs, to_frame
 
     group = {"dataset": dataset, "track": track, "budget": budget, "teacher": teacher, "student": student}
-    print_comparison(load_records(runs), methods, form, **group)
+    # read_runs() reports how many records are superseded, which load_records() does not
+    print_comparison(to_frame(read_runs(runs)), methods, form, **group)

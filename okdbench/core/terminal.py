@@ -127,7 +127,8 @@ def print_table(
             overflow="fold",
             min_width=_narrowest(column, rows),
         )
-    for row, following in zip(rows, [*rows[1:], {}], strict=True):
+    # not strict: without rows there is no row to follow
+    for row, following in zip(rows, [*rows[1:], {}], strict=False):
         ends = bool(section) and row.get(section) != following.get(section)
         table.add_row(*(Text(column.cell(row)) for column in shown), end_section=ends)
     if title:

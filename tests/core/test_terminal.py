@@ -87,3 +87,8 @@ def test_json_is_complete_and_has_no_word_but_those_of_json(capsys: pytest.Captu
 
 def test_another_format_is_an_error_that_names_the_right_ones() -> None:
     assert refusal(print_rows, COLUMNS, ROWS, "jsn") == "unknown format 'jsn'; did you mean 'json'?"
+
+
+def test_a_table_without_rows_has_its_headings_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([TableColumn("method"), TableColumn("setting")], [])
+    assert capsys.readouterr().out.split()[:2] == ["method", "setting"]
