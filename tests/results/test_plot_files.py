@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from okdbench.cli.app import app
 from okdbench.core.errors import UserError
+from okdbench.results.columns import is_complete
 from okdbench.results.grouping import ALL
 from okdbench.results.plots import FIGURE_FORMATS, draw, save, to_svg
 from okdbench.results.plots.group import plot_groups
@@ -147,7 +148,7 @@ def test_chosen_settings_are_all_that_is_expected() -> None:
     kept = choose([*grid(), failed("mad", "B-C", 0)], {"dataset": "digits", "track": None}, ["A-C"])
     assert {made.setting for made in kept} == {"A-C"}
     (group,) = plot_groups(kept, None)
-    assert group.rows["kd", ALL].is_complete
+    assert is_complete(group.rows["kd", ALL])
 
 
 def test_methods_are_chosen_by_the_names_of_their_rows() -> None:
