@@ -60,6 +60,7 @@ def repetition(sandbox: Sandbox) -> list[Finding]:
 
     def look(track: Track) -> list[Finding]:
         record, folder = sandbox.record(track)
+        # the observed run was completed, so a failure here is a difference too
         found = record.error if record.status == "failed" else _difference(sandbox, track, Result.of(record, folder))
         means = "its numbers cannot be reproduced, and a difference to another method may be due to chance"
         cure = (
@@ -77,8 +78,10 @@ def resumption(sandbox: Sandbox) -> list[Finding]:
     def look(track: Track) -> list[Finding]:
         try:
             found = _difference(sandbox, track, sandbox.interrupted(track))
+        # state that no checkpoint has may also make the resumed run fail
         except Exception as error:
             found = f"{place(error, sandbox.method)}: {one_line(error, kind=True)}"
+        # from the uninterrupted run, which shows everything that changes on the way
         hidden = sandbox.run(track).hidden.changed
         kept = f"; {', '.join(hidden)} changed in the run and is in no checkpoint" if hidden else ""
         means = "it keeps state that it has not registered, so a resumed run gives another student"
@@ -100,6 +103,7 @@ def labels(sandbox: Sandbox) -> list[Finding]:
     found = _withheld(run.error, sandbox) if run.error else ""
     if run.result:
         other = sandbox.changed(track, permuted)
+        # the weights alone, because permuted labels change the accuracies in any case
         if (other.selected, other.last) != (run.result.selected, run.result.last):
             found = "with permuted labels the student of the label-free track is another one: labels reach it"
     means = "its card names the label-free track, in which a method must not read labels of the student's domain"
@@ -116,6 +120,7 @@ def permuted(splits: Splits) -> Splits:
     return replace(splits, **{name: _relabelled(part) for name, part in parts.items()})
 
 
+# what needs no run comes first, and what makes the most runs comes last
 CHECKS = (
     Check("its card is complete", card_gaps, needs_runs=False),
     Check("it imports only okdbench.api and okdbench.distill", imports_beyond, needs_runs=False),
@@ -132,6 +137,7 @@ CHECKS = (
 
 
 def _relabelled(images: Images) -> Images:
+    # a fixed seed, so that a repeated check finds the same
     return replace(images, labels=np.random.default_rng(0).permutation(images.labels))
 
 

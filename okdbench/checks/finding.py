@@ -43,7 +43,9 @@ def files(method: type[Method]) -> list[Path]:
 def mentions(method: type[Method], pattern: str) -> str:
     """`` (mine.py:31)``: the first lines of the method's own file that match ``pattern``; empty if there are none."""
     own = files(method)[0]
+    # The file may have another encoding; wrong letters do no harm to these patterns.
     lines = enumerate(own.read_text("utf-8", "replace").splitlines(), 1)
+    # without comments, which may name a function that the code avoids
     found = [f"{own.name}:{number}" for number, line in lines if re.search(pattern, line.partition("#")[0])]
     return f" ({', '.join(found[:3])})" if found else ""
 
@@ -51,4 +53,5 @@ def mentions(method: type[Method], pattern: str) -> str:
 def place(error: BaseException, method: type[Method]) -> str:
     """``mine.py:31``: the line of the method's files that raised an error, or the file alone."""
     places = [where(error, file) for file in files(method)]
+    # only the name is searched, because a folder may have a colon
     return Path(next((place for place in places if ":" in Path(place).name), places[0])).name

@@ -37,6 +37,7 @@ class Guard(Observer):
 
     def note(self, found: str, means: str, cure: str) -> None:
         """Store a finding, unless there is one already."""
+        # later faults are mostly the same one again, or follow from it
         if not self.findings:
             self.findings.append(Finding(found, means, cure))
 
@@ -66,6 +67,7 @@ class TermGuard(Guard):
 
 def _numpy_state() -> tuple[Any, ...]:
     _, keys, *rest = np.random.get_state(legacy=True)
+    # bytes, because the comparison of two arrays is not one truth value
     return np.asarray(keys).tobytes(), *rest
 
 
@@ -78,12 +80,14 @@ class Source(NamedTuple):
 
 
 SOURCES = (
+    # the look-behind excludes np.random and torch.random
     Source("Python's random", random.getstate, r"(?<![\w.])random\.\w+\(|from random import"),
     Source("numpy.random", _numpy_state, r"\b(np|numpy)\.random\b"),
     Source(
         "torch's global generator",
         lambda: torch.get_rng_state().numpy().tobytes(),
         r"(torch\.(rand|randn|randint|randperm|normal|bernoulli|multinomial)(_like)?\(|\.(uniform|normal|random)_\()"
+        # excludes torch.rand(3, generator=self.task.rng), which is correct
         r"(?!.*generator)",
     ),
 )
@@ -101,6 +105,7 @@ class RandomGuard(Guard):
     def begin(self, trial: Trial) -> None:
         """Check the set-up; networks may be initialised with torch's generator, which the runner has seeded."""
         self._trial = trial
+        # what the trial has seeded torch with before it constructed the method
         self._seed = derive_seed("method", trial.plan.config.seed)
         self._compare("setup()")
         modules = [module for part in vars(trial.method).values() for module in _modules(part)]
@@ -122,6 +127,7 @@ class RandomGuard(Guard):
     def _compare(self, place: str) -> None:
         assert self._trial is not None
         method = type(self._trial.method)
+        # nobody may seed torch anew, even where drawing from it is allowed
         if torch.initial_seed() != self._seed:
             self.note(
                 f"{place}: torch.manual_seed({torch.initial_seed()}) was called" + mentions(method, r"seed\w*\("),
@@ -129,6 +135,7 @@ class RandomGuard(Guard):
                 "but a table treats them as independent",
                 "delete this line; the runner seeds all generators before it constructs the method",
             )
+        # not strict: the states are of all sources, but torch's is not always compared
         for source, before, now in zip(self._sources, self._states, self._look(), strict=False):
             if before != now:
                 self.note(
@@ -144,6 +151,7 @@ class TeacherGuard(Guard):
 
     def __init__(self, teacher: ClassifierWrapper) -> None:
         super().__init__()
+        # a copy, because state_dict() refers to tensors that change in place
         self._teacher, self._before = teacher, clone_state(teacher)
         self._buffers = {name for name, _ in teacher.named_buffers()}
 
@@ -172,6 +180,7 @@ class TeacherGuard(Guard):
                 "never call train() on self.teacher or a part of it; for batch statistics there is "
                 'forward_with_features(x, "bn")',
             )
+        # a gradient remains when a step unfreezes the teacher and freezes it again
         if any(weight.requires_grad or weight.grad is not None for weight in self._teacher.parameters()):
             cure = "do not change requires_grad; gradients with respect to images pass through a frozen teacher as well"
             self.note(f"{place}: the teacher was unfrozen", means, cure)
@@ -199,8 +208,10 @@ class BudgetGuard(Guard):
                 "a row that exceeds the budget has no rank, because all methods have equal budgets",
                 "plan self.task.student_images // self.task.batch_size steps in all stages together",
             )
+            # the finding is complete, and the rest of such a run may be long
             raise BudgetExceededError
         weights = self._trial.method.student.parameters()
+        # once its learner has counted images, a change of the student is expected
         if not learned and any(not torch.equal(one, two) for one, two in zip(weights, self._weights, strict=True)):
             self.note(
                 f"{place}: the student has changed, but its learner has counted no image",
@@ -232,6 +243,7 @@ class StudentPath(Observer):
         """
         key = (stage.name, step)
         self.prints[key] = fingerprint(clone_state(self._answer))
+        # a step that the other run lacks is no difference; the last weights decide in that case
         if self._usual.get(key, self.prints[key]) != self.prints[key]:
             raise Diverged
 
@@ -244,6 +256,7 @@ class Interrupter(Observer):
 
     def before(self, stage: Stage, step: int) -> None:
         """Send it when half of the stage is done; the loop completes the step and saves a checkpoint."""
+        # once, because the resumed stage goes on past its middle
         if step >= stage.steps // 2 and stage.name not in self.seen:
             self.seen.add(stage.name)
             signal.raise_signal(signal.SIGINT)

@@ -40,6 +40,7 @@ def _contents(method: Method) -> dict[str, Any]:
         if isinstance(part, Learner):
             owned |= {id(part.module), id(part.optimizer)}
     holders = {
+        # the loop sets the clock, checkpoints contain the state, and the plan determines the other two
         "self.": {name: value for name, value in vars(method).items() if name not in ("clock", "state", "task", "hp")},
         f"{type(method).__name__}.": vars(type(method)),
         "the global ": vars(sys.modules[type(method).__module__]),
@@ -59,10 +60,12 @@ def _content(value: Any, owned: set[int]) -> Any:
     if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Tensor):
+        # bytes, so that NaN equals NaN and the comparison is one truth value
         return value.detach().cpu().numpy().tobytes()
     if isinstance(value, torch.Generator):
         return value.get_state().numpy().tobytes()
     if isinstance(value, (random.Random, np.random.Generator)):
+        # text, because the state of some generators contains arrays
         return str(value.getstate() if isinstance(value, random.Random) else value.bit_generator.state)
     if isinstance(value, dict):
         return {str(key): _content(item, owned) for key, item in value.items()}

@@ -33,16 +33,19 @@ def needed(field: FieldInfo) -> dict[str, Any]:
 
 def another(value: Any, field: FieldInfo) -> Any:
     """A value of this hyper-parameter that differs from ``value`` and is within its limits."""
+    # of an optional value, such as int | None, the other type tells what to try
     kinds = [kind for kind in (get_args(field.annotation) or [field.annotation]) if kind is not type(None)]
     if get_origin(field.annotation) is Literal:
         return next(choice for choice in kinds if choice != value)
     if value is None:
         return 1 if kinds == [int] else 0.5
+    # before int, of which bool is a subclass
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
         return value + 1
     highest = min((getattr(limit, "le", getattr(limit, "lt", math.inf)) for limit in field.metadata), default=math.inf)
+    # the product is 0 for a default of 0, so another number is tried there
     return (1.5 * value if 1.5 * value < highest else 0.5 * value) or min(0.5, highest)
 
 
@@ -69,6 +72,7 @@ def _idle(sandbox: Sandbox, name: str, field: FieldInfo) -> list[Finding]:
         if value == usual or value in tried:
             continue
         try:
+            # refuses a value out of range before any run
             sandbox.hyperparameters({**given, name: value})
             if any(_matters(sandbox, track, given, {name: value}) for track in tracks):
                 return []
@@ -88,9 +92,11 @@ def _matters(sandbox: Sandbox, track: Track, given: dict[str, Any], change: dict
     try:
         result = sandbox.follow(track, usual, {**given, **change})
     except UserError:
+        # the value is refused, which says nothing about its effect
         raise
     except Exception:  # Diverged, or a failure: either is an effect
         return True
+    # equal in every common step; the number of steps may still differ
     return result.last != usual.result.last
 
 

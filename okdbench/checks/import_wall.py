@@ -111,6 +111,7 @@ def _attributes(tree: ast.Module) -> Iterator[Breach]:
         if first not in bound:
             continue
         name = f"{bound[first]}.{rest}" if rest else bound[first]
+        # sys alone may be passed to getattr() or vars(), which find the table as well
         if name == "sys" or _is_in(name, "sys.modules"):
             yield Breach(node.lineno, f"uses {name}, which holds every imported module", _HIDDEN, _PLAIN)
         elif not is_open(name):
@@ -123,6 +124,7 @@ def _bindings(tree: ast.Module) -> Iterator[tuple[str, str]]:
         for alias in node.names if isinstance(node, ast.Import) else ():
             top = alias.name.partition(".")[0]
             if top in (PACKAGE, "sys"):
+                # import a.b binds a, but import a.b as c binds a.b
                 yield (alias.asname, alias.name) if alias.asname else (top, top)
 
 
@@ -137,6 +139,7 @@ def _built_ins(tree: ast.Module) -> Iterator[Breach]:
 
 def _texts(tree: ast.Module) -> Iterator[Breach]:
     """Texts, except docstrings, that name a module beyond the wall or a built-in that imports."""
+    # a text that is a statement of its own does nothing; docstrings are such statements
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
@@ -147,6 +150,7 @@ def _texts(tree: ast.Module) -> Iterator[Breach]:
 
 
 def _is_in(name: str, module: str) -> bool:
+    # with dots, so that okdbench.apiary is not in okdbench.api
     return f"{name}.".startswith(f"{module}.")
 
 

@@ -15,6 +15,7 @@ UNPUBLISHED = "unpublished"
 
 def card_gaps(sandbox: Sandbox) -> list[Finding]:
     """What is missing on the card, and presets that no run can use."""
+    # the base class only declares the attribute, so it may be missing
     card = getattr(sandbox.method, "card", None)
     if not isinstance(card, Card):
         return [_gap("there is no card", "write card = Card(title=..., venue=..., year=..., url=..., reads=(...))")]
@@ -47,6 +48,7 @@ def _gap(found: str, cure: str) -> Finding:
 
 def _preset_faults(sandbox: Sandbox) -> list[Finding]:
     found = []
+    # a run reads the preset of its own budget alone, so the runs of the checks would miss the others
     for budget, preset in sandbox.method.presets.items():
         try:
             if budget not in BUDGETS:

@@ -102,6 +102,7 @@ def launch(plan: Plan, teacher: ClassifierWrapper, folder: Path, observers: Sequ
     """
     folder.mkdir(parents=True, exist_ok=True)
     trial = Trial(plan, teacher, folder, CPU, quiet)
+    # before the loop, which may restore a checkpoint: observers see the state after the set-up
     for observer in observers:
         observer.begin(trial)
     trial.trainable = Watched(trial.trainable, observers)
@@ -118,6 +119,7 @@ def launch(plan: Plan, teacher: ClassifierWrapper, folder: Path, observers: Sequ
 
 def difference(one: Result, other: Result) -> str:
     """The first difference between two results; empty if they are equal."""
+    # not strict: logs of different lengths are found unequal at the end
     for line, second in zip(one.losses.splitlines(), other.losses.splitlines(), strict=False):
         if line != second:
             was, now = json.loads(line), json.loads(second)
@@ -133,6 +135,7 @@ def scrambled(seed: int) -> Iterator[None]:
 
     A new process has them in an arbitrary state, so two runs with different seeds here must still be equal.
     """
+    # torch's as well, because the run itself seeds it
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     far = derive_seed("scrambled", seed) % 2**32  # a number that no author writes in a method file
     random.seed(far)

@@ -129,6 +129,7 @@ class Sandbox:
             while True:
                 before = len(interrupter.seen)
                 try:
+                    # networks and method are new each time, so only the checkpoint carries state over
                     return launch(plan, self.teacher(plan), folder, [interrupter])
                 except KeyboardInterrupt:
                     if len(interrupter.seen) == before:  # Ctrl-C of the user, not of the interrupter
@@ -152,6 +153,7 @@ class Sandbox:
             Diverged: its student differs from that of ``usual``; the remaining steps were not run.
         """
         plan = self.plan(track, settings)
+        # evaluations change no weights, and only weights are compared here
         plan = replace(plan, budget=replace(plan.budget, evaluations=1))
         with scrambled(1):
             return launch(plan, self.teacher(plan), self._new_folder(), [StudentPath(usual.path)])
@@ -164,6 +166,7 @@ class Sandbox:
                 check(plan)
                 run.result = launch(plan, teacher, self._new_folder(), run.observers)
             except Exception as error:
+                # kept, because several checks examine how a run ended
                 run.error = error
         return run
 
@@ -173,6 +176,7 @@ class Sandbox:
 
 def _bundled_dataset() -> str:
     for name in plugins.dataset_names():
+        # so that a check downloads nothing
         if registry.load_dataset(name).bundled:
             return name
     raise UserError("no data set is bundled; name one with --dataset")

@@ -28,11 +28,15 @@ def launch(
     """
     # The module path of this process, so that no other okdbench in the child's working directory is imported.
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    # Variables win from left to right: a user's OMP_NUM_THREADS over the share, and nothing over this PYTHONPATH.
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ, **(variables or {}), "PYTHONPATH": path}
     log.parent.mkdir(parents=True, exist_ok=True)
+    # appended, so that a retry keeps what the child before it has printed
     with log.open("ab") as output:
         output.write(f"$ {shlex.join(['okdbench', *arguments])}\n".encode())
+        # the child writes to the same file without this buffer, so the command would otherwise stand below its output
         output.flush()
+        # -P, because -m would search for okdbench in the working directory first
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "okdbench", "--parent", str(os.getpid()), *arguments],
             stdin=subprocess.DEVNULL,
@@ -51,5 +55,6 @@ def tail(log: Path, lines: int = 20) -> str:
     with log.open("rb") as file:
         # 4 kB are enough for 20 lines, and a log may have gigabytes
         file.seek(max(0, log.stat().st_size - 4096))
+        # the cut at 4 kB may be inside a character of several bytes
         text = file.read().decode(errors="replace")
     return "\n".join(text.splitlines()[-lines:])

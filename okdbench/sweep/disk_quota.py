@@ -45,9 +45,11 @@ class DiskQuota:
         Raises:
             UserError: the folder is over its limit, jobs are missing, and none is running that could free space.
         """
+        # decided anew each time, because a child that has ended may have removed its checkpoint
         self.full = False
         if self._limit is None or cleanup.size(self._runs) <= self._limit:
             return
+        # a list, because prune() deletes only while something iterates over it
         removed = list(cleanup.prune(self._runs, self._limit, needed=needed))
         if removed:
             kinds = Counter(_KINDS.get(file.name, "leftovers") for file, _ in removed)

@@ -34,6 +34,7 @@ class _Work(NamedTuple):
 
 
 def _run_work(method: str, budget: str, config: Mapping[str, Any]) -> _Work:
+    # a record from elsewhere may lack a field, or have a value of any type there
     networks = (str(config.get(name)) for name in ("teacher", "student", "image_size"))
     return _Work((method, *networks), budget, BUDGETS[budget].student_images)
 
@@ -92,6 +93,7 @@ def _mean_of(by_budget: dict[str, list[float]], budget: str) -> float:
 def _measurements(runs: Path) -> Iterator[tuple[_Work, float]]:
     """Finished runs and trainings of teachers with their seconds."""
     for record in read_records(runs):
+        # for a budget of another version the number of images is not known
         if record.status == "done" and record.budget in BUDGETS:
             yield _run_work(record.method, record.budget, record.config), record.cost.seconds
     for training in read_trainings(runs / "teachers"):

@@ -65,6 +65,7 @@ class ExecutorOptions:
         if self.name == "ray" and self.jobs_per_gpu is not None:
             raise UserError("--jobs-per-gpu is for this machine; with --engine ray, use --gpus-per-run, such as 0.25")
         for name in ("address", "cpus_per_run", "gpus_per_run", "shared"):
+            # a dataclass keeps the defaults as class attributes; an option that is given with its default does no harm
             if self.name != "ray" and getattr(self, name) != getattr(ExecutorOptions, name):
                 raise UserError(f"{_option(name)} is for a cluster; add --engine ray, or leave it out")
 
@@ -77,6 +78,7 @@ class CpuExecutor:
 
     def start(self, job: Job) -> Child:
         """Start the child with its share of the cores."""
+        # a share, because children that use all cores each would wait for each other; --jobs may exceed the cores
         return child_process.launch(job.arguments, job.log, max(1, available_cores() // self.slots))
 
 
@@ -100,6 +102,7 @@ class GpuExecutor:
 
     def start(self, job: Job) -> Child:
         """Start the child on the GPU with the fewest children."""
+        # the scheduler does not report which children have ended, and those occupy no GPU
         self._children = [(gpu, child) for gpu, child in self._children if child.poll() is None]
         busy = [gpu for gpu, _ in self._children]
         gpu = min(self.gpus, key=busy.count)
@@ -131,6 +134,7 @@ def open_executor(options: ExecutorOptions, runs: Path, devices: set[str]) -> It
         with RayDriver(options.address, runs, options.shared, options.cpus_per_run, gpus_per_run) as driver:
             yield driver
     elif gpus := _visible_gpus(devices):
+        # rounded up, so that all of --jobs fit; child_limit() takes off the rest
         yield GpuExecutor(gpus, options.jobs_per_gpu or -(-(options.jobs or 1) // len(gpus)))
     elif options.jobs_per_gpu:
         raise UserError("--jobs-per-gpu needs a GPU and there is none for these runs; use --jobs")
@@ -145,10 +149,12 @@ def child_limit(options: ExecutorOptions, executor: Executor) -> int:
 
 def _visible_gpus(devices: set[str]) -> list[str]:
     """GPUs to divide among the runs, as ``CUDA_VISIBLE_DEVICES`` names them; none if a run names its own device."""
+    # here, so that a mistake in the options is reported without waiting for torch
     import torch
 
     from okdbench.core.devices import choose
 
+    # a device that is missing is one error now, and not one in every child
     for device in devices - {"auto"}:
         choose(device)
     if not devices <= {"auto", "cuda"}:
@@ -161,6 +167,7 @@ def _visible_gpus(devices: set[str]) -> list[str]:
 
 def available_cores() -> int:
     """The processor cores that this process may use."""
+    # taskset or a cluster's scheduler may allow fewer cores than the machine has, and not every system tells
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -46,6 +46,7 @@ class Grid:
         plugins.refuse_clashes(syntax.parse_method(text)[0] for text in self.methods)
         # Checked here, where no torch is loaded yet, rather than with the configuration of each run.
         for name in self.tracks:
+            # a list, because Python 3.11 refuses to look up a text in an enumeration
             if name not in list(Track):
                 raise unknown("track", name, [track.value for track in Track])
 

@@ -110,6 +110,7 @@ def make_jobs(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teac
     checked: set[str] = set()
     for plan in plans_of(grid, data_root or default_data_root()):
         job = _run_job(plan, runs, data_root or default_data_root())
+        # a finished run is not checked: the check sets up its method, which takes time
         if plan.key in run_jobs or (job.state != "done" and not is_allowed(plan, grid, checked)):
             continue  # a variant that is written in two ways, or one that its track excludes
         run_jobs[plan.key] = job
@@ -118,6 +119,7 @@ def make_jobs(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teac
             if not weights.exists():
                 # runs of several methods share one teacher, which is trained before them
                 job.depends_on = teachers.setdefault(weights, _teacher_job(plan, job, weights))
+            # also weights that exist: the quota must keep them, and a node may lack them
             job.inputs += (weights.absolute(),)
     return list(teachers.values()), list(run_jobs.values())
 

@@ -29,12 +29,14 @@ class LiveTable:
             console: where to print.
         """
         self._teachers, self._runs, self._console = teachers, runs, console
+        # no thread of its own, because the scheduler calls refresh() several times a second
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> LiveTable:
         done = sum(job.state == "done" for job in self._runs)
         if done:
             self.print_line(f"{done} of {len(self._runs)} runs are already done")
+        # a file or a pipe gets the plain lines alone, without control codes
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -69,4 +71,5 @@ class LiveTable:
 
     def print_line(self, line: str) -> None:
         """Print a line above the table."""
+        # not wrapped, so that a tool finds each result in one line; brackets of hyper-parameters are no markup
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)

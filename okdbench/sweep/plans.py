@@ -28,6 +28,7 @@ def plans_of(grid: Grid, root: Path | None, strict: bool = False) -> Iterator[Pl
         UserError: something in the grid cannot be run.
     """
     methods = [syntax.parse_method(text) for text in grid.methods]
+    # with several tracks, a method may be absent from one if it runs in another
     strict = strict and len(grid.tracks) == 1
     if not strict:
         _report_idle(grid, [name for name, _ in methods])
@@ -72,6 +73,7 @@ def is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
     except LabelsWithheldError as error:
         if len(grid.tracks) == 1:
             raise
+        # The message is kept too, because each seed and setting would print it again.
         if str(error) not in checked:
             print(f"okdbench: left out: {error}", file=sys.stderr)
             checked.add(str(error))

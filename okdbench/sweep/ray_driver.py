@@ -49,6 +49,7 @@ class RayDriver:
         try:
             self._nodes = RayNodes(self._ray, cpus, gpus)
             self._nodes.check()
+        # no __exit__ follows when __init__ raises
         except UserError:
             self._ray.shutdown()
             raise
@@ -86,6 +87,7 @@ class RayDriver:
             threads=self._nodes.cpus,
             source=self._source,
         )
+        # without a file the child trains the teacher itself, or names what is missing
         files = [] if self._shared else [file for file in job.inputs if file.exists()]
         return self._task.remote(task, [self._path_in_task(file) for file in files], *map(self._put, files))
 

@@ -44,8 +44,10 @@ class RayHandle:
         """The exit code once the child has ended and its files are written, else None; -9 if its worker was killed."""
         if self._messages is None and self._code is None:
             self._try_submit()
+        # all that has arrived, because a log comes in many pieces
         while self._code is None and self._messages is not None and self._ray.wait([self._messages], timeout=0)[0]:
             self._code = self._receive()
+        # only now, so that whoever waits for the lock finds all files written
         if self._lock and self._code is not None:
             self._lock.release()
         return self._code
@@ -55,10 +57,12 @@ class RayHandle:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._lock:
             try:
+                # no waiting here, because the scheduler polls all children in one loop
                 self._lock.acquire(timeout=0)
             except Timeout:
                 return
             if not self._job.prepare():
+                # the scheduler then reads the result from the other process's files
                 self._code = 0
                 return
         self._messages = self._submit()

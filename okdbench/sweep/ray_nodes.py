@@ -83,7 +83,9 @@ class RayNodes:
         task = self._ray.remote(source_digest)
         answers = []
         for node in self._alive():
+            # a node without slots, such as a pure head, runs nothing, so its source does not matter
             if self._slots_of(node):
+                # without a core, so that a busy node answers; not soft, so that no other node answers in its place
                 pinned = task.options(num_cpus=0, scheduling_strategy=affinity(node["NodeID"], soft=False))
                 answers.append((node["NodeManagerAddress"], pinned.remote()))
         expected = source_digest()
@@ -97,6 +99,7 @@ class RayNodes:
                 raise UserError(f"node {address} {what}; install this version there, or remove it from the cluster")
 
     def _slots_of(self, node: dict[str, Any]) -> int:
+        # a need of 0 limits nothing; a run needs at least one core, so the list is never empty
         needs = [(kind, need) for kind, need in (("CPU", self.cpus), ("GPU", self.gpus)) if need]
         return min(int(node["Resources"].get(kind, 0) / need) for kind, need in needs)
 

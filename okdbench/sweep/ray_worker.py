@@ -105,6 +105,7 @@ def _child(task: WorkerTask, working_folder: Path, log: Path) -> Iterator[subpro
     try:
         yield child
     finally:
+        # after an error here, such as a full disk, no child must go on writing; one that has ended is left alone
         child.kill()
         child.wait()
 
@@ -115,14 +116,17 @@ def _new_output(child: subprocess.Popen[bytes], log: Path) -> Iterator[bytes]:
         while child.poll() is None:
             yield file.read()
             time.sleep(POLL_SECONDS)
+        # once more, for what was written between the last reading and the end
         yield file.read()
 
 
 def source_digest() -> str:
     """A hash of the source of okdbench, its methods and its data sets; equal for a clone and an installed package."""
     root = Path(okdbench.__file__).parent
+    # named as below an installed package; in a clone these two folders are elsewhere
     files = {f"{name}/{file.name}": file for name in ("methods", "datasets") for file in _plugins(name)}
     files |= {str(file.relative_to(root)): file for file in root.rglob("*.py")}
+    # sorted, because the order in which a folder is listed depends on the file system
     return hashlib.sha256(b"".join(name.encode() + files[name].read_bytes() for name in sorted(files))).hexdigest()
 
 

@@ -120,10 +120,12 @@ class Scheduler:
                     self._refresh()
                     time.sleep(POLL_SECONDS)
             finally:
+                # after an error too, such as a full disk: no child must train on without a scheduler
                 self._stop_children()
 
     def _start_ready(self) -> None:
         """Start waiting jobs whose dependency is done, up to the limit."""
+        # once for all jobs of a round, because on a cluster each question is a request to Ray
         limit = self._limit()
         # a job that met a failing node goes last, so that it does not use up its attempts on that node
         for job in sorted(self._jobs, key=lambda job: job.attempts.lost_nodes):
@@ -153,6 +155,7 @@ class Scheduler:
                 self._retry_or_fail(job, code)
             else:
                 self._report(job)
+            # last, because the quota counts jobs by their new state
             self._child_ended()
 
     def _retry_or_fail(self, job: Job, exit_code: int) -> None:
@@ -169,6 +172,7 @@ class Scheduler:
 
     def _stop_children(self) -> None:
         """Interrupt the remaining children, which lets them save their state; kill them later or at a second Ctrl-C."""
+        # all before the first wait, so that they save at the same time
         for child in self._children.values():
             child.send_signal(signal.SIGINT)
         deadline = time.monotonic() + STOP_SECONDS
@@ -176,6 +180,7 @@ class Scheduler:
             for child in self._children.values():
                 child.wait(max(0.0, deadline - time.monotonic()))
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            # those that still run are killed below
             pass
         finally:
             for child in self._children.values():

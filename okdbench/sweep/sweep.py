@@ -52,6 +52,7 @@ def sweep(
 
     # Run the children. While the quota is full none is started, until another has ended and left less.
     with open_executor(options, runs, _devices(cells)) as executor, table, writing(runs):
+        # before the first child too, because an earlier sweep may have left more than the limit
         make_room()
         Scheduler(
             jobs,
@@ -79,6 +80,7 @@ def dry_run(grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | 
     """
     teachers, cells = make_jobs(grid, runs, data_root)
     missing = _missing(cells)
+    # opened although nothing starts, because only the executor knows its slots
     with open_executor(options, runs, _devices(cells)) as executor:
         places = child_limit(options, executor)
     states = [{"state": "missing" if cell in missing else "done", "run": cell.title} for cell in cells]
@@ -100,6 +102,7 @@ def write_array_script(grid: Grid, file: Path, runs: Path, data_root: Path | Non
     Raises:
         UserError: a mistake in the options, nothing is missing, or the file cannot be written.
     """
+    # no tasks for teachers: the first run of each trains it under a lock
     _, cells = make_jobs(grid, runs, data_root)
     missing = _missing(cells)
     if not missing:

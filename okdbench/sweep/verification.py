@@ -56,6 +56,7 @@ def verify(
     report = _printable(report)
     plans = checked_plans(_grid(row, device), data_root)
     then = _archived(row, records, {_cell(plan) for plan in plans}, report)
+    # a row is the mean of finished runs, so a cell whose old run failed is not part of it
     plans = [plan for plan in plans if not then or _cell(plan) in then]
     if len(plans) != row.runs:
         cure = "its records are of another table" if then else "name the archive of its records with --records"
@@ -126,6 +127,7 @@ def _repeat(plan: Plan, folder: Path, then: Record | None, report: Callable[[str
 def _threads(then: Record | None, name: str) -> int:
     """A number of threads from a record that may come from anyone; 0, which changes nothing, where there is none."""
     text = then.environment.get(name, "") if then else ""
+    # three digits at most, because a huge number would start as many threads
     return int(text) if re.fullmatch("[0-9]{1,3}", text) else 0
 
 
@@ -140,6 +142,7 @@ def _conclude(row: RowSpec, then: Records, now: Records, report: Callable[[str],
         report("not repeated: a run failed")
         return False
     rows = rows_of(leaderboard(to_frame(now.values())))
+    # the table has a row for each setting, and one for all of them together
     repeated = next(line for line in rows if line["setting"] == row.columns["setting"])
     differences = row_differences(row.columns, repeated)
     _report("row", differences, report)
