@@ -76,6 +76,7 @@ def prune(
         needed: teachers' weights that are still needed; None keeps all teachers.
     """
     finished = sorted(_light(run) for run in _each(runs) if run.record.status == "done")
+    # Measured once, because walking through a large folder after every file would be slow.
     total = size(runs)
     teachers = [weights.parent for weights in _teachers(runs)]
     for folder in (*(run.folder for run in finished), *teachers):
@@ -116,6 +117,7 @@ def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | No
             yield run.folder, name
     if needed is None:
         return
+    # An unfinished run does not name its teacher's key yet, so the teachers of all runs of its kind stay.
     unfinished = set(_unfinished(runs, {run.folder for run in finished}))
     busy = {run.teacher for run in finished if run.kind in unfinished}
     # A record from elsewhere may name anything as its teacher, so only folders found on disk are deleted.
@@ -134,6 +136,7 @@ def _unfinished(runs: Path, finished: Collection[Path]) -> Iterator[tuple[str, .
     """The kinds of the runs that have started and are not finished."""
     for path in runs.glob("*/config.yaml"):
         if path.parent not in finished:
+            # A damaged configuration protects no teacher; at worst, a teacher is trained again.
             with suppress(OSError, yaml.YAMLError):
                 yield _kind(yaml.safe_load(path.read_bytes()))
 
@@ -148,6 +151,7 @@ def _free(folder: Path, patterns: tuple[str, ...], dry: bool) -> Iterator[tuple[
     """Delete the files that match, unless another process holds the folder's lock."""
     if folder.is_symlink() or not any(any(folder.glob(pattern)) for pattern in patterns):
         return  # the target of a link takes no space in this folder
+    # No waiting: whoever holds the lock is using these files, and pruning can come back to them later.
     with suppress(Timeout), FileLock(folder / "lock", timeout=0):
         for file in [file for pattern in patterns for file in folder.glob(pattern)]:
             freed = file.lstat().st_size

@@ -47,6 +47,7 @@ COLUMNS: tuple[Column, ...] = (
         "rank",
         "one more than the number of rows whose 95 % confidence interval is entirely above; 4/6 counts the finished "
         "runs of a row that lacks some and has no rank",
+        # With a capital letter, because a row may have no rank and int64 has no missing value.
         dtype="Int64",
         ascending=True,
         text=_rank,
@@ -72,6 +73,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("acc_std", "standard deviation of the accuracy over seeds", unit="%", forms=FILES),
     Column("acc_low", "lower end of the 95 % confidence interval of the accuracy", unit="%", forms=FILES),
     Column("acc_high", "upper end of the 95 % confidence interval of the accuracy", unit="%", forms=FILES),
+    # No-break spaces in the label, because a number and its unit belong on one line.
     Column("interval", "confidence interval of the accuracy", heading="95 %",
            label="95\u00a0%\u00a0interval", forms=TABLES, drop=3, text=_interval),
     Column("top3", "the true class is among the three best", unit="%", heading="top 3", averaged=True, forms=DETAILS),

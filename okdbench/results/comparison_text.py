@@ -61,6 +61,7 @@ def print_comparison(records: pd.DataFrame, methods: Sequence[str], form: str = 
         raise unknown("format", form, LIST_FORMATS)
     scores = scores_of(records, methods, **group)
     pairs = compare_pairs(scores)
+    # Friedman's test needs three methods; of two, the pair says everything.
     ranking = rank(scores) if len(scores.columns) > 2 else None
     if form == "json":
         print(to_json({"pairs": list(map(_pair, pairs)), "ranking": ranking and _ranking(ranking)}))

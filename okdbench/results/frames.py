@@ -97,6 +97,7 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
 def _series(column: RunColumn, records: list[Record]) -> pd.Series[Any]:
     values = [column.value(record) for record in records]
     if column.dtype == "float64":
+        # Infinity as well, because one infinite value would hide all others in a mean.
         values = [value if value is not None and math.isfinite(value) else math.nan for value in values]
     return pd.Series(values, dtype=column.dtype)
 
@@ -125,6 +126,7 @@ def read_runs(paths: Source | Iterable[Source]) -> list[Record]:
     records = read_all(paths)
     superseded = len(records) - len(current(to_frame(records)))
     if superseded:
+        # On standard error, so that CSV or JSON on standard output stays readable for programs.
         print(f"okdbench: older code, images or protocol: {superseded} records are left out", file=sys.stderr)
     return records
 

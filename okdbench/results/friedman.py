@@ -37,6 +37,7 @@ def rank(scores: pd.DataFrame) -> Ranking:
     Args:
         scores: a row per block and a column for each of at least three methods; rows with NaN are left out.
     """
+    # Sorted, so that the pairs do not depend on the order in which the methods were named.
     shared = scores.dropna().sort_index(axis="columns")
     blocks, count = shared.shape
     if blocks < FEWEST_BLOCKS:
@@ -44,6 +45,7 @@ def rank(scores: pd.DataFrame) -> Ranking:
     from scipy.stats import studentized_range  # takes a second to import
 
     ranks = shared.rank(axis="columns", ascending=False).mean()
+    # Nemenyi: CD = q sqrt(k (k + 1) / (6 N)) for k methods and N blocks, q from the Studentised range over sqrt(2).
     critical = studentized_range.ppf(1 - ALPHA, count, np.inf) / math.sqrt(2)
     pairs = [compare_pair(shared, a, b) for a, b in combinations(shared.columns, 2)]
     adjusted = holm([pair.p for pair in pairs if pair.p is not None])  # enough blocks, so that each pair has one

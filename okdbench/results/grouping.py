@@ -61,6 +61,7 @@ def label(record: Record) -> str:
 def group_of(record: Record) -> ComparisonGroup:
     """The record's comparison group; conditions that are not the default follow the teacher's name."""
     usual = {name: RunConfig.model_fields[name].default for name in _CONDITIONS}
+    # A record from before a condition existed lacks it, and was made under its default.
     unusual = {name: record.config[name] for name in _CONDITIONS if record.config.get(name, usual[name]) != usual[name]}
     if record.data_note:
         unusual["images"] = "differing"
@@ -75,6 +76,7 @@ def current(runs: pd.DataFrame) -> pd.DataFrame:
     """
     # The time is an ISO text, so its order is that of time.
     kept = runs[runs["protocol"] == PROTOCOL_VERSION].sort_values("finished", kind="stable")
+    # Images first: a run on other images must not decide which code is the latest.
     for key, digest in ("setting", "data_digest"), ("method", "source"):
         kept = kept[kept[digest] == kept.groupby([*GROUP, key])[digest].transform("last")]
     return kept

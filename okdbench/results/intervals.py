@@ -81,6 +81,7 @@ def interval(groups: Groups, confidence: float = 0.95) -> tuple[float, float] | 
         low, high = stdtrit(freedom, tails)
     else:
         low, high = np.quantile(_resampled(samples, middle), tails)
+    # The tails change sides, because t = (mean - truth) / error is solved for the truth.
     return middle - float(high) * error, middle - float(low) * error
 
 
@@ -92,9 +93,11 @@ def _standard_error(samples: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[n
 
 def _resampled(samples: Sequence[npt.NDArray[np.float64]], middle: float) -> npt.NDArray[np.float64]:
     """Distance of each resampled mean from ``middle`` in its own standard errors; draws without spread are dropped."""
+    # A fixed seed, so that equal records give equal tables and figures.
     rng = np.random.default_rng(0)
     drawn = [sample[rng.integers(0, len(sample), (_RESAMPLES, len(sample)))] for sample in samples]
     means = np.mean([draw.mean(axis=-1) for draw in drawn], axis=0)
     errors = _standard_error(drawn)
+    # A draw that repeats one value per group has an error of zero, up to rounding, to divide by.
     spread = errors > 1e-9 * max(errors.max(), 1e-300)
     return np.asarray((means[spread] - middle) / errors[spread])

@@ -71,6 +71,7 @@ def _group_rows(runs: pd.DataFrame) -> pd.DataFrame:
 def _by_row(runs: pd.DataFrame, defaults: Iterable[str]) -> pd.DataFrame:
     """Each run once per row that it belongs to: its setting's, and ``all`` for a default setting; sorted by seed."""
     both = pd.concat([runs[runs["setting"].isin(defaults)].assign(row=ALL), runs.assign(row=runs["setting"])])
+    # By seed, because a row's command is that of its first run.
     return both.sort_values(["seed", "setting"], kind="stable")
 
 
@@ -97,6 +98,7 @@ def _summary(cells: pd.DataFrame) -> dict[str, float]:
 
 def _spread(settings: Sequence[pd.DataFrame]) -> dict[str, float]:
     """Standard deviation over seeds and 95 % confidence interval of the accuracy; NaN where they are unknown."""
+    # No accuracy is outside of 0 to 100 %, but the ends of an interval from few seeds may be.
     low, high = np.clip(interval([members["acc"].tolist() for members in settings]) or (math.nan, math.nan), 0.0, 100.0)
     seeds: dict[int, list[float]] = {}
     for members in settings:
@@ -130,6 +132,7 @@ def _ranks(rows: pd.DataFrame) -> pd.Series[Any]:
     ]
     ranked = rows[allowed]
     acc, low, high = (ranked[name].to_numpy(float) for name in ("acc", "acc_low", "acc_high"))
+    # Without two intervals to compare, such as with one seed, the accuracies themselves decide.
     unknown = np.isnan(low)[:, None] | np.isnan(high)
     better = np.where(unknown, acc[:, None] > acc, low[:, None] > high)
     return pd.Series(1 + better.sum(axis=0), index=ranked.index, dtype="Int64").reindex(rows.index)

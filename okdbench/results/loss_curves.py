@@ -35,6 +35,7 @@ def read_curves(log: Path) -> dict[str, Curve]:
     rows: list[dict[str, Any]] = []
     for line in log.read_bytes().splitlines() if log.exists() else ():
         digest.update(line)
+        # Twelve digits are enough to compare two runs, and keep a record small.
         rows.append(json.loads(line) | {"hash": digest.hexdigest()[:12]})
     return {stage: _sampled(list(members)) for stage, members in groupby(rows, key=lambda row: str(row["stage"]))}
 
@@ -43,6 +44,7 @@ def _sampled(rows: list[dict[str, Any]]) -> Curve:
     """Evenly spaced steps, counted from the last one, which is always kept because it hashes the whole stage."""
     stride = -(-len(rows) // POINTS_PER_STAGE)
     kept = rows[::-1][::stride][::-1]
+    # A union, because a step need not have every term of its stage.
     terms = sorted({term for row in kept for term in row["losses"]})
     return Curve(
         steps=[row["step"] for row in kept],

@@ -52,6 +52,7 @@ def published_numbers(datasets: Iterable[str]) -> pd.DataFrame:
     files = {dataset: folder / f"{dataset}.csv" for dataset in datasets}
     texts = {"value": float, "std": float}
     tables = [
+        # An empty cell is an empty text, which says that there is no row of ours; only the deviation may be missing.
         pd.read_csv(file, keep_default_na=False, na_values={"std": [""]}, dtype=str).assign(dataset=dataset)
         for dataset, file in files.items()
         if file.is_file()
@@ -76,6 +77,7 @@ def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) 
     numbers = published_numbers(table["dataset"].unique()) if numbers is None else numbers
     if numbers.empty:
         return pd.DataFrame(columns=["dataset"])
+    # A left join: a published number without a run of ours is listed too, with that as the reason.
     pairs = numbers.reset_index(names="number").merge(
         table[table["acc"].notna()],
         how="left",

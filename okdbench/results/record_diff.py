@@ -26,6 +26,7 @@ def first_difference(then: Record, now: Record) -> str:
         return ""
     if now.error:
         return f"the run fails: {now.error}"
+    # Losses first: they diverge before an evaluation shows it.
     where = _in_losses(then.curves, now.curves) if "curves" in different else ""
     where = where or _in_evaluations(then.evaluations, now.evaluations) or f"the record's {', '.join(different)}"
     return _in_teacher(then, now) + where
@@ -35,6 +36,7 @@ def circumstances(then: Record, now: Record) -> dict[str, tuple[str, str]]:
     """The circumstances that differ between two runs: name -> (its value then, its value now)."""
     before, after = ({name: getattr(record, name) for name in CIRCUMSTANCES} for record in (then, now))
     flat = [_flat(before), _flat(after)]
+    # The time at which a run ended differs between any two runs, so it explains nothing.
     names = sorted((flat[0].keys() | flat[1].keys()) - {"environment.finished"})
     pairs = {name.removeprefix("environment."): (flat[0].get(name, "-"), flat[1].get(name, "-")) for name in names}
     return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
@@ -85,6 +87,7 @@ def _in_losses(then: Mapping[str, Curve], now: Mapping[str, Curve]) -> str:
             return f"stage {stage!r}, which is missing now"
         hashes, equal = dict(zip(new.steps, new.hashes, strict=True)), None
         for place, (step, digest) in enumerate(zip(old.steps, old.hashes, strict=True)):
+            # A hash covers all losses so far, so the runs diverge after the kept step before this one.
             if hashes.get(step) != digest:
                 since = f" (equal up to step {equal})" if equal is not None else ""
                 return f"stage {stage!r}, step {step}{since}: {_losses(old, place, new)}"
@@ -105,6 +108,7 @@ def _losses(old: Curve, place: int, new: Curve) -> str:
 
 def _in_evaluations(then: list[Evaluation], now: list[Evaluation]) -> str:
     """The first evaluation with another result."""
+    # Not strict, because a run that stopped early has fewer evaluations.
     for old, new in zip(then, now, strict=False):
         before, after = ({"val_acc": one.val_acc, **one.test.model_dump()} for one in (old, new))
         parts = [f"{name} {before[name]:.2f} -> {after[name]:.2f}" for name in before if before[name] != after[name]]

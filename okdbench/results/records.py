@@ -147,6 +147,7 @@ class Record(_Model):
     data_note: str = ""
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None
+    # Pydantic copies a default for each record, so these lists and mappings are not shared.
     evaluations: list[Evaluation] = []
     stages: dict[str, Outcome] = {}
     curves: dict[str, Curve] = {}

@@ -39,6 +39,7 @@ class _Table(NamedTuple):
 def to_csv(table: pd.DataFrame) -> str:
     """A leaderboard as CSV with a header line and LF line ends; a missing value is an empty cell."""
     text = io.StringIO()
+    # The module csv ends lines with CRLF by default, but the committed leaderboards have LF.
     writer = csv.DictWriter(text, [column.name for column in shown_in("csv")], lineterminator="\n")
     writer.writeheader()
     writer.writerows(map(csv_cells, rows_of(table)))
@@ -68,6 +69,7 @@ def _tables(table: pd.DataFrame, form: Form) -> Iterator[_Table]:
     """The comparison groups of each data set, and the published numbers on it if there are any."""
     from okdbench.results.published import PUBLISHED_COLUMNS, TITLE, compare_published
 
+    # Not sorted, because the leaderboard already has its order.
     for dataset, rows in table.groupby("dataset", sort=False):
         for key, members in rows.groupby(GROUP, sort=False):
             yield _Table(ComparisonGroup(*map(str, key)).title, shown_in(form), rows_of(members))
@@ -82,6 +84,7 @@ def _tabulated(table: _Table, style: str) -> str:
     if style == "github":  # a bar would end the cell
         cells = [{name: text.replace("|", "\\|") for name, text in line.items()} for line in cells]
     aligned = [column.align for column in table.columns]
+    # disable_numparse: tabulate would read 78.10 as a number and print it as 78.1.
     return str(tabulate(cells, headers="keys", tablefmt=style, colalign=aligned, disable_numparse=True))
 
 

@@ -59,6 +59,7 @@ def read_row_spec(place: str) -> RowSpec:
     Raises:
         UserError: there is no such line, it is not a line of a leaderboard, or its command is not to be trusted.
     """
+    # Greedy, because a path may contain colons; bounded, because int() refuses thousands of digits.
     found = re.fullmatch(r"(.+):(\d{1,9})", place, re.DOTALL)
     if not found:
         raise UserError(f"{printable(place)} names no line; write leaderboards/digits.csv:2, line 1 is the header")
@@ -92,6 +93,7 @@ def _line(file: Path, line: int) -> dict[str, str]:
 def _check(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
     """Raise a UserError unless the command belongs to this row, and its method and data set are bundled ones."""
     dataset = given.get("dataset")
+    # Verifying runs code of the data set and of the method, so only what is bundled is accepted.
     if dataset not in plugins.dataset_names():
         raise UserError(f"its data set {dataset!r} is not a bundled one; run it by hand if you trust it")
     in_command = {name: str(given.get(name) or RunConfig.model_fields[name].default) for name in GROUP[1:]}

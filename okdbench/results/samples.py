@@ -21,6 +21,7 @@ def write_samples(folder: Path, samples: Mapping[str, Pixels]) -> None:
     """Store the images in ``folder``, in their order, without empty arrays; without images there is no file."""
     kept = {name: pixels for name, pixels in samples.items() if len(pixels)}
     if kept:
+        # In memory first, because numpy writes an archive piece by piece.
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **kept)
         write_atomic(folder / FILE, buffer.getvalue())
@@ -34,4 +35,5 @@ def read_samples(folder: Path) -> dict[str, Pixels]:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile):  # no file, or a damaged one
         return {}
+    # An intact file may still hold arrays that are no images, which would fail only where they are drawn.
     return {name: a for name, a in arrays.items() if a.dtype == np.uint8 and a.ndim == 4 and a.shape[-1] == 3}

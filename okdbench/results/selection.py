@@ -21,6 +21,7 @@ def choose(records: Sequence[Record], wanted: Mapping[str, str | None], settings
         UserError: no record has such a value.
     """
     kept = list(records)
+    # One field after the other, so that an error lists only values that fit the fields before.
     for field, value in wanted.items():
         if kept and value is not None:
             known = {str(getattr(record, field)) for record in kept}

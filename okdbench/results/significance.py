@@ -71,6 +71,7 @@ class Comparison:
             return None
         # Wilcoxon's test needs pi / 3 times the pairs of a t test on normal differences (Pitman efficiency).
         blocks = math.ceil((_POWER_QUANTILES / self.effect) ** 2 * math.pi / 3)
+        # At least one, because the blocks so far did not show the difference.
         return max(1, math.ceil((blocks - self.blocks) / self.settings))
 
 
@@ -115,6 +116,7 @@ def scores_of(records: pd.DataFrame, methods: Sequence[str], **group: str | None
     for method in methods:
         if method not in scores:
             raise unknown("method with a finished run", method, map(str, scores.columns))
+    # A method that is named twice is one column.
     return scores[list(dict.fromkeys(methods))]
 
 
@@ -125,6 +127,7 @@ def block_scores(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _refuse_mixed(runs: pd.DataFrame) -> None:
     """Raise a UserError unless all runs are of one comparison group, whatever the data set."""
+    # All but the data set, which is a part of a block.
     fields = GROUP[1:]
     kinds = runs[fields].drop_duplicates().sort_values(fields)
     if kinds.empty:
@@ -182,6 +185,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted, highest = [0.0] * len(p_values), 0.0
     for place, index in enumerate(order):
+        # The running maximum: of two p-values, the larger one never gets the smaller adjusted value.
         highest = max(highest, min(1.0, (len(order) - place) * p_values[index]))
         adjusted[index] = highest
     return adjusted

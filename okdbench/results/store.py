@@ -47,6 +47,7 @@ def read_records(source: Path) -> Iterator[Record]:
     """
     for name, content in _archived(source) if source.is_file() else _loose(source):
         try:
+            # A file that cannot be opened is reported in the same way as one that cannot be parsed.
             if isinstance(content, OSError):
                 raise ValueError(content.strerror or str(content))
             record = parse_record(content, name)
@@ -104,11 +105,13 @@ def write_archive(path: Path, records: Iterable[Record]) -> None:
     """Store records in one gzipped file, one line each; equal records in any order give equal bytes."""
     ordered = sorted(records, key=lambda record: (record.dataset, record.track, record.method, record.key))
     lines = "".join(record.model_dump_json() + "\n" for record in ordered)
+    # mtime=0, because gzip would store the time, so that equal records would give other bytes.
     write_atomic(path, gzip.compress(lines.encode(), mtime=0))
 
 
 def write_archives(folder: Path, records: Iterable[Record]) -> list[Path]:
     """Write ``folder/<dataset>.jsonl.gz`` with the records of each data set, and return these files."""
+    # groupby() joins only neighbours.
     members = sorted(records, key=lambda record: record.dataset)
     written = []
     for dataset, group in groupby(members, key=lambda record: record.dataset):
@@ -129,6 +132,7 @@ def _loose(runs: Path) -> Iterator[tuple[str, bytes | OSError]]:
 
 def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
+        # All of it before the first record: a file that is cut off is an error, not an archive with fewer runs.
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is not a complete archive of records ({error}); name another with --runs") from None
@@ -161,6 +165,7 @@ def parse_record(content: bytes, name: str = "") -> Record:
         # Everything that schema 2 added has a default.
         return Record.model_validate(fields | {"schema_version": SCHEMA_VERSION})
     except ValidationError as error:
+        # The whole message of pydantic has several lines for each error; one of them is enough to find the fault.
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where}: {first['msg']}") from None

@@ -112,5 +112,6 @@ def caption(columns: Sequence[Column]) -> str:
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a data frame as mappings of plain Python values; None where a value is missing."""
+    # Objects first, because a column of floats would turn None back into NaN.
     plain = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]

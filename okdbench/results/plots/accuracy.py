@@ -75,6 +75,7 @@ def _panel(axes: Axes, group: PlotGroup, setting: str, layout: RowLayout) -> Non
         _draw_row(axes, layout.centres[method], method, row, start)
         annotate_row(axes, layout.centres[method], f"{row['acc']:.1f}", right=True, color=GREY)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    # At least one point wide, so that equal accuracies do not give an axis without length.
     end = max([start + 1, *(max(row["acc"], row["acc_high"] or 0.0) for row in rows.values())])
     axes.set_xlim(start, start + 1.05 * (end - start))
     axes.tick_params(axis="x", color=GREY)

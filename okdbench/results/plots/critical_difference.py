@@ -54,6 +54,7 @@ def plot_critical_difference(group: PlotGroup) -> list[PlotFigure]:
     axes = figure.subplots()
     _axis(axes, len(names), ranking.critical, depth)
     for index, members in enumerate(bars):
+        # A little longer than the ranks that it joins, so that its ends are visible beside the lines to the names.
         ends = [ranking.ranks[members[0]] - 0.06, ranking.ranks[members[-1]] + 0.06]
         axes.plot(ends, [FIRST_BAR + BAR_STEP * index] * 2, color="black", linewidth=2.2, solid_capstyle="butt")
     for names_of_side, edge in ((left, 0.0), (right, 1.0)):

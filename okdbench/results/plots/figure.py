@@ -87,6 +87,7 @@ def slug(text: str) -> str:
 
 def _render(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
+    # Some settings, such as the resolution and the salt of the ids, take effect only while a figure is saved.
     with plot_style():
         figure.savefig(buffer, format=form, metadata=FIGURE_FORMATS[form])
     return buffer.getvalue()

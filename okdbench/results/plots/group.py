@@ -63,6 +63,7 @@ class PlotGroup:
 
     def is_reference(self, method: str) -> bool:
         """Whether the method is a reference row (a bound or a baseline) and not a competing method."""
+        # A role belongs to the method, so any of its runs tells it.
         return next(iter(self.finished[method].values())).role != "method"
 
     @cached_property

@@ -52,6 +52,7 @@ def plot_samples(group: PlotGroup) -> list[PlotFigure]:
 
 def _first_with_samples(group: PlotGroup, method: str) -> tuple[Record, dict[str, Pixels]] | None:
     """The first run of the method, by setting and seed, that keeps samples."""
+    # plot_samples has checked this; the type checker cannot know it.
     assert group.runs is not None
     runs: dict[Cell, Record] = group.finished[method]
     for _, run in sorted(runs.items(), key=lambda item: item[0]):
@@ -65,6 +66,7 @@ def _strips(group: PlotGroup, strips: Mapping[str, Pixels], cells: str) -> PlotF
     side = COLUMN_WIDTH / ACROSS
     figure = new_figure(COLUMN_WIDTH, 0.1 + len(strips) * (side + 0.2))
     for axes, (name, pixels) in zip(figure.subplots(len(strips), squeeze=False).flat, strips.items(), strict=True):
+        # nearest, because smoothing would show values that no generator made.
         axes.imshow(montage([pixels[:ACROSS]], ACROSS), interpolation="nearest")
         axes.set_title(wrap_to_width(figure, name), loc="left")
         hide_axes(axes)

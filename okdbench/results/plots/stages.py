@@ -95,6 +95,7 @@ def plot_selection_gap(group: PlotGroup) -> list[PlotFigure]:
 
 def _stages(runs: dict[Cell, Record]) -> list[str]:
     """The stages of a method in the order of training."""
+    # Over all runs, because one of them may lack a stage.
     return list(dict.fromkeys(stage for run in runs.values() for stage in run.stages))
 
 

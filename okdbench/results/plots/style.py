@@ -64,6 +64,7 @@ _RC: dict[Any, Any] = {
     "lines.markersize": 4,
     "lines.markeredgewidth": 0.7,
     "savefig.dpi": 300,
+    # TrueType, because many venues refuse matplotlib's default, fonts of type 3.
     "pdf.fonttype": 42,
     "svg.hashsalt": "okdbench",  # makes the ids in an SVG reproducible
 }
@@ -107,6 +108,7 @@ def plot_style() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches with constrained layout."""
+    # Not from pyplot, which would keep every figure in memory.
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -134,6 +136,7 @@ def add_legend(figure: Figure, marks: Mapping[str, Line2D], columns: int, *lines
         lines: notes above the legend, as for :func:`add_notes`.
     """
     names = [wrap_method(name) for name in marks]
+    # matplotlib does not fit a legend to its figure; what is too wide would be cut off.
     while columns > 1 and sum(map(_column_width, _columns(names, columns))) > figure.get_figwidth():
         columns -= 1
     text = "\n".join(wrap_to_width(figure, line) for line in lines if line)
@@ -171,6 +174,7 @@ def _grow(figure: Figure, text: str) -> None:
 
 def wrap_to_width(figure: Figure, line: str, size: int = 7) -> str:
     """Wrap a line so that it fits into the figure at this font size in points."""
+    # Hyphens are no breaks, because names of settings such as MP-O contain them.
     return textwrap.fill(line, int(figure.get_figwidth() * _CHARACTERS_PER_INCH / size), break_on_hyphens=False)
 
 

@@ -63,6 +63,7 @@ def plot_pareto(group: PlotGroup) -> list[PlotFigure]:
         UserError: no method has a run in a default setting.
     """
     rows = _rows(group)
+    # Where no row is complete, all count, because nothing would be on the front otherwise.
     complete = {method for method, row in rows.items() if is_complete(row)} or set(rows)
     figure = new_figure(COLUMN_WIDTH, 2.3)
     fronts = {}
@@ -144,6 +145,7 @@ def _scatter(
     if not points:
         return
     steps = [points[method] for method in best]
+    # post: from one method of the front up to the next, the cheaper one is the best that the cost allows.
     axes.step(
         [p.x for p in steps], [max(p.acc, start) for p in steps], where="post", color=GREY, linewidth=0.8, zorder=1
     )

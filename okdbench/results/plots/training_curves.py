@@ -60,6 +60,7 @@ def _method(group: PlotGroup, method: str, runs: Mapping[Cell, Record]) -> PlotF
         axes.set_title(f"{stage}: {term.replace('_', ' ')}")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(3))
+        # matplotlib's own formatter may write a common factor above the panel, where the title is.
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     styles = setting_styles(group.settings)
     several = len({cell.seed for cell in runs}) > 1
@@ -100,6 +101,7 @@ def _losses(run: Record, stage: str, term: str) -> Series:
     curve = run.curves.get(stage)
     values = curve.losses.get(term, []) if curve else []
     steps = curve.steps if curve else []
+    # Not strict: where the run lacks the term, there are steps without values.
     return {step: value for step, value in zip(steps, values, strict=False) if value is not None}
 
 
@@ -147,6 +149,7 @@ def _bands(axes: Axes, series: Mapping[Cell, Series], settings: Sequence[str], m
         colour, style = styles[setting]
         if len(members) > 1:
             axes.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
+        # A line through a single point is invisible, so that point gets a marker.
         axes.plot(xs, mean, color=colour, linestyle=style, marker=marker or ("." if len(xs) == 1 else ""))
 
 

@@ -89,6 +89,7 @@ def default_filters(rows: Sequence[ReportRow]) -> dict[str, str]:
     def preference(group: tuple[str, str, str, str]) -> tuple[bool, bool, int]:
         return group[1] == Track.LABELLED, group[2] not in UNRANKED_BUDGETS, sizes[group]
 
+    # Sorted, so that of equally good groups the choice does not depend on the order of the rows.
     dataset, track, budget, networks = max(sorted(sizes), key=preference)
     return {"dataset": dataset, "setting": ALL, "track": track, "budget": budget, "networks": networks}
 
@@ -109,4 +110,5 @@ def _bar(row: Row, start: float) -> IntervalBar | None:
         return None
     # without an interval, the bar has no length
     values = [row["acc"] if row[name] is None else row[name] for name in ("acc_low", "acc", "acc_high")]
+    # No axis begins above 99, see axis_start, so that this never divides by zero.
     return IntervalBar(*(round(100 * (value - start) / (100 - start), 2) for value in values))

@@ -50,6 +50,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("okdbench.results.report", "."),
         autoescape=True,
+        # A misspelt name in the template is an error, not an empty text on the page.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -62,6 +63,7 @@ def _environment() -> Environment:
 
 def _breakable(name: str) -> Markup:
     """A method's name with a possible line break before its hyper-parameters."""
+    # join() of Markup escapes the parts.
     return Markup("<wbr>[").join(name.split("["))
 
 

@@ -142,6 +142,7 @@ def _cost(record: Record) -> list[Part]:
 
 
 def _configuration(record: Record) -> list[Part]:
+    # A copy, because pop() would change the record.
     config = dict(record.config)
     hyperparameters = config.pop("hyperparameters", None)
     parts = [_facts("Configuration", {name: yaml_text(value) for name, value in config.items()})]
