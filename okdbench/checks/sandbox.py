@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from okdbench.results.records import Record
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
-from okdbench.training.teacher import TeacherStore, normaliser
+from okdbench.training.teacher import teacher_of
 from okdbench.training.trial import check
 
 #: a residual network with batch norm, 0.4 million parameters
@@ -101,9 +100,7 @@ class Sandbox:
 
     def teacher(self, plan: Plan) -> ClassifierWrapper:
         """The teacher of a plan, read from its file; it is trained once."""
-        store = TeacherStore(self.folder / "teachers", CPU, nullcontext, quiet)
-        dataset = plan.dataset
-        return store.get(plan.config, plan.splits, len(dataset.classes), dataset.flip, normaliser(plan, CPU))
+        return teacher_of(plan, self.folder, CPU, quiet)
 
     def run(self, track: Track, settings: dict[str, Any] | None = None) -> Run:
         """The observed run in this track; made once."""

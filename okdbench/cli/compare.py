@@ -33,8 +33,9 @@ def compare(
     """Paired significance tests of the first method against the others, on the settings and seeds that both have."""
     check_format(form)
     from okdbench.results.comparison_text import print_comparison
-    from okdbench.results.frames import read_runs, to_frame
+    from okdbench.results.frames import load_records, report_superseded
 
     group = {"dataset": dataset, "track": track, "budget": budget, "teacher": teacher, "student": student}
-    # read_runs() reports how many records are superseded, which load_records() does not
-    print_comparison(to_frame(read_runs(runs)), methods, form, **group)
+    frame = load_records(runs)
+    report_superseded(frame)
+    print_comparison(frame, methods, form, **group)

@@ -49,13 +49,14 @@ def leaderboard(
     if form == "json" and output:
         raise UserError("--format json is printed; leave out --output, or choose csv, md or tex")
     from okdbench.core.files import writing
-    from okdbench.results.frames import read_runs, to_frame
+    from okdbench.results.frames import report_superseded, to_frame
     from okdbench.results.rendering import print_leaderboard, write_leaderboards
-    from okdbench.results.store import write_archives
+    from okdbench.results.store import read_all, write_archives
 
-    found = read_runs(runs)
-    # With files to write, the terminal still shows the tables.
+    found = read_all(runs)
     frame = to_frame(found)
+    report_superseded(frame)
+    # With files to write, the terminal still shows the tables.
     print_leaderboard(frame, "text" if output else form or "text")
     if output:
         with writing(output, "--output"):

@@ -12,6 +12,7 @@ import typer
 from okdbench.cli import completion
 from okdbench.cli.options import BudgetFilter, DatasetFilter, RecordsSource, TrackFilter, choice, examples
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.terminal import check_format
 
 if TYPE_CHECKING:
     from okdbench.results.plots import PlotFigure
@@ -66,8 +67,7 @@ def plot(
         raise unknown("kind of plot", kind, KINDS)
     asked = [name.strip() for name in formats.split(",")]
     for name in asked:
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
+        check_format(name, FORMATS)
     from okdbench.core.files import writing
     from okdbench.results import plots
     from okdbench.results.frames import read_runs

@@ -65,12 +65,9 @@ def show_run(
     import yaml
 
     from okdbench.results import cleanup
-    from okdbench.results.store import find_run, read_record
+    from okdbench.results.store import find_record
 
-    folder = find_run(key, runs)
-    record = read_record(folder)
-    if record is None:
-        raise UserError(f"{folder / 'record.json'} is not a record that this version reads; run it again")
+    folder, record = find_record(key, runs)
     content, size = _summary(record), cleanup.size(folder)
     if form == "json":
         print(to_json({**content, "folder": str(folder), "bytes": size}))

@@ -41,6 +41,15 @@ def one_line(error: BaseException, *, kind: bool = False) -> str:
     return (f"{name}: {line}" if kind and line else line or name)[:LONGEST]
 
 
+def os_reason(error: OSError) -> str:
+    """Why the operating system refused, in lower case and without the file's name.
+
+    >>> os_reason(FileNotFoundError(2, "No such file or directory", "a.yaml"))
+    'no such file or directory'
+    """
+    return (error.strerror or str(error)).lower()
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that does not exist: it suggests the most similar name, or lists the names that exist.
 

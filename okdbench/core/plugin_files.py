@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from okdbench.core.code_digest import imported_names
-from okdbench.core.errors import UserError, one_line
+from okdbench.core.errors import UserError, one_line, os_reason
 
 SUFFIX = ".py"
 
@@ -33,8 +33,7 @@ def load(name: str) -> ModuleType:
     try:
         source = path.read_bytes()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"{name}: {reason}; give the path of an existing Python file") from None
+        raise UserError(f"{name}: {os_reason(error)}; give the path of an existing Python file") from None
     # The content is part of the module's name: an edited file is loaded again, and two files of one name do not clash.
     module_name = f"{__name__}.{hashlib.sha256(bytes(path) + source).hexdigest()[:12]}.{path.stem}"
     if module_name not in sys.modules:

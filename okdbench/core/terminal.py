@@ -84,7 +84,11 @@ def print_rows(columns: Sequence[TableColumn], rows: Sequence[Row], form: str = 
 
 
 def check_format(form: str, formats: Sequence[str] = LIST_FORMATS) -> None:
-    """Raise a UserError that names the formats unless ``form`` is one of them."""
+    """Do nothing if ``form`` is one of the formats.
+
+    Raises:
+        UserError: it is not; the message names the formats.
+    """
     if form not in formats:
         raise unknown("format", form, formats)
 

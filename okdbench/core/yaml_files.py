@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from okdbench.core.errors import UserError, one_line
+from okdbench.core.errors import UserError, one_line, os_reason
 
 
 class _Loader(yaml.SafeLoader):
@@ -78,7 +78,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8-sig")  # editors on Windows write a byte order mark
     except OSError as error:
-        raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise UserError(f"{path}: {os_reason(error)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8") from error
     content = parse_yaml(text, str(path))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import UserError, os_reason
 from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.manifest import manifest_file, read_manifest
 from okdbench.data.remote import Remote
@@ -46,7 +46,7 @@ class FolderDataset(Dataset):
         try:
             known = file.exists()
         except OSError as error:
-            raise UserError(f"cannot read {file}: {(error.strerror or '').lower()}; check --data-root") from error
+            raise UserError(f"cannot read {file}: {os_reason(error)}; check --data-root") from error
         if not known:
             raise UserError(self.missing(domain, root))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import UserError, os_reason
 from okdbench.data.folder_dataset import FolderDataset
 from okdbench.data.image_files import canonical, class_folders, images_in
 from okdbench.data.image_list import list_files, read_labels
@@ -55,9 +55,8 @@ def find_domains(dataset: FolderDataset, folder: Path) -> list[DomainScan]:
             found[domain] = home
         scans = [scan_domain(dataset, domain, found[domain]) for domain in dataset.all_domains if domain in found]
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise UserError(
-            f"cannot read {error.filename or folder}: {reason}; fix that, or name another folder"
+            f"cannot read {error.filename or folder}: {os_reason(error)}; fix that, or name another folder"
         ) from error
     if not scans:
         raise UserError(

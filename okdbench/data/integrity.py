@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from textwrap import shorten
 
+from okdbench.core.errors import os_reason
 from okdbench.data.decoding import decoding_error, decoding_pool
 from okdbench.data.folder_dataset import FolderDataset
 from okdbench.data.folder_scan import DomainScan, ScannedImage
@@ -55,7 +56,7 @@ def _check(folder: Path, image: ScannedImage) -> tuple[ManifestEntry, str]:
     try:
         content = image.path.read_bytes()
     except OSError as error:
-        return ManifestEntry(image.name, path, image.label, 0, ""), (error.strerror or str(error)).lower()
+        return ManifestEntry(image.name, path, image.label, 0, ""), os_reason(error)
     entry = ManifestEntry(image.name, path, image.label, len(content), hashlib.sha256(content).hexdigest())
     return entry, decoding_error(content)
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from okdbench.core.errors import unknown
-from okdbench.core.terminal import LIST_FORMATS, to_json
+from okdbench.core.terminal import check_format, to_json
 from okdbench.results.friedman import Ranking, rank
 from okdbench.results.rendering import print_caption, print_columns
 from okdbench.results.significance import Comparison, compare_pairs, scores_of
@@ -57,8 +56,7 @@ def print_comparison(records: pd.DataFrame, methods: Sequence[str], form: str = 
     Raises:
         UserError: there is no such form, a method has no finished run, or the runs are of several comparison groups.
     """
-    if form not in LIST_FORMATS:
-        raise unknown("format", form, LIST_FORMATS)
+    check_format(form)
     scores = scores_of(records, methods, **group)
     pairs = compare_pairs(scores)
     # Friedman's test needs three methods; of two, the pair says everything.

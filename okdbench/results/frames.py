@@ -124,11 +124,16 @@ def read_runs(paths: Source | Iterable[Source]) -> list[Record]:
         UserError: there are no records, or an archive cannot be read.
     """
     records = read_all(paths)
-    superseded = len(records) - len(current(to_frame(records)))
+    report_superseded(to_frame(records))
+    return records
+
+
+def report_superseded(runs: pd.DataFrame) -> None:
+    """Print a line that counts the superseded runs, if there are any."""
+    superseded = len(runs) - len(current(runs))
     if superseded:
         # On standard error, so that CSV or JSON on standard output stays readable for programs.
         print(f"okdbench: older code, images or protocol: {superseded} records are left out", file=sys.stderr)
-    return records
 
 
 def comparison_groups(records: Iterable[Record]) -> dict[ComparisonGroup, list[Record]]:

@@ -20,7 +20,7 @@ from okdbench.core.syntax import format_seeds
 from okdbench.results.columns import is_complete, shown_in
 from okdbench.results.grouping import ALL, GROUP, counted, current, default_settings
 from okdbench.results.intervals import group_mean, interval, mean, mean_std
-from okdbench.results.table import rows_of
+from okdbench.results.table import Row, rows_of
 
 #: a row of one comparison group; ``row`` is a setting or ``all``
 _ROW = ["row", "method"]
@@ -65,7 +65,10 @@ def _group_rows(runs: pd.DataFrame) -> pd.DataFrame:
         rows.append(row | _summary(done) | _provenance(done if len(done) else tried, str(setting)))
     columns = [column.name for column in shown_in("frame")]
     table = pd.DataFrame(rows).reindex(columns=columns).assign(**runs.iloc[0][GROUP])
-    return table.assign(rank=pd.concat([_ranks(members) for _, members in table.groupby("setting")]))
+    # Whether a row may have a rank is decided for the whole table, because taking it apart row by row is slow.
+    ranked = table[[_may_rank(row) for row in rows_of(table)]]
+    ranks = [_ranks(members) for _, members in ranked.groupby("setting")]
+    return table.assign(rank=pd.concat([*ranks, pd.Series(dtype="Int64")]))
 
 
 def _by_row(runs: pd.DataFrame, defaults: Iterable[str]) -> pd.DataFrame:
@@ -86,7 +89,7 @@ def _with_gain(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _summary(cells: pd.DataFrame) -> dict[str, float]:
     """Column -> number of the row that is made of these runs; NaN where no run has the number."""
     names = [column.name for column in shown_in("frame") if column.averaged]
-    settings = [members for _, members in cells.groupby("setting")]
+    settings = _by_setting(cells)
     tables = [members[names].to_numpy() for members in settings]
     summary: dict[str, float] = {"seeds": cells["seed"].nunique()}
     for index, name in enumerate(names):
@@ -94,6 +97,12 @@ def _summary(cells: pd.DataFrame) -> dict[str, float]:
         # Unlike pandas' mean this one does not depend on the order, so that equal rows share a rank.
         summary[name] = group_mean([group for group in groups if group])
     return summary | _spread(settings)
+
+
+def _by_setting(cells: pd.DataFrame) -> list[pd.DataFrame]:
+    """The cells of each setting."""
+    # Most rows are of one setting, and grouping takes longer than all of their numbers.
+    return [cells] if cells["setting"].nunique() == 1 else [members for _, members in cells.groupby("setting")]
 
 
 def _spread(settings: Sequence[pd.DataFrame]) -> dict[str, float]:
@@ -124,15 +133,14 @@ def _command(runs: pd.DataFrame, setting: str) -> str:
     return re.sub(r" --setting[ =]\S+", "", command) if setting == ALL else command
 
 
+def _may_rank(row: Row) -> bool:
+    return is_complete(row) and row["acc"] is not None and is_ranked(row["budget"], row["student_images"])
+
+
 def _ranks(rows: pd.DataFrame) -> pd.Series[Any]:
-    """One more than the number of rows whose interval is entirely above; missing for rows that may not have a rank."""
-    allowed = [
-        is_complete(row) and row["acc"] is not None and is_ranked(row["budget"], row["student_images"])
-        for row in rows_of(rows)
-    ]
-    ranked = rows[allowed]
-    acc, low, high = (ranked[name].to_numpy(float) for name in ("acc", "acc_low", "acc_high"))
+    """One more than the number of rows whose interval is entirely above."""
+    acc, low, high = (rows[name].to_numpy(float) for name in ("acc", "acc_low", "acc_high"))
     # Without two intervals to compare, such as with one seed, the accuracies themselves decide.
     unknown = np.isnan(low)[:, None] | np.isnan(high)
     better = np.where(unknown, acc[:, None] > acc, low[:, None] > high)
-    return pd.Series(1 + better.sum(axis=0), index=ranked.index, dtype="Int64").reindex(rows.index)
+    return pd.Series(1 + better.sum(axis=0), index=rows.index, dtype="Int64")

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.text import Text
 from tabulate import tabulate
 
-from okdbench.core.errors import UserError, unknown
+from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic
-from okdbench.core.terminal import TableColumn, print_table, to_json
+from okdbench.core.terminal import TableColumn, check_format, print_table, to_json
 from okdbench.results.columns import csv_cells, shown_in
 from okdbench.results.grouping import GROUP, ComparisonGroup
 from okdbench.results.records import Record
@@ -122,8 +122,7 @@ def print_leaderboard(records: pd.DataFrame, form: str = "text") -> None:
     """
     from okdbench.results.leaderboard import leaderboard
 
-    if form not in ("text", *TABLE_FORMATS):
-        raise unknown("format", form, ["text", *TABLE_FORMATS])
+    check_format(form, ("text", *TABLE_FORMATS))
     table = leaderboard(records)
     datasets = list(table["dataset"].unique())
     if form == "csv" and len(datasets) > 1:
@@ -153,8 +152,7 @@ def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv") -
     """
     from okdbench.results.leaderboard import leaderboard
 
-    if form not in TABLE_FORMATS:
-        raise unknown("format", form, TABLE_FORMATS)
+    check_format(form, tuple(TABLE_FORMATS))
     written = []
     for dataset, rows in leaderboard(records).groupby("dataset"):
         written.append(output / f"{dataset}.{form}")

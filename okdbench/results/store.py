@@ -94,6 +94,19 @@ def find_run(name: str, runs: Path) -> Path:
     return found[0]
 
 
+def find_record(name: str, runs: Path) -> tuple[Path, Record]:
+    """The folder and the record of the run called ``name``; see :func:`find_run`.
+
+    Raises:
+        UserError: there is no such run, more than one, or its record cannot be read.
+    """
+    folder = find_run(name, runs)
+    record = read_record(folder)
+    if record is None:
+        raise UserError(f"{folder / 'record.json'} is not a record that this version reads; run it again")
+    return folder, record
+
+
 def _has_record(folder: Path) -> bool:
     try:
         return (folder / "record.json").is_file()

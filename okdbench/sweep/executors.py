@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from okdbench.core.command import flag
 from okdbench.core.errors import UserError, unknown
 from okdbench.sweep import child_process
 from okdbench.sweep.scheduler import Child, Job
@@ -57,7 +58,7 @@ class ExecutorOptions:
             raise unknown("engine", self.name, ENGINES)
         for name in ("jobs", "jobs_per_gpu", "cpus_per_run"):
             if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{_option(name)} {value}: out of range; allowed at least 1")
+                raise UserError(f"{flag(name)} {value}: out of range; allowed at least 1")
         # Ray shares one GPU among tasks, but a task cannot have one and a half
         gpus = self.gpus_per_run or 0.0
         if not (gpus >= 0 and (gpus <= 1 or gpus % 1 == 0)):
@@ -67,7 +68,7 @@ class ExecutorOptions:
         for name in ("address", "cpus_per_run", "gpus_per_run", "shared"):
             # a dataclass keeps the defaults as class attributes; an option that is given with its default does no harm
             if self.name != "ray" and getattr(self, name) != getattr(ExecutorOptions, name):
-                raise UserError(f"{_option(name)} is for a cluster; add --engine ray, or leave it out")
+                raise UserError(f"{flag(name)} is for a cluster; add --engine ray, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,3 @@ def available_cores() -> int:
     """The processor cores that this process may use."""
     # taskset or a cluster's scheduler may allow fewer cores than the machine has, and not every system tells
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")

@@ -10,7 +10,7 @@ from okdbench import registry
 from okdbench.core import plugin_files
 from okdbench.core.errors import UserError
 from okdbench.results.records import Record
-from okdbench.results.store import find_run, read_record
+from okdbench.results.store import find_record
 from okdbench.training.student import Student, StudentCard, card_of, unpack
 
 
@@ -22,26 +22,20 @@ def load(name: str, runs: Path) -> Student:
     """
     file, old = Path(name), None
     if not os.path.isfile(file):  # unlike Path.is_file it takes names of any length
-        folder = find_run(name, runs)
-        file, old = folder / "student.safetensors", partial(_card_without, _record_with_student(folder))
+        folder, record = find_record(name, runs)
+        file, old = folder / "student.safetensors", partial(_card_without, record)
+        _refuse_without_student(file, record)
     try:
         return unpack(file.read_bytes(), old)
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is not a student: {error}; okdbench export makes such files of runs") from error
 
 
-def _record_with_student(folder: Path) -> Record:
-    """The record in ``folder``.
-
-    Raises:
-        UserError: it cannot be read, or its run has no student.
-    """
-    record = read_record(folder)
-    if record is None:
-        raise UserError(f"{folder / 'record.json'} is not a record that this version reads; run it again")
+def _refuse_without_student(file: Path, record: Record) -> None:
+    """Raise a UserError that says why the run has no student, unless ``file`` contains it."""
     if record.status == "failed":
         raise UserError(f"run {record.key} failed and has no student; repeat it: {record.command}")
-    if not (folder / "student.safetensors").is_file():
+    if not file.is_file():
         what = f"run {record.key} ({record.method} {record.dataset} {record.setting})"
         trained = "student" in record.cost.traffic and record.cost.traffic["student"].learned
         if trained:
@@ -49,7 +43,6 @@ def _record_with_student(folder: Path) -> Record:
                 f"the student of {what} was deleted; train it again: {record.command} --runs ANOTHER_FOLDER"
             )
         raise UserError(f"{what} has no student: it trains none; choose another, okdbench runs ls lists them")
-    return record
 
 
 def _card_without(record: Record) -> StudentCard:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY
+from support.leaderboard_files import command, rewrite
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
 from okdbench.core import syntax
 from okdbench.core.errors import UserError
-from okdbench.results.columns import shown_in
 from okdbench.results.frames import to_frame
 from okdbench.results.records import Record
 from okdbench.results.rendering import write_leaderboards
@@ -58,19 +58,6 @@ def verify(place: str, data_root: Path, *more: object) -> tuple[int, str]:
     if isinstance(result.exception, UserError):
         raise result.exception
     return result.exit_code, result.stdout
-
-
-def rewrite(board: Path, line: int, **columns: str) -> None:
-    rows = list(csv.DictReader(board.read_text().splitlines()))
-    rows[line - 2] |= columns
-    with board.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [column.name for column in shown_in("csv")])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def command(board: Path, line: int = ROW) -> str:
-    return list(csv.DictReader(board.read_text().splitlines()))[line - 2]["command"]
 
 
 def alter(board: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -169,7 +156,7 @@ def test_losses_that_differ_are_found_at_their_step(board: Path, again: Path, da
 
 
 def test_another_hyper_parameter_differs_from_the_first_step(board: Path, again: Path, data_root: Path) -> None:
-    rewrite(board, ROW, command=f"{command(board)} --set temperature=2")
+    rewrite(board, ROW, command=f"{command(board, ROW)} --set temperature=2")
     code, said = verify(f"{board}:{ROW}", data_root, "--runs", again)
     assert code == 1
     assert "first difference: stage 'distil', step 0: kl " in said
@@ -185,7 +172,7 @@ def test_a_run_is_not_compared_with_itself(board: Path, published: Path, data_ro
 
 def test_a_network_from_elsewhere_is_refused(board: Path, tmp_path: Path, data_root: Path) -> None:
     name = "hf-hub:someone/thing"
-    rewrite(board, ROW, teacher=name, command=f"{command(board)} --teacher {name}")
+    rewrite(board, ROW, teacher=name, command=f"{command(board, ROW)} --teacher {name}")
     with pytest.raises(UserError, match="unknown network"):
         verify(f"{board}:{ROW}", data_root, "--runs", tmp_path / "runs")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
 from support.fake_records import record
+from support.leaderboard_files import command, rewrite
 
 from okdbench.core.errors import UserError
-from okdbench.results.columns import shown_in
 from okdbench.results.frames import to_frame
 from okdbench.results.grouping import ComparisonGroup
 from okdbench.results.rendering import write_leaderboards
@@ -25,19 +24,6 @@ def board(tmp_path: Path) -> Path:
     commands = [f"{made.command} --set temperature=2.0" for made in records]
     made = [old.model_copy(update={"command": command}) for old, command in zip(records, commands, strict=True)]
     return write_leaderboards(to_frame(made), tmp_path / "boards")[0]
-
-
-def rewrite(board: Path, line: int, **columns: str) -> None:
-    rows = list(csv.DictReader(board.read_text().splitlines()))
-    rows[line - 2] |= columns
-    with board.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [column.name for column in shown_in("csv")])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def command(board: Path) -> str:
-    return list(csv.DictReader(board.read_text().splitlines()))[ROW - 2]["command"]
 
 
 def test_a_row_says_what_to_run(board: Path) -> None:
@@ -88,7 +74,7 @@ HOSTILE = {
 def test_a_hostile_command_is_refused_in_one_line(
     line: str, board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rewrite(board, ROW, command=line.format(command(board)))
+    rewrite(board, ROW, command=line.format(command(board, ROW)))
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError) as caught:
