@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from okdbench.training.plan import Plan, make_plan
 
 torch.set_num_threads(1)
+# Every run ends with a collection, which need not look at the libraries again.
+gc.freeze()
 
 #: a residual network with batch norm, 0.4 million parameters
 TINY = "test_resnet"
