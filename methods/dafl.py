@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from okdbench.api import Card, Deviation, Losses, Track, hyper
+from okdbench.api import Card, Deviation, Losses, TaskKind, Track, hyper
 from okdbench.distill.adversarial import QUICK_SGD, DataFree, SGDHyperparameters
 
 
@@ -15,7 +15,8 @@ class DAFL(DataFree):
         year=2019,
         url="https://arxiv.org/abs/1904.01186",
         reads=("teacher logits, input gradients and penultimate features",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         deviations=(
             Deviation(
                 "weights", "release: (0.05, 5, 0.01) CIFAR-10, (0.5, 20, 0.1) CIFAR-100", "its defaults (1, 5, 0.1)"

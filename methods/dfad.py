@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Track, hyper, legacy
+from okdbench.api import Card, Deviation, TaskKind, Track, hyper, legacy
 from okdbench.distill.adversarial import QUICK_SGD, DataFree, SGDHyperparameters
 from okdbench.distill.losses import l1
 
@@ -18,7 +18,8 @@ class DFAD(DataFree):
         year=2019,
         url="https://arxiv.org/abs/1912.11006",
         reads=("teacher logits and input gradients",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         deviations=(
             Deviation(
                 "order in an iteration", "release: student steps, then generator", "generator first, as in the others"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from okdbench.api import Card, Deviation, Track
+from okdbench.api import Card, Deviation, TaskKind, Track
 from okdbench.distill.adversarial import BackboneHyperparameters, DataFree
 
 
@@ -15,7 +15,8 @@ class DFKD(DataFree):
         year=2021,
         url="https://arxiv.org/abs/2110.15094",
         reads=("teacher logits, input gradients and batch-norm statistics",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         # README of MosaicKD's released code, kd_datafree.py
         paper={
             "latent": 100,

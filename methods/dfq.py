@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Schedule, Stage, Track, hyper, legacy
+from okdbench.api import Card, Deviation, Schedule, Stage, TaskKind, Track, hyper, legacy
 from okdbench.distill.adversarial import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
 from okdbench.distill.losses import batch_norm_kl
 from okdbench.distill.optim import cosine_overrun
@@ -19,7 +19,8 @@ class DFQ(DataFree):
         year=2020,
         url="https://arxiv.org/abs/2005.04136",
         reads=("teacher logits, input gradients and batch-norm statistics",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         deviations=(
             Deviation(
                 "official code", "none; two re-implementations disagree in signs", "the signs of the first, da2so's"

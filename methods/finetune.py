@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from okdbench.api import BaseHyperparameters, Card, Method, Stage, hyper
+from okdbench.api import BaseHyperparameters, Card, Method, Stage, Track, hyper
 from okdbench.distill.finetune import LEARNING_RATE, WEIGHT_DECAY, FineTuning
 
 
@@ -17,6 +17,7 @@ class FineTune(Method):
         year=2024,
         url="https://arxiv.org/abs/2403.07030",
         reads=("labelled student-domain images",),
+        tracks=(Track.LABELLED, Track.SEMI),
         role="baseline",
     )
 

@@ -1,27 +1,30 @@
-"""Plain knowledge distillation on the student domain: the teacher is queried on images outside its own domain."""
+"""Plain knowledge distillation on real images of another domain than the teacher's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, Track, adam, hyper
-from okdbench.distill.losses import kl
+from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, TaskKind, Track, adam, hyper
+from okdbench.distill.losses import kl, partial_cross_entropy
 
 
 class PlainKD(Method):
-    """u * CE + (1 - u) * KL_tau(T || S) on student-domain images; in the label-free track, the KL alone."""
+    """u * CE + (1 - u) * KL_tau(T || S), the CE on images that have a label; the KL alone in the label-free track.
+
+    In task transfer it is the literature's blind distillation.
+    """
 
     card = Card(
         title="Distilling the Knowledge in a Neural Network",
         venue="NIPS Deep Learning Workshop",
         year=2015,
         url="https://arxiv.org/abs/1503.02531",
-        reads=("teacher logits", "student-domain images", "their labels, in the labelled track"),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        reads=("teacher logits", "real images", "their labels, except in the label-free track"),
+        tasks=(TaskKind.ADAPT, TaskKind.TRANSFER),
+        tracks=tuple(Track),
         role="reference",
     )
 
@@ -44,11 +47,11 @@ class PlainKD(Method):
         # a stage with labels is refused in the label-free track
         if self.task.track is Track.LABEL_FREE:
             return [Stage("distil", steps, self.label_free_step, data="images")]
-        return [Stage("distil", steps, self.step, data="labelled")]
+        return [Stage("distil", steps, self.step, data="partly")]
 
     def step(self, batch: Batch) -> Losses:
         student_logits = self.student(batch.images)
-        hard = F.cross_entropy(student_logits, batch.labels)
+        hard = partial_cross_entropy(student_logits, batch.labels)
         soft = self.soft_loss(batch, student_logits)
         self.learner.update(self.hp.hard_weight * hard + (1 - self.hp.hard_weight) * soft)
         return {"cross_entropy": hard, "kl": soft}

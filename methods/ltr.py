@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Losses, Track, hyper, legacy
+from okdbench.api import Card, Deviation, Losses, TaskKind, Track, hyper, legacy
 from okdbench.distill.networks.classifiers import make_twice_differentiable
 from okdbench.distill.optim import forward_without_buffers
 from okdbench.distill.replay import Rehearsal, RehearsalHyperparameters
@@ -26,7 +26,8 @@ class LTR(Rehearsal):
         year=2023,
         url="https://arxiv.org/abs/2302.14290",
         reads=("teacher logits, input gradients and penultimate features",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         deviations=(
             Deviation("running statistics", "release: follow [new; old]", "one update a step, from the new images"),
             Deviation("batch", "release: B new and B/8 old images", "8B/9 and B/9: the same budget as other methods"),

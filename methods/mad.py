@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from okdbench.api import Card, Deviation, Losses, Stage, Track, hyper
+from okdbench.api import Card, Deviation, Losses, Stage, TaskKind, Track, hyper
 from okdbench.distill.adversarial import QUICK_SGD, BackboneHyperparameters, DataFree, SGDHyperparameters
 from okdbench.distill.losses import kl
 from okdbench.distill.networks.generators import ConditionalGenerator, Generator
@@ -30,7 +30,8 @@ class MAD(DataFree):
         year=2022,
         url="https://arxiv.org/abs/2209.10359",
         reads=("teacher logits, input gradients and batch-norm statistics",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         deviations=(
             Deviation("released code", "none is known", "from the equations; what follows is chosen"),
             Deviation("divergence D", "unknown", "KL at temperature 1"),

@@ -1,7 +1,7 @@
 """MosaicKD: generated images are authentic in each patch and legitimate as a whole; patches come from another domain.
 
 T teacher, S student, G generator, D patch discriminator. Images are raw, in [0, 1]; every network reads them through
-the teacher's normaliser. The label-free track runs form M0; the labelled track runs M1 (form=plus) or M2 (form=joint).
+the teacher's normaliser. The label-free track runs form M0; the others run M1 (form=plus) or M2 (form=joint).
 """
 
 from __future__ import annotations
@@ -9,12 +9,24 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from okdbench.api import BaseHyperparameters, Batch, Card, Deviation, Losses, Stage, Track, adam, cosine, hyper, legacy
+from okdbench.api import (
+    BaseHyperparameters,
+    Batch,
+    Card,
+    Deviation,
+    Losses,
+    Stage,
+    TaskKind,
+    Track,
+    adam,
+    cosine,
+    hyper,
+    legacy,
+)
 from okdbench.distill.adversarial import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
-from okdbench.distill.losses import kl
+from okdbench.distill.losses import kl, partial_cross_entropy
 from okdbench.distill.networks.discriminators import PatchDiscriminator, patch_loss
 from okdbench.distill.optim import forward_without_buffers
 
@@ -36,7 +48,8 @@ class MosaicKD(DataFree):
         year=2021,
         url="https://arxiv.org/abs/2110.15094",
         reads=("teacher logits and input gradients", "student-domain images", "their labels, with form=joint"),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=(TaskKind.ADAPT, TaskKind.TRANSFER),
+        tracks=tuple(Track),
         deviations=(
             Deviation("student's batch", "release: 256 generated and 256 real images", "half and half of one batch"),
             Deviation(
@@ -57,6 +70,9 @@ class MosaicKD(DataFree):
     class Hyperparameters(SGDHyperparameters):
         """Values of the release's README."""
 
+        data_free_share: float = hyper(
+            0.5, "share of the training images before the fine-tuning stage", gt=0, lt=1, when={"form": "plus"}
+        )
         latent: int = hyper(100, "latent dimensions", paper=100, ge=2, le=4096)
         generator_beta1: float = hyper(0.5, "Adam's beta_1, generator and discriminator", paper=0.5, ge=0, lt=1)
         weight_decay: float = hyper(1e-4, "weight decay, student, data-free stage", paper=1e-4, ge=0, le=1)
@@ -74,7 +90,7 @@ class MosaicKD(DataFree):
         use_ood_in_student: bool = hyper(True, "half of the student's training images are real", paper=True)
         ood_share: float = hyper(1.0, "share of a real batch that is used, the highest in teacher entropy", gt=0, le=1)
         augment_discriminator: bool = hyper(False, "shift and mirror the input of D, for small domains", paper=False)
-        form: Literal["plus", "joint"] = hyper("plus", "labelled track: fine-tuning after it, or labels within it")
+        form: Literal["plus", "joint"] = hyper("plus", "with labels: fine-tuning after it, or labels within it")
         joint_start: float = hyper(0.8, "weight w of generated images, at the start", ge=0, le=1, when=JOINT)
         joint_end: float = hyper(0.2, "the same at the end, linear between", ge=0, le=1, when=JOINT)
         hard_weight: float = hyper(0.5, "weight u of the labels", ge=0, le=1, when=JOINT)
@@ -118,7 +134,7 @@ class MosaicKD(DataFree):
         return PRIORS | {"align": PRIORS["entropy"]}
 
     def stages(self) -> list[Stage]:
-        data = "labelled" if self.hp.form == "joint" else "images"
+        data = "partly" if self.hp.form == "joint" else "images"
         # one batch for D and one per step of S, each with images to discard if ood_share is below 1
         size, batches = round(self.batch_size / self.hp.ood_share), 1 + self.hp.inner_steps
         # not augmented: D sees real images as they are, S augments its own
@@ -173,7 +189,7 @@ class MosaicKD(DataFree):
         images = torch.cat([self.sample_images(), self.student_view(selected)])
         teacher_logits, student_logits = self.query_teacher(images), self.student(images)
         fake = kl(teacher_logits[:count], student_logits[:count])
-        hard = F.cross_entropy(student_logits[count:], selected.labels)
+        hard = partial_cross_entropy(student_logits[count:], selected.labels)
         soft = kl(teacher_logits[count:], student_logits[count:], hp.temperature)
         w = hp.joint_start + (hp.joint_end - hp.joint_start) * self.clock.share
         self.learner.update(w * fake + (1 - w) * (hp.hard_weight * hard + (1 - hp.hard_weight) * soft))

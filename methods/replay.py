@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from okdbench.api import Card, Deviation, Track
+from okdbench.api import Card, Deviation, TaskKind, Track
 from okdbench.distill.replay import Rehearsal
 
 
@@ -15,7 +15,8 @@ class Replay(Rehearsal):
         year=2022,
         url="https://arxiv.org/abs/2201.03019",
         reads=("teacher logits, input gradients and penultimate features",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         deviations=(
             Deviation("batches", "release: one L1 mean over new and old together", "one mean for each, as LTR's Eq. 7"),
             Deviation("generator's head", "release: spectral norm, tanh, batch norm", "sigmoid: raw images"),

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from okdbench.api import Card, Deviation, Losses, Method, Stage, Track
+from okdbench.api import Card, Deviation, Losses, Method, Stage, TaskKind, Track
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 
 
 class TeacherItself(Method):
-    """Evaluates the frozen teacher on the student's domain; nothing is trained."""
+    """Evaluates the frozen teacher on the test images; nothing is trained."""
 
     card = Card(
-        title="The teacher, zero-shot on the student's domain",
+        title="The teacher as released",
         venue="reference row",
         year=2026,
         url="",
         reads=("teacher logits",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         role="reference",
         deviations=(Deviation("teacher's schedule", "AuG-KD: constant", "warm-up and cosine: short budgets converge"),),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Losses, Track, UserError, hyper, legacy
+from okdbench.api import Card, Deviation, Losses, TaskKind, Track, UserError, hyper, legacy
 from okdbench.distill.adversarial import DataFree, DataFreeHyperparameters
 from okdbench.distill.losses import attention_transfer, kl
 from okdbench.distill.networks.wrapper import ClassifierOutput
@@ -23,7 +23,8 @@ class ZSKT(DataFree):
         year=2019,
         url="https://arxiv.org/abs/1905.09768",
         reads=("teacher logits, input gradients and feature maps",),
-        tracks=(Track.LABELLED, Track.LABEL_FREE),
+        tasks=tuple(TaskKind),
+        tracks=tuple(Track),
         deviations=(
             Deviation("generator's head", "release: affine batch norm, unbounded", "sigmoid: raw images"),
             Deviation("images of the student's steps", "release: generated in each", "once: they are the same"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track
+from okdbench.core.settings import TaskKind
 from okdbench.data.loader import Batch
 from okdbench.distill.card import BaseHyperparameters, Card, Deviation, hyper, legacy
 from okdbench.distill.method import Clock, Losses, Method, Stage, Task, Trainable
@@ -26,6 +27,7 @@ __all__ = [
     "Snapshot",
     "Stage",
     "Task",
+    "TaskKind",
     "Track",
     "Trainable",
     "UserError",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,12 +14,13 @@ from okdbench.checks.hyperparameters import idle_settings
 from okdbench.checks.import_wall import imports_beyond
 from okdbench.checks.metadata import card_gaps
 from okdbench.checks.observer import Result, difference
-from okdbench.checks.sandbox import Sandbox
+from okdbench.checks.sandbox import Case, Sandbox
 from okdbench.core.errors import NonFiniteLossError, UserError, one_line
+from okdbench.core.folds import hash_of
 from okdbench.core.protocol import Track
 from okdbench.data.images import Images
 from okdbench.data.splits import Splits
-from okdbench.training.trial import LabelsWithheldError
+from okdbench.training.trial import WithheldError
 
 
 class Check(NamedTuple):
@@ -31,37 +32,37 @@ class Check(NamedTuple):
 
 
 def runs(sandbox: Sandbox) -> list[Finding]:
-    """A run with budget smoke is completed in every track."""
-    return in_each(sandbox.tracks, lambda track: _failure(sandbox, track))
+    """A run with budget smoke is completed in every task and track."""
+    return in_each(sandbox.cases, lambda case: _failure(sandbox, case))
 
 
 def terms(sandbox: Sandbox) -> list[Finding]:
     """Every step returns named, finite scalar tensors."""
-    return in_each(sandbox.tracks, lambda track: sandbox.run(track).terms.findings)
+    return in_each(sandbox.cases, lambda case: sandbox.run(case).terms.findings)
 
 
 def randomness(sandbox: Sandbox) -> list[Finding]:
     """All random numbers come from generators that the run's seed determines."""
-    return in_each(sandbox.tracks, lambda track: sandbox.run(track).random.findings)
+    return in_each(sandbox.cases, lambda case: sandbox.run(case).random.findings)
 
 
 def teacher(sandbox: Sandbox) -> list[Finding]:
     """Weights, buffers and mode of the teacher do not change."""
-    return in_each(sandbox.tracks, lambda track: sandbox.run(track).teacher.findings)
+    return in_each(sandbox.cases, lambda case: sandbox.run(case).teacher.findings)
 
 
 def budget(sandbox: Sandbox) -> list[Finding]:
     """The student is trained on at most as many images as the budget has."""
-    return in_each(sandbox.tracks, lambda track: sandbox.run(track).budget.findings)
+    return in_each(sandbox.cases, lambda case: sandbox.run(case).budget.findings)
 
 
 def repetition(sandbox: Sandbox) -> list[Finding]:
     """A second run with the same seed, made by the runner, is bitwise identical."""
 
-    def look(track: Track) -> list[Finding]:
-        record, folder = sandbox.record(track)
+    def look(case: Case) -> list[Finding]:
+        record, folder = sandbox.record(case)
         # the observed run was completed, so a failure here is a difference too
-        found = record.error if record.status == "failed" else _difference(sandbox, track, Result.of(record, folder))
+        found = record.error if record.status == "failed" else _difference(sandbox, case, Result.of(record, folder))
         means = "its numbers cannot be reproduced, and a difference to another method may be due to chance"
         cure = (
             "draw from self.task.rng only; use no other generator, no clock, no order of a set and no global state"
@@ -75,14 +76,14 @@ def repetition(sandbox: Sandbox) -> list[Finding]:
 def resumption(sandbox: Sandbox) -> list[Finding]:
     """A run that is interrupted and resumed in the middle of each stage is bitwise identical."""
 
-    def look(track: Track) -> list[Finding]:
+    def look(case: Case) -> list[Finding]:
         try:
-            found = _difference(sandbox, track, sandbox.interrupted(track))
+            found = _difference(sandbox, case, sandbox.interrupted(case))
         # state that no checkpoint has may also make the resumed run fail
         except Exception as error:
             found = f"{place(error, sandbox.method)}: {one_line(error, kind=True)}"
         # from the uninterrupted run, which shows everything that changes on the way
-        hidden = sandbox.run(track).hidden.changed
+        hidden = sandbox.run(case).hidden.changed
         kept = f"; {', '.join(hidden)} changed in the run and is in no checkpoint" if hidden else ""
         means = "it keeps state that it has not registered, so a resumed run gives another student"
         cure = (
@@ -94,37 +95,48 @@ def resumption(sandbox: Sandbox) -> list[Finding]:
     return in_each(sandbox.running, look)
 
 
-def labels(sandbox: Sandbox) -> list[Finding]:
-    """In the label-free track no stage requests labels, and permuted labels change nothing."""
-    track = Track.LABEL_FREE
-    if track not in sandbox.tracks:
-        return []
-    run = sandbox.run(track)
+def withheld(sandbox: Sandbox) -> list[Finding]:
+    """No stage requests what its task or track withholds, and permuting withheld labels changes nothing."""
+    hiding = [case for case in sandbox.cases if case.track is not Track.LABELLED]
+    return in_each(hiding, lambda case: _leak(sandbox, case))
+
+
+def _leak(sandbox: Sandbox, case: Case) -> list[Finding]:
+    run = sandbox.run(case)
     found = _withheld(run.error, sandbox) if run.error else ""
     if run.result:
-        other = sandbox.changed(track, permuted)
+        labelled = sandbox.plan(case).access.labelled.paths
+        other = sandbox.changed(case, lambda splits: permuted(splits, labelled))
         # the weights alone, because permuted labels change the accuracies in any case
-        if (other.selected, other.last) != (run.result.selected, run.result.last):
-            found = "with permuted labels the student of the label-free track is another one: labels reach it"
-    means = "its card names the label-free track, in which a method must not read labels of the student's domain"
+        student = other.last if case.track is Track.SEMI else (other.selected, other.last)
+        usual = run.result.last if case.track is Track.SEMI else (run.result.selected, run.result.last)
+        if student != usual:
+            found = "with permuted labels the student is another one: withheld labels reach it"
+    means = "its card names this task and track, in which a method must not read these labels or images"
     cure = (
-        'request data="images" where self.task.track is Track.LABEL_FREE, and get images from stages only; or '
-        "leave Track.LABEL_FREE out of the card's tracks"
+        'request data="images" where self.task.track is Track.LABEL_FREE, no data where self.task.kind is '
+        "TaskKind.DATA_FREE, and get images from stages only; or leave it out of the card's tasks or tracks"
     )
     return [Finding(found, means, cure)] if found else []
 
 
-def permuted(splits: Splits) -> Splits:
-    """The same images with permuted labels in all parts of the student's domain."""
-    parts = {name: part for name, part in vars(splits).items() if name.startswith("student")}
-    return replace(splits, **{name: _relabelled(part) for name, part in parts.items()})
+def permuted(splits: Splits, labelled: Sequence[str] = ()) -> Splits:
+    """The same images with permuted labels in the parts that a method may be selected by or trained on.
+
+    Args:
+        splits: images of a run.
+        labelled: paths of images that keep their label, and keep being chosen as those that have one.
+    """
+    return replace(
+        splits, train=_relabelled(splits.train, labelled), val=_relabelled(splits.val), test=_relabelled(splits.test)
+    )
 
 
 # what needs no run comes first, and what makes the most runs comes last
 CHECKS = (
     Check("its card is complete", card_gaps, needs_runs=False),
     Check("it imports only okdbench.api and okdbench.distill", imports_beyond, needs_runs=False),
-    Check("it reads no label in the label-free track", labels, needs_runs=False),
+    Check("it reads nothing that is withheld", withheld, needs_runs=False),
     Check("it runs at budget smoke", runs, needs_runs=False),
     Check("its loss terms are finite", terms, needs_runs=False),
     Check("it stays within the budget", budget, needs_runs=False),
@@ -136,32 +148,41 @@ CHECKS = (
 )
 
 
-def _relabelled(images: Images) -> Images:
+def _relabelled(images: Images, kept: Sequence[str] = ()) -> Images:
+    # the labelled images are the first of each class, so an image before one of them might take its place
+    last = max((hash_of(path) for path in kept), default=b"")
+    free = np.array([hash_of(path) > last for path in images.paths], dtype=bool)
+    labels = images.labels.copy()
     # a fixed seed, so that a repeated check finds the same
-    return replace(images, labels=np.random.default_rng(0).permutation(images.labels))
+    labels[free] = np.random.default_rng(0).permutation(labels[free])
+    return replace(images, labels=labels)
 
 
-def _difference(sandbox: Sandbox, track: Track, other: Result) -> str:
-    usual = sandbox.run(track).result
+def _difference(sandbox: Sandbox, case: Case, other: Result) -> str:
+    usual = sandbox.run(case).result
     assert usual is not None
     return difference(usual, other)
 
 
-def _failure(sandbox: Sandbox, track: Track) -> list[Finding]:
+def _failure(sandbox: Sandbox, case: Case) -> list[Finding]:
     """Why a run was not completed, unless another check reports the reason."""
-    error = sandbox.run(track).error
+    error = sandbox.run(case).error
     known = (NonFiniteLossError, BudgetExceededError)
-    if error is None or isinstance(error, known) or _withheld(error, sandbox) or sandbox.run(track).terms.findings:
+    if error is None or isinstance(error, known) or _withheld(error, sandbox) or sandbox.run(case).terms.findings:
         return []
     if isinstance(error, UserError):
-        return [Finding(str(error), "the method refuses its own defaults", "choose defaults that work in every track")]
+        return [
+            Finding(
+                str(error), "the method refuses its own defaults", "choose defaults that work in every task and track"
+            )
+        ]
     found = f"{place(error, sandbox.method)}: {one_line(error, kind=True)}"
     return [Finding(found, "its runs fail, and so would their records", "fix this line, then check again")]
 
 
 def _withheld(error: Exception, sandbox: Sandbox) -> str:
-    """The error's message if it is about withheld labels; empty otherwise."""
-    if isinstance(error, LabelsWithheldError):
+    """The error's message if it is about withheld labels or images; empty otherwise."""
+    if isinstance(error, WithheldError):
         return str(error)
     if isinstance(error, LookupError) and "labels are withheld" in str(error):
         return f"{place(error, sandbox.method)}: {one_line(error, kind=True)}"

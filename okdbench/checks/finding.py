@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from okdbench.core.plugin_files import where
-from okdbench.core.protocol import Track
 from okdbench.distill.method import Method
 
 
@@ -22,14 +22,17 @@ class Finding:
     cure: str
 
 
-def in_each(tracks: Sequence[Track], look: Callable[[Track], Sequence[Finding]]) -> list[Finding]:
-    """The findings of ``look`` in all tracks, each once; the track is named if the finding is not in all of them."""
-    seen: dict[Finding, list[Track]] = {}
-    for track in tracks:
-        for finding in look(track):
-            seen.setdefault(finding, []).append(track)
+Case = TypeVar("Case")
+
+
+def in_each(cases: Sequence[Case], look: Callable[[Case], Sequence[Finding]]) -> list[Finding]:
+    """The findings of ``look`` in all cases, each once; the first case is named if not all of them have the finding."""
+    seen: dict[Finding, list[Case]] = {}
+    for case in cases:
+        for finding in look(case):
+            seen.setdefault(finding, []).append(case)
     return [
-        finding if len(having) == len(tracks) else replace(finding, found=f"{having[0]} track: {finding.found}")
+        finding if len(having) == len(cases) else replace(finding, found=f"{having[0]}: {finding.found}")
         for finding, having in seen.items()
     ]
 

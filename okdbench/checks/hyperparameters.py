@@ -10,9 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from okdbench.checks.finding import Finding, files
-from okdbench.checks.sandbox import Sandbox
+from okdbench.checks.sandbox import Case, Sandbox
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import Track
 from okdbench.core.syntax import spell_assignments
 
 #: factors to try if 1.5 times the default changes nothing
@@ -66,7 +65,7 @@ def others(value: Any, field: FieldInfo) -> Iterator[Any]:
 def _idle(sandbox: Sandbox, name: str, field: FieldInfo) -> list[Finding]:
     given = needed(field)
     usual = getattr(sandbox.hyperparameters(given), name)
-    tracks = [track for track in sandbox.tracks if sandbox.run(track, given).result]
+    cases = [case for case in sandbox.cases if sandbox.run(case, given).result]
     tried: list[Any] = []
     for value in others(usual, field):
         if value == usual or value in tried:
@@ -74,7 +73,7 @@ def _idle(sandbox: Sandbox, name: str, field: FieldInfo) -> list[Finding]:
         try:
             # refuses a value out of range before any run
             sandbox.hyperparameters({**given, name: value})
-            if any(_matters(sandbox, track, given, {name: value}) for track in tracks):
+            if any(_matters(sandbox, case, given, {name: value}) for case in cases):
                 return []
         except UserError:  # out of range, or refused in this combination
             continue
@@ -82,15 +81,15 @@ def _idle(sandbox: Sandbox, name: str, field: FieldInfo) -> list[Finding]:
     read = any(re.search(rf"hp\.{name}\b", file.read_text("utf-8", "replace")) for file in files(sandbox.method))
     # a bug of released code may be too rare for a short run, so it is enough that the method reads its switch
     excused = read and name.startswith("legacy_")
-    return [_finding(sandbox, name, read, [usual, *tried])] if tried and tracks and not excused else []
+    return [_finding(sandbox, name, read, [usual, *tried])] if tried and cases and not excused else []
 
 
-def _matters(sandbox: Sandbox, track: Track, given: dict[str, Any], change: dict[str, Any]) -> bool:
-    """Whether this change gives another student in this track."""
-    usual = sandbox.run(track, given)
+def _matters(sandbox: Sandbox, case: Case, given: dict[str, Any], change: dict[str, Any]) -> bool:
+    """Whether this change gives another student in this case."""
+    usual = sandbox.run(case, given)
     assert usual.result is not None
     try:
-        result = sandbox.follow(track, usual, {**given, **change})
+        result = sandbox.follow(case, usual, {**given, **change})
     except UserError:
         # the value is refused, which says nothing about its effect
         raise

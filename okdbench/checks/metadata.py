@@ -6,7 +6,7 @@ from okdbench.checks.finding import Finding
 from okdbench.checks.sandbox import Sandbox
 from okdbench.core.config import check_hyperparameters
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.protocol import BUDGETS
+from okdbench.core.protocol import BUDGETS, tracks_of
 from okdbench.distill.card import Card
 
 #: the value of ``Card.venue`` for methods that have no URL yet
@@ -23,9 +23,18 @@ def card_gaps(sandbox: Sandbox) -> list[Finding]:
     gaps = [
         (not card.title, "its title is empty", "give the paper's title, or describe the method in a few words"),
         (not card.reads, "reads is empty", 'list the inputs of the method, such as "teacher logits"'),
-        (not card.tracks, "tracks is empty", "name Track.LABELLED, Track.LABEL_FREE or both"),
+        (not card.tasks, "tasks is empty", "name TaskKind.ADAPT, or tuple(TaskKind) for a method that needs no image"),
+        (not card.tracks, "tracks is empty", "name Track.LABELLED, Track.LABEL_FREE or all of them: tuple(Track)"),
+        *(
+            (
+                not set(tracks_of(task)) & set(card.tracks),
+                f"it plays task {task}, but in none of its tracks",
+                f"add Track.{tracks_of(task)[0].name} to the tracks, or leave the task out",
+            )
+            for task in card.tasks
+        ),
         (
-            not (card.url or card.role == "reference" or card.venue == UNPUBLISHED),
+            not (card.url or card.role in ("reference", "privileged") or card.venue == UNPUBLISHED),
             "url is empty",
             f"give the paper's URL, or set venue={UNPUBLISHED!r}",
         ),

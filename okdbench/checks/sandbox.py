@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from okdbench import registry
 from okdbench.checks.guards import BudgetGuard, Interrupter, RandomGuard, StudentPath, TeacherGuard, TermGuard
@@ -14,7 +14,8 @@ from okdbench.checks.observer import CPU, Observer, Result, launch, scrambled
 from okdbench.core import plugins
 from okdbench.core.config import check_hyperparameters
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import Track
+from okdbench.core.protocol import Track, tracks_of
+from okdbench.core.settings import TaskKind, settings_of
 from okdbench.data.splits import SplitCache, Splits
 from okdbench.distill.card import BaseHyperparameters
 from okdbench.distill.networks.wrapper import ClassifierWrapper
@@ -28,6 +29,18 @@ from okdbench.training.trial import check
 #: a residual network with batch norm, 0.4 million parameters
 TINY = "test_resnet"
 BUDGET = "smoke"
+#: labels per class in the semi track
+SHOTS = 2
+
+
+class Case(NamedTuple):
+    """A task and a track in which a method is checked."""
+
+    task: TaskKind
+    track: Track
+
+    def __str__(self) -> str:
+        return f"{self.track} track" if self.task is TaskKind.ADAPT else f"task {self.task}"
 
 
 @dataclass
@@ -69,23 +82,31 @@ class Sandbox:
         self._data_root, self._splits = data_root, SplitCache()
         pair = {"teacher": TINY, "student": TINY, "budget": BUDGET, "device": "cpu"}
         self._options = {"dataset": options.get("dataset") or _bundled_dataset(), **pair, **options}
-        self._runs: dict[tuple[Track, str], Run] = {}
+        self._runs: dict[tuple[Case, str], Run] = {}
 
     @property
-    def tracks(self) -> tuple[Track, ...]:
-        """The tracks that the card names."""
-        return self.method.card.tracks
+    def cases(self) -> list[Case]:
+        """The tasks and tracks that the card names."""
+        card = self.method.card
+        return [Case(task, track) for task in card.tasks for track in tracks_of(task) if track in card.tracks]
 
     @property
-    def running(self) -> list[Track]:
-        """The tracks in which its run is completed."""
-        return [track for track in self.tracks if self.run(track).result]
+    def running(self) -> list[Case]:
+        """The cases in which its run is completed."""
+        return [case for case in self.cases if self.run(case).result]
 
-    def plan(self, track: Track, settings: dict[str, Any] | None = None) -> Plan:
-        """The plan of a run in this track; ``settings`` are hyper-parameters that override those of the options."""
-        plan = make_plan(
-            {**self._options, "method": self.given, "track": track}, data_root=self._data_root, load=self._splits
-        )
+    def plan(self, case: Case, settings: dict[str, Any] | None = None) -> Plan:
+        """The plan of a run in this case; ``settings`` are hyper-parameters that override those of the options."""
+        declared = registry.load_dataset(self._options["dataset"]).settings
+        given = [self._options["setting"]] if "setting" in self._options else declared
+        shots = SHOTS if case.track is Track.SEMI else None
+        values = {
+            "method": self.given,
+            "setting": settings_of(case.task, given)[0],
+            "track": case.track,
+            "shots": shots,
+        }
+        plan = make_plan({**self._options, **values}, data_root=self._data_root, load=self._splits)
         return replace(plan, hyperparameters=self.hyperparameters(settings)) if settings else plan
 
     def hyperparameters(self, settings: dict[str, Any]) -> BaseHyperparameters:
@@ -102,26 +123,26 @@ class Sandbox:
         """The teacher of a plan, read from its file; it is trained once."""
         return teacher_of(plan, self.folder, CPU, quiet)
 
-    def run(self, track: Track, settings: dict[str, Any] | None = None) -> Run:
-        """The observed run in this track; made once."""
-        key = (track, str(settings or {}))
+    def run(self, case: Case, settings: dict[str, Any] | None = None) -> Run:
+        """The observed run in this case; made once."""
+        key = (case, str(settings or {}))
         if key not in self._runs:
-            self._runs[key] = self._observe(self.plan(track, settings))
+            self._runs[key] = self._observe(self.plan(case, settings))
         return self._runs[key]
 
-    def record(self, track: Track) -> tuple[Record, Path]:
-        """The record of a run in this track that the runner made, and its folder."""
-        plan = self.plan(track)
+    def record(self, case: Case) -> tuple[Record, Path]:
+        """The record of a run in this case that the runner made, and its folder."""
+        plan = self.plan(case)
         with scrambled(2):  # another state than in the observed run
             return execute(plan, self.folder, quiet), self.folder / plan.key
 
-    def interrupted(self, track: Track) -> Result:
+    def interrupted(self, case: Case) -> Result:
         """The result of the same run, interrupted once in the middle of each stage.
 
         Raises:
             KeyboardInterrupt: the user pressed Ctrl-C. Exceptions of the run pass through as well.
         """
-        plan, interrupter, folder = self.plan(track), Interrupter(), self._new_folder()
+        plan, interrupter, folder = self.plan(case), Interrupter(), self._new_folder()
         with scrambled(1):
             while True:
                 before = len(interrupter.seen)
@@ -132,24 +153,24 @@ class Sandbox:
                     if len(interrupter.seen) == before:  # Ctrl-C of the user, not of the interrupter
                         raise
 
-    def changed(self, track: Track, change: Callable[[Splits], Splits]) -> Result:
+    def changed(self, case: Case, change: Callable[[Splits], Splits]) -> Result:
         """The result of the same run on changed splits, with the same teacher."""
-        plan = self.plan(track)
+        plan = self.plan(case)
         with scrambled(1):
             return launch(replace(plan, splits=change(plan.splits)), self.teacher(plan), self._new_folder())
 
-    def follow(self, track: Track, usual: Run, settings: dict[str, Any]) -> Result:
+    def follow(self, case: Case, usual: Run, settings: dict[str, Any]) -> Result:
         """The result of a run with other hyper-parameters.
 
         Args:
-            track: the track of the run.
+            case: task and track of the run.
             usual: the run to compare each step with.
             settings: the other hyper-parameters.
 
         Raises:
             Diverged: its student differs from that of ``usual``; the remaining steps were not run.
         """
-        plan = self.plan(track, settings)
+        plan = self.plan(case, settings)
         # evaluations change no weights, and only weights are compared here
         plan = replace(plan, budget=replace(plan.budget, evaluations=1))
         with scrambled(1):

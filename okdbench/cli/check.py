@@ -68,21 +68,23 @@ def _find(sandbox: Sandbox, check: Check) -> Sequence[Finding] | None:
     """What the check found; None when a finding before it leaves nothing to look at."""
     from okdbench.checks.metadata import card_gaps
 
-    # Without tracks there is nothing to run; what is wrong with the card is the first check's finding.
-    if check.find is not card_gaps and not _has_tracks(sandbox):
+    # Without cases there is nothing to run; what is wrong with the card is the first check's finding.
+    if check.find is not card_gaps and not _has_cases(sandbox):
         return None
     # That a run fails is the finding of the check of the runs; the others have no result to examine.
-    if check.needs_runs and any(sandbox.run(track).result is None for track in sandbox.tracks):
+    if check.needs_runs and any(sandbox.run(case).result is None for case in sandbox.cases):
         return None
     return check.find(sandbox)
 
 
-def _has_tracks(sandbox: Sandbox) -> bool:
+def _has_cases(sandbox: Sandbox) -> bool:
     from okdbench.core.protocol import Track
+    from okdbench.core.settings import TaskKind
 
     # The card may be missing, or hold anything: it is what the first check examines.
-    tracks = getattr(getattr(sandbox.method, "card", None), "tracks", ())
-    return bool(tracks) and set(tracks) <= set(Track)
+    card = getattr(sandbox.method, "card", None)
+    tasks, tracks = getattr(card, "tasks", ()), getattr(card, "tracks", ())
+    return set(tasks) <= set(TaskKind) and set(tracks) <= set(Track) and bool(sandbox.cases)
 
 
 def _print(check: Check, found: Sequence[Finding] | None) -> None:

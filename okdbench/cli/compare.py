@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from okdbench.cli import completion
-from okdbench.cli.options import BudgetFilter, DatasetFilter, ListFormat, RecordsSource, TrackFilter, examples
+from okdbench.cli.options import (
+    BudgetFilter,
+    DatasetFilter,
+    ListFormat,
+    RecordsSource,
+    TaskFilter,
+    TrackFilter,
+    examples,
+)
 from okdbench.core.terminal import check_format
 
 app = typer.Typer()
@@ -23,10 +31,15 @@ def compare(
         typer.Argument(help="Two methods or more, as the tables write them.", autocompletion=completion.methods),
     ],
     dataset: DatasetFilter = None,
+    task: TaskFilter = None,
     track: TrackFilter = None,
+    shots: Annotated[
+        str | None, typer.Option(metavar="N", help="Only this number of labels per class, or all.")
+    ] = None,
     budget: BudgetFilter = None,
     teacher: Annotated[str | None, typer.Option(metavar="NETWORK", help="Only this teacher.")] = None,
     student: Annotated[str | None, typer.Option(metavar="NETWORK", help="Only this student.")] = None,
+    protocol: Annotated[str | None, typer.Option(metavar="N", help="Only this version of the protocol.")] = None,
     runs: RecordsSource = Path("runs"),
     form: ListFormat = "text",
 ) -> None:
@@ -35,7 +48,8 @@ def compare(
     from okdbench.results.comparison_text import print_comparison
     from okdbench.results.frames import load_records, report_superseded
 
-    group = {"dataset": dataset, "track": track, "budget": budget, "teacher": teacher, "student": student}
+    group = {"dataset": dataset, "task": task, "track": track, "shots": shots, "budget": budget, "teacher": teacher,
+             "student": student, "protocol": protocol}  # fmt: skip
     frame = load_records(runs)
     report_superseded(frame)
     print_comparison(frame, methods, form, **group)

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from okdbench.core.errors import UserError
+from okdbench.core.settings import TaskKind
 
 #: as typer calls it: the command line so far, and the beginning of the word
 Completion = Callable[[typer.Context, str], list[str]]
@@ -51,7 +52,7 @@ def names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def settings(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The default settings of the data sets on the command line, or of all."""
+    """The default settings, of all tasks, of the data sets on the command line, or of all."""
     from okdbench import registry
     from okdbench.core import plugins
 
@@ -62,7 +63,8 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
     found: list[str] = []
     for name in chosen or plugins.dataset_names():
         with suppress(UserError):  # a misspelt data set is reported when the command runs
-            found += registry.load_dataset(name).settings
+            dataset = registry.load_dataset(name)
+            found += [text for task in TaskKind for text in dataset.default_settings(task)]
     return _after_comma(found, incomplete)
 
 

@@ -11,6 +11,7 @@ import typer
 from okdbench.cli import completion
 from okdbench.cli.options import DatasetFilter, ListFormat, choice, examples
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.settings import TaskKind
 from okdbench.core.terminal import TableColumn, check_format, print_rows
 
 app = typer.Typer()
@@ -25,9 +26,10 @@ _PACKAGE = TableColumn("package")
 COLUMNS = {
     "methods": (
         _NAME,
-        TableColumn("published", drop=2),
-        TableColumn("tracks", drop=1, text=", ".join),
-        TableColumn("title", drop=3),
+        TableColumn("published", drop=3),
+        TableColumn("tasks", drop=1, text=", ".join),
+        TableColumn("tracks", drop=2, text=", ".join),
+        TableColumn("title", drop=4),
     ),
     "datasets": (
         _NAME,
@@ -37,9 +39,11 @@ COLUMNS = {
     ),
     "settings": (
         TableColumn("dataset"),
+        TableColumn("task"),
         TableColumn("setting"),
-        TableColumn("teacher", "teacher's domains", drop=2, text=", ".join),
-        TableColumn("student", "student's domain", drop=1),
+        TableColumn("teacher", "teacher's domains", drop=3, text=", ".join),
+        TableColumn("images", "images seen", drop=1),
+        TableColumn("test", "tested on", drop=2, text=", ".join),
     ),
 }
 
@@ -115,13 +119,12 @@ def _installed(bundled: list[str], installed: Mapping[str, str]) -> Rows:
 def _settings(name: str | None) -> Rows:
     from okdbench import registry
     from okdbench.core import plugins
-    from okdbench.core.protocol import Setting
 
     rows = []
     for each in [name] if name else plugins.dataset_names():
         dataset = registry.load_dataset(each)
-        for text in dataset.settings:
-            setting = Setting.parse(text, dataset.domains)
-            domains = {"teacher": list(setting.teacher_domains), "student": setting.student_domain}
-            rows.append({"dataset": each, "setting": text, **domains})
+        for setting in (dataset.setting(text) for task in TaskKind for text in dataset.default_settings(task)):
+            row = {"dataset": each, "task": setting.task.value, "setting": setting.name}
+            domains = {"teacher": list(setting.teacher_domains), "test": list(setting.test_domains)}
+            rows.append({**row, **domains, "images": setting.input_domain or None})
     return rows

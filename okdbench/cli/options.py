@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from okdbench.cli import completion
 from okdbench.core.protocol import BUDGETS, Track
+from okdbench.core.settings import TaskKind
 from okdbench.core.terminal import LIST_FORMATS
 
 # Panels of the help of run and sweep, in their order.
@@ -70,6 +71,10 @@ Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="Such as cpu 
 DatasetFilter = Annotated[
     str | None,
     typer.Option("--dataset", metavar="DATASET", help="Only this data set.", autocompletion=completion.datasets),
+]
+TaskFilter = Annotated[
+    str | None,
+    typer.Option("--task", metavar=choice(TaskKind), help="Only this task.", autocompletion=completion.of(TaskKind)),
 ]
 TrackFilter = Annotated[
     str | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from okdbench.cli import completion
-from okdbench.cli.options import BudgetFilter, DatasetFilter, RecordsSource, TrackFilter, choice, examples
+from okdbench.cli.options import BudgetFilter, DatasetFilter, RecordsSource, TaskFilter, TrackFilter, choice, examples
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.terminal import check_format
 
@@ -48,6 +48,7 @@ def plot(
         ),
     ] = "png",
     dataset: DatasetFilter = None,
+    task: TaskFilter = None,
     track: TrackFilter = None,
     budget: BudgetFilter = None,
     setting: Annotated[
@@ -61,7 +62,7 @@ def plot(
         typer.Option(metavar="METHOD", help="Only this method; repeat it for more.", autocompletion=completion.methods),
     ] = None,
 ) -> None:
-    """Draw the records: a figure for each data set, track, budget and pair of networks."""
+    """Draw the records: a figure for each data set, task, track, budget and pair of networks."""
     # Names are checked before matplotlib is loaded, which takes a second.
     if kind not in KINDS:
         raise unknown("kind of plot", kind, KINDS)
@@ -73,7 +74,7 @@ def plot(
     from okdbench.results.frames import read_runs
     from okdbench.results.selection import choose, of_methods
 
-    wanted = {"dataset": dataset, "track": track, "budget": budget}
+    wanted = {"dataset": dataset, "task": task, "track": track, "budget": budget}
     records = of_methods(choose(read_runs(runs), wanted, setting or []), method or [])
     figures = plots.draw(kind, records, runs) if kind != ALL else _draw_all(records, runs)
     with writing(output, "--output"):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from okdbench import registry
 from okdbench.core.files import default_data_root
-from okdbench.core.protocol import Setting
 from okdbench.core.yaml_files import load_yaml
 from okdbench.sweep.grid import Grid
 
@@ -20,11 +19,9 @@ def find_images(grid: Grid, data_root: Path | None) -> None:
     root = data_root or default_data_root()
     in_file = load_yaml(grid.file) if grid.file else {}
     # The command line wins over the file, as when the runs are configured.
-    official = (grid.options.get("test_split") or in_file.get("test_split")) == "official"
+    official = (grid.options.get("test_split") or in_file.get("test_split")) != "folds"
     for name, text in grid.places():
         dataset = registry.load_dataset(name)
-        setting = Setting.parse(text, dataset.domains)
-        own_test = dataset.official_tests.get(setting.student_domain) if official else None
-        # Looks whether the domain is registered; its images are read when the plan is made.
-        for domain in (*setting.teacher_domains, setting.student_domain, *([own_test] if own_test else [])):
+        # Looks whether the domains are registered; their images are read when the plan is made.
+        for domain in dataset.domains_of(dataset.setting(text), official):
             dataset.find(domain, root)

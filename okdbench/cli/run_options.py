@@ -14,25 +14,40 @@ from rich.markup import escape
 from okdbench.cli import completion
 from okdbench.cli.options import NETWORKS, PANELS, TRAINING, WHAT, WHERE, choice
 from okdbench.core.command import flag
-from okdbench.core.config import RunConfig, choices_of
+from okdbench.core.config import RunConfig, choices_of, type_of
+from okdbench.core.settings import TaskKind
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 #: fields that take several values, of which every combination is run -> how --help names the values
 GRID_FIELDS = {"method": "METHODS", "dataset": "DATASETS", "setting": "SETTINGS", "seed": "SEEDS", "track": "TRACKS"}
 #: how --help names the values of other fields
-_VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE", "device": "DEVICE", "image_size": "N"}
+_VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE", "device": "DEVICE",
+           "image_size": "N", "shots": "N"}  # fmt: skip
+#: no field of a run's configuration, because the setting tells the task
+_TASK = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task",
+        "--tasks",
+        metavar=choice(TaskKind),
+        help="Run the data set's default settings of this task. [dim]\\[default: adapt, where it has some][/]",
+        show_default=False,
+        autocompletion=completion.of(TaskKind),
+        rich_help_panel=WHAT,
+    ),
+]
 #: what --help adds to the description of a field
 _NOTES = {"seed": "Also several, such as 0-2."}
 #: defaults that are not the field's
-_DEFAULTS = {"setting": "all default settings of the data set"}
+_DEFAULTS = {"setting": "all default settings of the data set", "shots": "all"}
 _NETWORKS = ("teacher", "student", "pretrained", "teacher_weights")
 
 
 def run_options(command: Command) -> Command:
     """Give a command an option for each field of a run's configuration; it receives them as ``**options``.
 
-    The value of an option that is not given is None.
+    The value of an option that is not given is None. Beside the fields there is ``task``.
     """
     own = inspect.signature(command, eval_str=True).parameters.values()
     kept = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -40,6 +55,7 @@ def run_options(command: Command) -> Command:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, field))
         for name, field in RunConfig.model_fields.items()
     ]
+    made.insert(3, inspect.Parameter("task", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_TASK))
     # --help prints panels in the order of their first options, and options in the order of the signature.
     parameters = sorted(
         [*made, *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in kept)],
@@ -75,7 +91,7 @@ def _annotation(name: str, field: FieldInfo) -> Any:
     if several:
         return Annotated[list[str] | None, option]
     # Other types stay text: RunConfig converts them, and its errors name what is allowed.
-    return Annotated[int | None, option] if field.annotation is int else Annotated[str | None, option]
+    return Annotated[int | None, option] if type_of(field) is int else Annotated[str | None, option]
 
 
 def _panel(name: str) -> str:

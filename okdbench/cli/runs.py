@@ -26,6 +26,7 @@ COLUMNS = (
     TableColumn("method"),
     TableColumn("dataset", drop=3),
     TableColumn("setting", drop=2),
+    TableColumn("task", drop=7),
     TableColumn("track", drop=6),
     TableColumn("budget", drop=5),
     TableColumn("seed", align="right", drop=4),
@@ -34,7 +35,7 @@ COLUMNS = (
     TableColumn("bytes", "size", "right", drop=7, text=spell_bytes),
 )
 #: what a reader asks for first, at the top of a record
-FIRST = ("method", "variant", "dataset", "setting", "track", "budget", "seed", "status", "error", "command")
+FIRST = ("method", "variant", "dataset", "setting", "task", "track", "budget", "seed", "status", "error", "command")
 
 
 @app.command("ls", epilog=examples("runs ls", "runs ls --runs demo/runs --format json"))
@@ -122,7 +123,10 @@ def _row(run: Held) -> dict[str, Any]:
     from okdbench.results.grouping import label
 
     record = run.record
-    named = {name: getattr(record, name) for name in ("key", "dataset", "setting", "track", "budget", "seed", "status")}
+    named = {
+        name: getattr(record, name)
+        for name in ("key", "dataset", "setting", "task", "track", "budget", "seed", "status")
+    }
     # A failed run has no selected evaluation.
     acc = record.selected.evaluation.test.acc if record.selected else None
     return {**named, "method": label(record), "acc": acc, "bytes": run.size, "folder": str(run.folder)}

@@ -10,6 +10,7 @@ import typer
 
 from okdbench.cli import completion
 from okdbench.cli.options import ListFormat, examples
+from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import spell_assignments
 from okdbench.core.terminal import TableColumn, check_format, print_line, print_table, to_json
 
@@ -87,6 +88,7 @@ def _describe_method(name: str, method: type[Method]) -> dict[str, Any]:
         "role": card.role,
         "package": origin_of(name) or None,
         "reads": card.reads,
+        "tasks": card.tasks,
         "tracks": card.tracks,
         "hyperparameters": hyperparameters,
         "presets": {budget: dict(preset) for budget, preset in method.presets.items()},
@@ -99,6 +101,7 @@ def _print_method(content: dict[str, Any]) -> None:
     print_line(f"{content['name']}: {content['title']}", "bold")
     print_line(f"{content['venue']} {content['year']} {content['url']}".rstrip())
     print_line(f"reads: {'; '.join(content['reads'])}")
+    print_line(f"tasks: {', '.join(content['tasks'])}")
     print_line(f"tracks: {', '.join(content['tracks'])}")
     _print_section("Hyper-parameters", HYPERPARAMETERS, content["hyperparameters"])
     for budget, preset in content["presets"].items():
@@ -144,7 +147,7 @@ def _describe_dataset(name: str, dataset: Dataset) -> dict[str, Any]:
         "licence": dataset.licence,
         "classes": dataset.classes,
         "domains": dict(dataset.domains),
-        "settings": dataset.settings,
+        "settings": {task.value: dataset.default_settings(task) for task in TaskKind},
         "facts": dataset.facts(),
     }
 
@@ -155,6 +158,8 @@ def _print_dataset(content: dict[str, Any]) -> None:
     print_line(f"licence: {content['licence']}")
     print_line(f"classes ({len(content['classes'])}): {', '.join(content['classes'])}")
     print_line("domains: " + ", ".join(f"{letter} = {domain}" for letter, domain in content["domains"].items()))
-    print_line(f"default settings: {', '.join(content['settings'])}")
+    for task, settings in content["settings"].items():
+        if settings:
+            print_line(f"default settings, {task}: {', '.join(settings)}")
     for line in content["facts"]:
         print_line(line)

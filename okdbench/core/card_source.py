@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from okdbench.core.plugins import METHODS
 from okdbench.core.protocol import Track
+from okdbench.core.settings import TaskKind
 
 #: arguments of ``Card(...)`` that are plain values
 _LITERALS = ("title", "venue", "year")
@@ -21,7 +23,7 @@ def bundled_card(name: str) -> dict[str, Any]:
 
 
 def read_card(file: Path) -> dict[str, Any]:
-    """Title, venue, year and tracks in ``card = Card(...)`` of a method's file; what is computed there is left out.
+    """Title, venue, year, tasks and tracks in ``card = Card(...)`` of a file; what is computed there is left out.
 
     >>> read_card(Path("no_such_file.py"))
     {}
@@ -35,19 +37,23 @@ def read_card(file: Path) -> dict[str, Any]:
     if len(calls) != 1 or not isinstance(calls[0], ast.Call):
         return {}
     given = {keyword.arg: keyword.value for keyword in calls[0].keywords if keyword.arg}
-    card = {name: node.value for name in _LITERALS if isinstance(node := given.get(name), ast.Constant)}
+    card: dict[str, Any] = {name: node.value for name in _LITERALS if isinstance(node := given.get(name), ast.Constant)}
     # without the argument it is the default of Card
-    tracks = _tracks(given["tracks"]) if "tracks" in given else [Track.LABELLED.value]
-    return card | ({"tracks": tracks} if tracks else {})
+    for argument, kind, default in ("tasks", TaskKind, TaskKind.ADAPT), ("tracks", Track, Track.LABELLED):
+        members = _members(given[argument], kind) if argument in given else [default.value]
+        card |= {argument: members} if members else {}
+    return card
 
 
 def _is_card(node: ast.Assign) -> bool:
     return any(isinstance(target, ast.Name) and target.id == "card" for target in node.targets)
 
 
-def _tracks(node: ast.expr) -> list[str]:
-    """The tracks in a tuple such as ``(Track.LABELLED,)``; none where it is written in any other way."""
+def _members(node: ast.expr, kind: type[StrEnum]) -> list[str]:
+    """The members in ``(Track.LABELLED,)`` or ``tuple(Track)``; none where it is written in any other way."""
+    if ast.unparse(node) == f"tuple({kind.__name__})":
+        return [member.value for member in kind]
     parts = node.elts if isinstance(node, ast.Tuple) else []
     names = [part.attr for part in parts if isinstance(part, ast.Attribute)]
-    known = [Track[name].value for name in names if name in Track.__members__]
+    known = [kind[name].value for name in names if name in kind.__members__]
     return known if len(known) == len(parts) else []

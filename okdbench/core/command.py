@@ -10,7 +10,7 @@ import argparse
 import shlex
 from typing import Any, NoReturn
 
-from okdbench.core.config import RunConfig
+from okdbench.core.config import RunConfig, type_of
 from okdbench.core.errors import UserError
 from okdbench.core.syntax import spell_assignments
 
@@ -36,8 +36,8 @@ def words_of(config: RunConfig) -> list[str]:
 def read_command(command: str) -> dict[str, Any]:
     """Option -> value of what an ``okdbench run`` command gives; nothing is run, and no file is opened.
 
-    Besides the fields of :class:`~okdbench.core.config.RunConfig` the keys are ``method`` (a list), ``seeds`` and
-    ``assignments`` (a list of ``key=value``).
+    Besides the fields of :class:`~okdbench.core.config.RunConfig` the keys are ``method`` (a list), ``task``, ``seeds``
+    and ``assignments`` (a list of ``key=value``).
 
     Raises:
         UserError: it is no such command, or it uses an option that only the user of this machine may give.
@@ -89,7 +89,8 @@ def _parser() -> _Parser:
         elif name == "method":
             parser.add_argument(flag(name), action="append")
         else:
-            parser.add_argument(flag(name), type=int if field.annotation is int else str)
+            parser.add_argument(flag(name), type=int if type_of(field) is int else str)
+    parser.add_argument("--task")
     parser.add_argument("--seeds")
     parser.add_argument("--set", dest="assignments", action="append")
     return parser

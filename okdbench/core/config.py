@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -39,12 +40,20 @@ class RunConfig(BaseModel):
 
     method: str = Field(description="Method: a name, a variant such as kd[lr=0.1], or the path of a Python file.")
     dataset: str = Field(description="Data set: a name, or the path of a .py or .yaml file.")
-    setting: str = Field(description="Letters of the teacher's domains, dash, letter of the student's, such as MP-O.")
+    setting: str = Field(
+        description="Letters of the teacher's domains and of another one: MP-O adapts to O, MP@O transfers with images "
+        "of O, MP is data-free."
+    )
     seed: int = Field(0, ge=0, description="Seed of initialisation and data order.")
     budget: str = Field(
         "quick", description="How many images student and teacher train on.", json_schema_extra={"choices": [*BUDGETS]}
     )
-    track: Track = Field(Track.LABELLED, strict=False, description="Whether methods may use the student's labels.")
+    track: Track | None = Field(
+        None,
+        strict=False,
+        description="Which labels of the student's domain a method sees; labelled in task adapt, else label-free.",
+    )
+    shots: int | None = Field(None, ge=1, description="Labels per class of the student's domain; all by default.")
     teacher: str = Field("resnet18", description="Architecture of the teacher, a timm classifier.")
     student: str = Field("resnet10t", description="Architecture of the student, a timm classifier.")
     pretrained: bool = Field(False, description="Start teacher and student from timm's ImageNet weights.")
@@ -54,8 +63,8 @@ class RunConfig(BaseModel):
     image_size: int = Field(32, ge=16, le=512, multiple_of=16, description="Input resolution in pixels.")
     device: str = Field("auto", description="Such as cpu, cuda or cuda:1; auto is the first GPU, or else the CPU.")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="Precision of the forward passes.")
-    test_split: Literal["protocol", "official"] = Field(
-        "protocol", description="Test images: the protocol's split, or the official ones of a challenge."
+    test_split: Literal["folds", "official"] | None = Field(
+        None, description="Test images: a fifth of them, or the official ones, which are the default where they exist."
     )
     hyperparameters: dict[str, Any] = Field({}, description="Hyper-parameter of the methods.")
 
@@ -132,13 +141,20 @@ def variant_name(model: type[BaseModel], budget_preset: Mapping[str, Any], given
 
 def choices_of(field: FieldInfo) -> tuple[str, ...]:
     """The values that a field may have, where they can be listed: an enum, a ``Literal`` or named ``choices``."""
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
-        return tuple(str(member.value) for member in field.annotation)
-    if get_origin(field.annotation) is Literal:
-        return tuple(map(str, get_args(field.annotation)))
+    kind = type_of(field)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return tuple(str(member.value) for member in kind)
+    if get_origin(kind) is Literal:
+        return tuple(map(str, get_args(kind)))
     extra = field.json_schema_extra
     named = extra.get("choices", ()) if isinstance(extra, dict) else ()
     return tuple(map(str, named)) if isinstance(named, list) else ()
+
+
+def type_of(field: FieldInfo) -> Any:
+    """The type of a field; that of an optional one without None."""
+    kinds = [kind for kind in get_args(field.annotation) if kind is not NoneType]
+    return kinds[0] if len(kinds) == 1 and NoneType in get_args(field.annotation) else field.annotation
 
 
 def range_of(field: FieldInfo) -> str:

@@ -1,75 +1,38 @@
-"""The rules that every method is measured by: settings, splits, budgets, tracks and selection.
+"""The rules that every method is measured by: tracks, budgets and selection.
 
+Tasks and settings are in :mod:`okdbench.core.settings`, splits in :mod:`okdbench.core.folds`.
 Nothing here depends on a method, a data set or a machine. A change of the rules changes ``PROTOCOL_VERSION``, which is
 part of every key and every record, so that runs under different rules never appear in one table.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from okdbench.core.errors import UserError, unknown
+from okdbench.core.errors import unknown
+from okdbench.core.settings import TaskKind
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-PROTOCOL_VERSION = 1
-
-# The teacher needs no validation split: its last step is always used, whatever its accuracy.
-TEACHER_FRACTIONS = {"train": 0.8, "test": 0.2}
-STUDENT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
-
-#: labelled track: share of a data-free method's budget; the shared fine-tuning stage gets the rest
-DATA_FREE_SHARE = 0.5
+#: docs/protocol.md says what each version changed
+PROTOCOL_VERSION = 2
 
 
 class Track(StrEnum):
-    """Whether a method has access to the labels of the student domain."""
+    """Which train images of the student's domain a method sees, and which of their labels.
+
+    With N labels per class: labelled, only the images that have one of them; semi, all images, of which these have
+    labels; label-free, all images and no label.
+    """
 
     LABELLED = "labelled"
+    SEMI = "semi"
     LABEL_FREE = "label-free"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """The domains that the teacher is trained on, and the domain that the student is trained for and tested on."""
-
-    name: str
-    teacher_domains: tuple[str, ...]
-    student_domain: str
-
-    @classmethod
-    def parse(cls, text: str, domains: Mapping[str, str]) -> Setting:
-        """Parse ``MP-O``: letters of the teacher's domains, a dash, the letter of the student's domain.
-
-        The part before the dash is empty when the teacher's training images are not available, as in ``-O``.
-
-        >>> Setting.parse("mp-o", {"M": "mnist", "O": "optical", "P": "print"}).teacher_domains
-        ('mnist', 'print')
-
-        Raises:
-            UserError: the text has another form, a letter is unknown, or a domain appears twice.
-        """
-        teacher, dash, student = text.upper().partition("-")
-        letters = ", ".join(f"{letter} = {name}" for letter, name in domains.items())
-        if not dash or len(student) != 1:
-            raise UserError(
-                f"setting {text!r} is not of the form AB-C: teacher domains, dash, student domain ({letters})"
-            )
-        for letter in teacher + student:
-            if letter not in domains:
-                raise UserError(f"setting {text!r}: no domain has the letter {letter!r} ({letters})")
-        if student in teacher or len(set(teacher)) < len(teacher):
-            raise UserError(f"setting {text!r} names a domain twice; use each letter at most once ({letters})")
-        # Sorted, so that MP-O and PM-O are one setting with one name and one key.
-        ordered = sorted(teacher)
-        return cls(f"{''.join(ordered)}-{student}", tuple(domains[letter] for letter in ordered), domains[student])
+def tracks_of(task: TaskKind) -> tuple[Track, ...]:
+    """The tracks of a task, its default one first; only task adapt gives labels to a method."""
+    return tuple(Track) if task is TaskKind.ADAPT else (Track.LABEL_FREE,)
 
 
 @dataclass(frozen=True)
@@ -126,50 +89,14 @@ def budget_named(name: str) -> Budget:
     return BUDGETS[name]
 
 
-def split(
-    paths: Sequence[str], labels: Sequence[int], fractions: Mapping[str, float]
-) -> dict[str, npt.NDArray[np.int64]]:
-    """Split samples into disjoint parts, stratified by class, as a pure function of their relative paths.
-
-    The samples of a class are sorted by the SHA-256 of their paths and cut at the cumulative fractions. So neither the
-    seed, nor the order of ``paths``, nor the samples of other classes move an image from one part to another.
-
-    Args:
-        paths: N unique relative paths.
-        labels: N class indices.
-        fractions: part -> share; the shares sum to 1. Sizes are rounded half up, the first part gets what remains.
-
-    Returns:
-        part -> sorted indices into ``paths``.
-    """
-    import numpy as np  # here, so that `okdbench --help` does not load it
-
-    # Stratified: each class is split by itself, so that every part has the class proportions of the whole.
-    members: dict[int, list[int]] = {}
-    for index, label in enumerate(labels):
-        members.setdefault(int(label), []).append(index)
-    parts: dict[str, list[int]] = {part: [] for part in fractions}
-    first, *others = fractions
-    for indices in members.values():
-        # Hashes, not the paths themselves: consecutive files are often frames of one object.
-        rest = sorted(indices, key=lambda i: hashlib.sha256(paths[i].encode()).digest())
-        for part in others:
-            # Half up: round() is half to even, so that 5 images would give no validation image, and 15 and 25 both two.
-            size = math.floor(fractions[part] * len(indices) + 0.5)
-            parts[part] += rest[:size]
-            rest = rest[size:]
-        parts[first] += rest
-    return {part: np.array(sorted(chosen), dtype=np.int64) for part, chosen in parts.items()}
-
-
-def select(scores: Sequence[float], track: Track) -> int:
+def select(scores: Sequence[float | None], track: Track) -> int:
     """Index of the evaluation that counts.
 
-    Labelled track: the highest score on the student domain's validation split, the earliest one of equal scores.
-    Label-free track: the last one, because a choice by validation accuracy uses labels that the track withholds.
+    Labelled and semi track: the highest score on the validation split, the earliest one of equal scores. Label-free
+    track: the last one, because a choice by validation accuracy uses labels that the track withholds.
     """
     if track is Track.LABEL_FREE:
         return len(scores) - 1
-    import numpy as np
-
-    return int(np.argmax(scores))
+    known = [score for score in scores if score is not None]
+    assert len(known) == len(scores), "only the label-free track has no validation split"
+    return known.index(max(known))

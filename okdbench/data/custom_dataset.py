@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from okdbench.core.config import validate
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import Setting
+from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
 from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.image_files import canonical, class_folders, images_in
@@ -26,6 +26,7 @@ class OwnDatasetFile(BaseModel):
     classes: list[str] = []
     letters: dict[str, str] = {}
     settings: list[str] = []
+    unlabelled: list[str] = []
     flip: bool = True
 
 
@@ -48,8 +49,10 @@ class OwnDataset(Dataset):
         return str(self.file)
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the file names the folders
-        """All images below the class folders of ``domain``; ``root`` is not used."""
+        """All images below the class folders of ``domain``, or in it if it is unlabelled; ``root`` is not used."""
         folder, found = self.folders[domain], []
+        if domain in self.unlabelled:
+            return [Sample(f"{domain}/{path.relative_to(folder).as_posix()}", -1, path) for path in images_in(folder)]
         for index, name in enumerate(self.classes):
             files = images_in(folder / name)
             found += [Sample(f"{domain}/{path.relative_to(folder).as_posix()}", index, path) for path in files]
@@ -65,7 +68,9 @@ def own_dataset(file: Path) -> Dataset:
     content = validate(OwnDatasetFile, load_yaml(file), str(file))
     here = file.resolve().parent
     folders = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
-    found = _classes_by_domain(file, folders)
+    if unknown_names := sorted(set(content.unlabelled) - set(folders)):
+        raise UserError(f"{file}: unlabelled names {unknown_names[0]!r}, which is none of the domains")
+    found = _classes_by_domain(file, folders, content.unlabelled)
     classes = content.classes or sorted({name for names in found.values() for name in names})
     _check_classes(file, classes, found)
     letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(folders))
@@ -73,12 +78,13 @@ def own_dataset(file: Path) -> Dataset:
         raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
     # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
     for setting in content.settings:
-        Setting.parse(setting, letters)
+        Setting.parse(setting, letters, content.unlabelled)
     attributes = {
         "title": content.title or file.stem,
         "classes": tuple(classes),
         "domains": letters,
-        "settings": tuple(content.settings) or _leave_one_out(letters),
+        "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
+        "unlabelled": frozenset(content.unlabelled),
         "flip": content.flip,
         "folders": folders,
         "file": file.resolve(),
@@ -90,8 +96,8 @@ def own_dataset(file: Path) -> Dataset:
     return made
 
 
-def _classes_by_domain(file: Path, folders: Mapping[str, Path]) -> dict[str, list[str]]:
-    """Domain -> names of its class folders; no domain may contain another."""
+def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Collection[str]) -> dict[str, list[str]]:
+    """Labelled domain -> names of its class folders; no domain may contain another."""
     for name, folder in folders.items():
         if not folder.is_dir():
             raise UserError(f"{file}: domain {name!r}: there is no folder {folder}; correct its path")
@@ -99,10 +105,16 @@ def _classes_by_domain(file: Path, folders: Mapping[str, Path]) -> dict[str, lis
             # One image in two domains would be in the training set of the teacher and in the test set of the student.
             if other != name and folder.is_relative_to(parent):
                 raise UserError(f"{file}: domain {name!r} is inside the folder of {other!r}; use separate folders")
-    found = {name: [inner.name for inner in class_folders(folder)] for name, folder in folders.items()}
+    labelled = {name: folder for name, folder in folders.items() if name not in unlabelled}
+    found = {name: [inner.name for inner in class_folders(folder)] for name, folder in labelled.items()}
     for name, classes in found.items():
         if not classes:
-            raise UserError(f"{file}: domain {name!r}: {folders[name]} has no class folders; make one per class")
+            raise UserError(
+                f"{file}: domain {name!r}: {folders[name]} has no class folders; make one per class, or write "
+                f"unlabelled: [{name}]"
+            )
+    if not found:
+        raise UserError(f"{file}: every domain is unlabelled; the teacher's needs a folder per class")
     return found
 
 
@@ -118,7 +130,10 @@ def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Seque
     for domain, names in found.items():
         extra, absent = sorted(set(names) - set(classes)), sorted(set(classes) - set(names))
         if extra:
-            raise UserError(f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it")
+            raise UserError(
+                f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it, or write "
+                f"unlabelled: [{domain}] if the domain has classes of its own"
+            )
         # An empty folder is accepted: some domains really lack a class, but a misspelled folder is an error.
         if absent:
             raise UserError(
@@ -135,6 +150,13 @@ def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:
     return letters
 
 
-def _leave_one_out(letters: Mapping[str, str]) -> tuple[str, ...]:
-    """A setting per domain: it is the student's, and the teacher is trained on all others."""
-    return tuple(f"{''.join(sorted(set(letters) - {letter}))}-{letter}" for letter in sorted(letters))
+def _leave_one_out(letters: Mapping[str, str], unlabelled: Collection[str]) -> tuple[str, ...]:
+    """A setting per domain: it is the student's, and the teacher is trained on all others.
+
+    An unlabelled domain is transferred from; then the teacher is trained on all labelled ones.
+    """
+    labelled = {letter for letter, name in letters.items() if name not in unlabelled}
+    adapt = [f"{''.join(sorted(labelled - {letter}))}-{letter}" for letter in sorted(labelled)]
+    transfer = [f"{''.join(sorted(labelled))}@{letter}" for letter in sorted(set(letters) - labelled)]
+    # With a single labelled domain there is none to adapt to.
+    return tuple(adapt * (len(labelled) > 1) + transfer) or tuple(adapt)

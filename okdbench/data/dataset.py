@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from okdbench.core.settings import Setting, TaskKind, settings_of
+
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and a list of data sets needs no array
     import numpy as np
     import numpy.typing as npt
@@ -22,7 +24,7 @@ class Sample:
 
     Attributes:
         path: relative path, unique in the data set and equal on every machine; the splits are a function of it.
-        label: index of the class.
+        label: index of the class; -1 in an unlabelled domain.
         source: an encoded image file, or a decoded H x W x 3 ``uint8`` array.
         sha256: expected hash of the file's content in hexadecimal; empty if any content is accepted.
     """
@@ -34,7 +36,7 @@ class Sample:
 
 
 class Dataset(ABC):
-    """Labelled images in several domains that share their classes."""
+    """Labelled images in several domains that share their classes; some domains may have other classes, or none."""
 
     title: ClassVar[str]
     licence: ClassVar[str]
@@ -42,9 +44,11 @@ class Dataset(ABC):
     classes: ClassVar[tuple[str, ...]]
     #: letter -> name of the domain; settings are spelled with the letters
     domains: ClassVar[Mapping[str, str]]
-    #: default settings, for example ``MP-O``: teacher domains, dash, student domain
+    #: default settings, for example ``MP-O``; those of a task that has none here follow from those of task adapt
     settings: ClassVar[tuple[str, ...]]
-    #: student domain -> domain whose images are its official test split
+    #: domains without labels of ``classes``, which a student can only transfer from
+    unlabelled: ClassVar[frozenset[str]] = frozenset()
+    #: domain -> domain whose images are its official test split
     official_tests: ClassVar[Mapping[str, str]] = {}
     #: whether an image keeps its class when it is mirrored horizontally
     flip: ClassVar[bool] = True
@@ -64,6 +68,24 @@ class Dataset(ABC):
     def name(self) -> str:
         """The name on the command line and in records."""
         return self.registered_name or type(self).__name__.lower()
+
+    def setting(self, text: str) -> Setting:
+        """The setting that ``text`` names.
+
+        Raises:
+            UserError: the text has another form, or names a domain that it cannot.
+        """
+        return Setting.parse(text, self.domains, self.unlabelled)
+
+    def default_settings(self, task: TaskKind) -> tuple[str, ...]:
+        """The default settings of a task; none where nothing is declared that they follow from."""
+        return settings_of(task, self.settings)
+
+    def domains_of(self, setting: Setting, official: bool) -> list[str]:
+        """Every domain whose images a run reads; if ``official``, with those of official test images."""
+        tests = [self.official_tests[name] for name in setting.evaluated_domains if name in self.official_tests]
+        own = [*setting.teacher_domains, *([setting.input_domain] if setting.input_domain else [])]
+        return own + tests if official else own
 
     def facts(self) -> list[str]:
         """Additional lines for ``okdbench show``."""

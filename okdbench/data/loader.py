@@ -47,14 +47,14 @@ class Stream:
     """An endless sequence of augmented batches; batch ``i`` is a pure function of the images, the seed and ``i``.
 
     The data order is a sequence of random permutations of all images, cut into batches of equal size. So every batch is
-    full, and ``i`` is all that a run needs to resume at step ``i``. Each image is shifted by up to an eighth of its
-    height and width, padded with black, and mirrored with probability 1/2. These random numbers are drawn on the CPU,
-    so that they are equal on all devices.
+    full, also where there are fewer images than in a batch, and ``i`` is all that a run needs to resume at step ``i``.
+    Each image is shifted by up to an eighth of its height and width, padded with black, and mirrored with probability
+    1/2. These random numbers are drawn on the CPU, so that they are equal on all devices.
 
     Args:
         images: N images, N >= 1. Their bytes stay on ``device`` if they fit there; otherwise they are read batch by
             batch, one batch ahead. The batches are the same.
-        batch_size: images in a batch; with fewer than that, each batch has all images once.
+        batch_size: images in a batch.
         seed: seed of order, shifts and mirroring, in 0 .. 2**63 - 1.
         flip: whether images may be mirrored.
         device: where the batches are.
@@ -73,7 +73,7 @@ class Stream:
         labelled: bool = True,
         augment: bool = True,
     ) -> None:
-        self.batch_size = min(batch_size, len(images))
+        self.batch_size = batch_size
         self._size = images.pixels.shape[1:3]
         self._margins = tuple(side // 8 if augment else 0 for side in self._size)
         self._flip = flip and augment
@@ -136,11 +136,10 @@ class Stream:
 
     def _order(self, step: int) -> npt.NDArray[np.int64]:
         """Images ``step * B`` to ``(step + 1) * B - 1`` of the endless order."""
-        # A batch spans at most two epochs, because it is not larger than an epoch.
-        epoch, start = divmod(step * self.batch_size, len(self))
-        head = _permutation(self._seed, epoch, len(self))[start : start + self.batch_size]
-        tail = _permutation(self._seed, epoch + 1, len(self))[: self.batch_size - len(head)]
-        return np.concatenate([head, tail])
+        first, start = divmod(step * self.batch_size, len(self))
+        last = (start + self.batch_size - 1) // len(self)
+        epochs = [_permutation(self._seed, first + number, len(self)) for number in range(last + 1)]
+        return np.concatenate(epochs)[start : start + self.batch_size]
 
 
 def augment(images: Tensor, rng: torch.Generator, flip: bool) -> Tensor:

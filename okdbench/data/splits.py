@@ -1,15 +1,18 @@
-"""The images of one setting, split by the protocol."""
+"""The images of one setting, split by the protocol, and what a method sees of them."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import STUDENT_FRACTIONS, TEACHER_FRACTIONS, Setting, split
+from okdbench.core.folds import FOLDS, first_of_each_class, split
+from okdbench.core.protocol import Track
+from okdbench.core.settings import Setting, TaskKind
 from okdbench.data.cache import load_domain
 from okdbench.data.dataset import Dataset
 from okdbench.data.images import Images
@@ -17,11 +20,20 @@ from okdbench.data.images import Images
 
 @dataclass(frozen=True)
 class Splits:
-    """All images of a run. A method gets only ``student_train``; a teacher is trained only on ``teacher_train``."""
+    """All images of a run.
 
-    student_train: Images
-    student_val: Images
-    student_test: Images
+    Attributes:
+        train: train split of the setting's input domain, of which a method sees what its track allows; task transfer
+            has no labels here, and task data-free no images.
+        val: validation split of the input domain in task adapt; empty in the others.
+        test: what the student is tested on.
+        teacher_train: train splits of the teacher's domains.
+        teacher_test: test splits of the teacher's domains.
+    """
+
+    train: Images
+    val: Images
+    test: Images
     teacher_train: Images
     teacher_test: Images
 
@@ -31,39 +43,91 @@ class Splits:
         return hashlib.sha256("".join(part.digest for part in vars(self).values()).encode()).hexdigest()
 
 
-def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, test_split: str = "protocol") -> Splits:
+@dataclass(frozen=True)
+class Access:
+    """The train images that a method sees.
+
+    Attributes:
+        images: all of them; the label is -1 where it is withheld.
+        labelled: those with a label.
+    """
+
+    images: Images
+    labelled: Images
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How domains are split.
+
+    Attributes:
+        fold: the test fold, in 0 .. 4.
+        official: whether domains that have official test images are tested on these; all others have folds.
+    """
+
+    fold: int = 0
+    official: bool = True
+
+
+def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, rule: SplitRule = SplitRule()) -> Splits:
     """Load and split the domains of ``setting``.
 
     Args:
         dataset: where the images come from.
-        setting: the teacher's domains and the student's domain.
+        setting: the teacher's domains, and the one whose images a method sees.
         image_size: height and width in pixels to which the images are resized.
         root: the data folder.
-        test_split: ``protocol``, or ``official`` for the data set's own test images in place of the protocol's test
-            split; the other parts are the same.
+        rule: how they are split.
 
     Raises:
-        UserError: images are missing or cannot be cached, a split is empty, or there is no official test split.
+        UserError: images are missing or cannot be cached, or a split is empty.
     """
-    if test_split == "official" and setting.student_domain not in dataset.official_tests:
-        raise UserError(f"{dataset.name} {setting.student_domain} has no official test split; leave out --test-split")
-    # The official test images first: when they are missing, that is reported before hours of decoding.
-    official = dataset.official_tests.get(setting.student_domain, "") if test_split == "official" else ""
-    replaced = {"test": load_domain(dataset, official, image_size, root)} if official else {}
-    student = _parts(load_domain(dataset, setting.student_domain, image_size, root), STUDENT_FRACTIONS)
-    sources = [
-        _parts(load_domain(dataset, domain, image_size, root), TEACHER_FRACTIONS) for domain in setting.teacher_domains
-    ]
-    student |= replaced
-    # Of the right image size, for settings such as -O, where the images of the teacher are not available.
-    none = student["train"].take(np.empty(0, np.int64))
-    return Splits(
-        student_train=student["train"],
-        student_val=student["val"],
-        student_test=student["test"],
-        teacher_train=Images.concatenate([none, *(source["train"] for source in sources)]),
-        teacher_test=Images.concatenate([none, *(source["test"] for source in sources)]),
+    load = _Loader(dataset, image_size, root, rule)
+    given = load.input_domain(setting)
+    sources = [load.parts(domain, validation=False) for domain in setting.teacher_domains]
+    # Of the right image size, for settings without a domain of one kind: -O, or those of task data-free.
+    none = (given or sources[0])["train"].take(np.empty(0, np.int64))
+    teacher_train, teacher_test = (
+        Images.concatenate([none, *(source[part] for source in sources)]) for part in ("train", "test")
     )
+    adapts = setting.task is TaskKind.ADAPT
+    return Splits(
+        train=given.get("train", none),
+        val=given["val"] if adapts else none,
+        test=given["test"] if adapts else teacher_test,
+        teacher_train=teacher_train,
+        teacher_test=teacher_test,
+    )
+
+
+def access(splits: Splits, track: Track, shots: int | None, classes: Sequence[str]) -> Access:
+    """What a method sees of the train split in a track.
+
+    Args:
+        splits: the images of the setting.
+        track: labelled shows the labelled images only; the others show all.
+        shots: labelled images per class; None for all.
+        classes: names of the classes.
+
+    Raises:
+        UserError: a class has fewer images.
+    """
+    train = splits.train
+    if track is Track.LABEL_FREE:
+        return Access(_without_labels(train), train.take(np.empty(0, np.int64)))
+    if shots is None:
+        return Access(train, train)
+    counts = np.bincount(train.labels, minlength=len(classes)).tolist()
+    if min(counts) < shots:
+        fewest = counts.index(min(counts))
+        raise UserError(
+            f"--shots {shots}: class {classes[fewest]!r} has {counts[fewest]} images in the train split; give at most that"
+        )
+    chosen = first_of_each_class(train.paths, train.labels.tolist(), shots)
+    labelled = train.take(chosen)
+    hidden = replace(train, labels=np.full_like(train.labels, -1))
+    hidden.labels[chosen] = train.labels[chosen]
+    return Access(labelled if track is Track.LABELLED else hidden, labelled)
 
 
 class SplitCache:
@@ -74,33 +138,84 @@ class SplitCache:
         self._splits: Splits | None = None
 
     def __call__(
-        self, dataset: Dataset, setting: Setting, image_size: int, root: Path, test_split: str = "protocol"
+        self, dataset: Dataset, setting: Setting, image_size: int, root: Path, rule: SplitRule = SplitRule()
     ) -> Splits:
         """The splits of ``setting``, loaded unless the last call had the same arguments.
 
         Args:
             dataset: where the images come from.
-            setting: the teacher's domains and the student's domain.
+            setting: the teacher's domains, and the one whose images a method sees.
             image_size: height and width in pixels to which the images are resized.
             root: the data folder.
-            test_split: ``protocol`` or ``official``.
+            rule: how they are split.
 
         Raises:
             UserError: as :func:`assemble`.
         """
-        key = (dataset.identity, setting, image_size, root, test_split)
+        key = (dataset.identity, setting, image_size, root, rule)
         if self._splits is None or key != self._key:
             self._splits = None  # released first: two settings of a large data set need not fit into memory together
-            self._key, self._splits = key, assemble(dataset, setting, image_size, root, test_split)
+            self._key, self._splits = key, assemble(dataset, setting, image_size, root, rule)
         return self._splits
 
 
-def _parts(images: Images, fractions: dict[str, float]) -> dict[str, Images]:
-    """The images of a domain, split; a UserError when a part is empty."""
+@dataclass(frozen=True)
+class _Loader:
+    """Loads and splits single domains."""
+
+    dataset: Dataset
+    image_size: int
+    root: Path
+    rule: SplitRule
+
+    def input_domain(self, setting: Setting) -> dict[str, Images]:
+        """The parts of the domain whose images the method sees; none in task data-free."""
+        if not setting.input_domain:
+            return {}
+        if setting.task is TaskKind.ADAPT:
+            return self.parts(setting.input_domain)
+        # Without labels from the start, so that they cannot even decide which image is in which part.
+        images = _without_labels(self.images(setting.input_domain))
+        chosen = split(
+            images.paths, images.labels.tolist(), self.rule.fold, test=not self._official(setting.input_domain)
+        )
+        return {"train": images.take(chosen["train"])}
+
+    def parts(self, domain: str, validation: bool = True) -> dict[str, Images]:
+        """Train, validation and test images of a domain.
+
+        Args:
+            domain: its name.
+            validation: whether there is a validation part; otherwise it is empty.
+        """
+        official = self._official(domain)
+        # The official test images first: when they are missing, that is reported before hours of decoding.
+        replaced = {"test": self.images(official)} if official else {}
+        images = self.images(domain)
+        indices = split(images.paths, images.labels.tolist(), self.rule.fold, validation=validation, test=not official)
+        parts = {part: images.take(chosen) for part, chosen in indices.items()} | replaced
+        needed = ("train", "val", "test") if validation else ("train", "test")
+        for part in needed:
+            _refuse_empty(parts[part], part, domain, self.rule.fold)
+        return parts
+
+    def images(self, domain: str) -> Images:
+        """All images of a domain."""
+        return load_domain(self.dataset, domain, self.image_size, self.root)
+
+    def _official(self, domain: str) -> str:
+        """The domain of its official test images; empty if it has folds."""
+        return self.dataset.official_tests.get(domain, "") if self.rule.official else ""
+
+
+def _refuse_empty(images: Images, part: str, domain: str, fold: int) -> None:
     # An empty validation or test split would make every accuracy undefined.
-    indices = split(images.paths, images.labels.tolist(), fractions)
-    empty = [part for part, chosen in indices.items() if not len(chosen)]
-    if empty:
-        domain = images.paths[0].partition("/")[0]
-        raise UserError(f"{domain} has too few images for its {empty[0]} split; at least one class needs 5 images")
-    return {part: images.take(chosen) for part, chosen in indices.items()}
+    if not len(images):
+        raise UserError(
+            f"{domain} has too few images for its {part} split of fold {fold} of 0-{FOLDS - 1}; add images, or use "
+            "another --seed: a run tests on fold seed mod 5"
+        )
+
+
+def _without_labels(images: Images) -> Images:
+    return replace(images, labels=np.full_like(images.labels, -1))

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-#: images per kind of pass: "forward", "backward" and "learned"
+#: images per kind of pass, "forward", "backward" and "learned", and the number of optimiser steps, "updates"
 Counts = dict[str, int]
 
 
@@ -23,14 +23,14 @@ class Meter:
     def __init__(self) -> None:
         self._counts: dict[str, Counts] = {}
         self._learner: nn.Module | None = None
-        self._watched: set[int] = set()
+        self._watched: dict[int, Counts] = {}
 
     def watch(self, role: str, module: nn.Module) -> None:
         """Count all passes through ``module`` under ``role`` from now on; repeating it for a module has no effect."""
         if id(module) in self._watched:
             return
-        self._watched.add(id(module))
-        counts = self._counts.setdefault(role, {"forward": 0, "backward": 0, "learned": 0})
+        counts = self._counts.setdefault(role, {"forward": 0, "backward": 0, "learned": 0, "updates": 0})
+        self._watched[id(module)] = counts
 
         def forward(called: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             # copy.deepcopy copies the hook as well; the copy's images belong to another role
@@ -62,6 +62,11 @@ class Meter:
             yield
         finally:
             self._learner = None
+
+    def count_update(self, module: nn.Module) -> None:
+        """Count one optimiser step of ``module``, if it is watched."""
+        if id(module) in self._watched:
+            self._watched[id(module)]["updates"] += 1
 
     def learned(self, role: str) -> int:
         """Number of images that ``role`` has learned from."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from okdbench.core.errors import UserError
 from okdbench.data.loader import Batch
 from okdbench.distill.card import BaseHyperparameters, hyper
+from okdbench.distill.finetune import ChainHyperparameters
 from okdbench.distill.losses import batch_norm_l2, class_imbalance, entropy, kl, one_hotness
 from okdbench.distill.method import Losses, Method, Stage
 from okdbench.distill.networks.generators import Generator
@@ -47,7 +48,7 @@ QUICK_SGD: dict[str, Any] = QUICK | {"student_optimizer": "adam", "lr_student": 
 SAMPLE_COUNT = 32
 
 
-class DataFreeHyperparameters(BaseHyperparameters):
+class DataFreeHyperparameters(ChainHyperparameters):
     """Hyper-parameters of every method here. A prior is active if the method declares a weight of its name."""
 
     latent: int = hyper(100, "latent dimensions", ge=2, le=4096)

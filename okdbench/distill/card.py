@@ -9,6 +9,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from okdbench.core.protocol import Track
+from okdbench.core.settings import TaskKind
+
+#: what a row is in a comparison
+Role = Literal["method", "reference", "baseline", "privileged"]
 
 
 class BaseHyperparameters(BaseModel):
@@ -65,9 +69,11 @@ class Card:
         venue: conference or journal.
         year: year of publication.
         url: address of the paper; empty if there is none.
-        reads: what the method takes from the teacher and from the student domain.
-        tracks: tracks in which it can run.
-        role: ``baseline`` is the row that gains are measured against.
+        reads: what the method takes from the teacher and from the images that it sees.
+        tasks: tasks that it plays.
+        tracks: tracks in which it can run; the tasks transfer and data-free are label-free.
+        role: ``baseline`` is the row that gains are measured against; ``privileged`` is a reference row that sees the
+            teacher's own training images, which no method may.
         paper: the authors' values of inherited hyper-parameters.
         deviations: those that no switch restores; :meth:`Method.deviations` lists all.
     """
@@ -77,7 +83,8 @@ class Card:
     year: int
     url: str
     reads: tuple[str, ...]
+    tasks: tuple[TaskKind, ...] = (TaskKind.ADAPT,)
     tracks: tuple[Track, ...] = (Track.LABELLED,)
-    role: Literal["method", "reference", "baseline"] = "method"
+    role: Role = "method"
     paper: Mapping[str, Any] = field(default_factory=dict)
     deviations: tuple[Deviation, ...] = ()

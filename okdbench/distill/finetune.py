@@ -6,13 +6,35 @@ from collections.abc import Sequence
 
 import torch.nn.functional as F
 
+from okdbench.core.errors import UserError
 from okdbench.data.loader import Batch
+from okdbench.distill.card import BaseHyperparameters, hyper
 from okdbench.distill.method import Clock, Losses, Stage, Task, Trainable
 from okdbench.distill.optim import adam
 
 # AuG-KD's README example (Office-31, A+W -> DSLR); its command line defaults to a weight decay of 1e-5
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
+
+
+class ChainHyperparameters(BaseHyperparameters):
+    """For methods that the shared fine-tuning stage follows where there are labels."""
+
+    data_free_share: float = hyper(0.5, "share of the training images before the fine-tuning stage", gt=0, lt=1)
+
+
+def data_free_share(hp: BaseHyperparameters) -> float:
+    """Share of the budget that a method has before the shared fine-tuning stage.
+
+    Raises:
+        UserError: its hyper-parameters have no such share.
+    """
+    if not isinstance(hp, ChainHyperparameters):
+        raise UserError(
+            "a data-free method is fine-tuned in the end, so its Hyperparameters need a data_free_share: derive them "
+            "from okdbench.distill.finetune.ChainHyperparameters"
+        )
+    return hp.data_free_share
 
 
 class FineTuning(Trainable):

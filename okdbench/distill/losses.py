@@ -22,6 +22,17 @@ EPSILON = 1e-5
 # Distances between the predictions of teacher and student
 
 
+def partial_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy, mean over the samples that have a label; 0 where none has one.
+
+    Args:
+        logits: B x C.
+        labels: B class indices; -1 where there is none.
+    """
+    total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    return total / (labels >= 0).sum().clamp(min=1)
+
+
 def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     """tau^2 * mean_b KL(softmax(teacher / tau) || softmax(student / tau)) (Hinton et al., 2015).
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from okdbench.core.protocol import Track
+from okdbench.core.settings import TaskKind
 from okdbench.data.loader import Batch, augment
 from okdbench.distill.accounting import Meter
 from okdbench.distill.card import BaseHyperparameters, Card, Deviation
@@ -35,8 +36,10 @@ class Stage:
         name: shown in progress, log and record; unique in its method.
         steps: number of calls of ``step``.
         step: performs the updates of one step and returns its named losses.
-        data: ``None`` for data-free, ``"images"`` or ``"labelled"`` for batches of the student domain's train split;
-            ``"labelled"`` is refused in the label-free track.
+        data: what its batches are made of. ``None``: no data. ``"images"``: all images that the method sees, without
+            labels. ``"labelled"``: those that have a label. ``"partly"``: all, with the label -1 where there is none.
+            ``"original"``: the teacher's own training images with labels, for reference rows of role ``privileged``.
+            The label-free track refuses ``"labelled"`` and ``"partly"``.
         batch_size: images per batch, if it differs from the budget's.
         batches: batches per step.
         augment: whether the images are shifted and mirrored.
@@ -47,7 +50,7 @@ class Stage:
     name: str
     steps: int
     step: Callable[..., Losses]
-    data: Literal["images", "labelled"] | None = None
+    data: Literal["images", "labelled", "partly", "original"] | None = None
     batch_size: int | None = None
     batches: int = 1
     augment: bool = True
@@ -64,10 +67,11 @@ class Task:
         student: the network to train.
         classes: number of classes C.
         image_size: input resolution in pixels; images are square.
-        train_size: number of images in the student domain's train split.
+        kind: adapt, transfer or data-free.
+        train_size: number of images that the method sees; 0 in task data-free.
         student_images: number of images that the student may learn from, all stages together.
         batch_size: images per student update.
-        track: whether labels may be read.
+        track: which labels may be read.
         normaliser: maps raw images to what the networks' layers expect.
         flip: whether a mirrored image keeps its class.
         device: device of the networks and batches.
@@ -79,6 +83,7 @@ class Task:
     student: ClassifierWrapper
     classes: int
     image_size: int
+    kind: TaskKind
     train_size: int
     student_images: int
     batch_size: int
@@ -217,7 +222,7 @@ class Method(Trainable):
 
     @classmethod
     def is_data_free(cls, hp: BaseHyperparameters) -> bool:  # noqa: ARG003 - for methods where it depends on them
-        """Whether no label is read: in the labelled track, the shared fine-tuning stage then follows."""
+        """Whether no label is read: where there are labels, the shared fine-tuning stage then follows."""
         return cls.data_free
 
     @property
@@ -232,7 +237,7 @@ class Method(Trainable):
         may draw from the run's generator; modes, weights and buffers must stay as they are.
 
         Args:
-            batch: student-domain images, with the labels of the method's last stage with data, but not augmented;
+            batch: images that the method sees, with the labels of the method's last stage with data, but not augmented;
                 None if no stage has data.
         """
         return {}

@@ -99,6 +99,7 @@ class Learner:
         if clip:
             clip_grad_norm_(self._parameters, clip)
         self.optimizer.step()
+        self._meter.count_update(self.module)
         if self.scheduler is not None:
             self.scheduler.step()
 

@@ -32,6 +32,10 @@ def _rank(row: Row) -> str:
     return (spell(row["rank"]) or "-") if is_complete(row) else str(row["complete"])
 
 
+def _method(row: Row) -> str:
+    return f"{row['method']} (privileged)" if row["role"] == "privileged" else str(row["method"])
+
+
 def _interval(row: Row) -> str:
     return " - ".join(spell(end) for end in (row["acc_low"], row["acc_high"]) if end is not None)
 
@@ -52,18 +56,24 @@ COLUMNS: tuple[Column, ...] = (
         ascending=True,
         text=_rank,
     ),
-    Column("method", "the method, with the hyper-parameters that differ from the defaults", dtype="str", folds=True),
+    Column("method", "the method, with the hyper-parameters that differ from the defaults; privileged rows see the "
+           "teacher's own images, which no method may", dtype="str", folds=True, text=_method),
     Column("setting", "one setting, or all: the mean over the data set's default settings", dtype="str"),
-    Column("track", "whether the method sees labels of the student's domain", dtype="str", forms=FILES),
+    Column("role", "method, baseline, reference, or privileged: it sees the teacher's images", dtype="str",
+           forms=FILES),
+    Column("task", "adapt, transfer or data-free", dtype="str", forms=FILES),
+    Column("track", "which labels of the student's domain the method sees", dtype="str", forms=FILES),
+    Column("shots", "labels per class of the student's domain, or all", dtype="str", forms=FILES),
     Column("budget", "how many images the runs train on", dtype="str", forms=FILES),
     Column("teacher", "the teacher's architecture; in brackets, conditions that are not the default", dtype="str",
            forms=FILES),
     Column("student", "the student's architecture", dtype="str", forms=FILES),
+    Column("protocol", "version of the protocol", dtype="str", forms=FILES),
     Column("seeds", "seeds with a finished run", dtype="int64", forms=FILES),
     Column("complete", "finished runs / expected runs", dtype="str", forms=FILES | {"html"}),
     Column(
         "acc",
-        "top-1 accuracy of the student on the test split of its domain, mean ± standard deviation over seeds",
+        "top-1 accuracy of the student on the test images, mean ± standard deviation over seeds",
         unit="%",
         heading="acc %",
         label="Accuracy",
@@ -95,8 +105,11 @@ COLUMNS: tuple[Column, ...] = (
            heading="selection gap", averaged=True, ascending=True, drop=6),
     Column("student_images", "images that the student trains on", heading="student images",
            label="Training images of the student", averaged=True, decimals=0, ascending=True, forms=DETAILS),
-    Column("teacher_images", "images that the teacher is queried about", heading="teacher images",
+    Column("teacher_queries", "images that the teacher is queried about", heading="teacher queries",
            label="Images through the teacher", averaged=True, decimals=0, ascending=True, forms=DETAILS),
+    Column("generator_steps", "updates of the generator", heading="generator steps", averaged=True, decimals=0,
+           ascending=True, forms=DETAILS),
+    Column("test_images", "test images of a run", heading="test images", averaged=True, decimals=0, forms=DETAILS),
     Column("seconds", "seconds of one run without its teacher's training; comparable on one machine only", heading="s",
            label="Seconds", averaged=True, decimals=1, ascending=True, drop=4,
            text=_seconds),

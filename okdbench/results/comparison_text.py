@@ -51,7 +51,7 @@ def print_comparison(records: pd.DataFrame, methods: Sequence[str], form: str = 
         records: runs as :func:`okdbench.load_records` returns them.
         methods: at least two, as the leaderboards name them.
         form: ``text`` or ``json``.
-        group: ``dataset``, ``track``, ``budget``, ``teacher`` or ``student`` of the runs; None for any.
+        group: fields of :class:`~okdbench.results.grouping.ComparisonGroup`, such as ``track``; None for any value.
 
     Raises:
         UserError: there is no such form, a method has no finished run, or the runs are of several comparison groups.

@@ -33,8 +33,8 @@ def _test(name: str) -> Callable[[Record], float | None]:
     return lambda record: getattr(record.selected.evaluation.test, name) if record.selected else None
 
 
-def _traffic(network: str, count: str) -> Callable[[Record], int]:
-    return lambda record: int(getattr(record.cost.traffic.get(network, Traffic()), count))
+def _traffic(network: str, count: str) -> Callable[[Record], int | None]:
+    return lambda record: getattr(record.cost.traffic.get(network, Traffic(updates=0)), count)
 
 
 def _teacher(name: str) -> Callable[[Record], float | None]:
@@ -46,23 +46,25 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("key", "str", "hash of configuration and code; the name of the run's folder", lambda r: r.key),
     RunColumn("status", "str", "done or failed", lambda r: r.status),
     RunColumn("dataset", "str", "the data set", lambda r: r.dataset),
-    RunColumn("setting", "str", "domains of the teacher - domain of the student", lambda r: r.setting),
+    RunColumn("setting", "str", "MP-O adapts to O, MP@O transfers from O, MP is data-free", lambda r: r.setting),
     RunColumn("seed", "int64", "seed of the run", lambda r: r.seed),
     RunColumn("method", "str", "name of the run's row: the method with its origin and variant", label),
     RunColumn("base_method", "str", "the method's name alone", lambda r: r.method),
     RunColumn("variant", "str", "hyper-parameters that differ from the defaults", lambda r: r.variant),
     RunColumn("origin", "str", "empty for a bundled method, local, or the package it is from", lambda r: r.origin),
-    RunColumn("role", "str", "method, reference or baseline", lambda r: r.role),
-    RunColumn("track", "str", "labelled or label-free", lambda r: r.track),
+    RunColumn("role", "str", "method, reference, baseline, or privileged: sees the teacher's images", lambda r: r.role),
+    RunColumn("task", "str", "adapt, transfer or data-free", lambda r: r.task),
+    RunColumn("track", "str", "labelled, semi or label-free", lambda r: r.track),
+    RunColumn("shots", "str", "labels per class, or all", lambda r: group_of(r).shots),
     RunColumn("budget", "str", "the budget's name", lambda r: r.budget),
     RunColumn("teacher", "str", "teacher and conditions that are not the default", lambda r: group_of(r).teacher),
     RunColumn("student", "str", "the student's architecture", lambda r: r.student),
     RunColumn("default_settings", "object", "default settings of the data set, a tuple", lambda r: r.default_settings),
-    *(RunColumn(name, "float64", f"{name} on the student domain's test split, %", _test(name))
+    *(RunColumn(name, "float64", f"{name} on the test images, %", _test(name))
       for name in Score.model_fields),
     RunColumn("val_acc", "float64", "accuracy on the student domain's validation split, %",
               lambda r: r.selected.evaluation.val_acc if r.selected else None),
-    RunColumn("teacher_acc", "float64", "the teacher on the student's domain, %", _teacher("student_domain_acc")),
+    RunColumn("teacher_acc", "float64", "the teacher on the test images, %", _teacher("test_acc")),
     RunColumn("teacher_own_acc", "float64", "the teacher on its own domains, %", _teacher("own_acc")),
     RunColumn("teacher_domain_acc", "float64", "the student on the teacher's domains (retention), %",
               lambda r: r.selected.teacher_domain_acc if r.selected else None),
@@ -72,14 +74,16 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
               lambda r: r.oracle.test.acc if r.oracle else None),
     RunColumn("selection_gap", "float64", "oracle_acc - acc, points", lambda r: r.selection_gap),
     RunColumn("student_images", "float64", "images that the student trained on", _traffic("student", "learned")),
-    RunColumn("teacher_images", "float64", "images that the teacher was queried about",
+    RunColumn("teacher_queries", "float64", "images that the teacher was queried about",
               _traffic("teacher", "forward")),
+    RunColumn("generator_steps", "float64", "updates of the generator", _traffic("generator", "updates")),
+    RunColumn("test_images", "float64", "number of test images", lambda r: r.test_images),
     RunColumn("seconds", "float64", "duration of the run", lambda r: r.cost.seconds),
     RunColumn("peak_memory_mb", "float64", "peak memory, MB", lambda r: r.cost.peak_memory_mb),
     RunColumn("command", "str", "the command that repeats the run", lambda r: r.command),
     RunColumn("version", "str", "version of okdbench", lambda r: r.version),
     RunColumn("commit", "str", "commit of okdbench", lambda r: r.commit),
-    RunColumn("protocol", "int64", "version of the protocol", lambda r: r.protocol),
+    RunColumn("protocol", "str", "version of the protocol", lambda r: str(r.protocol)),
     RunColumn("source", "str", "digest of all code that the run can reach", lambda r: r.source),
     RunColumn("data_digest", "str", "digest of the images", lambda r: r.data_digest),
     RunColumn("data_note", "str", "how the images differ from the official ones", lambda r: r.data_note),
@@ -133,7 +137,7 @@ def report_superseded(runs: pd.DataFrame) -> None:
     superseded = len(runs) - len(current(runs))
     if superseded:
         # On standard error, so that CSV or JSON on standard output stays readable for programs.
-        print(f"okdbench: older code, images or protocol: {superseded} records are left out", file=sys.stderr)
+        print(f"okdbench: older code or images: {superseded} records are left out", file=sys.stderr)
 
 
 def comparison_groups(records: Iterable[Record]) -> dict[ComparisonGroup, list[Record]]:

@@ -1,8 +1,8 @@
 """Which runs may be compared, and which of them count.
 
-Rows are compared only within their *comparison group*: the same data set, track, budget, teacher and student. A *cell*
-of a group is a setting with a seed. Superseded runs count nowhere: those of another protocol version, of an older
-version of the code that the run reaches, or of other images than the setting has now.
+Rows are compared only within their *comparison group*: the same data set, task, track, labels, budget, networks and
+protocol version. A *cell* of a group is a setting with a seed. Superseded runs count nowhere: those of an older version
+of the code that the run reaches, or of other images than the setting has now.
 
 The functions on data frames take the columns of :data:`okdbench.results.frames.RUN_COLUMNS`.
 """
@@ -13,14 +13,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from okdbench.core.config import RunConfig
+from okdbench.core.folds import FOLDS
 from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import spell_assignments, spell_method
 from okdbench.results.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: the name of the row over all default settings
+#: the name of the row over all default settings; as a number of labels per class, every label
 ALL = "all"
 
 #: conditions that make two teachers or students incomparable, besides their architectures
@@ -31,15 +33,26 @@ class ComparisonGroup(NamedTuple):
     """What rows must have in common to be compared."""
 
     dataset: str
+    task: str
     track: str
+    shots: str
     budget: str
     teacher: str
     student: str
+    protocol: str
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Data set, task, track, labels and budget, without a task and number of labels that are the default."""
+        task = (self.task,) if self.task != TaskKind.ADAPT else ()
+        shots = (f"{self.shots} shots",) if self.shots != ALL else ()
+        return (self.dataset, *task, self.track, *shots, self.budget)
 
     @property
     def title(self) -> str:
         """The group as the heading of its table."""
-        return f"{self.dataset}, {self.track}, {self.budget}, {self.teacher} -> {self.student}"
+        version = f" (protocol {self.protocol})" if self.protocol != str(PROTOCOL_VERSION) else ""
+        return f"{', '.join(self.place)}, {self.teacher} -> {self.student}{version}"
 
 
 #: the columns that tell comparison groups apart
@@ -63,23 +76,36 @@ def group_of(record: Record) -> ComparisonGroup:
     usual = {name: RunConfig.model_fields[name].default for name in _CONDITIONS}
     # A record from before a condition existed lacks it, and was made under its default.
     unusual = {name: record.config[name] for name in _CONDITIONS if record.config.get(name, usual[name]) != usual[name]}
+    # In protocol 1 the default had a name.
+    if unusual.get("test_split") == "protocol":
+        del unusual["test_split"]
     if record.data_note:
         unusual["images"] = "differing"
     teacher = spell_method(record.teacher, spell_assignments(unusual))
-    return ComparisonGroup(record.dataset, record.track, record.budget, teacher, record.student)
+    return ComparisonGroup(
+        dataset=record.dataset,
+        task=record.task,
+        track=record.track,
+        shots=ALL if record.shots is None else str(record.shots),
+        budget=record.budget,
+        teacher=teacher,
+        student=record.student,
+        protocol=str(record.protocol),
+    )
 
 
 def current(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that are not superseded, in the order in which they finished.
 
-    For each setting the images, and then for each method the code, are those of the run that finished last.
+    For each setting and fold the images, and then for each method the code, are those of the run that finished last.
     """
     # The time is an ISO text, so its order is that of time.
-    kept = runs[runs["protocol"] == PROTOCOL_VERSION].sort_values("finished", kind="stable")
+    kept = runs.sort_values("finished", kind="stable")
     # Images first: a run on other images must not decide which code is the latest.
-    for key, digest in ("setting", "data_digest"), ("method", "source"):
-        kept = kept[kept[digest] == kept.groupby([*GROUP, key])[digest].transform("last")]
-    return kept
+    # They differ between folds, and in protocol 1 they did not.
+    fold = (kept["seed"] % FOLDS).where(kept["protocol"] != "1", 0)
+    kept = kept[kept["data_digest"] == kept.groupby([*GROUP, "setting", fold])["data_digest"].transform("last")]
+    return kept[kept["source"] == kept.groupby([*GROUP, "method"])["source"].transform("last")]
 
 
 def counted(runs: pd.DataFrame) -> pd.DataFrame:

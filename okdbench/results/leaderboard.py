@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from okdbench.core.protocol import is_ranked
+from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import format_seeds
 from okdbench.results.columns import is_complete, shown_in
 from okdbench.results.grouping import ALL, GROUP, counted, current, default_settings
@@ -36,17 +37,19 @@ def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
         records: runs as :func:`okdbench.load_records` returns them.
 
     Returns:
-        The columns of :data:`okdbench.results.columns.COLUMNS`. For each data set ``all`` comes first, then the rows
-        are sorted by setting, comparison group, rank and accuracy. Accuracies and errors are in percent, and numbers
-        of images, ``seconds`` and ``peak_memory_mb`` are per run. Numbers are means over the finished runs, each
-        setting with the same weight.
+        The columns of :data:`okdbench.results.columns.COLUMNS`. For each data set and task ``all`` comes first, then
+        the rows are sorted by setting, comparison group, rank and accuracy. Accuracies and errors are in percent, and
+        numbers of images, ``seconds`` and ``peak_memory_mb`` are per run. Numbers are means over the finished runs,
+        each setting with the same weight.
     """
     tables = [_group_rows(runs) for _, runs in current(records).groupby(GROUP)]
     columns = {column.name: column.dtype for column in shown_in("frame")}
     table = pd.concat(tables) if tables else pd.DataFrame(columns=list(columns))
-    group = ["track", "budget", "teacher", "student"]
-    keys = ["dataset", "single", "setting", *group, "rank", "acc", "method"]
-    ordered = table.assign(single=table["setting"] != ALL).sort_values(keys, ascending=[key != "acc" for key in keys])
+    keys = ["dataset", "protocol", "task", "single", "setting", *GROUP[1:], "rank", "acc", "method"]
+    keys = list(dict.fromkeys(keys))
+    # The newest protocol first.
+    ascending = [key not in ("acc", "protocol") for key in keys]
+    ordered = table.assign(single=table["setting"] != ALL).sort_values(keys, ascending=ascending)
     return ordered[list(columns)].astype(columns).reset_index(drop=True)
 
 
@@ -61,7 +64,8 @@ def _group_rows(runs: pd.DataFrame) -> pd.DataFrame:
     for (setting, method), tried in _by_row(runs, defaults).groupby(_ROW):
         done = finished.get((setting, method), cells[:0])
         expected = seeds.nunique() * (len(defaults) if setting == ALL else 1)
-        row = {"setting": setting, "method": method, "complete": f"{len(done)}/{expected}"}
+        role = tried["role"].iloc[0]
+        row = {"setting": setting, "method": method, "role": role, "complete": f"{len(done)}/{expected}"}
         rows.append(row | _summary(done) | _provenance(done if len(done) else tried, str(setting)))
     columns = [column.name for column in shown_in("frame")]
     table = pd.DataFrame(rows).reindex(columns=columns).assign(**runs.iloc[0][GROUP])
@@ -126,15 +130,18 @@ def _provenance(runs: pd.DataFrame, setting: str) -> dict[str, str]:
 
 
 def _command(runs: pd.DataFrame, setting: str) -> str:
-    """The command of the first seed, with all seeds instead of one, and for ``all`` without the setting."""
+    """The command of the first seed, with all seeds instead of one, and for ``all`` with the task, not the setting."""
     command, seeds = str(runs["command"].iloc[0]), set(runs["seed"])
     if len(seeds) > 1:
         command = re.sub(r"--seed[ =]\d+", f"--seeds {format_seeds(seeds)}", command)
-    return re.sub(r" --setting[ =]\S+", "", command) if setting == ALL else command
+    task = str(runs["task"].iloc[0])
+    default = "" if task == TaskKind.ADAPT else f" --task {task}"
+    return re.sub(r" --setting[ =]\S+", default, command) if setting == ALL else command
 
 
 def _may_rank(row: Row) -> bool:
-    return is_complete(row) and row["acc"] is not None and is_ranked(row["budget"], row["student_images"])
+    allowed = row["role"] != "privileged" and is_ranked(row["budget"], row["student_images"])
+    return allowed and is_complete(row) and row["acc"] is not None
 
 
 def _ranks(rows: pd.DataFrame) -> pd.Series[Any]:

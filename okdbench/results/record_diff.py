@@ -8,7 +8,7 @@ from typing import Any
 from okdbench.results.columns import csv_cells, shown_in
 from okdbench.results.loss_curves import Curve
 from okdbench.results.records import Evaluation, Record
-from okdbench.results.table import Row
+from okdbench.results.table import Row, spell
 
 #: what may explain why two results differ, but is not a result
 CIRCUMSTANCES = ("version", "commit", "source", "protocol", "key", "data_digest", "data_note", "environment", "config")
@@ -73,7 +73,7 @@ def _in_teacher(then: Record, now: Record) -> str:
         return ""
     if old.model_copy(update={"key": new.key}) == new:
         return ""
-    other = f"{old.student_domain_acc:.2f} -> {new.student_domain_acc:.2f} % on the student's domain"
+    other = f"{old.test_acc:.2f} -> {new.test_acc:.2f} % on the test images"
     if old.own_acc is None or new.own_acc is None:
         return f"the teacher ({other}), then "
     return f"the teacher ({old.own_acc:.2f} -> {new.own_acc:.2f} % on its own domains, {other}), then "
@@ -111,7 +111,9 @@ def _in_evaluations(then: list[Evaluation], now: list[Evaluation]) -> str:
     # Not strict, because a run that stopped early has fewer evaluations.
     for old, new in zip(then, now, strict=False):
         before, after = ({"val_acc": one.val_acc, **one.test.model_dump()} for one in (old, new))
-        parts = [f"{name} {before[name]:.2f} -> {after[name]:.2f}" for name in before if before[name] != after[name]]
+        parts = [
+            f"{name} {spell(before[name])} -> {spell(after[name])}" for name in before if before[name] != after[name]
+        ]
         if parts:
             return f"the evaluation of stage {old.stage!r} after {old.step} steps: {', '.join(parts)}"
     return ""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
 from okdbench.core.syntax import spell_method
 from okdbench.results.loss_curves import Curve
 
-#: version 2 added curves and origin
-SCHEMA_VERSION = 2
+#: version 2 added curves and origin; version 3 task, shots, test images and numbers of updates
+SCHEMA_VERSION = 3
 
 
 def _one_name(text: str) -> str:
@@ -44,7 +44,7 @@ class _Model(BaseModel):
 
 
 class Score(_Model):
-    """Metrics of one state of the student on the student domain's test split, in percent.
+    """Metrics of one state of the student on the test images, in percent.
 
     ``top3`` and ``top5`` count a hit anywhere among the best three or five classes; ``ece`` is the expected
     calibration error over 15 equal-width bins; ``agreement`` is the share of images for which student and teacher
@@ -60,24 +60,30 @@ class Score(_Model):
 
 
 class Evaluation(_Model):
-    """The student at one moment of training; ``images`` counts the images that it has trained on by then."""
+    """The student at one moment of training; ``images`` counts the images that it has trained on by then.
+
+    ``val_acc`` is None where there is no validation split: outside of task adapt.
+    """
 
     stage: str
     step: Int64
     images: Int64
-    val_acc: float
+    val_acc: float | None
     test: Score
 
 
 class Outcome(_Model):
-    """An evaluation with the accuracy on the teacher's domains (retention); None where their images are missing."""
+    """An evaluation with the accuracy on the teacher's domains (retention).
+
+    The latter is None where their images are missing, and where they are the test images.
+    """
 
     evaluation: Evaluation
     teacher_domain_acc: float | None
 
 
 class TeacherScore(_Model):
-    """The teacher's accuracy on the test split of its own domains, None where they are missing, and of the student's.
+    """The teacher's accuracy on the test split of its own domains, None where they are missing, and on the test images.
 
     ``fingerprint`` is the hash of its weights, because weights of one key differ between machines.
     """
@@ -85,15 +91,20 @@ class TeacherScore(_Model):
     key: str
     fingerprint: str = ""
     own_acc: float | None
-    student_domain_acc: float
+    # Records of schema version 2 have the other name.
+    test_acc: float = Field(validation_alias=AliasChoices("test_acc", "student_domain_acc"))
 
 
 class Traffic(_Model):
-    """Images that passed through one network: forwards, backwards, and backwards that changed its weights."""
+    """Images that passed through one network: forwards, backwards, and backwards that changed its weights.
+
+    ``updates`` counts the steps of its optimisers; it is None in records of schema version 2.
+    """
 
     forward: Int64 = 0
     backward: Int64 = 0
     learned: Int64 = 0
+    updates: Int64 | None = None
 
 
 class Cost(_Model):
@@ -114,9 +125,12 @@ class Record(_Model):
         source: digest of all code that the run can reach: the method, the data path, the loop and the teacher. Records
             from before this field have none.
         variant: the hyper-parameters that differ from the defaults, as ``lr=0.1``.
+        task: adapt, transfer or data-free; the form of the setting tells it too.
+        shots: labels per class of the student's domain; None for all.
         data_digest: digest of the images.
+        test_images: number of test images; None in records of schema version 2.
         data_note: how the images differ from the official ones; empty when they do not.
-        default_settings: the data set's settings that the row over all settings is about.
+        default_settings: the data set's settings of this task that the row over all settings is about.
         selected: the evaluation that is ranked.
         last: the evaluation at the end of training.
         oracle: the best evaluation on the test split, which is reported and never used.
@@ -130,10 +144,12 @@ class Record(_Model):
     origin: Line = ""
     source: str = ""
     variant: Line
-    role: Literal["method", "reference", "baseline"]
+    role: Literal["method", "reference", "baseline", "privileged"]
     dataset: FileName
     setting: Line
+    task: Line = "adapt"
     track: Line
+    shots: Int64 | None = None
     budget: Line
     seed: Int64
     teacher: Line
@@ -145,6 +161,7 @@ class Record(_Model):
     protocol: Int64
     data_digest: str
     data_note: str = ""
+    test_images: Int64 | None = None
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None
     # Pydantic copies a default for each record, so these lists and mappings are not shared.
@@ -176,7 +193,8 @@ class Record(_Model):
     def title(self) -> str:
         """The run in a few words: ``kd[lr=0.1] digits MO-P labelled quick seed 0``."""
         method = spell_method(self.method, self.variant)
-        return f"{method} {self.dataset} {self.setting} {self.track} {self.budget} seed {self.seed}"
+        shots = "" if self.shots is None else f" {self.shots} shots"
+        return f"{method} {self.dataset} {self.setting} {self.track}{shots} {self.budget} seed {self.seed}"
 
     def comparable(self) -> dict[str, Any]:
         """The record without what may differ between two runs of one key: times, memory and machine."""

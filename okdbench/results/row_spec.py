@@ -18,12 +18,14 @@ from okdbench.core.command import read_command
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable
+from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.core.settings import TaskKind, task_of
 from okdbench.results.columns import shown_in
 from okdbench.results.grouping import ALL, GROUP, ComparisonGroup
 
 #: the options of ``okdbench run`` that a command may use
-_RUN_OPTIONS = ("dataset", "setting", "budget", "track", "teacher", "student", "pretrained", "image_size", "precision",
-                "test_split")  # fmt: skip
+_RUN_OPTIONS = ("dataset", "setting", "task", "budget", "track", "shots", "teacher", "student", "pretrained",
+                "image_size", "precision", "test_split")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,18 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
     # Verifying runs code of the data set and of the method, so only what is bundled is accepted.
     if dataset not in plugins.dataset_names():
         raise UserError(f"its data set {dataset!r} is not a bundled one; run it by hand if you trust it")
-    in_command = {name: str(given.get(name) or RunConfig.model_fields[name].default) for name in GROUP[1:]}
+    if columns["protocol"] != str(PROTOCOL_VERSION):
+        raise UserError(
+            f"its runs are of protocol {columns['protocol']}, and this version runs protocol {PROTOCOL_VERSION}; "
+            "docs/protocol.md says what has changed"
+        )
+    in_command = {
+        name: str(given.get(name) or RunConfig.model_fields[name].default)
+        for name in ("track", "budget", "teacher", "student")
+    }
+    in_command["shots"] = str(given.get("shots") or ALL)
     in_command["setting"] = given.get("setting") or ALL
+    in_command["task"] = str(task_of(given["setting"]) if "setting" in given else given.get("task") or TaskKind.ADAPT)
     in_command["method"] = syntax.parse_method(" ".join(given.get("method") or []))[0]
     if in_command["method"] not in plugins.method_names():
         raise UserError(f"its method {in_command['method']!r} is not a bundled one; run it by hand if you trust it")

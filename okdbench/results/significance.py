@@ -82,7 +82,7 @@ def compare(records: pd.DataFrame, a: str, *others: str, **group: str | None) ->
         records: runs as :func:`okdbench.load_records` returns them.
         a: a method as the leaderboards name it.
         others: the methods that it is compared with.
-        group: ``dataset``, ``track``, ``budget``, ``teacher`` or ``student`` of the runs; None for any.
+        group: fields of :class:`~okdbench.results.grouping.ComparisonGroup`, such as ``track``; None for any value.
 
     Returns:
         One row per pair with the fields of :class:`Comparison`, p-values adjusted for the number of pairs, and the
@@ -101,7 +101,7 @@ def scores_of(records: pd.DataFrame, methods: Sequence[str], **group: str | None
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
         methods: at least two, as the leaderboards name them; the order of the columns.
-        group: ``dataset``, ``track``, ``budget``, ``teacher`` or ``student`` of the runs; None for any.
+        group: fields of :class:`~okdbench.results.grouping.ComparisonGroup`, such as ``track``; None for any value.
 
     Raises:
         UserError: a method has no finished run, or the runs are of several comparison groups that must not be mixed.
@@ -128,8 +128,8 @@ def block_scores(runs: pd.DataFrame) -> pd.DataFrame:
 def _refuse_mixed(runs: pd.DataFrame) -> None:
     """Raise a UserError unless all runs are of one comparison group, whatever the data set."""
     # All but the data set, which is a part of a block.
-    fields = GROUP[1:]
-    kinds = runs[fields].drop_duplicates().sort_values(fields)
+    kinds = runs[GROUP[1:]].drop_duplicates().sort_values(GROUP[1:])
+    fields = [name for name in kinds if kinds[name].nunique() > 1]
     if kinds.empty:
         raise UserError("no finished run fits; okdbench runs ls lists what there is")
     if len(kinds) > 1:

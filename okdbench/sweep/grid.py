@@ -15,6 +15,7 @@ from okdbench import registry
 from okdbench.core import plugins, syntax
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.protocol import Track
+from okdbench.core.settings import TaskKind, task_of
 from okdbench.core.yaml_files import load_yaml
 
 
@@ -26,8 +27,11 @@ class Grid:
         methods: names, variants such as ``kd[lr=0.1]`` and paths.
         datasets: names and paths.
         settings: such as ``MP-O``; none for the default settings of each data set.
+        tasks: names of tasks whose default settings are meant, or of which all ``settings`` are; none for the first
+            task of which the data set has default settings.
         seeds: none for the seed of ``file``, or else 0.
-        tracks: names of tracks; a method is left out of those that it does not run in.
+        tracks: names of tracks, none for the default one of each task; a method is left out of those that it does not
+            run in.
         hyperparameters: of all methods; those in a variant's brackets win.
         options: other fields of :class:`~okdbench.core.config.RunConfig`; a value of None counts as not given.
         file: a YAML file with other options; what is given here wins.
@@ -36,8 +40,9 @@ class Grid:
     methods: Sequence[str]
     datasets: Sequence[str]
     settings: Sequence[str] = ()
+    tasks: Sequence[str] = ()
     seeds: Sequence[int] = ()
-    tracks: Sequence[str] = (Track.LABELLED.value,)
+    tracks: Sequence[str] = ()
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
@@ -45,10 +50,14 @@ class Grid:
     def __post_init__(self) -> None:
         plugins.refuse_clashes(syntax.parse_method(text)[0] for text in self.methods)
         # Checked here, where no torch is loaded yet, rather than with the configuration of each run.
-        for name in self.tracks:
-            # a list, because Python 3.11 refuses to look up a text in an enumeration
-            if name not in list(Track):
-                raise unknown("track", name, [track.value for track in Track])
+        for kind, names in ((Track, self.tracks), (TaskKind, self.tasks)):
+            for name in names:
+                # a list, because Python 3.11 refuses to look up a text in an enumeration
+                if name not in list(kind):
+                    raise unknown(kind.__name__.lower().removesuffix("kind"), name, [member.value for member in kind])
+        for text in self.settings:
+            if self.tasks and task_of(text) not in self.tasks:
+                raise UserError(f"setting {text!r} is of task {task_of(text)}, not {' or '.join(self.tasks)}")
 
     def places(self) -> list[tuple[str, str]]:
         """Every data set with each of its settings, in order.
@@ -60,37 +69,46 @@ class Grid:
         if len({dataset.name for dataset in datasets.values()}) < len(datasets):
             names = ",".join(self.datasets)
             raise UserError(f"--dataset {names}: two of them have one name; give the files different ones")
-        return [(name, setting) for name, dataset in datasets.items() for setting in self.settings or dataset.settings]
+        found = []
+        for name, dataset in datasets.items():
+            tasks = [TaskKind(task) for task in self.tasks] or [task_of(text) for text in dataset.settings[:1]]
+            defaults = [setting for task in tasks for setting in dataset.default_settings(task)]
+            if not self.settings and not defaults:
+                raise UserError(f"{name} has no default settings of task {' or '.join(tasks)}; name one with --setting")
+            found += [(name, setting) for setting in self.settings or defaults]
+        return found
 
 
 def parse_grid(given: Mapping[str, Any], file: Path | None = None) -> Grid:
     """The grid that command-line options name; an option that is not given may be in the YAML ``file``.
 
     Args:
-        given: field of :class:`~okdbench.core.config.RunConfig` -> value, None for not given. Method, data set,
-            setting, seed and track are lists of texts with commas between values, such as ``["kd,augkd", "ltr"]``;
-            hyper-parameters are a list of ``key=value``.
+        given: ``task`` or a field of :class:`~okdbench.core.config.RunConfig` -> value, None for not given. Method,
+            data set, setting, task, seed and track are lists of texts with commas between values, such as
+            ``["kd,augkd", "ltr"]``; hyper-parameters are a list of ``key=value``.
         file: a YAML file of options.
 
     Raises:
         UserError: no method or no data set is named, or a value is malformed.
     """
     in_file = load_yaml(file) if file else {}
-    named = {name: _values(name, given.get(name) or in_file.get(name)) for name in ("method", "dataset", "setting")}
+    several = ("method", "dataset", "setting", "track")
+    named = {name: _values(name, given.get(name) or in_file.get(name)) for name in several}
     for name in ("method", "dataset"):
         if not named[name]:
             raise UserError(f"no {name} is named; give one with --{name}, or in the file of --config")
     # The seed of the file stays there: it is one number, merged with the other fields of the configuration.
     seeds = syntax.parse_seeds(",".join(given["seed"])) if given.get("seed") else []
-    several = (*named, "seed", "track", "hyperparameters")
+    others = {*named, "task", "seed", "hyperparameters"}
     return Grid(
         methods=named["method"],
         datasets=named["dataset"],
         settings=named["setting"],
+        tasks=_values("task", given.get("task")),
         seeds=seeds,
-        tracks=_values("track", given.get("track") or in_file.get("track") or Track.LABELLED.value),
+        tracks=named["track"],
         hyperparameters=syntax.parse_assignments(given.get("hyperparameters") or ()),
-        options={name: value for name, value in given.items() if name not in several},
+        options={name: value for name, value in given.items() if name not in others},
         file=file,
     )
 

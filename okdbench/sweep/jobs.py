@@ -114,7 +114,7 @@ def make_jobs(grid: Grid, runs: Path, data_root: Path | None) -> tuple[list[Teac
         if plan.key in run_jobs or (job.state != "done" and not is_allowed(plan, grid, checked)):
             continue  # a variant that is written in two ways, or one that its track excludes
         run_jobs[plan.key] = job
-        weights = teacher_file(runs / "teachers", plan.config, plan.splits)
+        weights = teacher_file(runs / "teachers", plan)
         if job.state != "done" and not plan.config.teacher_weights:
             if not weights.exists():
                 # runs of several methods share one teacher, which is trained before them

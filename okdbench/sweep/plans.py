@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from okdbench import registry
 from okdbench.core import syntax
 from okdbench.core.errors import UserError
+from okdbench.core.protocol import Track, tracks_of
+from okdbench.core.settings import task_of
 from okdbench.data.splits import SplitCache
 from okdbench.sweep.grid import Grid
 from okdbench.training.plan import Plan, make_plan
-from okdbench.training.trial import LabelsWithheldError, check_once
+from okdbench.training.trial import WithheldError, check_once
 
 
 def plans_of(grid: Grid, root: Path | None, strict: bool = False) -> Iterator[Plan]:
@@ -22,25 +24,55 @@ def plans_of(grid: Grid, root: Path | None, strict: bool = False) -> Iterator[Pl
     Args:
         grid: what to run.
         root: the data folder; None for the default one.
-        strict: whether a method that does not run in the only track is an error instead of being left out.
+        strict: whether a method that does not run in the only task and track is an error instead of being left out.
 
     Raises:
         UserError: something in the grid cannot be run.
     """
     methods = [syntax.parse_method(text) for text in grid.methods]
-    # with several tracks, a method may be absent from one if it runs in another
-    strict = strict and len(grid.tracks) == 1
+    places = list(places_of(grid))
+    # with several places, a method may be absent from one if it runs in another
+    strict = strict and len({(task_of(place.setting), place.track) for place in places}) == 1
     if not strict:
-        _report_idle(grid, [name for name, _ in methods])
+        _report_idle(places, [name for name, _ in methods])
     splits = SplitCache()
+    for place in places:
+        for name, own in methods:
+            if not strict and not place.has(name):
+                continue
+            cell = {**place._asdict(), "method": name, "hyperparameters": {**grid.hyperparameters, **own}}
+            yield make_plan({**grid.options, **cell}, grid.file, root, splits)
+
+
+class Place(NamedTuple):
+    """Where methods are compared: fields of a run's configuration."""
+
+    dataset: str
+    setting: str
+    seed: int | None
+    track: str
+    shots: int | None
+
+    def has(self, method: str) -> bool:
+        """Whether the method plays this task in this track."""
+        card = registry.load_method(method).card
+        return task_of(self.setting) in card.tasks and self.track in card.tracks
+
+
+def places_of(grid: Grid) -> Iterator[Place]:
+    """The places of a grid, those of one setting and seed together, because their images are loaded once.
+
+    Of several tracks, a task has those that it knows, and labels are counted where there are any.
+    """
+    shots = grid.options.get("shots")
     seeds: Sequence[int | None] = grid.seeds or [None]
-    # The settings are the outer loop, because the images of one setting are kept in memory at a time.
-    for (dataset, setting), seed, track, (name, own) in product(grid.places(), seeds, grid.tracks, methods):
-        if not strict and track not in registry.load_method(name).card.tracks:
-            continue
-        cell = {"method": name, "dataset": dataset, "setting": setting, "seed": seed, "track": track}
-        values = {**grid.options, **cell, "hyperparameters": {**grid.hyperparameters, **own}}
-        yield make_plan(values, grid.file, root, splits)
+    for dataset, setting in grid.places():
+        known = tracks_of(task_of(setting))
+        tracks = [track for track in grid.tracks if track in known] if len(grid.tracks) > 1 else list(grid.tracks)
+        for seed in seeds:
+            for track in tracks if grid.tracks else known[:1]:
+                counted = shots if track != Track.LABEL_FREE or len(grid.tracks) < 2 else None
+                yield Place(dataset, setting, seed, track, counted)
 
 
 def checked_plans(grid: Grid, root: Path | None) -> list[Plan]:
@@ -70,8 +102,8 @@ def is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
     """
     try:
         check_once(plan, checked)
-    except LabelsWithheldError as error:
-        if len(grid.tracks) == 1:
+    except WithheldError as error:
+        if len(grid.tracks) < 2:
             raise
         # The message is kept too, because each seed and setting would print it again.
         if str(error) not in checked:
@@ -81,11 +113,11 @@ def is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
     return True
 
 
-def _report_idle(grid: Grid, methods: list[str]) -> None:
-    """Print a line for each method that runs in none of the tracks; at least one must be left."""
-    idle = [name for name in methods if not set(grid.tracks) & set(registry.load_method(name).card.tracks)]
-    where = f"not in the {' or '.join(grid.tracks)} track"
+def _report_idle(places: Sequence[Place], methods: list[str]) -> None:
+    """Print a line for each method that runs in none of the places; at least one must be left."""
+    idle = [name for name in methods if not any(place.has(name) for place in places)]
+    where = " or ".join(dict.fromkeys(f"task {task_of(place.setting)}, {place.track}" for place in places))
     if len(idle) == len(methods):
-        raise UserError(f"{', '.join(methods)}: {where}; okdbench show METHOD lists its tracks")
+        raise UserError(f"{', '.join(methods)}: not for {where}; okdbench ls methods lists tasks and tracks")
     for name in idle:
-        print(f"okdbench: {name} is left out: {where}", file=sys.stderr)
+        print(f"okdbench: {name} is left out: it is not for {where}", file=sys.stderr)

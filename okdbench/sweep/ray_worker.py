@@ -22,6 +22,7 @@ OUTPUT_FILES = (
     "config.yaml",
     "metrics.jsonl",
     "student.safetensors",
+    "predictions.npz",
     "samples.npz",
     "training.json",
     "teacher.safetensors",

@@ -71,7 +71,7 @@ def verify(
 def _grid(row: RowSpec, device: str | None) -> Grid:
     """The runs that the row's command names."""
     given: dict[str, Any] = {**row.options, "device": device}
-    for name in ("dataset", "setting", "track"):
+    for name in ("dataset", "setting", "task", "track"):
         given[name] = None if given[name] is None else [given[name]]
     seed = row.given.get("seed")
     given["seed"] = [row.given["seeds"]] if "seeds" in row.given else None if seed is None else [str(seed)]

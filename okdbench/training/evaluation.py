@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from okdbench.core.settings import TaskKind
 from okdbench.data.images import Images
 from okdbench.data.loader import evaluation_batches
 from okdbench.distill.networks.wrapper import ClassifierWrapper
+from okdbench.results.predictions import TOP, Predictions
 from okdbench.results.records import Evaluation, Score
 
 BATCH_SIZE = 512
@@ -70,15 +72,16 @@ def score(logits: Tensor, labels: Tensor, teacher_predictions: Tensor) -> Score:
 
 @dataclass
 class Evaluator:
-    """Evaluates ``network`` on the validation and test split of the student domain and on the teacher's domains.
+    """Evaluates ``network`` on the validation and test images of a task, and in task adapt on the teacher's domains.
 
     Attributes:
         network: the network under evaluation, usually the student.
         teacher: the teacher that it is compared with.
-        val: validation split of the student domain.
-        test: test split of the student domain.
+        val: validation images; none outside of task adapt.
+        test: test images.
         teacher_test: test splits of the teacher's domains; may be empty.
         device: where the networks are.
+        task: in the tasks transfer and data-free, ``test`` is ``teacher_test``.
     """
 
     network: ClassifierWrapper
@@ -87,29 +90,43 @@ class Evaluator:
     test: Images
     teacher_test: Images
     device: torch.device
+    task: TaskKind = TaskKind.ADAPT
 
     def __post_init__(self) -> None:
-        # the teacher is frozen, so its predictions are computed once
-        self._teacher_predictions = predict(self.teacher, self.test, self.device).argmax(1)
+        # the teacher is frozen, so its logits are computed once
+        self._teacher_logits = predict(self.teacher, self.test, self.device)
 
     def __call__(self, stage: str, step: int, images: int) -> Evaluation:
         """The evaluation of the network's present state, after ``step`` and ``images`` images learned from."""
         val_acc = self._accuracy(self.network, self.val)
         logits = predict(self.network, self.test, self.device)
-        test = score(logits, torch.from_numpy(self.test.labels), self._teacher_predictions)
+        test = score(logits, torch.from_numpy(self.test.labels), self._teacher_logits.argmax(1))
         return Evaluation(stage=stage, step=step, images=images, val_acc=val_acc, test=test)
 
     def retention(self) -> float | None:
-        """Accuracy of the network on the test split of the teacher's domains, in percent; None without such images."""
-        return self._accuracy(self.network, self.teacher_test) if len(self.teacher_test) else None
+        """Accuracy of the network on the teacher's domains in percent, where it is tested on another one, else None."""
+        return self._accuracy(self.network, self.teacher_test) if self.task is TaskKind.ADAPT else None
 
     def teacher_accuracies(self) -> tuple[float | None, float]:
-        """The teacher's accuracy in percent on its own domains, None without such images, and on the student's."""
-        own = self._accuracy(self.teacher, self.teacher_test) if len(self.teacher_test) else None
-        return own, self._accuracy(self.teacher, self.test)
+        """The teacher's accuracy in percent on its own domains, None without such images, and on the test images."""
+        tested = accuracy(self._teacher_logits, torch.from_numpy(self.test.labels))
+        return (self._accuracy(self.teacher, self.teacher_test) if self.task is TaskKind.ADAPT else tested), tested
 
-    def _accuracy(self, classifier: ClassifierWrapper, images: Images) -> float:
+    def predictions(self) -> Predictions:
+        """The network's best classes on the test images."""
+        return best_classes(predict(self.network, self.test, self.device), self.test)
+
+    def _accuracy(self, classifier: ClassifierWrapper, images: Images) -> float | None:
+        """Accuracy in percent; None without images."""
+        if not len(images):
+            return None
         return accuracy(predict(classifier, images, self.device), torch.from_numpy(images.labels))
+
+
+def best_classes(logits: Tensor, images: Images) -> Predictions:
+    """The classes with the largest logits, N x classes, and their probabilities, for a run's folder."""
+    probabilities, classes = logits.softmax(1).topk(min(TOP, logits.shape[1]), 1)
+    return Predictions(images.paths, images.labels, classes.numpy(), probabilities.numpy())
 
 
 def best(evaluations: Sequence[Evaluation]) -> Evaluation:

@@ -7,35 +7,36 @@ from __future__ import annotations
 
 import copy
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from okdbench.core.config import RunConfig
-from okdbench.core.seeding import derive_seed
 from okdbench.distill.networks.classifiers import build_classifier
 
+if TYPE_CHECKING:
+    from okdbench.training.plan import Plan
 
-def initial_network(role: Literal["teacher", "student"], config: RunConfig, classes: int) -> nn.Module:
-    """A new network on the CPU, with the weights that depend on the role and the run's seed alone.
+
+def initial_network(role: Literal["teacher", "student"], plan: Plan) -> nn.Module:
+    """A new network on the CPU, with weights that depend on the role, the setting and the run's seed alone.
 
     torch's global generators end in the state in which the construction leaves them, also when an earlier network is
     copied. So training with dropout or stochastic depth draws the same numbers in both cases.
 
     Args:
         role: which network of the run.
-        config: names the network, its image size and the run's seed.
-        classes: number of outputs.
+        plan: the run.
 
     Raises:
         UserError: timm has no such network, or the network refuses the image size or has no pretrained weights.
     """
+    config = plan.config
     name = config.teacher if role == "teacher" else config.student
     # a teacher from a file needs no pretrained weights, which might have to be downloaded
     pretrained = config.pretrained and not (role == "teacher" and config.teacher_weights)
-    seed = derive_seed(role, config.seed)
-    net, random_state = _build(name, classes, config.image_size, pretrained, seed)
+    seed = plan.seed_for(role)
+    net, random_state = _build(name, len(plan.dataset.classes), config.image_size, pretrained, seed)
     torch.manual_seed(seed)  # the generators of all devices; construction has advanced the CPU's
     torch.set_rng_state(random_state)
     # a copy, because methods change the student in place, and hooks of one run must not reach another

@@ -7,20 +7,25 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from okdbench import registry
 from okdbench.core import config as configuration
 from okdbench.core import plugins, yaml_files
+from okdbench.core.card_source import bundled_card
 from okdbench.core.command import words_of
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import default_data_root
-from okdbench.core.protocol import PROTOCOL_VERSION, Budget, Setting, budget_named
+from okdbench.core.folds import fold_of
+from okdbench.core.protocol import PROTOCOL_VERSION, Budget, Track, budget_named, tracks_of
+from okdbench.core.seeding import derive_seed
+from okdbench.core.settings import Setting, TaskKind
 from okdbench.core.syntax import spell_method
 from okdbench.data.dataset import Dataset
-from okdbench.data.splits import Splits, assemble
+from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters
 from okdbench.distill.method import Method
 from okdbench.distill.networks.classifiers import check_name
@@ -31,12 +36,12 @@ class Plan:
     """A run that can be carried out.
 
     Attributes:
-        config: the configuration, with the setting's name spelt as the records have it.
+        config: the configuration, with the setting's name spelt as the records have it, and the task's defaults.
         method: the method's class.
         hyperparameters: defaults, the budget's preset and the user's values, joined and checked.
         variant: what the user changed against the defaults of the budget, such as ``lr=0.1``; empty for nothing.
         dataset: the data set.
-        setting: the teacher's domains and the student's.
+        setting: the task, the teacher's domains and the one whose images the method sees.
         budget: how many images teacher and student learn from.
         splits: the images, divided by the protocol.
         data_note: how the images differ from the official ones; empty when they do not.
@@ -51,6 +56,21 @@ class Plan:
     budget: Budget
     splits: Splits
     data_note: str
+
+    @cached_property
+    def access(self) -> Access:
+        """What the method sees of the images."""
+        return access(self.splits, self.track, self.config.shots, self.dataset.classes)
+
+    def seed_for(self, *purpose: str) -> int:
+        """The seed of one purpose, such as the student's weights; unrelated to those of other settings and seeds."""
+        return derive_seed(*purpose, self.dataset.name, self.setting.name, self.config.seed)
+
+    @property
+    def track(self) -> Track:
+        """The track of the run."""
+        assert self.config.track is not None, "make_plan() sets it"
+        return self.config.track
 
     @property
     def key(self) -> str:
@@ -85,11 +105,12 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The run in a few words: ``kd[lr=0.1] digits MP-O seed 0``; the track is named unless it is the default."""
+        """The run in a few words: ``kd[lr=0.1] digits MP-O seed 0``; the task's default track is not named."""
         config = self.config
         method = spell_method(self.method_name, self.variant)
-        track = "" if config.track is RunConfig.model_fields["track"].default else f" {config.track}"
-        return f"{method} {self.dataset.name} {config.setting} seed {config.seed}{track}"
+        track = "" if self.track is tracks_of(self.setting.task)[0] else f" {self.track}"
+        shots = "" if config.shots is None else f" {config.shots} shots"
+        return f"{method} {self.dataset.name} {config.setting} seed {config.seed}{track}{shots}"
 
     @property
     def command(self) -> str:
@@ -106,7 +127,7 @@ def make_plan(
     values: Mapping[str, Any],
     file: Path | None = None,
     data_root: Path | None = None,
-    load: Callable[[Dataset, Setting, int, Path, str], Splits] = assemble,
+    load: Callable[[Dataset, Setting, int, Path, SplitRule], Splits] = assemble,
 ) -> Plan:
     """Resolve ``values`` over ``file`` over defaults, and load the images.
 
@@ -120,26 +141,32 @@ def make_plan(
     Raises:
         UserError: a name, value, file or combination that cannot be run.
     """
-    # --- 1. configuration: the default setting depends on the data set, so that is looked up first
+    # --- 1. configuration: defaults depend on data set and setting, so these are looked up first
     in_file = yaml_files.load_yaml(file) if file else {}
     dataset = registry.load_dataset(str(values.get("dataset") or in_file.get("dataset") or ""))
     given = in_file.get("setting") if values.get("setting") is None else values["setting"]
-    setting = dataset.settings[0] if given is None else given
-    config = configuration.resolve({**values, "setting": setting}, file=file)
+    setting = dataset.setting(str(dataset.settings[0] if given is None else given))
+    config = configuration.resolve({**values, "setting": setting.name}, file=file)
+    rule, is_default = _split_rule(config, dataset, setting)
+    track = config.track or tracks_of(setting.task)[0]
+    # What is the default here is written as not given, so that it gives no second name to a run.
+    config = config.model_copy(update={"track": track} | ({"test_split": None} if is_default else {}))
 
     # --- 2. the method, the networks and the setting
     method = registry.load_method(config.method)
     preset = method.presets.get(config.budget, {})
-    _check_access(config, method)
+    check_access(config.method, method, setting, track, config.shots)
+    _check_networks(config)
     source = f"{file}: {config.method}" if file else config.method
-    parsed = Setting.parse(config.setting, dataset.domains)
-    if not parsed.teacher_domains and not config.teacher_weights:
-        raise UserError(f"setting {parsed.name!r} has no domain to train a teacher on; give one with --teacher-weights")
+    if not setting.teacher_domains and not config.teacher_weights:
+        raise UserError(
+            f"setting {setting.name!r} has no domain to train a teacher on; give one with --teacher-weights"
+        )
 
     # --- 3. hyper-parameters, budget and images
     root = data_root or default_data_root()
-    return Plan(
-        config=config.model_copy(update={"setting": parsed.name}),
+    plan = Plan(
+        config=config,
         method=method,
         hyperparameters=configuration.check_hyperparameters(
             method.Hyperparameters,
@@ -149,24 +176,63 @@ def make_plan(
         ),
         variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
         dataset=dataset,
-        setting=parsed,
+        setting=setting,
         budget=_budget(config.budget, method),
-        splits=load(dataset, parsed, config.image_size, root, config.test_split),
-        data_note=dataset.note(_domains(dataset, parsed, config.test_split), root),
+        splits=load(dataset, setting, config.image_size, root, rule),
+        data_note=dataset.note(dataset.domains_of(setting, rule.official), root),
     )
+    _ = plan.access  # only for its error: a class may have too few images
+    return plan
 
 
-def _domains(dataset: Dataset, setting: Setting, test_split: str) -> list[str]:
-    """Every domain whose images the run reads."""
-    official = [dataset.official_tests[setting.student_domain]] if test_split == "official" else []
-    return [*setting.teacher_domains, setting.student_domain, *official]
+def check_access(name: str, method: type[Method], setting: Setting, track: Track, shots: int | None) -> None:
+    """Refuse what a method does not run in, and a number of labels where there are none.
+
+    Args:
+        name: the method as it was typed.
+        method: its class.
+        setting: where it is to run.
+        track: the track of the run.
+        shots: labels per class; None for all.
+
+    Raises:
+        UserError: the combination cannot be run.
+    """
+    card, task = method.card, setting.task
+    if task not in card.tasks:
+        raise UserError(
+            f"method {name!r} does not play task {task} ({setting.name}), only {', '.join(card.tasks)}; "
+            f"these do: {', '.join(players(task))}"
+        )
+    if track not in tracks_of(task):
+        raise UserError(f"task {task} ({setting.name}) has no {track} track, because no label reaches a method there")
+    if track not in card.tracks:
+        raise UserError(f"method {name!r} does not run in the {track} track; its tracks: {', '.join(card.tracks)}")
+    if shots is not None and track is Track.LABEL_FREE:
+        raise UserError(f"--shots {shots} counts labels, which the label-free track withholds; leave it out")
+    if shots is None and track is Track.SEMI:
+        raise UserError(
+            "the semi track needs --shots N, the number of labels per class; with all labels it is labelled"
+        )
 
 
-def _check_access(config: RunConfig, method: type[Method]) -> None:
-    """Refuse a track that the method does not have, an unknown network and a missing weights file."""
-    if config.track not in method.card.tracks:
-        tracks = ", ".join(method.card.tracks)
-        raise UserError(f"method {config.method!r} does not run in the {config.track} track; its tracks: {tracks}")
+def players(task: TaskKind) -> list[str]:
+    """The bundled methods that play a task."""
+    # From the sources, because an error must not wait for the import of every method.
+    return [name for name in plugins.method_names() if task in bundled_card(name).get("tasks", ())]
+
+
+def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[SplitRule, bool]:
+    """The fold of the seed, with official test images unless there are none or they are refused; if it is default."""
+    exist = any(domain in dataset.official_tests for domain in setting.evaluated_domains)
+    if config.test_split == "official" and not exist:
+        raise UserError(f"{dataset.name} {setting.name} has no official test split; leave out --test-split")
+    official = exist and config.test_split != "folds"
+    return SplitRule(fold_of(config.seed), official), official == exist
+
+
+def _check_networks(config: RunConfig) -> None:
+    """Refuse an unknown network and a missing weights file."""
     for network in (config.teacher, config.student):
         check_name(network, config.pretrained)
     if config.teacher_weights and not Path(config.teacher_weights).is_file():

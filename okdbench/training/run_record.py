@@ -33,7 +33,9 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "source": plan.source,
         **config.model_dump(include={"setting", "budget", "seed", "teacher", "student"}),
         "dataset": plan.dataset.name,
-        "track": config.track.value,
+        "task": plan.setting.task.value,
+        "track": plan.track.value,
+        "shots": config.shots,
         "config": resolved(plan),
         "command": plan.command,
         # `import okdbench` would make everything that the package offers a part of what a run depends on
@@ -42,7 +44,8 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "protocol": PROTOCOL_VERSION,
         "data_digest": plan.splits.digest,
         "data_note": plan.data_note,
-        "default_settings": tuple(plan.dataset.settings),
+        "test_images": len(plan.splits.test),
+        "default_settings": plan.dataset.default_settings(plan.setting.task),
         "environment": environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }
 
@@ -88,10 +91,10 @@ def results(trial: Trial, history: History, device: torch.device) -> dict[str, A
 
 
 def _teacher_score(trial: Trial) -> TeacherScore:
-    own, student_domain = trial.evaluator.teacher_accuracies()
+    own, tested = trial.evaluator.teacher_accuracies()
     return TeacherScore(
-        key=teacher_key(trial.plan.config, trial.plan.splits),
+        key=teacher_key(trial.plan),
         fingerprint=fingerprint(trial.evaluator.teacher.net.state_dict()),
         own_acc=own,
-        student_domain_acc=student_domain,
+        test_acc=tested,
     )

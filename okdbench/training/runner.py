@@ -16,6 +16,7 @@ from okdbench.core import devices
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
 from okdbench.results.loss_curves import read_curves
+from okdbench.results.predictions import write_predictions
 from okdbench.results.records import Record
 from okdbench.results.samples import write_samples
 from okdbench.results.store import read_record, write_record
@@ -160,7 +161,7 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
 
     # --- 3. the record
     identity = run_record.identity(plan, device)
-    identity["environment"] |= trained_with(teacher_file(runs / "teachers", plan.config, plan.splits))
+    identity["environment"] |= trained_with(teacher_file(runs / "teachers", plan))
     record = Record(
         **identity,
         status="done",
@@ -168,10 +169,11 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
         **run_record.results(trial, history, device),
     )
 
-    # --- 4. the student's file and sample images
+    # --- 4. the student's file, predictions and sample images
     if trial.meter.learned("student"):
         # the names of the bare network, which is what a student's file is loaded into
         network = {name.removeprefix("net."): tensor for name, tensor in history.selected_state.items()}
         write_atomic(folder / "student.safetensors", pack(network, card_of(record, plan.dataset)))
+    write_predictions(folder, trial.evaluator.predictions())
     write_samples(folder, trial.samples())  # last, so that nothing in the record can depend on them
     return record

@@ -18,13 +18,10 @@ from safetensors.torch import save as to_safetensors
 
 from okdbench.core import devices
 from okdbench.core.code_digest import digest_of
-from okdbench.core.config import RunConfig
 from okdbench.core.files import write_atomic
 from okdbench.core.plugins import DATASETS
 from okdbench.core.protocol import PROTOCOL_VERSION, budget_named
-from okdbench.core.seeding import derive_seed
 from okdbench.data.loader import Batch, Stream
-from okdbench.data.splits import Splits
 from okdbench.distill.accounting import Meter
 from okdbench.distill.method import Losses, Stage, Trainable
 from okdbench.distill.networks.classifiers import load_weights
@@ -70,18 +67,20 @@ class Supervised(Trainable):
         return {"cross_entropy": loss}
 
 
-def teacher_key(config: RunConfig, splits: Splits) -> str:
+def teacher_key(plan: Plan) -> str:
     """The name of this teacher's folder: a hash of everything that its weights depend on."""
+    config = plan.config
     if config.teacher_weights:
         identity: dict[str, Any] = {"weights": hashlib.sha256(Path(config.teacher_weights).read_bytes()).hexdigest()}
     else:
         budget = budget_named(config.budget)
         identity = {
-            "dataset": config.dataset,
+            "dataset": plan.dataset.name,
             # a data set from elsewhere is no module of okdbench; the digest of its images includes its code
-            "source": digest_of(__name__, f"{DATASETS.package}.{config.dataset}"),
-            "data": splits.teacher_train.digest,
+            "source": digest_of(__name__, f"{DATASETS.package}.{plan.dataset.name}"),
+            "data": plan.splits.teacher_train.digest,
             "precision": config.precision,
+            "setting": plan.setting.name,
             "seed": config.seed,
             "pretrained": config.pretrained,
             "images": budget.teacher_images,
@@ -93,9 +92,9 @@ def teacher_key(config: RunConfig, splits: Splits) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def teacher_file(folder: Path, config: RunConfig, splits: Splits) -> Path:
+def teacher_file(folder: Path, plan: Plan) -> Path:
     """Path of this teacher's weights below the folder of teachers, whether they exist or not."""
-    return folder / teacher_key(config, splits) / "teacher.safetensors"
+    return folder / teacher_key(plan) / "teacher.safetensors"
 
 
 class Training(BaseModel):
@@ -144,33 +143,25 @@ class TeacherStore:
     ) -> None:
         self._folder, self._device, self._autocast, self._progress = folder, device, autocast, progress
 
-    def get(
-        self, config: RunConfig, splits: Splits, classes: int, flip: bool, normaliser: Normaliser
-    ) -> ClassifierWrapper:
-        """The teacher of ``config``, frozen and in eval mode.
-
-        Args:
-            config: names the network, the seed, the budget and perhaps a weights file.
-            splits: the images; the teacher is trained on ``teacher_train``.
-            classes: number of classes.
-            flip: whether mirrored images keep their class.
-            normaliser: the data set's, on the device.
+    def get(self, plan: Plan) -> ClassifierWrapper:
+        """The teacher of ``plan``, frozen and in eval mode.
 
         Raises:
             UserError: the network is unknown, or the user's weights do not fit it.
         """
-        net = initial_network("teacher", config, classes)
-        classifier = ClassifierWrapper(net, normaliser).to(self._device)
+        config = plan.config
+        net = initial_network("teacher", plan)
+        classifier = ClassifierWrapper(net, normaliser(plan, self._device)).to(self._device)
         if config.teacher_weights:
             load_weights(net, Path(config.teacher_weights), config.teacher)
             return classifier.lock()
-        weights = teacher_file(self._folder, config, splits)
+        weights = teacher_file(self._folder, plan)
         folder = weights.parent
         folder.mkdir(parents=True, exist_ok=True)
         # runs of a sweep share a teacher: the first process trains it, the others wait and read it
         with FileLock(folder / "lock"):
             if not weights.exists():
-                self._train(classifier, folder, config, splits, flip)
+                self._train(classifier, folder, plan)
                 # safetensors takes contiguous tensors only
                 state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
                 write_atomic(weights, to_safetensors(state, {"teacher_threads": str(torch.get_num_threads())}))
@@ -180,15 +171,14 @@ class TeacherStore:
             load_weights(net, weights, config.teacher)
         return classifier.lock()
 
-    def _train(
-        self, classifier: ClassifierWrapper, folder: Path, config: RunConfig, splits: Splits, flip: bool
-    ) -> None:
+    def _train(self, classifier: ClassifierWrapper, folder: Path, plan: Plan) -> None:
+        config = plan.config
         budget = budget_named(config.budget)
         stream = Stream(
-            splits.teacher_train,
+            plan.splits.teacher_train,
             batch_size=2 * budget.batch_size,
-            seed=derive_seed("teacher data", config.seed),
-            flip=flip,
+            seed=plan.seed_for("teacher data"),
+            flip=plan.dataset.flip,
             device=self._device,
         )
         meter = Meter()
@@ -198,7 +188,7 @@ class TeacherStore:
         loop_config = LoopConfig(
             folder=folder,
             stream=lambda _stage: stream,
-            rng=torch.Generator(self._device).manual_seed(derive_seed("teacher noise", config.seed)),
+            rng=torch.Generator(self._device).manual_seed(plan.seed_for("teacher noise")),
             meter=meter,
             progress=self._progress,
             autocast=self._autocast,
@@ -234,5 +224,4 @@ def teacher_of(plan: Plan, runs: Path, device: torch.device, progress: ProgressC
     # This is here, not in the runner, because a teacher's key covers what this module can reach.
     autocast = devices.autocast(device, plan.config.precision)
     store = TeacherStore(runs / "teachers", device, autocast, progress)
-    dataset = plan.dataset
-    return store.get(plan.config, plan.splits, len(dataset.classes), dataset.flip, normaliser(plan, device))
+    return store.get(plan)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from okdbench.core import devices
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import DATA_FREE_SHARE, Track
-from okdbench.core.seeding import derive_seed
+from okdbench.core.protocol import Track
+from okdbench.core.settings import TaskKind
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
-from okdbench.distill.finetune import Chain, FineTuning
+from okdbench.distill.finetune import Chain, FineTuning, data_free_share
 from okdbench.distill.method import Stage, Task, Trainable
 from okdbench.distill.networks.classifiers import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper
@@ -30,15 +30,18 @@ from okdbench.training.plan import Plan
 from okdbench.training.progress import ProgressCallback
 from okdbench.training.teacher import normaliser
 
-#: student-domain images that a method may show beside its own
+#: real images that a method may show beside its own
 SAMPLE_IMAGES = 6
+#: indices of no image
+NONE = np.empty(0, np.int64)
 
 
 class Trial:
     """One method and everything that its training needs.
 
-    Validation, test and teacher-domain images go to the evaluator and nowhere else. The student starts from the same
-    weights for every method, because its seed does not depend on the method.
+    Validation, test and teacher-domain images go to the evaluator and nowhere else, except that rows of role
+    ``privileged`` get the teacher's training images. The student starts from the same weights for every method, because
+    its seed does not depend on the method.
 
     Args:
         plan: the run.
@@ -56,10 +59,10 @@ class Trial:
 
         # --- the method: it is given the task, which reaches no image
         self.meter = Meter()
-        self.rng = torch.Generator(device).manual_seed(derive_seed("noise", config.seed))
+        self.rng = torch.Generator(device).manual_seed(plan.seed_for("noise"))
         task = make_task(plan, teacher, self.rng, self.meter)
         # after the student is built, which has set the global generators
-        torch.manual_seed(derive_seed("method", config.seed))
+        torch.manual_seed(plan.seed_for("method"))
         self.method = plan.method(task, plan.hyperparameters)
         self.trainable: Trainable = self.method
         if is_fine_tuned(plan):
@@ -69,7 +72,7 @@ class Trial:
         # --- the evaluation: it alone reads the other splits
         self.answer = self.method.evaluated_network
         self.evaluator = Evaluator(
-            self.answer, teacher, splits.student_val, splits.student_test, splits.teacher_test, device
+            self.answer, teacher, splits.val, splits.test, splits.teacher_test, device, plan.setting.task
         )
 
         # --- the loop
@@ -83,7 +86,7 @@ class Trial:
             evaluate=self.evaluator,
             retention=self.evaluator.retention,
             evaluations=plan.budget.evaluations,
-            track=config.track,
+            track=plan.track,
         )
 
     def run(self, checkpoint_seconds: float = 20.0) -> History:
@@ -123,21 +126,25 @@ class Trial:
         return self._stream(stages[-1]).batch(0) if stages else None
 
     def _stream(self, stage: Stage) -> Stream:
-        config, train = self.plan.config, self.plan.splits.student_train
+        plan = self.plan
+        # by the track, so that a stage that was not refused before the run still reaches nothing that is withheld
+        images = {
+            "labelled": plan.access.labelled,
+            "original": plan.splits.teacher_train if is_privileged(plan) else plan.splits.teacher_train.take(NONE),
+        }.get(stage.data or "", plan.access.images)
         return Stream(
-            train,
-            batch_size=stage.batch_size or min(self.plan.budget.batch_size, len(train.labels)),
-            seed=derive_seed("data", stage.name, config.seed),
-            flip=self.plan.dataset.flip,
+            images,
+            batch_size=stage.batch_size or plan.budget.batch_size,
+            seed=plan.seed_for("data", stage.name),
+            flip=plan.dataset.flip,
             device=self.device,
-            # labels are withheld here as well, not only refused before the run
-            labelled=stage.data == "labelled" and config.track is Track.LABELLED,
+            labelled=stage.data != "images",
             augment=stage.augment,
         )
 
 
 def make_task(plan: Plan, teacher: ClassifierWrapper, rng: torch.Generator, meter: Meter) -> Task:
-    """All that the method may see, with a new student; a data-free method in the labelled track has half the budget.
+    """All that the method may see, with a new student; a method that is fine-tuned later has a share of the budget.
 
     Args:
         plan: the run.
@@ -148,20 +155,21 @@ def make_task(plan: Plan, teacher: ClassifierWrapper, rng: torch.Generator, mete
     Raises:
         UserError: the student cannot be built.
     """
-    config, train, classes = plan.config, plan.splits.student_train, len(plan.dataset.classes)
-    net = initial_network("student", config, classes)
+    share = data_free_share(plan.hyperparameters) if is_fine_tuned(plan) else 1
+    net = initial_network("student", plan)
     student = ClassifierWrapper(net, teacher.normaliser).to(rng.device)
     meter.watch("teacher", teacher)
     meter.watch("student", student)
     return Task(
         teacher=teacher,
         student=student,
-        classes=classes,
-        image_size=config.image_size,
-        train_size=len(train.labels),
-        student_images=round((DATA_FREE_SHARE if is_fine_tuned(plan) else 1) * plan.budget.student_images),
-        batch_size=min(plan.budget.batch_size, len(train.labels)),
-        track=config.track,
+        classes=len(plan.dataset.classes),
+        image_size=plan.config.image_size,
+        kind=plan.setting.task,
+        train_size=len(plan.access.images),
+        student_images=round(plan.budget.student_images * share),
+        batch_size=plan.budget.batch_size,
+        track=plan.track,
         normaliser=teacher.normaliser,
         flip=plan.dataset.flip,
         device=rng.device,
@@ -172,11 +180,16 @@ def make_task(plan: Plan, teacher: ClassifierWrapper, rng: torch.Generator, mete
 
 def is_fine_tuned(plan: Plan) -> bool:
     """Whether the shared fine-tuning stage follows the method."""
-    return plan.config.track is Track.LABELLED and plan.method.is_data_free(plan.hyperparameters)
+    return plan.track is not Track.LABEL_FREE and plan.method.is_data_free(plan.hyperparameters)
 
 
-class LabelsWithheldError(UserError):
-    """A method would read labels in the label-free track."""
+def is_privileged(plan: Plan) -> bool:
+    """Whether the row sees the teacher's own training images."""
+    return plan.method.card.role == "privileged"
+
+
+class WithheldError(UserError):
+    """A method would read what its track or task withholds."""
 
 
 def check(plan: Plan) -> None:
@@ -185,11 +198,11 @@ def check(plan: Plan) -> None:
     The networks are those of the run: :func:`initial_network` keeps them, and the run trains copies of them.
 
     Raises:
-        LabelsWithheldError: a stage reads labels that the track withholds.
+        WithheldError: a stage reads what the track or the task withholds.
         UserError: a network, a weights file or the method itself refuses.
     """
     config, cpu = plan.config, torch.device("cpu")
-    net = initial_network("teacher", config, len(plan.dataset.classes))
+    net = initial_network("teacher", plan)
     if config.teacher_weights:
         load_weights(net, Path(config.teacher_weights), config.teacher)
     teacher = ClassifierWrapper(net, normaliser(plan, cpu)).lock()
@@ -200,17 +213,26 @@ def check(plan: Plan) -> None:
     except Exception:  # a bug in the method: its run stores it in a record, with the traceback
         return
     for stage in stages:
-        if stage.data == "labelled" and config.track is Track.LABEL_FREE:
-            raise LabelsWithheldError(
-                f"stage {stage.name!r} of {config.method!r} reads labels, which the label-free track withholds"
-            )
+        if fault := _withheld(plan, stage):
+            raise WithheldError(f"stage {stage.name!r} of {config.method!r} reads {fault}")
+
+
+def _withheld(plan: Plan, stage: Stage) -> str:
+    """What the stage reads although it is withheld; empty if there is nothing."""
+    if stage.data in ("labelled", "partly") and plan.track is Track.LABEL_FREE:
+        return "labels, which the label-free track withholds"
+    if stage.data == "original":
+        return "" if is_privileged(plan) else "the teacher's training images, which only a row of role privileged may"
+    if stage.data and plan.setting.task is TaskKind.DATA_FREE:
+        return "images, which the task data-free withholds"
+    return ""
 
 
 def check_once(plan: Plan, checked: set[str]) -> None:
     """:func:`check` the plan, unless ``checked`` has one that differs in seed and setting alone; then add it.
 
     Raises:
-        LabelsWithheldError: a stage reads labels that the track withholds.
+        WithheldError: a stage reads what the track or the task withholds.
         UserError: a network, a weights file or the method itself refuses.
     """
     kind = plan.config.model_copy(update={"seed": 0, "setting": ""}).model_dump_json()

@@ -85,7 +85,7 @@ VISIBLE = {
     "receptive_field": 22, "capacity": 1, "pushes": 1, "norm_bound": 5.0, "clip": 1e-3, "data_free_steps": 1,
     "adversary": "kl",
 }  # fmt: skip
-LABELLED: dict[str, Any] = {"track": Track.LABELLED, "images": 480}
+LABELLED: dict[str, Any] = {"track": Track.LABELLED, "images": 480, "size": 16}
 #: has an effect only if a probability is exactly 0; a test below covers it
 RARE = {("mosaickd", "legacy_entropy_rank")}
 #: those that it declares itself; the slow test of every method tries the inherited ones too

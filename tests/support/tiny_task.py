@@ -11,6 +11,7 @@ from okdbench.api import Batch, Clock, Method, Task
 from okdbench.checks.hyperparameters import another as another
 from okdbench.core.config import check_hyperparameters
 from okdbench.core.protocol import Track
+from okdbench.core.settings import TaskKind
 from okdbench.distill.accounting import Meter
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
@@ -36,6 +37,7 @@ def make_method(
     *,
     images: int = 320,
     batch_size: int = 16,
+    kind: TaskKind = TaskKind.ADAPT,
     track: Track = Track.LABEL_FREE,
     classes: int = 10,
     size: int = 32,
@@ -49,6 +51,7 @@ def make_method(
         student=untrained_classifier(2, "test_resnet", classes, size),
         classes=classes,
         image_size=size,
+        kind=kind,
         train_size=64,
         student_images=images,
         batch_size=batch_size,

@@ -1,4 +1,4 @@
-"""Mine: distillation on noisy images of the student's domain."""
+"""Mine: distillation on noisy images of another domain than the teacher's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, Track, adam, hyper
+from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, TaskKind, Track, adam, hyper
 from okdbench.distill.losses import kl
 
 
@@ -18,7 +18,8 @@ class Mine(Method):
         venue="unpublished",
         year=2026,
         url="",
-        reads=("teacher logits", "student-domain images"),
+        reads=("teacher logits", "real images"),
+        tasks=(TaskKind.ADAPT, TaskKind.TRANSFER),
         tracks=(Track.LABELLED, Track.LABEL_FREE),
     )
 

@@ -25,7 +25,7 @@ class PlotGroup:
     """One comparison group to plot.
 
     Attributes:
-        comparison_group: data set, track, budget, teacher and student that all records share.
+        comparison_group: what all records share.
         records: finished and failed runs of the group.
         stem: common start of the file names of its figures.
         runs: the folder of runs, or None when the records come from an archive.
@@ -84,7 +84,7 @@ class PlotGroup:
             part: distinguishes several figures of one kind, for example the method.
         """
         group = self.comparison_group
-        subtitle = f"{group.dataset}, {group.track}, {group.budget}: {group.teacher} → {group.student}"
+        subtitle = f"{', '.join(group.place)}: {group.teacher} → {group.student}"
         add_title(figure, title, subtitle)
         name = "-".join([self.stem, kind, *([slug(part)] if part else [])])
         return PlotFigure(name, title, f"{alt} ({subtitle})", figure)
@@ -93,13 +93,14 @@ class PlotGroup:
 def plot_groups(records: Iterable[Record], runs: Path | None) -> list[PlotGroup]:
     """Split the records into comparison groups, sorted by name.
 
-    Files are named after data set, track and budget; the networks are added where these three are not unique.
+    Files are named after data set, task, track and budget; the networks are added where these are not unique.
     """
     found = list(comparison_groups(records).items())
-    names = [group[:3] for group, _ in found]
+    names = [group.place for group, _ in found]
     made = []
     for group, members in found:
-        parts = group[:3] if names.count(group[:3]) == 1 else (*group[:3], f"{group.teacher}-{group.student}")
+        networks = (f"{group.teacher}-{group.student}", f"protocol-{group.protocol}")
+        parts = group.place + networks * (names.count(group.place) > 1)
         made.append(PlotGroup(group, members, "-".join(map(slug, parts)), runs))
     return made
 
@@ -110,8 +111,8 @@ def teacher_own_accuracy(run: Record) -> float | None:
 
 
 def teacher_transfer_accuracy(run: Record) -> float | None:
-    """Accuracy of the run's teacher on the student's domain, in percent."""
-    return run.teacher_score.student_domain_acc if run.teacher_score else None
+    """Accuracy of the run's teacher on the test images, in percent."""
+    return run.teacher_score.test_acc if run.teacher_score else None
 
 
 def mean_over(runs: Mapping[Cell, Record], measure: Callable[[Record], float | None]) -> float | None:

@@ -27,7 +27,7 @@ from okdbench.results.table import Row
 #: column of the leaderboard -> axis label; less is better
 COSTS = {
     "student_images": "training images\nof the student",
-    "teacher_images": "images through\nthe teacher",
+    "teacher_queries": "images through\nthe teacher",
     "seconds": "seconds",
 }
 LEGEND_COLUMNS = 3

@@ -106,10 +106,19 @@ def _losses(run: Record, stage: str, term: str) -> Series:
 
 
 def _accuracy(axes: Axes, runs: Mapping[Cell, Record], settings: Sequence[str]) -> None:
-    """Draw validation accuracy over training images, with the ends of the stages as dotted lines."""
-    series = {cell: {float(e.images): e.val_acc for e in run.evaluations} for cell, run in runs.items()}
+    """Draw validation accuracy over training images, with the ends of the stages as dotted lines.
+
+    Where there is no validation split, it is the test accuracy, by which nothing is selected.
+    """
+    validated = all(e.val_acc is not None for run in runs.values() for e in run.evaluations)
+    series = {
+        cell: {
+            float(e.images): e.val_acc if validated and e.val_acc is not None else e.test.acc for e in run.evaluations
+        }
+        for cell, run in runs.items()
+    }
     _bands(axes, series, settings, marker=".")
-    axes.set_ylabel("validation accuracy, %")
+    axes.set_ylabel(f"{'validation' if validated else 'test'} accuracy, %")
     axes.set_xlabel("training images of the student")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     start = 0.0

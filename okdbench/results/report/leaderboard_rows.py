@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from okdbench.core.protocol import UNRANKED_BUDGETS, Track
+from okdbench.core.protocol import PROTOCOL_VERSION, UNRANKED_BUDGETS, Track
+from okdbench.core.settings import TaskKind
 from okdbench.results.columns import is_complete
 from okdbench.results.frames import to_frame
 from okdbench.results.grouping import ALL, GROUP, current, default_settings
@@ -33,7 +34,7 @@ class ReportRow:
         row: the row of the tables, column -> value.
         role: ``method``, or the role of a reference row.
         note: why the row has no rank; empty if it has one.
-        start: accuracy at which the bars of the row's track begin, in percent.
+        start: accuracy at which the bars of the row's task and track begin, in percent.
         bar: the interval bar, or None without an accuracy.
         runs: setting -> the runs behind the row, ordered by seed.
     """
@@ -47,15 +48,17 @@ class ReportRow:
 
     @property
     def networks(self) -> str:
-        """Teacher and student."""
-        return f"{self.row['teacher']} → {self.row['student']}"
+        """Teacher and student, and the version of an older protocol."""
+        version = self.row["protocol"]
+        older = f" (protocol {version})" if version != str(PROTOCOL_VERSION) else ""
+        return f"{self.row['teacher']} → {self.row['student']}{older}"
 
 
 def report_rows(records: Sequence[Record]) -> list[ReportRow]:
     """All rows of all data sets, in the order of the tables."""
     frame = to_frame(records)
     rows = rows_of(leaderboard(frame))
-    starts = {place: _start(rows, place) for place in {_place(row) for row in rows}}
+    starts = {axis: _start(rows, axis) for axis in {bar_axis(row) for row in rows}}
     groups = dict(list(current(frame).sort_values(["setting", "seed", "key"]).groupby(GROUP)))
     made = []
     for row in rows:
@@ -63,35 +66,37 @@ def report_rows(records: Sequence[Record]) -> list[ReportRow]:
         settings = default_settings(members) if row["setting"] == ALL else {row["setting"]}
         behind = members[(members["method"] == row["method"]) & members["setting"].isin(settings)]
         runs = {str(setting): [records[i] for i in found.index] for setting, found in behind.groupby("setting")}
-        start = starts[_place(row)]
+        start = starts[bar_axis(row)]
         made.append(ReportRow(row, str(behind["role"].iloc[0]), _note(row), start, _bar(row, start), runs))
     return made
 
 
-def _place(row: Row) -> tuple[str, str]:
-    """The rows whose bars share an axis: those of a data set and a track."""
-    return row["dataset"], row["track"]
+def bar_axis(row: Row) -> tuple[str, ...]:
+    """The rows whose bars share an axis: those of a data set, a task and a track."""
+    return row["dataset"], row["task"], row["track"]
 
 
-def _start(rows: Iterable[Row], place: tuple[str, str]) -> float:
-    """Accuracy at which the bars of a data set and track begin; they end at 100."""
-    return axis_start(row["acc"] for row in rows if _place(row) == place and row["acc"] is not None)
+def _start(rows: Iterable[Row], axis: tuple[str, ...]) -> float:
+    """Accuracy at which the bars of an axis begin; they end at 100."""
+    return axis_start(row["acc"] for row in rows if bar_axis(row) == axis and row["acc"] is not None)
 
 
 def default_filters(rows: Sequence[ReportRow]) -> dict[str, str]:
-    """Filter -> initial value: the labelled track and a ranked budget if possible, then the group with most rows."""
-    sizes = Counter(
-        (*_place(line.row), line.row["budget"], line.networks) for line in rows if line.row["setting"] == ALL
+    """Filter -> initial value: adapt, labelled, with a ranked budget if possible, then the group with most rows."""
+    names = ("dataset", "task", "track", "shots", "budget")
+    overall = [line for line in rows if line.row["setting"] == ALL]
+    sizes: Counter[tuple[str, ...]] = Counter(
+        (*(str(line.row[name]) for name in names), line.networks) for line in overall
     )
     if not sizes:
         return {}
 
-    def preference(group: tuple[str, str, str, str]) -> tuple[bool, bool, int]:
-        return group[1] == Track.LABELLED, group[2] not in UNRANKED_BUDGETS, sizes[group]
+    def preference(group: tuple[str, ...]) -> tuple[bool, bool, bool, int]:
+        return group[1] == TaskKind.ADAPT, group[2] == Track.LABELLED, group[4] not in UNRANKED_BUDGETS, sizes[group]
 
     # Sorted, so that of equally good groups the choice does not depend on the order of the rows.
-    dataset, track, budget, networks = max(sorted(sizes), key=preference)
-    return {"dataset": dataset, "setting": ALL, "track": track, "budget": budget, "networks": networks}
+    chosen: tuple[str, ...] = max(sorted(sizes), key=preference)
+    return {"setting": ALL, **dict(zip((*names, "networks"), chosen, strict=True))}
 
 
 def _note(row: Row) -> str:
@@ -102,6 +107,8 @@ def _note(row: Row) -> str:
         return f"no rank: {missing} {'run' if missing == 1 else 'runs'} missing"
     if row["budget"] in UNRANKED_BUDGETS:
         return f"no rank: budget {row['budget']} is for tests"
+    if row["role"] == "privileged":
+        return "no rank: it sees the teacher's own images"
     return "" if row["rank"] else "no rank: trained on more images than the budget allows"
 
 

@@ -16,12 +16,20 @@ from okdbench.results.grouping import label
 from okdbench.results.records import Record
 from okdbench.results.report.figures import FigureGroup
 from okdbench.results.report.formatting import finite, number
-from okdbench.results.report.leaderboard_rows import ReportRow, default_filters, report_rows
+from okdbench.results.report.leaderboard_rows import ReportRow, bar_axis, default_filters, report_rows
 from okdbench.results.report.run_pages import NOTES, run_page
 from okdbench.results.table import Row
 
 #: filter of the leaderboard -> its label
-FILTERS = {"dataset": "Data set", "setting": "Setting", "track": "Track", "budget": "Budget", "networks": "Networks"}
+FILTERS = {
+    "dataset": "Data set",
+    "setting": "Setting",
+    "task": "Task",
+    "track": "Track",
+    "shots": "Labels per class",
+    "budget": "Budget",
+    "networks": "Networks",
+}
 
 
 def render(records: Sequence[Record], groups: Sequence[FigureGroup] = (), published: Sequence[Row] = ()) -> str:
@@ -85,8 +93,8 @@ def _policy(style: str, script: str) -> str:
 
 
 def _starts(rows: Sequence[ReportRow]) -> dict[str, float]:
-    """Data set and track -> accuracy at which the bars begin."""
-    return {f"{row.row['dataset']}, {row.row['track']}": row.start for row in rows}
+    """Data set, task and track -> accuracy at which the bars begin."""
+    return {", ".join(bar_axis(row.row)): row.start for row in rows}
 
 
 def _options(rows: Sequence[ReportRow]) -> dict[str, list[str]]:
@@ -94,8 +102,7 @@ def _options(rows: Sequence[ReportRow]) -> dict[str, list[str]]:
     return {
         "dataset": list(dict.fromkeys(row.row["dataset"] for row in rows)),
         "setting": list(dict.fromkeys(row.row["setting"] for row in rows)),
-        "track": sorted({row.row["track"] for row in rows}),
-        "budget": sorted({row.row["budget"] for row in rows}),
+        **{name: sorted({row.row[name] for row in rows}) for name in ("task", "track", "shots", "budget")},
         "networks": sorted({row.networks for row in rows}),
     }
 

@@ -68,7 +68,7 @@ def _key_numbers(record: Record) -> list[tuple[str, str]]:
     teacher, selected = record.teacher_score, record.selected
     return [
         ("Accuracy, %", number(selected.evaluation.test.acc if selected else None)),
-        ("Teacher on the same images, %", number(teacher.student_domain_acc if teacher else None)),
+        ("Teacher on the same images, %", number(teacher.test_acc if teacher else None)),
         ("Retention, %", number(selected.teacher_domain_acc if selected else None)),
         ("Selection gap", number(record.selection_gap)),
         ("Seconds", number(record.cost.seconds or None, 1)),

@@ -1,0 +1,74 @@
+"""Five folds: how the images of a domain are divided into train, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+FOLDS = 5
+
+
+def fold_of(seed: int) -> int:
+    """The fold that a run tests on: five consecutive seeds test every image once."""
+    return seed % FOLDS
+
+
+def split(
+    paths: Sequence[str], labels: Sequence[int], fold: int, *, validation: bool = True, test: bool = True
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Split samples into disjoint parts, stratified by class, as a pure function of their relative paths.
+
+    Test is the fold itself (20 %), validation every second image of the next one (10 %), train the rest. So neither
+    the order of ``paths`` nor the samples of other classes move an image from one part to another.
+
+    Args:
+        paths: N unique relative paths.
+        labels: N class indices; -1 where there is none.
+        fold: the test fold, in 0 .. 4.
+        validation: whether there is a validation part; otherwise its images are for training.
+        test: whether there is a test part; otherwise its images are for training, because others are tested on.
+
+    Returns:
+        ``train``, ``val`` and ``test`` -> sorted indices into ``paths``.
+    """
+    import numpy as np  # here, so that `okdbench --help` does not load it
+
+    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for index, (label, place) in enumerate(zip(labels, _places(paths, labels), strict=True)):
+        # Shifted by the class, so that classes with fewer than five images do not all start in the first fold.
+        distance = (place + label - fold) % FOLDS
+        is_second = (place // FOLDS + label) % 2 == 0
+        part = "test" if distance == 0 and test else "val" if distance == 1 and is_second and validation else "train"
+        parts[part].append(index)
+    return {part: np.array(chosen, dtype=np.int64) for part, chosen in parts.items()}
+
+
+def first_of_each_class(paths: Sequence[str], labels: Sequence[int], count: int) -> npt.NDArray[np.int64]:
+    """Sorted indices of ``count`` samples per class, or of all where a class has fewer.
+
+    The choice is a function of the paths, and nested: the samples for a smaller count are among those for a larger one.
+    """
+    import numpy as np
+
+    return np.flatnonzero(np.array(_places(paths, labels), dtype=np.int64) < count)
+
+
+def hash_of(path: str) -> bytes:
+    """What the images of a class are ordered by."""
+    # Not the path itself, because consecutive files are often frames of one object.
+    return hashlib.sha256(path.encode()).digest()
+
+
+def _places(paths: Sequence[str], labels: Sequence[int]) -> list[int]:
+    """For each sample its place in the order of its class, counted from 0."""
+    seen: dict[int, int] = {}
+    places = [0] * len(paths)
+    for index in sorted(range(len(paths)), key=lambda i: hash_of(paths[i])):
+        places[index] = seen.get(labels[index], 0)
+        seen[labels[index]] = places[index] + 1
+    return places
