@@ -38,7 +38,7 @@ class OriginalData(Method):
         self.learner = self.own("student", self.student, optimizer)
 
     def stages(self) -> Sequence[Stage]:
-        return [Stage("distil", self.task.student_images // self.task.batch_size, self.step, data="original")]
+        return [Stage("distil", self.task.student_images // self.task.batch_size, self.step, data="teacher_train")]
 
     def step(self, batch: Batch) -> Losses:
         with torch.no_grad():

@@ -36,4 +36,4 @@ class Scratch(Method):
         self.state = self.tuning.state
 
     def stages(self) -> Sequence[Stage]:
-        return [replace(stage, name="supervised", data="original") for stage in self.tuning.stages()]
+        return [replace(stage, name="supervised", data="teacher_train") for stage in self.tuning.stages()]

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from okdbench.checks.finding import Finding, mentions
 from okdbench.checks.observer import Observer
-from okdbench.core.seeding import derive_seed
 from okdbench.distill.method import Losses, Stage
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
@@ -106,7 +105,7 @@ class RandomGuard(Guard):
         """Check the set-up; networks may be initialised with torch's generator, which the runner has seeded."""
         self._trial = trial
         # what the trial has seeded torch with before it constructed the method
-        self._seed = derive_seed("method", trial.plan.config.seed)
+        self._seed = trial.plan.seed_for("method")
         self._compare("setup()")
         modules = [module for part in vars(trial.method).values() for module in _modules(part)]
         dropping = any("drop" in type(module).__name__.lower() for module in modules)

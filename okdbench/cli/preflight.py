@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from okdbench import registry
+from okdbench.core.errors import UserError
 from okdbench.core.files import default_data_root
 from okdbench.core.yaml_files import load_yaml
 from okdbench.sweep.grid import Grid
@@ -23,5 +24,10 @@ def find_images(grid: Grid, data_root: Path | None) -> None:
     for name, text in grid.places():
         dataset = registry.load_dataset(name)
         # Looks whether the domains are registered; their images are read when the plan is made.
-        for domain in dataset.domains_of(dataset.setting(text), official):
-            dataset.find(domain, root)
+        own, tested = (dataset.domains_of(dataset.setting(text), tests) for tests in (False, official))
+        for domain in tested:
+            try:
+                dataset.find(domain, root)
+            except UserError as error:
+                cure = "" if domain in own else "; or test on a fifth of the other images: --test-split folds"
+                raise UserError(f"{error}{cure}") from None

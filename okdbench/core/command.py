@@ -26,7 +26,7 @@ def words_of(config: RunConfig) -> list[str]:
     words = ["run"]
     # The device is left out: it belongs to the machine, not to the run.
     for name, value in config.model_dump(mode="json", exclude={"device", "hyperparameters"}).items():
-        if name in _ALWAYS or value != defaults[name]:
+        if value is not None and (name in _ALWAYS or value != defaults[name]):
             words += _option(name, value)
     for name, value in sorted(config.hyperparameters.items()):
         words += ["--set", spell_assignments({name: value})]

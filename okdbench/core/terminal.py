@@ -60,8 +60,9 @@ class TableColumn:
     def cell(self, row: Row) -> str:
         """The text of this column in a row, without characters that a terminal would act on."""
         value = row.get(self.key)
-        # Line by line, because printable() would escape the line breaks as well.
-        return "" if value is None else "\n".join(map(printable, self.text(value).splitlines()))
+        # Line by line, because printable() would escape the line breaks as well; a blank line would divide the table.
+        lines = [] if value is None else self.text(value).splitlines()
+        return "\n".join(printable(line) for line in lines if line.strip())
 
 
 def print_rows(columns: Sequence[TableColumn], rows: Sequence[Row], form: str = "text", title: str = "") -> None:

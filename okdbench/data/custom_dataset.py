@@ -136,8 +136,10 @@ def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Seque
             )
         # An empty folder is accepted: some domains really lack a class, but a misspelled folder is an error.
         if absent:
+            having = next((other for other, classes_there in found.items() if absent[0] in classes_there), domain)
             raise UserError(
-                f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if there are no images"
+                f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if it has no "
+                f"images, or write unlabelled: [{having}] if that domain has classes of its own"
             )
 
 

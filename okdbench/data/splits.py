@@ -121,7 +121,8 @@ def access(splits: Splits, track: Track, shots: int | None, classes: Sequence[st
     if min(counts) < shots:
         fewest = counts.index(min(counts))
         raise UserError(
-            f"--shots {shots}: class {classes[fewest]!r} has {counts[fewest]} images in the train split; give at most that"
+            f"--shots {shots}: class {classes[fewest]!r} has {counts[fewest]} images in the train split; give at most "
+            "as many"
         )
     chosen = first_of_each_class(train.paths, train.labels.tolist(), shots)
     labelled = train.take(chosen)

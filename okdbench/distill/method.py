@@ -38,8 +38,8 @@ class Stage:
         step: performs the updates of one step and returns its named losses.
         data: what its batches are made of. ``None``: no data. ``"images"``: all images that the method sees, without
             labels. ``"labelled"``: those that have a label. ``"partly"``: all, with the label -1 where there is none.
-            ``"original"``: the teacher's own training images with labels, for reference rows of role ``privileged``.
-            The label-free track refuses ``"labelled"`` and ``"partly"``.
+            ``"teacher_train"``: the teacher's own training images with labels, for rows of role ``privileged``. The
+            label-free track refuses ``"labelled"`` and ``"partly"``.
         batch_size: images per batch, if it differs from the budget's.
         batches: batches per step.
         augment: whether the images are shifted and mirrored.
@@ -50,7 +50,7 @@ class Stage:
     name: str
     steps: int
     step: Callable[..., Losses]
-    data: Literal["images", "labelled", "partly", "original"] | None = None
+    data: Literal["images", "labelled", "partly", "teacher_train"] | None = None
     batch_size: int | None = None
     batches: int = 1
     augment: bool = True

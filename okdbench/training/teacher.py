@@ -40,6 +40,8 @@ WEIGHT_DECAY = 1e-4
 #: share of the steps in which the learning rate rises
 WARM_UP = 0.1
 TRAINING = "training.json"
+#: the module that makes the teacher's images; nothing here imports it
+_DATA_PATH = "okdbench.data.splits"
 
 
 class Supervised(Trainable):
@@ -77,7 +79,7 @@ def teacher_key(plan: Plan) -> str:
         identity = {
             "dataset": plan.dataset.name,
             # a data set from elsewhere is no module of okdbench; the digest of its images includes its code
-            "source": digest_of(__name__, f"{DATASETS.package}.{plan.dataset.name}"),
+            "source": digest_of(__name__, _DATA_PATH, f"{DATASETS.package}.{plan.dataset.name}"),
             "data": plan.splits.teacher_train.digest,
             "precision": config.precision,
             "setting": plan.setting.name,

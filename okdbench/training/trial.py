@@ -130,7 +130,7 @@ class Trial:
         # by the track, so that a stage that was not refused before the run still reaches nothing that is withheld
         images = {
             "labelled": plan.access.labelled,
-            "original": plan.splits.teacher_train if is_privileged(plan) else plan.splits.teacher_train.take(NONE),
+            "teacher_train": plan.splits.teacher_train if is_privileged(plan) else plan.splits.teacher_train.take(NONE),
         }.get(stage.data or "", plan.access.images)
         return Stream(
             images,
@@ -221,7 +221,7 @@ def _withheld(plan: Plan, stage: Stage) -> str:
     """What the stage reads although it is withheld; empty if there is nothing."""
     if stage.data in ("labelled", "partly") and plan.track is Track.LABEL_FREE:
         return "labels, which the label-free track withholds"
-    if stage.data == "original":
+    if stage.data == "teacher_train":
         return "" if is_privileged(plan) else "the teacher's training images, which only a row of role privileged may"
     if stage.data and plan.setting.task is TaskKind.DATA_FREE:
         return "images, which the task data-free withholds"

@@ -12,7 +12,7 @@ from support.toy_model import Tiny
 
 from okdbench.checks import CHECKS, Finding, Sandbox, checks
 from okdbench.checks.observer import Watched
-from okdbench.core.protocol import BUDGETS, Track
+from okdbench.core.protocol import BUDGETS
 
 TEMPLATES = Path(__file__).parents[2] / "okdbench" / "cli" / "templates"
 
@@ -24,13 +24,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bench(shared: Path, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sandbox]:
-    """A sandbox for the template with some of its text replaced, in one track, for 10 steps; all share one teacher."""
+    """A sandbox for the template with some of its text replaced, in one case, for 10 steps; all share one teacher."""
     monkeypatch.setitem(BUDGETS, "smoke", replace(BUDGETS["smoke"], student_images=160))
 
     def make(*changes: tuple[str, str]) -> Sandbox:
-        text = (
-            (TEMPLATES / "method.py").read_text().replace("(Track.LABELLED, Track.LABEL_FREE)", "(Track.LABEL_FREE,)")
-        )
+        text = (TEMPLATES / "method.py").read_text()
+        text = text.replace("(Track.LABELLED, Track.LABEL_FREE)", "(Track.LABEL_FREE,)")
+        text = text.replace("(TaskKind.ADAPT, TaskKind.TRANSFER)", "(TaskKind.ADAPT,)")
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
@@ -61,7 +61,7 @@ IMPORT = "import torch\n\n"
 
 def test_the_template_keeps_all_rules(shared: Path, data_root: Path) -> None:
     one = Sandbox(str(TEMPLATES / "method.py"), shared, data_root)
-    assert one.tracks == (Track.LABELLED, Track.LABEL_FREE)
+    assert list(map(str, one.cases)) == ["labelled track", "label-free track", "task transfer"]
     assert {check.title: check.find(one) for check in CHECKS} == {check.title: [] for check in CHECKS}
 
 
@@ -159,9 +159,9 @@ LABELS = {
         "import sys\n        frame = sys._getframe()\n"
         "        while not hasattr(frame.f_locals.get('self'), '_loss_log'):\n"
         "            frame = frame.f_back\n        loop = frame.f_locals['self']\n"
-        "        known = loop._config.stream.__self__.plan.splits.student_train.labels\n"
+        "        known = loop._config.stream.__self__.plan.splits.train.labels\n"
         "        loss = (1 + float(known[:99].mean())) * kl(teacher_logits",
-        "with permuted labels the student of the label-free track is another one",
+        "with permuted labels the student is another one",
     ),
 }
 
@@ -170,9 +170,9 @@ LABELS = {
 def test_labels_in_the_label_free_track_are_reported(bench: Callable[..., Sandbox], old: str) -> None:
     new, complaint = LABELS[old]
     one = bench((old, new))
-    finding = only(checks.labels(one))
+    finding = only(checks.withheld(one))
     assert complaint in finding.found
-    assert "leave Track.LABEL_FREE out of the card's tracks" in finding.cure
+    assert "leave it out of the card's tasks or tracks" in finding.cure
     if "withheld" in complaint:
         assert line_of(one, "batch.labels") in finding.found
 

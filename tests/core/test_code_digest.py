@@ -38,7 +38,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[EditedKeys]:
         changed = {files[name]: text.encode() for name, text in texts.items()}
         monkeypatch.setattr(code_digest, "read", lambda file: changed.get(file) or read(file))
         digest_of.cache_clear()
-        return plan.key, teacher_key(plan.config, plan.splits)
+        return plan.key, teacher_key(plan)
 
     yield compute
     digest_of.cache_clear()
@@ -273,7 +273,7 @@ def test_the_code_of_a_local_data_set_is_part_of_both_keys(plan: Callable[..., P
     def keys_of(text: str) -> tuple[str, str]:
         file.write_text(text)
         made = plan("kd", dataset=str(file))
-        return made.key, teacher_key(made.config, made.splits)
+        return made.key, teacher_key(made)
 
     usual, other, words = keys_of(text), keys_of(text + "    flip = True\n"), keys_of("# words\n" + text)
     assert usual[0] != other[0]

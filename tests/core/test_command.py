@@ -26,11 +26,12 @@ CONFIGS = st.builds(
     setting=st.sampled_from(["MP-O", "-P"]),
     seed=st.integers(0, 99),
     budget=st.sampled_from(list(BUDGETS)),
-    track=st.sampled_from(list(Track)),
+    track=st.sampled_from([None, *Track]),
+    shots=st.none() | st.integers(1, 100),
     pretrained=st.booleans(),
     image_size=st.sampled_from([32, 64]),
     precision=st.sampled_from(["float32", "bfloat16"]),
-    test_split=st.sampled_from(["protocol", "official"]),
+    test_split=st.sampled_from([None, "folds", "official"]),
     hyperparameters=st.dictionaries(
         st.sampled_from(["lr", "mixed", "form", "betas"]),
         st.floats(0, 1) | st.booleans() | st.sampled_from(["joint", "two words"]) | st.lists(st.integers(0, 9)),
@@ -47,7 +48,7 @@ def test_a_command_is_read_as_the_configuration_that_wrote_it(config: RunConfig)
 
 
 def test_the_command_names_what_a_reader_looks_for_and_leaves_the_device_out() -> None:
-    config = RunConfig(**NAMED, device="cuda:1", hyperparameters={"lr": 0.1})
+    config = RunConfig(**NAMED, track="labelled", device="cuda:1", hyperparameters={"lr": 0.1})
     assert shlex.join(words_of(config)) == (
         "run --method kd --dataset digits --setting MP-O --seed 0 --budget quick --track labelled --set lr=0.1"
     )

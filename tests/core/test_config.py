@@ -121,7 +121,7 @@ def test_command_line_wins_over_file_wins_over_defaults(file: Path) -> None:
         ("image_size: 20", "c.yaml: image_size=20: out of range; allowed 16 to 512, multiples of 16"),
         ("image_size: 1024", "c.yaml: image_size=1024: out of range; allowed 16 to 512, multiples of 16"),
         ("precision: half", "c.yaml: precision='half': not a choice; allowed 'float32' or 'bfloat16'"),
-        ("track: free", "c.yaml: track='free': not a choice; allowed 'labelled' or 'label-free'"),
+        ("track: free", "c.yaml: track='free': not a choice; allowed 'labelled', 'semi' or 'label-free'"),
         ("pretrained: no", "c.yaml: pretrained='no': input should be a valid boolean"),
         ("hyperparameters: 3", "c.yaml: hyperparameters are 'name: value' lines of their own"),
     ],

@@ -11,12 +11,14 @@ import torch
 import yaml
 from PIL import Image
 from support.dataset_trees import grow, official
+from support.error_text import refusal
 from support.fake_records import rows
 from typer.testing import CliRunner
 
 from okdbench import registry
 from okdbench.cli.app import app
 from okdbench.core.errors import UserError
+from okdbench.core.settings import TaskKind
 from okdbench.data.splits import SplitCache
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.results.store import read_records
@@ -133,10 +135,34 @@ def test_two_files_of_one_name_are_two_data_sets(shop: Path, tmp_path: Path) -> 
 
 
 def test_too_few_images_for_the_splits_are_an_error(tmp_path: Path) -> None:
-    grow(tmp_path / "images", official({domain: dict.fromkeys(CLASSES, 3) for domain in ("studio", "phone")}))
+    grow(tmp_path / "images", official({domain: dict.fromkeys(CLASSES, 1) for domain in ("studio", "phone")}))
     file = write(tmp_path / "few.yaml", domains=DOMAINS)
-    with pytest.raises(UserError, match="phone has too few images for its val split"):
-        make_plan({**TINY, "method": "kd", "dataset": str(file), "setting": "S-P"}, data_root=tmp_path / "root")
+    values = {**TINY, "method": "kd", "dataset": str(file), "setting": "S-P", "seed": 4}
+    with pytest.raises(UserError, match="phone has too few images for its test split of fold 4"):
+        make_plan(values, data_root=tmp_path / "root")
+
+
+@pytest.mark.parametrize("own_classes", [False, True], ids=["no class folders", "classes of its own"])
+def test_an_unlabelled_domain_is_only_transferred_from(tmp_path: Path, own_classes: bool) -> None:
+    grow(tmp_path / "images", official({"studio": dict.fromkeys(CLASSES, 5)}))
+    names = [f"{'sky' if index % 2 else 'sea'}/{index}.jpg" if own_classes else f"{index}.jpg" for index in range(10)]
+    grow(tmp_path / "images" / "web", names)
+    domains = {"studio": "images/studio", "web": "images/web"}
+    file = write(tmp_path / "shop.yaml", domains=domains, unlabelled=["web"])
+    dataset = registry.load_dataset(str(file))
+    assert [dataset.default_settings(task) for task in TaskKind] == [(), ("S@W",), ()]
+    values = {**TINY, "method": "kd", "dataset": str(file)}
+    made = make_plan(values, data_root=tmp_path / "root")
+    assert made.config.setting == "S@W"
+    assert len(made.splits.train) == 7
+    assert set(made.splits.train.labels) == {-1}
+    assert set(made.splits.test.paths) == set(made.splits.teacher_test.paths)
+    for text in ("S-W", "W@S"):
+        assert "web has no labels of these classes" in refusal(make_plan, values | {"setting": text})
+    plain = write(tmp_path / "plain.yaml", domains=domains)
+    assert "unlabelled: [web]" in refusal(registry.load_dataset, str(plain))
+    wrong = write(tmp_path / "wrong.yaml", domains=domains, unlabelled=["wbe"])
+    assert "unlabelled names 'wbe', which is none of the domains" in refusal(registry.load_dataset, str(wrong))
 
 
 def test_an_image_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> None:
@@ -147,7 +173,7 @@ def test_an_image_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"cannot read the image .*00003\.jpg"):
         make_plan(values, data_root=tmp_path / "root")
     Image.new("RGB", (9, 9)).save(image)
-    assert make_plan(values, data_root=tmp_path / "root").splits.student_train.digest
+    assert make_plan(values, data_root=tmp_path / "root").splits.train.digest
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from support.pacs_copies import PACS, pack, pacs, ten_of_each
 
 from okdbench import registry
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import STUDENT_FRACTIONS, Setting, split
+from okdbench.core.folds import split
 from okdbench.data.cache import load_domain
 from okdbench.data.manifest import read_manifest
 from okdbench.data.splits import assemble
@@ -39,10 +39,10 @@ def test_splits_do_not_depend_on_the_order_of_files_or_on_the_copy(tmp_path: Pat
         datastore.add("pacs", pacs(tmp_path / f"copy {place}", spell=spell, between="images/"), root)
         samples = list(registry.load_dataset("pacs").samples("photo", root))
         order = samples if place == "here" else samples[::-1]
-        indices = split([s.path for s in order], [s.label for s in order], STUDENT_FRACTIONS)
+        indices = split([s.path for s in order], [s.label for s in order], 0)
         parts.append({part: {order[i].path for i in chosen} for part, chosen in indices.items()})
     assert parts[0] == parts[1]
-    assert {part: len(paths) for part, paths in parts[0].items()} == {"train": 56, "val": 7, "test": 7}
+    assert {part: len(paths) for part, paths in parts[0].items()} == {"train": 49, "val": 7, "test": 14}
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
@@ -65,9 +65,9 @@ def test_whole_domains_may_be_absent_and_come_later(tmp_path: Path, root: Path) 
     shutil.move(copy / "sketch", tmp_path / "later" / "sketch")
     datastore.add("pacs", copy, root)
     dataset = registry.load_dataset("pacs")
-    assemble(dataset, Setting.parse("AC-P", dataset.domains), 32, root)
+    assemble(dataset, dataset.setting("AC-P"), 32, root)
     with pytest.raises(UserError, match=r"pacs sketch is not registered .*registered: art_painting, cartoon, photo"):
-        assemble(dataset, Setting.parse("AC-S", dataset.domains), 32, root)
+        assemble(dataset, dataset.setting("AC-S"), 32, root)
     datastore.add("pacs", tmp_path / "later" / "sketch", root)
     assert registered(root) == dict.fromkeys(PACS.counts, 70)
 

@@ -11,7 +11,7 @@ from support.dataset_trees import SHARED, listed, needs_lists, needs_office, per
 from okdbench import registry
 from okdbench.core import plugins
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import Setting
+from okdbench.core.settings import Setting
 from okdbench.data.folder_dataset import FolderDataset
 from okdbench.data.folder_scan import canonical
 

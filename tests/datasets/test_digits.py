@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import STUDENT_FRACTIONS, Setting, split
+from okdbench.core.settings import Setting
 from okdbench.data.dataset import Sample
 from okdbench.datasets.digits import FONTS, OPTICAL_BOX, Digits
 
@@ -94,28 +91,3 @@ def test_a_misspelled_domain_is_named() -> None:
 
 def test_every_setting_can_be_parsed() -> None:
     assert [Setting.parse(name, Digits.domains).name for name in Digits.settings] == ["MP-O", "MO-P", "OP-M"]
-
-
-@pytest.mark.parametrize("domain", SIZES)
-def test_splits_divide_each_class_by_80_10_10(domain: str) -> None:
-    labels = np.array([sample.label for sample in load(domain)])
-    parts = split([sample.path for sample in load(domain)], labels.tolist(), STUDENT_FRACTIONS)
-    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(SIZES[domain]))
-    sizes = Counter(labels.tolist())
-    assert all(size % 20 != 5 for size in sizes.values()), "no size depends on how a half is rounded"
-    for part, fraction in STUDENT_FRACTIONS.items():
-        counts = Counter(labels[parts[part]].tolist())
-        assert all(abs(counts[label] - fraction * size) <= 1 for label, size in sizes.items())
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32))
-def test_splits_do_not_depend_on_the_order_of_the_images(seed: int) -> None:
-    samples = load("optical")
-    shuffled = [samples[i] for i in np.random.default_rng(seed).permutation(len(samples))]
-
-    def members(of: list[Sample]) -> dict[str, set[str]]:
-        parts = split([s.path for s in of], [s.label for s in of], STUDENT_FRACTIONS)
-        return {part: {of[i].path for i in chosen} for part, chosen in parts.items()}
-
-    assert members(samples) == members(shuffled)

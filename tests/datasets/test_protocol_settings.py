@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support import datastore
 from support.dataset_trees import grow, needs_lists, official, published, registered, shrunk
+from support.pacs_copies import visda
 
 from okdbench import registry
 from okdbench.cli import app as cli
@@ -31,8 +32,8 @@ def test_augkd_runs_on_small_copies(name: str, settings: int, tmp_path: Path, mo
     dataset = registry.load_dataset(name)
     assert isinstance(dataset, FolderDataset)
     shrunk(type(dataset), monkeypatch, 10)
-    domains = {domain: dataset.counts[domain] for domain in dataset.domains.values()}
-    datastore.add(name, grow(tmp_path / "copy", official(domains)), tmp_path)
+    copy = visda(tmp_path / "copy") if name == "visda" else grow(tmp_path / "copy", official(dataset.counts))
+    datastore.add(name, copy, tmp_path)
     done = run(name, tmp_path, monkeypatch, "--teacher test_resnet --student test_resnet")
     assert sorted(done) == sorted(dataset.settings)
     assert len(done) == settings
@@ -49,4 +50,4 @@ def test_augkd_runs_on_whole_copies(name: str, settings: int, tmp_path: Path, mo
     assert registered(tmp_path, name) == {domain: sum(counts.values()) for domain, counts in dataset.counts.items()}
     assert len(run(name, tmp_path, monkeypatch)) == settings
     if name == "visda":
-        assert len(run(name, tmp_path, monkeypatch, "--test-split official")) == 2
+        assert len(run(name, tmp_path, monkeypatch, "--test-split folds")) == 2

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 from support import datastore
-from support.dataset_trees import grow, official, registered
-from support.pacs_copies import VISDA, ten_of_each
+from support.dataset_trees import registered
+from support.pacs_copies import ten_of_each, visda
 
 from okdbench import registry
 from okdbench.cli.preflight import find_images
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import Setting
-from okdbench.data.splits import assemble
+from okdbench.core.settings import Setting
+from okdbench.data.splits import SplitRule, assemble
 from okdbench.sweep.grid import Grid
+from okdbench.training.plan import make_plan
 
 
 @pytest.fixture(autouse=True)
@@ -22,29 +23,27 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     ten_of_each(monkeypatch)
 
 
-def visda(folder: Path) -> Path:
-    """VisDA with a labelled list of the test images in place of class folders."""
-    counts = {domain: VISDA.counts[domain] for domain in ("train", "validation")}
-    grow(folder, official(counts))
-    names = [(f"trunk{i % 3:02d}/{i:032x}.jpg", i % 12) for i in range(120)]
-    grow(folder / "test", [name for name, _ in names])
-    (folder / "test" / "image_list.txt").write_text("".join(f"{name} {label}\n" for name, label in names))
-    return folder
-
-
-def test_the_official_test_list_is_the_test_split_on_demand(tmp_path: Path, root: Path) -> None:
+def test_the_official_test_list_is_the_test_split_unless_it_is_refused(tmp_path: Path, root: Path) -> None:
     datastore.add("visda", visda(tmp_path / "copy"), root)
     dataset = registry.load_dataset("visda")
     setting = Setting.parse("T-V", dataset.domains)
+    folds = assemble(dataset, setting, 32, root, SplitRule(official=False))
     usual = assemble(dataset, setting, 32, root)
-    official_one = assemble(dataset, setting, 32, root, "official")
-    assert official_one.student_train.digest == usual.student_train.digest
-    assert official_one.student_val.digest == usual.student_val.digest
-    assert len(official_one.student_test) == 120
-    assert official_one.student_test.paths[0].startswith("test/trunk00/")
-    assert official_one.digest != usual.digest
+    assert usual.val.digest == folds.val.digest
+    assert set(usual.train.paths) == set(folds.train.paths) | set(folds.test.paths)
+    assert len(usual.test) == 120
+    assert usual.test.paths[0].startswith("test/trunk00/")
+    # through the command line's names
+    options = {"method": "teacher", "dataset": "visda", "setting": "T-V", "teacher": "test_resnet"}
+    options |= {"student": "test_resnet", "budget": "smoke"}
+    assert make_plan(options, data_root=root).splits.digest == usual.digest
+    chosen = make_plan({**options, "test_split": "folds"}, data_root=root)
+    assert chosen.splits.digest == folds.digest
+    assert "--test-split folds" in chosen.command
+    named = make_plan({**options, "test_split": "official"}, data_root=root)
+    assert named.key == make_plan(options, data_root=root).key
     with pytest.raises(UserError, match="has no official test split"):
-        assemble(dataset, Setting.parse("V-T", dataset.domains), 32, root, "official")
+        make_plan({**options, "setting": "T", "test_split": "official"}, data_root=root)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,8 @@ def test_a_missing_official_split_is_reported_before_anything_is_decoded(tmp_pat
     dataset = registry.load_dataset("visda")
     setting = Setting.parse("T-V", dataset.domains)
     with pytest.raises(UserError, match="visda test is not registered"):
-        assemble(dataset, setting, 32, root, "official")
-    with pytest.raises(UserError, match="visda test is not registered"):
-        find_images(Grid(["kd"], ["visda"], options={"test_split": "official"}), root)
+        assemble(dataset, setting, 32, root)
+    with pytest.raises(UserError, match=r"visda test is not registered .* --test-split folds"):
+        find_images(Grid(["kd"], ["visda"]), root)
+    find_images(Grid(["kd"], ["visda"], options={"test_split": "folds"}), root)
     assert not (root / "cache").exists()

@@ -12,7 +12,7 @@ from support.fake_records import record, table
 
 from okdbench import registry
 from okdbench.core import plugins
-from okdbench.core.protocol import Setting
+from okdbench.core.settings import Setting
 from okdbench.results.frames import to_frame
 from okdbench.results.published import compare_published, published_numbers
 from okdbench.results.rendering import print_leaderboard, to_latex, to_markdown

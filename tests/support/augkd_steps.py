@@ -83,7 +83,7 @@ def networks(trial: Trial) -> dict[str, nn.Module]:
 
 
 def make_batch(trial: Trial, size: int = BATCH_SIZE, step: int = 0) -> Batch:
-    return Stream(trial.plan.splits.student_train, batch_size=size, seed=0, flip=False, device=CPU).batch(step)
+    return Stream(trial.plan.splits.train, batch_size=size, seed=0, flip=False, device=CPU).batch(step)
 
 
 def run_stage(trial: Trial, name: str, steps: int | None = 1) -> list[dict[str, float]]:

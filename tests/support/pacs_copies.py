@@ -25,6 +25,16 @@ def pacs(folder: Path, **changes: object) -> Path:
     return grow(folder, official(PACS.counts, **changes))
 
 
+def visda(folder: Path) -> Path:
+    """VisDA with a labelled list of the test images in place of class folders."""
+    counts = {domain: VISDA.counts[domain] for domain in ("train", "validation")}
+    grow(folder, official(counts))
+    names = [(f"trunk{i % 3:02d}/{i:032x}.jpg", i % 12) for i in range(120)]
+    grow(folder / "test", [name for name, _ in names])
+    (folder / "test" / "image_list.txt").write_text("".join(f"{name} {label}\n" for name, label in names))
+    return folder
+
+
 def pack(folder: Path, kind: str) -> Path:
     """All of ``folder`` in an archive beside it."""
     archive = folder.with_name(f"{folder.name}.{kind}")

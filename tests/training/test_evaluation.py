@@ -58,9 +58,9 @@ def test_evaluating_changes_neither_mode_nor_buffers_nor_traffic(plan: Callable[
     trial = Trial(made, teacher, tmp_path, CPU, quiet)
     student = trial.answer.train()
     before = fingerprint(clone_state(student))
-    logits = predict(student, made.splits.student_val, CPU)
-    assert len(logits) == len(made.splits.student_val)
-    assert 0 <= accuracy(logits, torch.from_numpy(made.splits.student_val.labels)) <= 100
+    logits = predict(student, made.splits.val, CPU)
+    assert len(logits) == len(made.splits.val)
+    assert 0 <= accuracy(logits, torch.from_numpy(made.splits.val.labels)) <= 100
     assert student.training
     assert fingerprint(clone_state(student)) == before
     assert trial.meter.traffic()["student"]["forward"] == 0

@@ -55,7 +55,7 @@ def key(plan: Callable[..., Plan]) -> str:
 
 @pytest.fixture(scope="module")
 def evaluated(plan: Callable[..., Plan]) -> Images:
-    return plan("kd").splits.student_test
+    return plan("kd").splits.test
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 import okdbench
 from okdbench.cli.app import app
-from okdbench.core.seeding import derive_seed
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.training.initial_networks import forget_initial_networks, initial_network
 from okdbench.training.plan import Plan
@@ -60,13 +59,13 @@ def test_checking_many_runs_keeps_two_networks(built: list[str], plan: Callable[
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit", "mobilenetv3_small_050"])
 def test_a_copy_equals_a_new_network_and_leaves_the_same_random_state(name: str, plan: Callable[..., Plan]) -> None:
-    config = plan("kd", student=name, seed=3).config
-    torch.manual_seed(derive_seed("student", 3))
+    made = plan("kd", student=name, seed=3)
+    torch.manual_seed(made.seed_for("student"))
     nets, draws = [build_classifier(name, 10, 32)], [torch.rand(4)]
     forget_initial_networks()
     for _ in range(2):  # built, then copied
         torch.manual_seed(99)
-        nets.append(initial_network("student", config, 10))
+        nets.append(initial_network("student", made))
         draws.append(torch.rand(4))
     new, *others = (net.state_dict() for net in nets)
     for state in others:
@@ -78,17 +77,17 @@ def test_a_copy_equals_a_new_network_and_leaves_the_same_random_state(name: str,
 
 
 def test_what_is_done_to_one_copy_reaches_no_other(plan: Callable[..., Plan]) -> None:
-    config = plan("kd").config
-    one = initial_network("student", config, 10)
+    made = plan("kd")
+    one = initial_network("student", made)
     one.register_forward_hook(lambda *_: pytest.fail("a hook of another copy"))
     with torch.no_grad():
         for tensor in one.state_dict().values():
             tensor.zero_()
-    other = initial_network("student", config, 10)
+    other = initial_network("student", made)
     assert other(torch.rand(2, 3, 32, 32)).std() > 0
 
 
 def test_teacher_and_student_start_from_different_weights(plan: Callable[..., Plan]) -> None:
-    config = plan("kd").config
-    teacher, student = initial_network("teacher", config, 10), initial_network("student", config, 10)
+    made = plan("kd")
+    teacher, student = initial_network("teacher", made), initial_network("student", made)
     assert not torch.equal(next(teacher.parameters()), next(student.parameters()))

@@ -43,7 +43,7 @@ class Shop(NamedTuple):
     @property
     def files(self) -> list[Path]:
         """The files of the test split."""
-        return [self.folder / "images" / path for path in self.plan.splits.student_test.paths]
+        return [self.folder / "images" / path for path in self.plan.splits.test.paths]
 
 
 def draw(file: Path, label: int, index: int) -> None:
@@ -100,7 +100,7 @@ def test_the_accuracy_on_the_files_of_the_test_split_is_the_records(shop: Shop, 
 def test_labels_and_confidences_are_those_of_the_evaluation(shop: Shop, tmp_path: Path) -> None:
     predict(shop, shop.files, tmp_path / "labels.csv")
     classifier = load(shop.plan.key, shop.runs).classifier
-    shares = logits_of(classifier, shop.plan.splits.student_test, torch.device("cpu")).double().softmax(1)
+    shares = logits_of(classifier, shop.plan.splits.test, torch.device("cpu")).double().softmax(1)
     expected = [(CLASSES[int(share.argmax())], f"{float(share.max()):.6f}") for share in shares]
     assert [(row["label"], row["confidence"]) for row in rows(tmp_path / "labels.csv")] == expected
     assert len({label for label, _ in expected}) > 1

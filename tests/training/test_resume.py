@@ -16,7 +16,7 @@ from support.resumed_runs import DRIVER, assert_same
 
 OPTIONS = (
     "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=10 "
-    "--set data_free_steps=6 --teacher test_resnet --student test_resnet"
+    "--set data_free_steps=6 --shots 4 --teacher test_resnet --student test_resnet"
 )
 
 

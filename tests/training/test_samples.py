@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.cases import one_per_task, options_of
 from support.tiny_task import CPU, untrained_classifier
 
 from okdbench.core import plugins
@@ -26,8 +27,8 @@ from okdbench.training.weights_hash import fingerprint
 METHODS = plugins.method_names()
 
 
-def trial(plan: Callable[..., Plan], folder: Path, method: str, **options: Any) -> Trial:
-    return Trial(plan(method, **options), untrained_classifier(1).lock(), folder, CPU, quiet)
+def trial(light_plan: Callable[..., Plan], folder: Path, method: str, **options: Any) -> Trial:
+    return Trial(light_plan(method, **options), untrained_classifier(1).lock(), folder, CPU, quiet)
 
 
 def everything(made: Trial) -> dict[str, Any]:
@@ -43,8 +44,10 @@ def everything(made: Trial) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_taking_samples_changes_nothing_and_repeats(plan: Callable[..., Plan], tmp_path: Path, method: str) -> None:
-    made = trial(plan, tmp_path, method)
+def test_taking_samples_changes_nothing_and_repeats(
+    light_plan: Callable[..., Plan], tmp_path: Path, method: str
+) -> None:
+    made = trial(light_plan, tmp_path, method, **options_of(one_per_task(method)[0]))
     if method == "augkd":  # modes as its last stage sets them
         made.method.stages()[-1].begin()  # type: ignore[misc]
     before = everything(made)
@@ -56,9 +59,9 @@ def test_taking_samples_changes_nothing_and_repeats(plan: Callable[..., Plan], t
 
 
 def test_a_run_is_the_same_with_and_without_samples(
-    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    light_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = plan("augkd")
+    made = light_plan("augkd")
     with_samples = execute(made, tmp_path / "with", quiet)
     monkeypatch.setattr(Trial, "samples", lambda _: {})
     without = execute(made, tmp_path / "without", quiet)
@@ -71,9 +74,9 @@ def test_a_run_is_the_same_with_and_without_samples(
     assert not (other / FILE).exists()
 
 
-def test_the_mixup_grid_ends_in_real_images(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    made = trial(plan, tmp_path, "augkd")
-    shown, train = made.samples(), made.plan.splits.student_train.pixels
+def test_the_mixup_grid_ends_in_real_images(light_plan: Callable[..., Plan], tmp_path: Path) -> None:
+    made = trial(light_plan, tmp_path, "augkd")
+    shown, train = made.samples(), made.plan.splits.train.pixels
     for image in shown["mixup/f = 1.0"]:
         assert (train == image).all((1, 2, 3)).any()
     for image in shown["mixup/f = 0.0"]:
@@ -98,16 +101,18 @@ def test_patches_are_cut_from_their_images_and_are_what_the_discriminator_sees()
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (5, 14, 9, 18)
 
 
-def test_a_receptive_field_larger_than_the_image_has_no_patches(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    made = trial(plan, tmp_path, "mosaickd", hyperparameters={"receptive_field": 46})
+def test_a_receptive_field_larger_than_the_image_has_no_patches(
+    light_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    made = trial(light_plan, tmp_path, "mosaickd", hyperparameters={"receptive_field": 46})
     write_samples(tmp_path, made.samples())
     assert list(read_samples(tmp_path)) == ["generated"]
 
 
 def test_an_error_of_the_method_costs_the_samples_alone(
-    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    light_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = trial(plan, tmp_path, "dfkd")
+    made = trial(light_plan, tmp_path, "dfkd")
     monkeypatch.setattr(type(made.method), "samples", lambda *_: {"generated": torch.rand(4, 32, 32)})
     before = everything(made)
     with pytest.warns(UserWarning, match="no sample images are kept: ValueError: images are N x 3 x H x W, not 4 x 32"):
