@@ -49,13 +49,22 @@ class OwnDataset(Dataset):
         return str(self.file)
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the file names the folders
-        """All images below the class folders of ``domain``, or in it if it is unlabelled; ``root`` is not used."""
-        folder, found = self.folders[domain], []
-        if domain in self.unlabelled:
-            return [Sample(f"{domain}/{path.relative_to(folder).as_posix()}", -1, path) for path in images_in(folder)]
-        for index, name in enumerate(self.classes):
-            files = images_in(folder / name)
-            found += [Sample(f"{domain}/{path.relative_to(folder).as_posix()}", index, path) for path in files]
+        """All images below the class folders of ``domain``, or in it if it is unlabelled; ``root`` is not used.
+
+        Raises:
+            UserError: there is none.
+        """
+        folder = self.folders[domain]
+        places = (
+            {-1: folder} if domain in self.unlabelled else {i: folder / name for i, name in enumerate(self.classes)}
+        )
+        found = [
+            Sample(f"{domain}/{path.relative_to(folder).as_posix()}", label, path)
+            for label, place in places.items()
+            for path in images_in(place)
+        ]
+        if not found:
+            raise UserError(f"{self.file}: domain {domain!r}: {folder} has no images; add some or correct its path")
         return found
 
 
@@ -74,7 +83,7 @@ def own_dataset(file: Path) -> Dataset:
     classes = content.classes or sorted({name for names in found.values() for name in names})
     _check_classes(file, classes, found)
     letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(folders))
-    if set(letters.values()) != set(folders) or any(len(letter) != 1 for letter in letters):
+    if set(letters.values()) != set(folders) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
         raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
     # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
     for setting in content.settings:

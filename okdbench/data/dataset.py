@@ -78,8 +78,9 @@ class Dataset(ABC):
         return Setting.parse(text, self.domains, self.unlabelled)
 
     def default_settings(self, task: TaskKind) -> tuple[str, ...]:
-        """The default settings of a task; none where nothing is declared that they follow from."""
-        return settings_of(task, self.settings)
+        """The default settings of a task by name; none where nothing is declared that they follow from."""
+        # Their names, because records are compared with them: a data set may declare pm-o for MP-O.
+        return tuple(dict.fromkeys(self.setting(text).name for text in settings_of(task, self.settings)))
 
     def domains_of(self, setting: Setting, official: bool) -> list[str]:
         """Every domain whose images a run reads; if ``official``, with those of official test images."""

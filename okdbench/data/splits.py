@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ class Splits:
         test: what the student is tested on.
         teacher_train: train splits of the teacher's domains.
         teacher_test: test splits of the teacher's domains.
+        images_digest: a hash of all images of these domains, which is the same in every fold.
     """
 
     train: Images
@@ -36,11 +38,13 @@ class Splits:
     test: Images
     teacher_train: Images
     teacher_test: Images
+    images_digest: str = ""
 
     @property
     def digest(self) -> str:
         """A hash of every image, label and path, and of the part that it is in."""
-        return hashlib.sha256("".join(part.digest for part in vars(self).values()).encode()).hexdigest()
+        parts = (self.train, self.val, self.test, self.teacher_train, self.teacher_test)
+        return hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, ru
         test=given["test"] if adapts else teacher_test,
         teacher_train=teacher_train,
         teacher_test=teacher_test,
+        images_digest=hashlib.sha256(json.dumps(load.digests, sort_keys=True).encode()).hexdigest(),
     )
 
 
@@ -119,11 +124,10 @@ def access(splits: Splits, track: Track, shots: int | None, classes: Sequence[st
         return Access(train, train)
     counts = np.bincount(train.labels, minlength=len(classes)).tolist()
     if min(counts) < shots:
-        fewest = counts.index(min(counts))
-        raise UserError(
-            f"--shots {shots}: class {classes[fewest]!r} has {counts[fewest]} images in the train split; give at most "
-            "as many"
-        )
+        fewest = min(counts)
+        cure = f"give at most --shots {fewest}" if fewest else "add images to it, or use another --seed"
+        name = classes[counts.index(fewest)]
+        raise UserError(f"--shots {shots}: the train split has only {fewest} images of class {name!r}; {cure}")
     chosen = first_of_each_class(train.paths, train.labels.tolist(), shots)
     labelled = train.take(chosen)
     hidden = replace(train, labels=np.full_like(train.labels, -1))
@@ -162,12 +166,13 @@ class SplitCache:
 
 @dataclass(frozen=True)
 class _Loader:
-    """Loads and splits single domains."""
+    """Loads and splits single domains; ``digests`` has the hash of the images of each."""
 
     dataset: Dataset
     image_size: int
     root: Path
     rule: SplitRule
+    digests: dict[str, str] = field(default_factory=dict)
 
     def input_domain(self, setting: Setting) -> dict[str, Images]:
         """The parts of the domain whose images the method sees; none in task data-free."""
@@ -176,11 +181,13 @@ class _Loader:
         if setting.task is TaskKind.ADAPT:
             return self.parts(setting.input_domain)
         # Without labels from the start, so that they cannot even decide which image is in which part.
-        images = _without_labels(self.images(setting.input_domain))
+        images = self.images(setting.input_domain, labelled=False)
         chosen = split(
             images.paths, images.labels.tolist(), self.rule.fold, test=not self._official(setting.input_domain)
         )
-        return {"train": images.take(chosen["train"])}
+        train = images.take(chosen["train"])
+        _refuse_empty(train, "train", setting.input_domain, self.rule.fold)
+        return {"train": train}
 
     def parts(self, domain: str, validation: bool = True) -> dict[str, Images]:
         """Train, validation and test images of a domain.
@@ -200,9 +207,12 @@ class _Loader:
             _refuse_empty(parts[part], part, domain, self.rule.fold)
         return parts
 
-    def images(self, domain: str) -> Images:
-        """All images of a domain."""
-        return load_domain(self.dataset, domain, self.image_size, self.root)
+    def images(self, domain: str, labelled: bool = True) -> Images:
+        """All images of a domain, with or without their labels."""
+        images = load_domain(self.dataset, domain, self.image_size, self.root)
+        images = images if labelled else _without_labels(images)
+        self.digests[domain] = images.digest
+        return images
 
     def _official(self, domain: str) -> str:
         """The domain of its official test images; empty if it has folds."""

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from okdbench.results.significance import ALPHA, FEWEST_BLOCKS, compare_pair, holm
+from okdbench.results.significance import ALPHA, FEWEST_BLOCKS, holm, signed_rank
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,15 @@ def rank(scores: pd.DataFrame) -> Ranking:
     ranks = shared.rank(axis="columns", ascending=False).mean()
     # Nemenyi: CD = q sqrt(k (k + 1) / (6 N)) for k methods and N blocks, q from the Studentised range over sqrt(2).
     critical = studentized_range.ppf(1 - ALPHA, count, np.inf) / math.sqrt(2)
-    pairs = [compare_pair(shared, a, b) for a, b in combinations(shared.columns, 2)]
-    adjusted = holm([pair.p for pair in pairs if pair.p is not None])  # enough blocks, so that each pair has one
+    pairs = list(combinations(shared.columns, 2))
+    tests = [signed_rank(list(shared[a] - shared[b])) for a, b in pairs]
+    adjusted = holm([p for p in tests if p is not None])  # enough blocks, so that each pair has one
     return Ranking(
         blocks=blocks,
         ranks={str(method): float(value) for method, value in ranks.items()},
         p=_friedman(shared),
         critical=float(critical * math.sqrt(count * (count + 1) / (6 * blocks))),
-        pairs={(pair.a, pair.b): p for pair, p in zip(pairs, adjusted, strict=True)},
+        pairs=dict(zip(pairs, adjusted, strict=True)),
     )
 
 

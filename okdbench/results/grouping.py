@@ -13,7 +13,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from okdbench.core.config import RunConfig
-from okdbench.core.folds import FOLDS
 from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import spell_assignments, spell_method
@@ -97,15 +96,14 @@ def group_of(record: Record) -> ComparisonGroup:
 def current(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that are not superseded, in the order in which they finished.
 
-    For each setting and fold the images, and then for each method the code, are those of the run that finished last.
+    For each setting the images, and then for each method the code, are those of the run that finished last.
     """
     # The time is an ISO text, so its order is that of time.
     kept = runs.sort_values("finished", kind="stable")
     # Images first: a run on other images must not decide which code is the latest.
-    # They differ between folds, and in protocol 1 they did not.
-    fold = (kept["seed"] % FOLDS).where(kept["protocol"] != "1", 0)
-    kept = kept[kept["data_digest"] == kept.groupby([*GROUP, "setting", fold])["data_digest"].transform("last")]
-    return kept[kept["source"] == kept.groupby([*GROUP, "method"])["source"].transform("last")]
+    for key, digest in ("setting", "data_digest"), ("method", "source"):
+        kept = kept[kept[digest] == kept.groupby([*GROUP, key])[digest].transform("last")]
+    return kept
 
 
 def counted(runs: pd.DataFrame) -> pd.DataFrame:

@@ -140,8 +140,8 @@ def _command(runs: pd.DataFrame, setting: str) -> str:
 
 
 def _may_rank(row: Row) -> bool:
-    allowed = row["role"] != "privileged" and is_ranked(row["budget"], row["student_images"])
-    return allowed and is_complete(row) and row["acc"] is not None
+    counts = row["role"] != "privileged" and is_complete(row) and row["acc"] is not None
+    return counts and is_ranked(row["budget"], row["student_images"])
 
 
 def _ranks(rows: pd.DataFrame) -> pd.Series[Any]:

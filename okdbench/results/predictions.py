@@ -61,6 +61,7 @@ def read_predictions(folder: Path) -> Predictions:
     try:
         with np.load(folder / FILE, allow_pickle=False) as file:
             images, *arrays = (file[name] for name in Predictions._fields)
-    except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile) as error:
+    # TypeError: a file of one array, which numpy opens as something else
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{folder / FILE} cannot be read ({error}); the run's command makes it again") from error
     return Predictions(tuple(images.tolist()), *arrays)

@@ -127,7 +127,7 @@ class Record(_Model):
         variant: the hyper-parameters that differ from the defaults, as ``lr=0.1``.
         task: adapt, transfer or data-free; the form of the setting tells it too.
         shots: labels per class of the student's domain; None for all.
-        data_digest: digest of the images.
+        data_digest: digest of all images of the setting's domains, in whatever fold.
         test_images: number of test images; None in records of schema version 2.
         data_note: how the images differ from the official ones; empty when they do not.
         default_settings: the data set's settings of this task that the row over all settings is about.

@@ -18,7 +18,7 @@ from okdbench.core.command import read_command
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable
-from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.core.protocol import PROTOCOL_VERSION, tracks_of
 from okdbench.core.settings import TaskKind, task_of
 from okdbench.results.columns import shown_in
 from okdbench.results.grouping import ALL, GROUP, ComparisonGroup
@@ -103,13 +103,12 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
             f"its runs are of protocol {columns['protocol']}, and this version runs protocol {PROTOCOL_VERSION}; "
             "docs/protocol.md says what has changed"
         )
-    in_command = {
-        name: str(given.get(name) or RunConfig.model_fields[name].default)
-        for name in ("track", "budget", "teacher", "student")
-    }
-    in_command["shots"] = str(given.get("shots") or ALL)
-    in_command["setting"] = given.get("setting") or ALL
-    in_command["task"] = str(task_of(given["setting"]) if "setting" in given else given.get("task") or TaskKind.ADAPT)
+    task = task_of(given["setting"]) if "setting" in given else given.get("task") or TaskKind.ADAPT.value
+    if task not in list(TaskKind):
+        raise UserError(f"its command names the task {task!r}, which does not exist")
+    default = {name: RunConfig.model_fields[name].default for name in ("budget", "teacher", "student")}
+    default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL}
+    in_command = {name: str(given.get(name) or value) for name, value in default.items()} | {"task": str(task)}
     in_command["method"] = syntax.parse_method(" ".join(given.get("method") or []))[0]
     if in_command["method"] not in plugins.method_names():
         raise UserError(f"its method {in_command['method']!r} is not a bundled one; run it by hand if you trust it")

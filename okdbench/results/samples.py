@@ -33,7 +33,8 @@ def read_samples(folder: Path) -> dict[str, Pixels]:
         # The file may come from anyone, and unpickling would execute code in it.
         with np.load(folder / FILE, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile):  # no file, or a damaged one
+    # no file, a damaged one, or (TypeError) one of a single array
+    except (OSError, EOFError, ValueError, TypeError, zlib.error, zipfile.BadZipFile):
         return {}
     # An intact file may still hold arrays that are no images, which would fail only where they are drawn.
     return {name: a for name, a in arrays.items() if a.dtype == np.uint8 and a.ndim == 4 and a.shape[-1] == 3}

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -40,21 +41,29 @@ def read_record(folder: Path) -> Record | None:
 def read_records(source: Path) -> Iterator[Record]:
     """The records below a folder of runs in the order of their keys, or those of an archive.
 
-    What cannot be read is skipped with a line on standard error that names the file and the reason.
+    What cannot be read is skipped with a line on standard error that names the file and the reason. Another line names
+    the first record of an older schema and counts the others.
 
     Raises:
         UserError: an archive that cannot be opened.
     """
+    older: list[str] = []
     for name, content in _archived(source) if source.is_file() else _loose(source):
         try:
             # A file that cannot be opened is reported in the same way as one that cannot be parsed.
             if isinstance(content, OSError):
                 raise ValueError(content.strerror or str(content))
-            record = parse_record(content, name)
+            fields = _fields(content)
+            record = _validated(fields)
         except ValueError as error:
             print(f"okdbench: skipped {name}: {printable(str(error))}", file=sys.stderr)
         else:
+            if fields["schema_version"] < SCHEMA_VERSION:
+                older.append(f"{name} has schema {fields['schema_version']} and was read as schema {SCHEMA_VERSION}")
             yield record
+    if older:
+        more = f"; so were {len(older) - 1} more of an older schema" if len(older) > 1 else ""
+        print(f"okdbench: {older[0]}{more}", file=sys.stderr)
 
 
 def read_all(paths: Source | Iterable[Source]) -> list[Record]:
@@ -153,16 +162,17 @@ def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
         yield f"{path}:{number}", line
 
 
-def parse_record(content: bytes, name: str = "") -> Record:
-    """The record in ``content``.
-
-    Args:
-        content: JSON text.
-        name: of the file, for a line on standard error where the record is of an older schema; no line without it.
+def parse_record(content: bytes) -> Record:
+    """The record in ``content``, which is JSON text.
 
     Raises:
         ValueError: it is not a record that this version can read; the message says why in one line.
     """
+    return _validated(_fields(content))
+
+
+def _fields(content: bytes) -> dict[str, Any]:
+    """The fields of a record of this schema version or an older one."""
     try:
         fields = json.loads(content)
     except RecursionError:
@@ -172,10 +182,13 @@ def parse_record(content: bytes, name: str = "") -> Record:
         raise ValueError("it is not a record")
     if version > SCHEMA_VERSION:
         raise ValueError(f"its schema {version} is newer than {SCHEMA_VERSION}; update okdbench")
-    if version < SCHEMA_VERSION and name:
-        print(f"okdbench: {name} has schema {version} and was read as schema {SCHEMA_VERSION}", file=sys.stderr)
+    assert isinstance(fields, dict)
+    return fields
+
+
+def _validated(fields: dict[str, Any]) -> Record:
     try:
-        # Everything that schema 2 added has a default.
+        # Everything that schemas 2 and 3 added has a default.
         return Record.model_validate(fields | {"schema_version": SCHEMA_VERSION})
     except ValidationError as error:
         # The whole message of pydantic has several lines for each error; one of them is enough to find the fault.

@@ -227,8 +227,10 @@ def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[
     exist = any(domain in dataset.official_tests for domain in setting.evaluated_domains)
     if config.test_split == "official" and not exist:
         raise UserError(f"{dataset.name} {setting.name} has no official test split; leave out --test-split")
-    official = exist and config.test_split != "folds"
-    return SplitRule(fold_of(config.seed), official), official == exist
+    # In task transfer nobody looks at those of the input domain, but they leave its other images for training.
+    matters = exist or setting.input_domain in dataset.official_tests
+    official = matters and config.test_split != "folds"
+    return SplitRule(fold_of(config.seed), official), official == matters
 
 
 def _check_networks(config: RunConfig) -> None:

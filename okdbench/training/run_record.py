@@ -42,7 +42,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "version": sys.modules["okdbench"].__version__,
         "commit": commit(),
         "protocol": PROTOCOL_VERSION,
-        "data_digest": plan.splits.digest,
+        "data_digest": plan.splits.images_digest,
         "data_note": plan.data_note,
         "test_images": len(plan.splits.test),
         "default_settings": plan.dataset.default_settings(plan.setting.task),

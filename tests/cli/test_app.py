@@ -111,6 +111,25 @@ MISTAKES = {
     "run --method augkd --dataset digits --track label-free": "does not run in the label-free track",
     "run --method kd,augkd --dataset digits --track label-free": "'augkd' does not run in the label-free track",
     "run --method kd --dataset digits --device cuda:9": "--device cpu",
+    "run --method kd --dataset digits --task transfr": "did you mean 'transfer'",
+    "run --method kd --dataset digits --task transfer --setting MP-O": "'MP-O' is of task adapt, not transfer",
+    "run --method kd --dataset digits --setting M@M": "names a domain twice",
+    "run --method kd --dataset digits --setting @O": "is not of the form AB-C (adapt), AB@C (transfer) or AB",
+    "run --method kd --dataset digits --setting MP": "'kd' does not play task data-free (MP), only adapt, transfer; "
+    "these do: dafl, dfad, dfkd, dfq, ltr, mad, original, replay, scratch, teacher, zskt",
+    "run --method kd,augkd --dataset digits --task transfer": "'augkd' does not play task transfer (MP@O), only adapt; "
+    "these do: dafl, dfad, dfkd, dfq, kd, ltr, mad, mosaickd, original, replay, scratch, teacher, zskt",
+    "run --method scratch --dataset digits": "'scratch' does not play task adapt (MP-O), only transfer, data-free",
+    "run --method kd --dataset digits --setting MP@O --track labelled": "task transfer (MP@O) has no labelled track",
+    "run --method dafl --dataset digits --task data-free --track semi": "task data-free (MP) has no semi track",
+    "run --method kd --dataset digits --track semi": "the semi track needs --shots N, the number of labels per class",
+    "run --method kd --dataset digits --track label-free --shots 5": "--shots 5 counts labels, which the label-free "
+    "track withholds; leave it out",
+    "run --method dafl --dataset digits --setting MP --shots 5": "--shots 5 counts labels",
+    "run --method kd --dataset digits --shots 0": "shots=0: out of range; allowed at least 1",
+    "run --method kd --dataset digits --setting MP-O --shots 9999": "--shots 9999: class '",
+    "run --method kd --dataset digits --test-split official": "no official test split; leave out --test-split",
+    "run --method kd --dataset digits --test-split protocol": "allowed 'folds' or 'official'",
     "run --methd kd": "no such option: --methd",
     "rum --method kd": "mean 'run'",
     "ls method": "did you mean 'methods'",
@@ -134,6 +153,7 @@ MISTAKES = {
     "plot bar": "did you mean 'bars'",
     "plot bars --format pgn": "did you mean 'png'",
     "sweep --methods kd --datasets digits --dry-run --slurm a.sh": "--dry-run writes nothing",
+    "sweep --methods kd --datasets digits --tasks data-free": "kd: not for task data-free, label-free",
     "sweep --methods kd --datasets digits --engine rays": "did you mean 'ray'",
 }
 

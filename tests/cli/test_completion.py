@@ -42,10 +42,14 @@ def complete(line: str, folder: Path) -> list[str]:
         ("okdbench run --methods kd,fi", ["kd,finetune"]),
         ("okdbench sweep --method=mo", ["mosaickd"]),
         ("okdbench sweep --datasets off", ["office10", "office31", "officehome"]),
-        ("okdbench run --dataset digits --setting M", ["MP-O", "MO-P"]),
-        ("okdbench run --dataset digits --setting MP-O,", ["MP-O,MO-P", "MP-O,OP-M"]),
-        ("okdbench run --dataset visda --setting ", ["T-V"]),
+        ("okdbench run --dataset digits --setting M", ["MP-O", "MO-P", "MP@O", "MO@P", "MP", "MO"]),
+        ("okdbench run --dataset digits --setting MP-O,O", ["MP-O,OP-M", "MP-O,OP@M", "MP-O,OP"]),
+        ("okdbench run --dataset visda --setting ", ["T-V", "T@V", "T"]),
+        ("okdbench run --task ", ["adapt", "transfer", "data-free"]),
+        ("okdbench sweep --tasks transfer,d", ["transfer,data-free"]),
+        ("okdbench compare augkd kd --task t", ["transfer"]),
         ("okdbench run --budget ", ["smoke", "quick", "standard", "paper"]),
+        ("okdbench run --track ", ["labelled", "semi", "label-free"]),
         ("okdbench run --track label", ["labelled", "label-free"]),
         ("okdbench run --precision b", ["bfloat16"]),
         ("okdbench sweep --engine ", ["local", "ray"]),
@@ -69,7 +73,7 @@ def test_all_methods_are_offered(tmp_path: Path) -> None:
 
 
 def test_without_a_data_set_the_settings_of_all_are_offered(tmp_path: Path) -> None:
-    assert {"MP-O", "T-V"} <= set(complete("okdbench run --setting ", tmp_path))
+    assert {"MP-O", "T-V", "MP@O", "T"} <= set(complete("okdbench run --setting ", tmp_path))
 
 
 def test_a_path_and_a_misspelt_data_set_are_left_to_the_shell(tmp_path: Path) -> None:

@@ -94,6 +94,29 @@ def test_several_tracks_leave_a_method_out_of_those_that_it_lacks(tmp_path: Path
     ]  # fmt: skip
 
 
+def test_a_task_runs_in_the_default_settings_of_the_data_set(tmp_path: Path, data_root: Path) -> None:
+    line = f"run --method teacher --dataset digits --task data-free {TINY}"
+    result = Command(line.split(), tmp_path, data_root).wait()
+    assert result.returncode == 0, result.stderr
+    records = list(read_records(tmp_path / "runs"))
+    assert {(record.task, record.track, record.setting) for record in records} == {
+        ("data-free", "label-free", setting) for setting in ("MP", "MO", "OP")
+    }
+    assert all(record.default_settings == ("MP", "MO", "OP") for record in records), "so the row over all is complete"
+
+
+def test_labels_are_counted_per_class_and_have_a_table_of_their_own(tmp_path: Path, data_root: Path) -> None:
+    line = f"run --method finetune --dataset digits --setting MO-P {TINY}"
+    for labels in ("--shots 3", "--shots 3 --track semi"):
+        result = Command([*line.split(), *labels.split()], tmp_path, data_root).wait()
+        assert result.returncode == 0, result.stderr
+    found = {(record.track, record.shots) for record in read_records(tmp_path / "runs")}
+    assert found == {("labelled", 3), ("semi", 3)}
+    table = Command(["leaderboard"], tmp_path, data_root).wait().stdout
+    for track in ("labelled", "semi"):
+        assert f"digits, {track}, 3 shots, smoke, test_resnet -> test_resnet\n" in table
+
+
 def test_a_failed_run_ends_with_exit_code_1(tmp_path: Path, data_root: Path) -> None:
     source = (Path(__file__).parents[2] / "methods" / "finetune.py").read_text()
     (tmp_path / "broken.py").write_text(source.replace("self.tuning = ", "self.tuning = 1 / 0 or "))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY
+from support.error_text import refusal
 from support.leaderboard_files import command, rewrite
 from typer.testing import CliRunner
 
@@ -25,18 +26,23 @@ from okdbench.sweep.grid import Grid
 from okdbench.sweep.sequential import run_grid
 
 ROW = 3  # line 2 is the row over all settings
+OPTIONS = {"budget": "smoke", "teacher": TINY, "student": TINY, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """A folder with ``runs``, and a leaderboard of them beside the archive of its records."""
     folder = tmp_path_factory.mktemp("published")
-    options = {"budget": "smoke", "teacher": TINY, "student": TINY, "device": "cpu"}
-    records = run_grid(Grid(["kd"], ["digits"], ["MO-P"], [0, 1], options=options), folder / "runs", data_root)
-    assert [record.status for record in records] == ["done", "done"]
+    publish(Grid(["kd"], ["digits"], ["MO-P"], seeds=[0, 1], options=OPTIONS), folder, data_root)
+    return folder
+
+
+def publish(grid: Grid, folder: Path, data_root: Path) -> None:
+    """Run a grid in ``folder``, and write the leaderboard and the archive of its records there."""
+    records = run_grid(grid, folder / "runs", data_root)
+    assert {record.status for record in records} == {"done"}
     write_leaderboards(to_frame(records), folder)
     write_archive(folder / "records" / "digits.jsonl.gz", records)
-    return folder
 
 
 @pytest.fixture
@@ -78,6 +84,33 @@ def test_a_row_that_repeats_is_identical(line: int, board: Path, again: Path, da
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "setting", "options"),
+    [
+        ("mosaickd[form=joint]", "MO-P", {"track": "semi", "shots": 3}),
+        ("kd", "MO@P", {}),
+        ("dafl", "MO", {}),
+        ("original", "MO", {}),
+    ],
+    ids=["adapt", "transfer", "data-free", "privileged"],
+)
+def test_a_row_of_each_task_repeats(
+    method: str, setting: str, options: dict[str, Any], tmp_path: Path, data_root: Path
+) -> None:
+    publish(Grid([method], ["digits"], [setting], options={**OPTIONS, **options}), tmp_path, data_root)
+    for line in (2, ROW):
+        code, said = verify(f"{tmp_path / 'digits.csv'}:{line}", data_root, "--runs", tmp_path / "again")
+        assert (code, said.splitlines()[-1]) == (0, "identical"), said
+    assert len(list(tmp_path.glob("again/*/record.json"))) == 1
+
+
+def test_a_row_of_another_protocol_is_refused(board: Path, tmp_path: Path, data_root: Path) -> None:
+    rewrite(board, ROW, protocol="1")
+    said = refusal(verify, f"{board}:{ROW}", data_root, "--runs", tmp_path / "runs")
+    assert "its runs are of protocol 1, and this version runs protocol 2; docs/protocol.md says what" in said
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_students_of_a_run_and_of_its_repetition_are_the_same_file(
     board: Path, published: Path, again: Path, data_root: Path
 ) -> None:
@@ -87,12 +120,15 @@ def test_the_students_of_a_run_and_of_its_repetition_are_the_same_file(
 
 
 def test_it_computes_with_the_numbers_of_threads_that_the_records_name(
-    board: Path, tmp_path: Path, data_root: Path
+    published: Path, tmp_path: Path, data_root: Path
 ) -> None:
-    alter(board, lambda record: record["environment"].update(threads="3", teacher_threads="2"))
-    verify(f"{board}:{ROW}", data_root, "--runs", tmp_path / "runs")
-    found = [(r.environment["threads"], r.environment["teacher_threads"]) for r in read_records(tmp_path / "runs")]
-    assert found == [("3", "2")] * 2
+    one = [record for record in read_records(published / "runs") if record.seed == 0]
+    write_leaderboards(to_frame(one), tmp_path)
+    write_archive(tmp_path / "records" / "digits.jsonl.gz", one)
+    alter(tmp_path / "digits.csv", lambda record: record["environment"].update(threads="3", teacher_threads="2"))
+    verify(f"{tmp_path / 'digits.csv'}:{ROW}", data_root, "--runs", tmp_path / "again")
+    found = [(r.environment["threads"], r.environment["teacher_threads"]) for r in read_records(tmp_path / "again")]
+    assert found == [("3", "2")]
     assert torch.get_num_threads() == 1
 
 

@@ -59,8 +59,22 @@ def test_what_a_list_says_of_a_method_is_what_its_card_says(tmp_path: Path) -> N
     rows = {row["name"]: row for row in json.loads(in_pipe(["ls", "methods", "--format", "json"], tmp_path))}
     for name in plugins.method_names():
         card = registry.load_method(name).card
-        found = {key: rows[name][key] for key in ("title", "venue", "year", "tracks")}
-        assert found == {"title": card.title, "venue": card.venue, "year": card.year, "tracks": list(card.tracks)}
+        found = {key: rows[name][key] for key in ("title", "venue", "year", "tasks", "tracks")}
+        lists = {"tasks": list(card.tasks), "tracks": list(card.tracks)}
+        assert found == {"title": card.title, "venue": card.venue, "year": card.year, **lists}
+
+
+def test_settings_are_listed_by_task(tmp_path: Path) -> None:
+    rows = json.loads(in_pipe(["ls", "settings", "--dataset", "digits", "--format", "json"], tmp_path))
+    assert [(row["task"], row["setting"]) for row in rows] == [
+        ("adapt", "MP-O"), ("adapt", "MO-P"), ("adapt", "OP-M"),
+        ("transfer", "MP@O"), ("transfer", "MO@P"), ("transfer", "OP@M"),
+        ("data-free", "MP"), ("data-free", "MO"), ("data-free", "OP"),
+    ]  # fmt: skip
+    adapt, transfer, free = ({key: row[key] for key in ("teacher", "images", "test")} for row in rows[::3])
+    assert adapt == {"teacher": ["mnist", "print"], "images": "optical", "test": ["optical"]}
+    assert transfer == {"teacher": ["mnist", "print"], "images": "optical", "test": ["mnist", "print"]}
+    assert free == {"teacher": ["mnist", "print"], "images": None, "test": ["mnist", "print"]}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -91,9 +105,15 @@ def test_show_as_json_has_all_of_a_method_and_of_a_data_set(tmp_path: Path, data
     fields = registry.load_method("augkd").Hyperparameters.model_fields
     assert [each["name"] for each in method["hyperparameters"]] == list(fields)
     assert {each["name"]: each["default"] for each in method["hyperparameters"]}["legacy_mask"] is False
-    assert (method["kind"], method["tracks"], method["year"]) == ("method", ["labelled"], 2024)
+    assert (method["kind"], method["year"]) == ("method", 2024)
+    assert (method["tasks"], method["tracks"]) == (["adapt"], ["labelled"])
     dataset = json.loads(Command(["show", "digits", "--format", "json"], tmp_path, data_root).wait().stdout)
-    assert (dataset["kind"], dataset["settings"]) == ("dataset", ["MP-O", "MO-P", "OP-M"])
+    assert dataset["kind"] == "dataset"
+    assert dataset["settings"] == {
+        "adapt": ["MP-O", "MO-P", "OP-M"],
+        "transfer": ["MP@O", "MO@P", "OP@M"],
+        "data-free": ["MP", "MO", "OP"],
+    }
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -46,6 +46,19 @@ def test_a_split_has_a_fifth_for_the_test_and_a_tenth_for_validation(fold: int) 
         assert abs(counts[1] - 103 / 10) < 1.5
 
 
+@pytest.mark.parametrize("count", [5, 7, 10, 23, 200])
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_validation_is_half_of_the_next_fold(fold: int, count: int) -> None:
+    paths, labels = images(*[count] * 10)
+    validation, following = parts_of(paths, labels, fold)["val"], parts_of(paths, labels, fold_of(fold + 1))["test"]
+    assert validation < following
+    for label in range(10):
+        there, half = (sum(path.startswith(f"{label}/") for path in part) for part in (following, validation))
+        assert abs(half - there / 2) <= 1 / 2
+    # over ten classes, the odd image is as often in validation as in training
+    assert len(validation) * 2 == len(following)
+
+
 def test_small_classes_are_not_all_tested_in_one_fold() -> None:
     paths, labels = images(*[1] * 50)
     for fold in range(FOLDS):
@@ -82,7 +95,19 @@ def test_images_without_a_class_are_split_like_one_class() -> None:
 
 def test_labelled_images_are_nested_and_counted() -> None:
     paths, labels = images(9, 5, 12)
+    assert first_of_each_class(paths, labels, 0).tolist() == []
+    assert Counter(labels[i] for i in first_of_each_class(paths, labels, 7)) == {0: 7, 1: 5, 2: 7}
     chosen = {count: set(first_of_each_class(paths, labels, count).tolist()) for count in (1, 2, 5, 9)}
     assert chosen[1] < chosen[2] < chosen[5] < chosen[9]
     for count in (1, 2, 5):
         assert Counter(labels[i] for i in chosen[count]) == dict.fromkeys(range(3), count)
+
+
+def test_labelled_images_depend_on_neither_the_order_of_the_files_nor_other_classes() -> None:
+    paths, labels = images(9, 5, 12)
+    chosen = {paths[i] for i in first_of_each_class(paths, labels, 3)}
+    backwards = paths[::-1]
+    assert {backwards[i] for i in first_of_each_class(backwards, labels[::-1], 3)} == chosen
+    others, theirs = images(9, 1, 2)
+    alike = {others[i] for i in first_of_each_class(others, theirs, 3) if theirs[i] == 0}
+    assert alike == {path for path in chosen if path.startswith("0/")}

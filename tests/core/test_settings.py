@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from itertools import permutations
+
 import pytest
+from support.error_text import refusal
 
 from okdbench import registry
 from okdbench.core import plugins
-from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting, TaskKind, settings_of, task_of
 
 DOMAINS = {"M": "mnist", "O": "optical", "P": "print", "W": "web"}
@@ -16,6 +19,7 @@ DOMAINS = {"M": "mnist", "O": "optical", "P": "print", "W": "web"}
     ("text", "setting", "tested"),
     [
         ("pm-o", Setting("MP-O", TaskKind.ADAPT, ("mnist", "print"), "optical"), ("optical",)),
+        ("OM-P", Setting("MO-P", TaskKind.ADAPT, ("mnist", "optical"), "print"), ("print",)),
         ("-o", Setting("-O", TaskKind.ADAPT, (), "optical"), ("optical",)),
         ("pm@o", Setting("MP@O", TaskKind.TRANSFER, ("mnist", "print"), "optical"), ("mnist", "print")),
         ("m@w", Setting("M@W", TaskKind.TRANSFER, ("mnist",), "web"), ("mnist",)),
@@ -44,15 +48,20 @@ def test_a_setting_has_one_name_and_says_where_the_student_is_tested(
         ("MX-O", "no domain has the letter 'X'"),
         ("MO@O", "names a domain twice; use each letter at most once"),
         ("MM", "names a domain twice; use each letter at most once"),
+        ("M@M", "names a domain twice; use each letter at most once"),
+        ("M - O", "is not of the form"),
+        ("-W", "web has no labels of these classes"),
         ("M-W", "web has no labels of these classes, so it can only be what a student transfers from, as in A@W"),
         ("MW@O", "web has no labels of these classes"),
         ("W", "web has no labels of these classes"),
     ],
 )
 def test_a_bad_setting_is_an_error_of_one_line(text: str, reason: str) -> None:
-    with pytest.raises(UserError, match=reason) as caught:
-        Setting.parse(text, DOMAINS, {"web"})
-    assert "\n" not in str(caught.value)
+    message = refusal(Setting.parse, text, DOMAINS, {"web"})
+    assert re.search(reason, message)
+    assert repr(text) in message, "the message names what was typed"
+    # and what may be typed in its place
+    assert "A@W" in message or "M = mnist, O = optical, P = print, W = web" in message
 
 
 def test_the_defaults_of_other_tasks_follow_from_those_of_adapt() -> None:
@@ -66,6 +75,12 @@ def test_declared_defaults_win_and_nothing_follows_from_them() -> None:
     assert settings_of(TaskKind.TRANSFER, ("M-P", "M@W")) == ("M@W",)
     assert settings_of(TaskKind.ADAPT, ("M@W",)) == settings_of(TaskKind.DATA_FREE, ("M@W",)) == ()
     assert settings_of(TaskKind.DATA_FREE, ("-O",)) == ()
+
+
+@pytest.mark.parametrize("form", ["{}-w", "{}@w", "{}"])
+def test_the_order_of_the_teachers_domains_is_no_other_setting(form: str) -> None:
+    parsed = {Setting.parse(form.format("".join(letters)), DOMAINS) for letters in permutations("MoP")}
+    assert [setting.name for setting in parsed] == [form.format("MOP").upper()]
 
 
 @pytest.mark.parametrize("name", plugins.dataset_names())

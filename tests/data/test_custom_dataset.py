@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,37 @@ def test_two_lines_are_enough(shop: Path, tmp_path: Path) -> None:
     assert (record.status, record.dataset, record.setting) == ("done", "shop", "S-P")
 
 
+def test_five_seeds_test_every_image_of_a_folder_once(shop: Path, tmp_path: Path) -> None:
+    dataset = registry.load_dataset(str(shop))
+    for text in ("S-P", "P-S", "S@P", "P"):
+        tested: Counter[str] = Counter()
+        for seed in range(5):
+            values = {**TINY, "method": "dafl", "dataset": str(shop), "setting": text, "seed": seed}
+            splits = make_plan(values, data_root=tmp_path / "root").splits
+            assert not set(splits.test.paths) & set(splits.train.paths + splits.val.paths + splits.teacher_train.paths)
+            tested.update(splits.test.paths)
+        domains = dataset.setting(text).test_domains
+        assert tested == Counter(sample.path for domain in domains for sample in dataset.samples(domain, tmp_path))
+
+
+@pytest.mark.parametrize("track", ["labelled", "semi"])
+def test_one_label_per_class_is_enough(shop: Path, tmp_path: Path, track: str) -> None:
+    values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S-P", "track": track}
+    record = execute(make_plan({**values, "shots": 1}, data_root=tmp_path / "root"), tmp_path / "runs", quiet)
+    assert (record.status, record.shots, record.track) == ("done", 1, track), record.error
+    message = refusal(make_plan, {**values, "shots": 8}, data_root=tmp_path / "root")
+    assert message == "--shots 8: the train split has only 7 images of class 'cup'; give at most --shots 7"
+
+
+def test_settings_may_be_written_in_any_spelling(shop: Path, tmp_path: Path) -> None:
+    write(shop, domains=DOMAINS, settings=["p-s", "P-S", "s@p"])
+    dataset = registry.load_dataset(str(shop))
+    assert [dataset.default_settings(task) for task in TaskKind] == [("P-S",), ("S@P",), ("P",)]
+    values = {**TINY, "method": "kd", "dataset": str(shop)}
+    record = execute(make_plan(values, data_root=tmp_path / "root"), tmp_path / "runs", quiet)
+    assert record.setting in record.default_settings
+
+
 def test_whether_images_are_mirrored_is_a_part_of_the_key(shop: Path, tmp_path: Path) -> None:
     values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S-P"}
     mirrored = make_plan(values, data_root=tmp_path / "root").key
@@ -97,6 +129,9 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
             "start with the same letter; choose",
         ),
         ({"domains": DOMAINS, "letters": {"S": "studio"}}, "one letter"),
+        ({"domains": DOMAINS, "letters": {"S": "studio", "@": "phone"}}, r"one letter, such as \{A: phone\}"),
+        ({"domains": DOMAINS, "unlabelled": ["studio", "phone"]}, "every domain is unlabelled"),
+        ({"domains": DOMAINS, "unlabelled": ["phone"], "settings": ["S-P"]}, r"only .* transfers from, as in A@P"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "cup"]}, "'cup' and 'cup' are the same"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp"]}, "phone/pen is not one of the classes"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "zebra"]}, "has no folder for class 'zebra'"),
@@ -152,17 +187,30 @@ def test_an_unlabelled_domain_is_only_transferred_from(tmp_path: Path, own_class
     dataset = registry.load_dataset(str(file))
     assert [dataset.default_settings(task) for task in TaskKind] == [(), ("S@W",), ()]
     values = {**TINY, "method": "kd", "dataset": str(file)}
+    assert execute(make_plan(values, data_root=tmp_path / "root"), tmp_path / "runs", quiet).status == "done"
     made = make_plan(values, data_root=tmp_path / "root")
     assert made.config.setting == "S@W"
     assert len(made.splits.train) == 7
     assert set(made.splits.train.labels) == {-1}
     assert set(made.splits.test.paths) == set(made.splits.teacher_test.paths)
-    for text in ("S-W", "W@S"):
-        assert "web has no labels of these classes" in refusal(make_plan, values | {"setting": text})
+    for text in ("S-W", "-W", "W-S", "W@S", "SW", "W"):
+        message = refusal(make_plan, values | {"setting": text})
+        assert "web has no labels of these classes" in message
+        assert message.endswith("as in A@W")
     plain = write(tmp_path / "plain.yaml", domains=domains)
     assert "unlabelled: [web]" in refusal(registry.load_dataset, str(plain))
     wrong = write(tmp_path / "wrong.yaml", domains=domains, unlabelled=["wbe"])
     assert "unlabelled names 'wbe', which is none of the domains" in refusal(registry.load_dataset, str(wrong))
+
+
+@pytest.mark.parametrize("unlabelled", [[], ["web"]])
+def test_a_domain_without_images_is_named_with_its_folder(shop: Path, tmp_path: Path, unlabelled: list[str]) -> None:
+    for name in CLASSES:
+        (tmp_path / "web" / name).mkdir(parents=True)
+    write(shop, domains=DOMAINS | {"web": "web"}, unlabelled=unlabelled)
+    values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S@W"}
+    message = refusal(make_plan, values, data_root=tmp_path / "root")
+    assert message.endswith(f"domain 'web': {tmp_path / 'web'} has no images; add some or correct its path")
 
 
 def test_an_image_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> None:

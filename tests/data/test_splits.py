@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.error_text import refusal
 
 from okdbench.core.errors import UserError
 from okdbench.core.folds import FOLDS
 from okdbench.core.protocol import Track
 from okdbench.data import Dataset, Sample
+from okdbench.data.images import Images
 from okdbench.data.splits import SplitRule, Splits, access, assemble
 from okdbench.datasets.digits import Digits
 
@@ -38,12 +40,34 @@ class WithOfficial(Small):
     official_tests = {"studio": "official"}  # noqa: RUF012
 
 
+class Backwards(Small):
+    def samples(self, domain: str, root: Path) -> list[Sample]:
+        return super().samples(domain, root)[::-1]
+
+
+class FewOnPhone(Small):
+    """A phone of ``few`` images without labels."""
+
+    unlabelled = frozenset({"phone"})
+    settings = ("S@P",)
+    few = 1
+
+    def samples(self, domain: str, root: Path) -> list[Sample]:
+        samples = super().samples(domain, root)
+        return [replace(sample, label=-1) for sample in samples[: self.few]] if domain == "phone" else samples
+
+
+def spelled(value: object) -> str:
+    """The part of a test's name that stands for a parameter, the same in every process."""
+    return value.name if isinstance(value, Dataset) else str(value)
+
+
 def splits_of(dataset: Dataset, text: str, root: Path, fold: int = 0, official: bool = True) -> Splits:
     size = 32 if isinstance(dataset, Digits) else 8
     return assemble(dataset, dataset.setting(text), size, root, SplitRule(fold, official))
 
 
-@pytest.mark.parametrize(("dataset", "text"), [(Small(7), "S-P"), (Digits(), "MO-P"), (Digits(), "MP-O")], ids=str)
+@pytest.mark.parametrize(("dataset", "text"), [(Small(7), "S-P"), (Digits(), "MO-P"), (Digits(), "MP-O")], ids=spelled)
 def test_five_folds_test_every_image_of_every_domain_once(dataset: Dataset, text: str, data_root: Path) -> None:
     tested: Counter[str] = Counter()
     for fold in range(FOLDS):
@@ -59,26 +83,82 @@ def test_five_folds_test_every_image_of_every_domain_once(dataset: Dataset, text
 
 def test_each_task_has_its_images(root: Path) -> None:
     adapt, transfer, free = (splits_of(Small(10), text, root) for text in ("S-P", "S@P", "S"))
-    assert [len(part) for part in vars(adapt).values()] == [14, 2, 4, 16, 4]
-    assert [len(part) for part in vars(transfer).values()] == [14, 0, 4, 16, 4]
-    assert [len(part) for part in vars(free).values()] == [0, 0, 4, 16, 4]
+    assert sizes(adapt) == [14, 2, 4, 16, 4]
+    assert sizes(transfer) == [14, 0, 4, 16, 4]
+    assert sizes(free) == [0, 0, 4, 16, 4]
     assert set(adapt.test.paths) < {f"phone/{i:03d}" for i in range(20)}
     for other in (transfer, free):
         assert other.test.digest == other.teacher_test.digest == adapt.teacher_test.digest
     assert set(transfer.train.labels) == {-1}
 
 
-@pytest.mark.parametrize("text", ["S-P", "-P"])
-def test_an_empty_split_is_refused_in_one_line(root: Path, text: str) -> None:
-    with pytest.raises(UserError, match="phone has too few images for its test split of fold 4") as caught:
-        splits_of(Small(1), text, root, fold=4)
-    assert "use another --seed" in str(caught.value)
-    assert "\n" not in str(caught.value)
+def parts(splits: Splits) -> list[Images]:
+    return [part for part in vars(splits).values() if isinstance(part, Images)]
+
+
+def sizes(splits: Splits) -> list[int]:
+    return list(map(len, parts(splits)))
+
+
+def test_the_digest_of_the_images_is_that_of_every_fold(root: Path) -> None:
+    one, other = (splits_of(Small(10), "S-P", root, fold) for fold in (0, 1))
+    assert one.digest != other.digest
+    assert one.images_digest == other.images_digest != splits_of(Small(10, 3), "S-P", root / "3").images_digest
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 10])
+@pytest.mark.parametrize("text", ["S-P", "S@P", "S"])
+def test_with_few_images_every_image_is_in_one_part_or_a_part_is_refused(root: Path, text: str, count: int) -> None:
+    studio, phone = ([f"{domain}/{index:03d}" for index in range(2 * count)] for domain in ("studio", "phone"))
+    possible = []
+    for fold in range(FOLDS):
+        try:
+            splits = splits_of(Small(count), text, root, fold)
+        except UserError:
+            continue
+        possible.append(fold)
+        assert sorted(splits.teacher_train.paths + splits.teacher_test.paths) == studio
+        if text == "S-P":
+            assert sorted(splits.train.paths + splits.val.paths + splits.test.paths) == phone
+        assert all(map(len, (splits.test, splits.teacher_train, splits.teacher_test)))
+        assert all(map(len, (splits.train, splits.val))) or text != "S-P"
+    # The first class is dealt from fold 0 on, the second from fold 1 on. Where an image of the next fold must be for
+    # validation, these are of the first class.
+    assert possible == list(range(min(FOLDS, count + 1 if text != "S-P" else count - 1 if count < 4 else FOLDS)))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "text", "fold", "part"),
+    [
+        (Small(1), "S-P", 4, "phone has too few images for its test split of fold 4"),
+        (Small(1), "-P", 4, "phone has too few images for its test split of fold 4"),
+        (Small(1), "-P", 1, "phone has too few images for its val split of fold 1"),
+        (Small(1), "S@P", 4, "studio has too few images for its test split of fold 4"),
+        (Small(1), "S", 4, "studio has too few images for its test split of fold 4"),
+        (FewOnPhone(10), "S@P", 4, "phone has too few images for its train split of fold 4"),
+    ],
+    ids=spelled,
+)
+def test_an_empty_split_is_refused_in_one_line(dataset: Dataset, text: str, fold: int, part: str, root: Path) -> None:
+    message = refusal(splits_of, dataset, text, root, fold)
+    assert message.startswith(part)
+    assert message.endswith("; add images, or use another --seed: a run tests on fold seed mod 5")
+
+
+def test_a_single_unlabelled_image_is_enough_in_the_other_folds(root: Path) -> None:
+    assert [len(splits_of(FewOnPhone(10), "S@P", root, fold).train) for fold in range(4)] == [1] * 4
+
+
+@pytest.mark.parametrize("text", ["S-P", "S@P", "S"])
+def test_the_order_in_which_samples_are_listed_changes_nothing(root: Path, text: str) -> None:
+    one, other = (splits_of(dataset, text, root) for dataset in (Small(10), Backwards(10)))
+    assert (one.digest, one.images_digest) == (other.digest, other.images_digest)
 
 
 def test_permuted_labels_change_nothing_in_task_transfer(root: Path) -> None:
     one, other = (splits_of(Small(10, roll), "S@P", root / str(roll)) for roll in (0, 3))
-    assert one.digest == other.digest
+    assert (one.digest, one.images_digest) == (other.digest, other.images_digest)
+    assert [part.paths for part in parts(one)] == [part.paths for part in parts(other)]
     assert splits_of(Small(10), "S-P", root).digest != splits_of(Small(10, 3), "S-P", root / "3").digest
 
 
@@ -90,6 +170,20 @@ def test_official_test_images_leave_all_others_for_training(root: Path) -> None:
     teacher = splits_of(WithOfficial(10), "S@P", root)
     assert len(teacher.teacher_train) == 20
     assert teacher.test.paths == official.test.paths
+    assert not set(official.train.paths) & set(official.val.paths)
+    assert len({*official.train.paths, *official.val.paths}) == 20
+    assert official.val.paths == folds.val.paths
+    # nobody looks at the official images of a domain that is only transferred from
+    given = splits_of(WithOfficial(10), "P@S", root)
+    assert len(given.train) == 18
+    assert not set(given.train.paths) & set(given.test.paths)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_official_test_images_are_enough_where_folds_are_refused(root: Path, count: int) -> None:
+    official = [splits_of(WithOfficial(count), "S", root, fold) for fold in range(FOLDS)]
+    assert [sizes(splits) for splits in official] == [[0, 0, 2 * count, 2 * count, 2 * count]] * FOLDS
+    assert "its test split of fold 4" in refusal(splits_of, WithOfficial(1), "S", root, 4, official=False)
 
 
 # what a method sees
@@ -105,10 +199,28 @@ def test_labels_per_class_are_exact_and_nested(root: Path, shots: int) -> None:
     assert set(seen.labelled.paths) < set(more.labelled.paths) <= set(splits.train.paths)
 
 
-def test_too_few_images_for_the_labels_are_refused_in_one_line(root: Path) -> None:
+@pytest.mark.parametrize("text", Digits.settings)
+def test_every_class_of_the_digits_has_the_same_number_of_labels(data_root: Path, text: str) -> None:
+    for fold in range(FOLDS):
+        splits = splits_of(Digits(), text, data_root, fold)
+        seen = {shots: access(splits, Track.SEMI, shots, Digits.classes) for shots in (1, 5, 100)}
+        for shots, shown in seen.items():
+            assert np.bincount(shown.labelled.labels).tolist() == [shots] * 10
+            assert (shown.images.labels >= 0).sum() == 10 * shots
+        assert set(seen[1].labelled.paths) < set(seen[5].labelled.paths) < set(seen[100].labelled.paths)
+
+
+@pytest.mark.parametrize("track", [Track.LABELLED, Track.SEMI])
+def test_too_few_images_for_the_labels_are_refused_in_one_line(root: Path, track: Track) -> None:
     splits = splits_of(Small(10), "S-P", root)
-    with pytest.raises(UserError, match=r"--shots 8: class '(cup|lamp)' has 7 images in the train split"):
-        access(splits, Track.LABELLED, 8, Small.classes)
+    cups = splits.train.take(np.flatnonzero(splits.train.labels == 0))
+    lamps = splits.train.take(np.flatnonzero(splits.train.labels == 1)[:3])
+    few = replace(splits, train=Images.concatenate([cups, lamps]))
+    assert np.bincount(access(few, track, 3, Small.classes).labelled.labels).tolist() == [3, 3]
+    message = refusal(access, few, track, 4, Small.classes)
+    assert message == "--shots 4: the train split has only 3 images of class 'lamp'; give at most --shots 3"
+    message = refusal(access, replace(few, train=cups), track, 1, Small.classes)
+    assert message.endswith("only 0 images of class 'lamp'; add images to it, or use another --seed")
 
 
 def test_the_semi_track_shows_all_images_and_few_labels(root: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support import datastore
 from support.dataset_trees import registered
+from support.error_text import refusal
 from support.pacs_copies import ten_of_each, visda
 
 from okdbench import registry
@@ -15,7 +16,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting
 from okdbench.data.splits import SplitRule, assemble
 from okdbench.sweep.grid import Grid
-from okdbench.training.plan import make_plan
+from okdbench.training.plan import Plan, make_plan
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +43,36 @@ def test_the_official_test_list_is_the_test_split_unless_it_is_refused(tmp_path:
     assert "--test-split folds" in chosen.command
     named = make_plan({**options, "test_split": "official"}, data_root=root)
     assert named.key == make_plan(options, data_root=root).key
-    with pytest.raises(UserError, match="has no official test split"):
-        make_plan({**options, "setting": "T", "test_split": "official"}, data_root=root)
+    assert usual.test.digest != folds.test.digest
+    assert {*usual.train.paths, *usual.val.paths} == {s.path for s in dataset.samples("validation", root)}
+    # with another seed only the other images change their part
+    other = make_plan({**options, "seed": 1}, data_root=root).splits
+    assert other.test.digest == usual.test.digest
+    assert other.val.digest != usual.val.digest
+
+
+def test_official_test_images_in_the_other_tasks(tmp_path: Path, root: Path) -> None:
+    datastore.add("visda", visda(tmp_path / "copy"), root)
+    options = {"dataset": "visda", "teacher": "test_resnet", "student": "test_resnet", "budget": "smoke"}
+
+    def made(method: str, setting: str, test_split: str | None = None) -> Plan:
+        return make_plan(options | {"method": method, "setting": setting, "test_split": test_split}, data_root=root)
+
+    for method, setting in (("kd", "V@T"), ("dafl", "V")):
+        splits = made(method, setting).splits
+        assert {path.split("/")[0] for path in splits.test.paths} == {"test"}
+        assert (len(splits.test), len(splits.teacher_train)) == (120, 120)
+        folds = made(method, setting, "folds").splits
+        assert {path.split("/")[0] for path in folds.test.paths} == {"validation"}
+        assert len(folds.test) + len(folds.teacher_train) == 120
+    # the student is not tested on V here, but as always all of its images but those of validation are for training
+    adapt, transfer = made("kd", "T-V"), made("kd", "T@V")
+    assert len(transfer.splits.train) == len(adapt.splits.train)
+    assert made("kd", "T@V", "folds").key != transfer.key
+    assert "--test-split folds" in made("kd", "T@V", "folds").command
+    for method, setting in (("dafl", "T"), ("kd", "T@V")):
+        message = refusal(made, method, setting, "official")
+        assert message == f"visda {setting} has no official test split; leave out --test-split"
 
 
 @pytest.mark.parametrize(

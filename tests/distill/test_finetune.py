@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from support.error_text import refusal
 from support.tiny_task import make_method
 from torch import nn
 
-from okdbench.api import Clock, Losses, Stage, Trainable, adam
+from okdbench.api import BaseHyperparameters, Clock, Losses, Stage, Trainable, adam
 from okdbench.distill.accounting import Meter
-from okdbench.distill.finetune import Chain, FineTuning
+from okdbench.distill.finetune import Chain, ChainHyperparameters, FineTuning, data_free_share
 
 
 class Part(Trainable):
@@ -64,3 +65,10 @@ def test_fine_tuning_spends_the_student_images_of_its_task() -> None:
     task = make_method("dfkd", images=320, batch_size=16).task
     (stage,) = FineTuning(task).stages()
     assert (stage.name, stage.steps, stage.data) == ("fine-tuning", 20, "labelled")
+
+
+def test_the_share_before_it_is_a_hyper_parameter_that_a_data_free_method_needs() -> None:
+    assert data_free_share(ChainHyperparameters(data_free_share=0.25)) == 0.25
+    assert data_free_share(ChainHyperparameters()) == 0.5
+    message = refusal(data_free_share, BaseHyperparameters())
+    assert "derive them from okdbench.distill.finetune.ChainHyperparameters" in message

@@ -14,7 +14,15 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from okdbench.distill.losses import batch_norm_l2, class_imbalance, energy, gaussian_prior, kl, one_hotness
+from okdbench.distill.losses import (
+    batch_norm_l2,
+    class_imbalance,
+    energy,
+    gaussian_prior,
+    kl,
+    one_hotness,
+    partial_cross_entropy,
+)
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import BatchStatistics, ClassifierWrapper, Normaliser
 
@@ -39,6 +47,28 @@ def make_classifier(name: str, seed: int) -> ClassifierWrapper:
 @pytest.fixture(scope="module")
 def images() -> Tensor:
     return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+# partial_cross_entropy
+
+
+def test_partial_cross_entropy_is_the_mean_over_the_samples_that_have_a_label() -> None:
+    student, labels = logits(0).requires_grad_(), torch.tensor([2, -1, 0, -1, -1, 4])
+    shown = labels >= 0
+    loss = partial_cross_entropy(student, labels)
+    expected = -np.log(softmax(student.detach().numpy(), axis=1))[[0, 2, 5], [2, 0, 4]].mean()
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert gradient[shown].abs().sum(1).min() > 0
+    assert not gradient[~shown].any()
+
+
+def test_partial_cross_entropy_without_labels_is_0_and_moves_nothing() -> None:
+    student = logits(0).requires_grad_()
+    loss = partial_cross_entropy(student, torch.full((6,), -1))
+    assert loss.item() == 0
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert not gradient.any()
 
 
 # kl

@@ -24,7 +24,7 @@ from okdbench.training.progress import quiet
 
 COMMANDS = commands("okdbench")
 #: options that say what to compute, without an s at their end; all others say where and how
-WHAT = ("method", "dataset", "setting", "seed", "track", "budget", "teacher", "student", "set")
+WHAT = ("method", "dataset", "setting", "task", "seed", "track", "shot", "budget", "teacher", "student", "set")
 RUNS = [
     command
     for command in COMMANDS

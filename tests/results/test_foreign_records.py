@@ -66,7 +66,7 @@ def test_a_teacher_and_images_from_elsewhere_are_not_executed(
     tmp_path: Path, bomb: Callable[[Path], None], plan: Callable[..., Plan]
 ) -> None:
     made = plan("finetune")
-    weights = teacher_file(tmp_path / "runs" / "teachers", made.config, made.splits)
+    weights = teacher_file(tmp_path / "runs" / "teachers", made)
     bomb(weights)
     with pytest.raises(UserError, match="is not a plain weights file"):
         execute(made, tmp_path / "runs", quiet)

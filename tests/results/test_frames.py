@@ -27,7 +27,7 @@ from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import write_archive
 
 ROOT = Path(__file__).parents[2]
-GROUP = ComparisonGroup("digits", "labelled", "quick", "resnet18", "resnet10t")
+GROUP = ComparisonGroup("digits", "adapt", "labelled", "all", "quick", "resnet18", "resnet10t", str(PROTOCOL_VERSION))
 
 
 def test_a_run_is_one_flat_row() -> None:
@@ -38,8 +38,10 @@ def test_a_run_is_one_flat_row() -> None:
     assert (row["acc"], row["top5"], row["agreement"], row["val_acc"]) == (60, 62, 50, 60)
     assert (row["last_acc"], row["oracle_acc"], row["selection_gap"]) == (58, 63, 3)
     assert (row["teacher_acc"], row["teacher_own_acc"], row["teacher_domain_acc"]) == (40, 90, 30)
-    assert (row["student_images"], row["teacher_images"], row["seconds"]) == (100, 200, 10)
-    assert (row["source"], row["protocol"], row["default_settings"]) == ("s", PROTOCOL_VERSION, ("A-C", "B-C"))
+    assert (row["student_images"], row["teacher_queries"], row["seconds"]) == (100, 200, 10)
+    assert (row["generator_steps"], row["test_images"]) == (7, 400)
+    assert (row["task"], row["track"], row["shots"], row["role"]) == ("adapt", "labelled", "all", "method")
+    assert (row["source"], row["protocol"], row["default_settings"]) == ("s", str(PROTOCOL_VERSION), ("A-C", "B-C"))
     assert (row["status"], row["error"]) == ("done", "")
 
 
@@ -84,10 +86,11 @@ def test_records_are_loaded_from_folders_and_archives(tmp_path: Path) -> None:
 
 
 def test_superseded_runs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    older = record("kd", "A-C", 7, 60, protocol=PROTOCOL_VERSION - 1)
-    write_archive(tmp_path / "records.jsonl.gz", [*GRID, older])
+    older = record("kd", "A-C", 7, 60, data_digest="older images")
+    newer = [made.model_copy(update={"environment": {"finished": "2026-01-02"}}) for made in GRID]
+    write_archive(tmp_path / "records.jsonl.gz", [*newer, older])
     assert len(read_runs(tmp_path / "records.jsonl.gz")) == len(GRID) + 1
-    assert capsys.readouterr().err == "okdbench: older code, images or protocol: 1 records are left out\n"
+    assert capsys.readouterr().err == "okdbench: older code or images: 1 records are left out\n"
     assert len(read_runs([tmp_path / "records.jsonl.gz"])) == len(load_records(tmp_path / "records.jsonl.gz"))
 
 
@@ -95,6 +98,10 @@ def test_records_are_found_behind_the_rows() -> None:
     free = record("kd", "A-C", 0, 70, track="label-free", key="free")
     groups = comparison_groups([free, *GRID])
     assert groups == {GROUP._replace(track="label-free"): [free], GROUP: GRID}
+    others = {"task": "transfer", "shots": 10, "budget": "standard", "protocol": PROTOCOL_VERSION - 1}
+    for name, value in others.items():
+        other = record("kd", "A-C", 0, 70, key="other", **{name: value})
+        assert comparison_groups([other, *GRID]) == {GROUP._replace(**{name: str(value)}): [other], GROUP: GRID}
     found = finished_runs([*GRID, failed("mad", "A-C", 0)])
     assert list(found) == ["kd", "finetune"]
     assert found["kd"] == {Cell(made.setting, made.seed): made for made in GRID[:4]}
@@ -109,6 +116,8 @@ def test_names_of_rows_and_groups() -> None:
     assert group_of(other).teacher == "resnet18[image_size=64,images=differing]"
     assert group_of(GRID[0]) == GROUP
     assert GROUP.title == "digits, labelled, quick, resnet18 -> resnet10t"
+    few = GROUP._replace(task="transfer", shots="10", protocol="1")
+    assert few.title == "digits, transfer, labelled, 10 shots, quick, resnet18 -> resnet10t (protocol 1)"
 
 
 def test_the_run_that_finished_last_decides_on_images_code_and_cell() -> None:

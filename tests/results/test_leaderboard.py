@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,7 @@ def test_a_setting_row_by_hand() -> None:
     assert (row.last_acc, row.oracle_acc, row.selection_gap) == (60, 65, 3)
     # (60 - 50 + 64 - 60) / 2
     assert row.gain == 7
-    assert (row.student_images, row.teacher_images, row.seconds, row.peak_memory_mb) == (100, 200, 10, 500)
+    assert (row.student_images, row.teacher_queries, row.seconds, row.peak_memory_mb) == (100, 200, 10, 500)
     assert (row.version, row.commit) == ("0.1.0", "abc")
     assert row.command == "okdbench run --method kd --dataset digits --setting A-C --seeds 0-1 --budget quick"
 
@@ -143,8 +144,21 @@ def test_the_run_that_finished_last_fills_a_cell() -> None:
     assert rows(new, old)["kd", "A-C"].acc == 70
 
 
-def test_records_of_another_protocol_never_meet_these() -> None:
-    assert rows(*GRID, record("kd", "A-C", 7, 0, protocol=PROTOCOL_VERSION + 1)) == rows(*GRID)
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("protocol", PROTOCOL_VERSION - 1), ("protocol", PROTOCOL_VERSION + 1), ("task", "transfer"), ("shots", 10)],
+)
+def test_another_protocol_task_or_number_of_labels_never_meets_these(column: str, value: object) -> None:
+    """Neither their ranks, nor their gains, nor the runs that are expected of them."""
+    others = [record("kd", "A-C", seed, 99, key=f"other{seed}", **{column: value}) for seed in (0, 7)]
+    found = rows_of(table([*GRID, *others]))
+    theirs = [row for row in found if row[column] == str(value)]
+    assert theirs == rows_of(table(others))
+    assert [(row["setting"], row["complete"], row["gain"]) for row in theirs] == [
+        ("all", "2/2", None),
+        ("A-C", "2/2", None),
+    ]
+    assert [row for row in found if row not in theirs] == rows_of(table(GRID))
 
 
 def test_no_records_give_an_empty_table_with_all_columns() -> None:
@@ -186,10 +200,13 @@ def test_missing_parts_are_empty_and_different_versions_are_mixed() -> None:
     assert "--seed 0 " in single.command
 
 
+IN_ORDER = to_csv(table(GRID))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(GRID))
 def test_the_order_of_the_records_does_not_matter(records: list[Record]) -> None:
-    assert to_csv(table(records)) == to_csv(table(GRID))
+    assert to_csv(table(records)) == IN_ORDER
 
 
 @st.composite
@@ -208,8 +225,10 @@ def awkward_records(draw: st.DrawFn) -> list[Record]:
 @settings(max_examples=100, deadline=None)
 @given(awkward_records())
 def test_awkward_records_never_crash_and_have_no_rank_that_they_should_not_have(records: list[Record]) -> None:
-    found = list(rows(*records).values())
-    assert len(to_csv(table(records)).splitlines()) == len(found) + 1
+    made = table(records)
+    found = [SimpleNamespace(**row) for row in rows_of(made)]
+    assert len(to_csv(made).splitlines()) == len(found) + 1
+    assert len({(row.setting, row.method) for row in found}) == len(found)
     for row in found:
         if row.rank is not None:
             assert is_complete(vars(row))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 from support.fake_records import evaluation, failed, record
-from support.plot_records import KINDS_OF_RECORDS, LONG, grid, rich, texts
+from support.plot_records import KINDS_OF_RECORDS, LONG, grid, rich, texts, unvalidated
 
 from okdbench.core.errors import UserError
 from okdbench.core.plugins import method_names
@@ -47,18 +47,19 @@ UNUSUAL = {
             "-A",
             0,
             60,
-            teacher_score=TeacherScore(key="t", own_acc=None, student_domain_acc=40.0),
+            teacher_score=TeacherScore(key="t", own_acc=None, test_acc=40.0),
             selected=Outcome(evaluation=evaluation(60), teacher_domain_acc=None),
             stages={"one": Outcome(evaluation=evaluation(60), teacher_domain_acc=None)},
         )
     ],
+    "no validation": [unvalidated(method, seed, 50 + seed) for method in ("kd", "mad") for seed in (0, 1)],
     "zero": [rich(method, "A-C", seed, 0.0) for method in ("kd", "augkd", "mad") for seed in range(6)],
 }
 
 REFUSED = {
     ("cd", unusual): "a critical-difference diagram needs"
-    for unusual in ("one run", "long networks", "missing cells", "eight settings", "no teacher domain")
-} | {("retention", "no teacher domain"): "retention is unknown"}
+    for unusual in ("one run", "long networks", "missing cells", "eight settings", "no teacher domain", "no validation")
+} | {("retention", unusual): "retention is unknown" for unusual in ("no teacher domain", "no validation")}
 
 
 @pytest.mark.parametrize("unusual", UNUSUAL)
@@ -98,15 +99,52 @@ def test_a_figure_names_its_kind_and_its_comparison_group(kind: str) -> None:
 def test_comparison_groups_never_share_a_figure() -> None:
     others = [rich("dafl", "A-C", seed, 9, budget="standard") for seed in (0, 1)]
     other_student = [rich("dfq", "A-C", 0, 9, student="resnet18")]
-    old = [rich("dfad", "A-C", 0, 9, protocol=PROTOCOL_VERSION + 1)]
-    figures = {plotted.name: plotted for plotted in draw("bars", [*grid(), *others, *other_student, *old])}
-    assert list(figures) == [
-        "digits-labelled-quick-resnet18-resnet10t-bars",
-        "digits-labelled-quick-resnet18-resnet18-bars",
-        "digits-labelled-standard-bars",
+    old = [rich("dfad", "A-C", 0, 9, protocol=PROTOCOL_VERSION - 1)]
+    few = [rich("zskt", "A-C", 0, 9, shots=10)]
+    transfer = [unvalidated("replay", 0, 9)]
+    found = draw("bars", [*grid(), *others, *other_student, *old, *few, *transfer])
+    figures = {plotted.name: plotted for plotted in found}
+    ours = f"digits-labelled-quick-resnet18-resnet10t-protocol-{PROTOCOL_VERSION}-bars"
+    theirs = {
+        "digits-labelled-10-shots-quick-bars": "zskt",
+        f"digits-labelled-quick-resnet18-resnet10t-protocol-{PROTOCOL_VERSION - 1}-bars": "dfad",
+        f"digits-labelled-quick-resnet18-resnet18-protocol-{PROTOCOL_VERSION}-bars": "dfq",
+        "digits-labelled-standard-bars": "dafl",
+        "digits-transfer-label-free-quick-bars": "replay",
+    }
+    assert len(figures) == len(found)
+    assert figures.keys() == {ours, *theirs}
+    names = {*theirs.values(), "kd", "augkd", "finetune"}
+    for name, method in theirs.items():
+        assert names & set(texts(figures[name].figure)) == {method}
+        assert (f"(protocol {PROTOCOL_VERSION - 1})" in figures[name].alt) == (method == "dfad")
+    assert names & set(texts(figures[ours].figure)) == {"kd", "augkd", "finetune"}
+
+
+def test_curves_without_validation_are_those_of_the_test_images_and_say_so() -> None:
+    """In task transfer nothing is selected, so there is no validation accuracy."""
+    (plotted,) = draw("curves", [unvalidated("kd", 0, 54)])
+    (usual,) = draw("curves", [rich("kd", "A-C", 0, 54)])
+    axes, validated = plotted.figure.axes[0], usual.figure.axes[0]
+    assert (axes.get_ylabel(), validated.get_ylabel()) == ("test accuracy, %", "validation accuracy, %")
+    assert (plotted.alt.split()[0], usual.alt.split()[0]) == ("Test", "Validation")
+    assert axes.lines[0].get_xydata().tolist() == [[10 * i, pytest.approx(6 * i)] for i in range(10)]
+
+
+def test_a_privileged_method_is_drawn_and_never_ranked() -> None:
+    seen = [
+        rich("original", setting, seed, 99, role="privileged", cost=Cost())
+        for setting in ("A-C", "B-C")
+        for seed in range(3)
     ]
-    assert "dafl" in texts(figures["digits-labelled-standard-bars"].figure)
-    assert not {"dafl", "dfq", "dfad"} & set(texts(figures["digits-labelled-quick-resnet18-resnet10t-bars"].figure))
+    (bars,) = draw("bars", [*grid(), *seen])
+    assert "original" in texts(bars.figure)
+    (pareto,) = draw("pareto", [*grid(), *seen])
+    assert "original" in " ".join(texts(pareto.figure))
+    assert "original" not in pareto.alt
+    (diagram,) = draw("cd", [*grid(), *seen])
+    assert "original" not in " ".join(texts(diagram.figure))
+    assert diagram.alt == draw("cd", grid())[0].alt
 
 
 def test_bars_show_the_numbers_of_the_table_and_what_is_missing() -> None:

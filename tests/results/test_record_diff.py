@@ -33,12 +33,12 @@ def test_records_without_curves_differ_at_an_evaluation(now: Record) -> None:
 
 def test_another_teacher_is_named_before_what_follows_from_it(now: Record) -> None:
     assert now.teacher_score is not None
-    own, foreign = now.teacher_score.own_acc, now.teacher_score.student_domain_acc
-    better = now.teacher_score.model_copy(update={"student_domain_acc": foreign + 2})
+    own, foreign = now.teacher_score.own_acc, now.teacher_score.test_acc
+    better = now.teacher_score.model_copy(update={"test_acc": foreign + 2})
     then = now.model_copy(update={"teacher_score": better, "fingerprints": {}})
     assert first_difference(then, now) == (
         f"the teacher ({own:.2f} -> {own:.2f} % on its own domains, "
-        f"{foreign + 2:.2f} -> {foreign:.2f} % on the student's domain), "
+        f"{foreign + 2:.2f} -> {foreign:.2f} % on the test images), "
         "then the record's teacher_score, fingerprints"
     )
 

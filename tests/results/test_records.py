@@ -7,11 +7,11 @@ import gzip
 import json
 import math
 import multiprocessing
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 from support.fake_records import GRID, record
+from support.record_writers import write_many
 
 from okdbench.core.errors import UserError
 from okdbench.results.columns import shown_in
@@ -32,31 +32,28 @@ from okdbench.results.store import (
 WRITERS, EACH = 8, 200
 
 
-def write_many(runs: Path, writer: int, table_made: Event) -> None:
-    for number in range(EACH):
-        if number == EACH // 2:
-            assert table_made.wait(300), "no table was made while records were written"
-        made = record("kd", f"{writer}-{number}", 0, 50)
-        write_record(runs / made.key, made)
-
-
 def test_eight_processes_write_1600_records_while_the_leaderboard_is_made(tmp_path: Path) -> None:
     runs, output = tmp_path / "runs", tmp_path / "output"
     context = multiprocessing.get_context("spawn")
     table_made = context.Event()
-    writers = [context.Process(target=write_many, args=(runs, number, table_made)) for number in range(WRITERS)]
+    made = record("kd", "A-C", 0, 50)
+    writers = [
+        context.Process(target=write_many, args=(runs, made, f"{number}-C", EACH, table_made))
+        for number in range(WRITERS)
+    ]
     for writer in writers:
         writer.start()
     seen = [0]
     while any(writer.is_alive() for writer in writers):
         for path in write_leaderboards(to_frame(read_records(runs)), output):
-            lines = list(csv.reader(path.open()))
-            assert {len(line) for line in lines} == {len(shown_in("csv"))}
-            seen.append(len(lines))
+            header, *lines = csv.reader(path.open())
+            assert {len(line) for line in [header, *lines]} == {len(shown_in("csv"))}
+            rows = [dict(zip(header, line, strict=True)) for line in lines]
+            seen.append(sum(int(row["seeds"]) for row in rows if row["setting"] != "all"))
             table_made.set()
     assert [writer.exitcode for writer in writers] == [0] * WRITERS
     assert seen == sorted(seen), "a record disappeared"
-    assert len({made.setting for made in read_records(runs)}) == WRITERS * EACH
+    assert len({(made.setting, made.seed) for made in read_records(runs)}) == WRITERS * EACH
     assert not list(runs.glob("*/*.tmp"))
 
 

@@ -20,9 +20,9 @@ from okdbench.results.report.page import render
 from okdbench.results.table import DETAILS, EVERYWHERE, Column
 
 HEADER = (
-    "rank,method,setting,track,budget,teacher,student,seeds,complete,acc,acc_std,acc_low,acc_high,top3,top5,macro_f1,"
-    "ece,teacher_acc,teacher_domain_acc,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_images,seconds,"
-    "peak_memory_mb,version,commit,command"
+    "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,acc_std,acc_low,"
+    "acc_high,top3,top5,macro_f1,ece,teacher_acc,teacher_domain_acc,gain,last_acc,oracle_acc,selection_gap,"
+    "student_images,teacher_queries,generator_steps,test_images,seconds,peak_memory_mb,version,commit,command"
 )
 
 
@@ -37,13 +37,13 @@ def rows(*records: Record, **wanted: Any) -> Any:
 def test_csv_is_the_contract() -> None:
     assert to_csv(rows(*GRID, method="kd", setting="B-C")).splitlines() == [
         HEADER,
-        "1,kd,B-C,labelled,quick,resnet18,resnet10t,2,2/2,81.00,1.41,68.29,93.71,82.00,83.00,80.00,5.00,40.00,30.00,"
-        "-1.00,79.00,84.00,3.00,100,200,10.0,500.0,0.1.0,abc,"
+        "1,kd,B-C,method,adapt,labelled,all,quick,resnet18,resnet10t,2,2,2/2,81.00,1.41,68.29,93.71,82.00,83.00,80.00,5.00,40.00,30.00,"
+        "-1.00,79.00,84.00,3.00,100,200,7,400,10.0,500.0,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting B-C --seeds 0-1 --budget quick",
     ]
     assert to_csv(rows(GRID[0], setting="A-C")).splitlines()[1] == (
-        "1,kd,A-C,labelled,quick,resnet18,resnet10t,1,1/1,60.00,,,,61.00,62.00,59.00,5.00,40.00,30.00,"
-        ",58.00,63.00,3.00,100,200,10.0,500.0,0.1.0,abc,"
+        "1,kd,A-C,method,adapt,labelled,all,quick,resnet18,resnet10t,2,1,1/1,60.00,,,,61.00,62.00,59.00,5.00,40.00,30.00,"
+        ",58.00,63.00,3.00,100,200,7,400,10.0,500.0,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting A-C --seed 0 --budget quick"
     )
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from support.report_pages import CONTRAST, FAULTS, HOSTILE, choose, column, grid, hostile, hostile_extras, odd, write
+from support.report_pages import (
+    CONTRAST,
+    FAULTS,
+    HOSTILE,
+    choose,
+    column,
+    grid,
+    hostile,
+    hostile_extras,
+    odd,
+    tasks,
+    usual_extras,
+    write,
+)
 
+from okdbench.results.records import Record
 from okdbench.results.report.leaderboard_rows import report_rows
-from okdbench.results.report.page import render
+from okdbench.results.report.page import FILTERS, render
 
 CURE = "these tests drive a real browser: install Debian's package with apt-get install chromium"
 Open = Callable[..., Page]
@@ -33,8 +47,13 @@ def browser() -> Iterator[Browser]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Name -> address of each page."""
     folder = tmp_path_factory.mktemp("site")
-    pages = {name: write(folder, name, records) for name, records in {"grid": grid(), "odd": odd()}.items()}
-    return pages | {"hostile": write(folder, "hostile", hostile(), hostile_extras(HOSTILE[0]))}
+    extras = usual_extras()
+    return {
+        "grid": write(folder, "grid", grid(), extras),
+        "odd": write(folder, "odd", odd(), extras),
+        "tasks": write(folder, "tasks", tasks()),
+        "hostile": write(folder, "hostile", hostile(), hostile_extras(HOSTILE[0])),
+    }
 
 
 @pytest.fixture
@@ -107,13 +126,21 @@ def test_columns_sort_by_number_both_ways_with_missing_values_last(visit: Open) 
     assert column(page, "acc", "runs")[-1] == "–"  # noqa: RUF001
 
 
-def test_every_filter_keeps_matching_rows_and_shows_the_column_that_differs(visit: Open) -> None:
-    page = visit()
-    rows = report_rows(grid())
-    everything = dict.fromkeys(("dataset", "setting", "track", "budget", "networks"), "")
-    choose(page, **everything)
+@pytest.mark.parametrize(
+    ("name_of_page", "records", "names"),
+    [
+        ("grid", grid, ("dataset", "setting", "track", "budget", "networks")),
+        ("tasks", tasks, ("task", "shots", "networks")),
+    ],
+)
+def test_every_filter_keeps_matching_rows_and_shows_the_column_that_differs(
+    visit: Open, name_of_page: str, records: Callable[[], list[Record]], names: Sequence[str]
+) -> None:
+    page = visit(name_of_page)
+    rows = report_rows(records())
+    choose(page, **dict.fromkeys(FILTERS, ""))
     assert len(column(page, "method")) == len(rows)
-    for name in everything:
+    for name in names:
         assert page.locator(f"#leaderboard thead .c-{name}").is_visible()
         options = page.locator(f"#leaderboard select[name={name}] option").evaluate_all("all => all.map(o => o.value)")
         assert len(options) > 2
@@ -229,7 +256,7 @@ def test_commands_are_copied_verbatim(visit: Open) -> None:
 
 def test_hostile_texts_are_shown_as_text(visit: Open) -> None:
     page = visit("hostile")
-    choose(page, **dict.fromkeys(("dataset", "setting", "track", "budget", "networks"), ""))
+    choose(page, **dict.fromkeys(FILTERS, ""))
     names = {f"{text}[{text}]" for text in HOSTILE}
     assert {name.strip() for name in page.locator("button.more").all_text_contents()} == names
     for text in HOSTILE:
@@ -277,6 +304,39 @@ def test_records_without_numbers_are_shown_and_not_ranked(visit: Open) -> None:
         page.wait_for_function("name => document.getElementById('run-title')?.textContent === name", arg=record.method)
         assert "nan" not in page.inner_text("#run").lower()
         assert "undefined" not in page.inner_text("#run")
+
+
+def test_the_first_view_shows_no_row_of_another_task_protocol_or_number_of_labels(visit: Open) -> None:
+    page = visit("tasks")
+    assert column(page, "method") == ["kd", "original"]
+    assert page.locator("#leaderboard .role:visible").all_inner_texts() == ["privileged"]
+    assert column(page, "acc") == ["61.00", "99.00"]
+    assert column(page, "rank") == ["1", "-"]
+    assert "no rank: it sees the teacher's own images" in page.inner_text("#leaderboard")
+    choose(page, networks="resnet18 → resnet10t (protocol 1)")
+    assert column(page, "acc") == ["45.00"]
+    choose(page, networks="resnet18 → resnet10t", shots="10")
+    assert column(page, "acc") == ["55.00"]
+    choose(page, shots="all", task="transfer", track="label-free")
+    assert column(page, "acc") == ["33.00"]
+
+
+@pytest.mark.parametrize("key", ["transfer", "data-free"])
+def test_a_run_without_validation_shows_its_test_accuracy_alone(visit: Open, key: str) -> None:
+    page = visit("tasks", f"#run-{key}")
+    chart = page.locator("#run .chart").first
+    assert chart.locator("figcaption").inner_text().startswith("test")
+    assert "validation" not in chart.inner_text()
+    assert chart.locator("path.main").count() == 1
+    assert chart.locator("path.second").count() == 0
+    paths = page.locator("#run .chart path").evaluate_all("all => all.map(one => one.getAttribute('d'))")
+    assert not [path for path in paths if "NaN" in path or "Infinity" in path]
+    for word in ("nan", "undefined", "null"):
+        assert word not in page.inner_text("#run").lower()
+    page = visit("tasks", "#run-few")
+    assert page.locator("#run .chart").first.locator("path.second").count() == 1, (
+        "where there is validation, it is drawn"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -330,7 +390,9 @@ def test_the_tables_work_without_scripts(visit: Open) -> None:
 
 def test_figures_and_published_numbers(visit: Open) -> None:
     page = visit()
-    assert page.locator("#plots figure img").evaluate_all("all => all.every(one => one.naturalWidth > 0 && one.alt)")
+    images = page.locator("#plots figure img")
+    assert images.evaluate_all("all => all.every(one => one.naturalWidth > 0 && one.alt)")
+    assert images.count() == 6, "one of each kind that these records allow"
     assert column(page, "ours", "published") == ["80.50", "–"]  # noqa: RUF001
     assert "another budget" in page.inner_text("#published")
     collapsed = visit("hostile").locator("#plots details")
@@ -343,7 +405,7 @@ def test_figures_and_published_numbers(visit: Open) -> None:
 def test_a_page_of_five_hundred_runs_stays_small_and_works(visit: Open, site: dict[str, str], tmp_path: Path) -> None:
     renamed = ((one, {"key": f"{one.key}-{number}", "seed": number}) for number in range(25) for one in grid()[:20])
     records = [one.model_copy(update=changes) for one, changes in renamed]
-    site["large"] = write(tmp_path, "large", records, ([], []))
+    site["large"] = write(tmp_path, "large", records)
     assert (tmp_path / "large.html").stat().st_size < 10e6
     page = visit("large")
     head(page, "acc", "runs")

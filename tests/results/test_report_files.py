@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 import gzip
-import random
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
-from support.report_pages import grid
+from support.report_pages import few
 
 from okdbench.core.errors import UserError
 from okdbench.results.report import write_report
 from okdbench.results.report.figures import figure_groups
-from okdbench.results.store import write_archive, write_record
+from okdbench.results.samples import write_samples
+from okdbench.results.store import read_all, write_archive, write_record
 
 
 def test_samples_are_drawn_from_a_folder_only(tmp_path: Path) -> None:
-    assert "samples" not in {group.kind for group in figure_groups(grid())}
-    assert {group.kind for group in figure_groups(grid(), tmp_path)} <= {
-        group.kind for group in figure_groups(grid())
-    } | {"samples"}
+    records = few()[:1]
+    write_samples(tmp_path / records[0].key, {"generated": np.zeros((2, 8, 8, 3), dtype=np.uint8)})
+    others = {group.kind for group in figure_groups(records)}
+    assert "bars" in others
+    assert "samples" not in others
+    assert {group.kind for group in figure_groups(records, tmp_path)} == others | {"samples"}
 
 
 def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
-    records = grid()
-    for number in range(2):
-        random.Random(number).shuffle(records)
-        for one in records:
-            write_record(tmp_path / f"runs{number}" / quote(one.key), one)
-        write_report(tmp_path / f"runs{number}", tmp_path / f"site{number}")
-    write_archive(tmp_path / "records.jsonl.gz", records)
-    write_report(tmp_path / "records.jsonl.gz", tmp_path / "site2")
-    pages = {(tmp_path / f"site{number}" / "index.html").read_bytes() for number in range(3)}
-    assert len(pages) == 1
-    assert [path.name for path in (tmp_path / "site0").iterdir()] == ["index.html"]
+    records = few()
+    for one in records:
+        write_record(tmp_path / "runs" / quote(one.key), one)
+    # A folder is read in the order of the names; an archive in that of its lines.
+    shuffled = records[::-1]
+    lines = "".join(one.model_dump_json() + "\n" for one in shuffled)
+    (tmp_path / "records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    assert read_all(tmp_path / "records.jsonl.gz") == shuffled != read_all(tmp_path / "runs")
+    for source, site in (("runs", "one"), ("records.jsonl.gz", "other")):
+        write_report(tmp_path / source, tmp_path / site)
+    assert (tmp_path / "one" / "index.html").read_bytes() == (tmp_path / "other" / "index.html").read_bytes()
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["index.html"]
 
 
 def test_the_command_writes_the_page_and_names_it(tmp_path: Path) -> None:
-    write_archive(tmp_path / "r.jsonl.gz", grid())
+    write_archive(tmp_path / "r.jsonl.gz", few()[:1])
     words = [sys.executable, "-m", "okdbench", "report", "--runs", str(tmp_path / "r.jsonl.gz"), "--output"]
     done = subprocess.run([*words, str(tmp_path / "site")], capture_output=True, text=True, check=True)
     assert done.stdout == f"{tmp_path}/site/index.html\n"

@@ -29,7 +29,7 @@ def board(tmp_path: Path) -> Path:
 def test_a_row_says_what_to_run(board: Path) -> None:
     found = read_row_spec(f"{board}:{ROW}")
     assert found.file == board
-    assert found.group == ComparisonGroup("digits", "labelled", "quick", "resnet18", "resnet10t")
+    assert found.group == ComparisonGroup("digits", "adapt", "labelled", "all", "quick", "resnet18", "resnet10t", "2")
     assert found.runs == 2
     assert (found.columns["method"], found.columns["acc"]) == ("kd[temperature=2.0]", "60.50")
     assert {name: value for name, value in found.options.items() if value is not None} == {

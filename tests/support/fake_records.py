@@ -43,13 +43,20 @@ def record(method: str, setting: str, seed: int, acc: float, **changes: Any) -> 
         "commit": "abc",
         "protocol": PROTOCOL_VERSION,
         "data_digest": "d",
+        "test_images": 400,
         "environment": {},
-        "teacher_score": TeacherScore(key="t", own_acc=90.0, student_domain_acc=40.0),
+        "teacher_score": TeacherScore(key="t", own_acc=90.0, test_acc=40.0),
         "selected": outcome,
         "last": Outcome(evaluation=evaluation(acc - 2), teacher_domain_acc=30.0),
         "oracle": evaluation(acc + 3),
         "cost": Cost(
-            traffic={"student": Traffic(learned=100), "teacher": Traffic(forward=200)}, seconds=10, peak_memory_mb=500
+            traffic={
+                "student": Traffic(learned=100, updates=5),
+                "teacher": Traffic(forward=200, updates=0),
+                "generator": Traffic(updates=7),
+            },
+            seconds=10,
+            peak_memory_mb=500,
         ),
     }
     return Record(**values | changes)

@@ -40,6 +40,16 @@ def grid(methods: Sequence[str] = ("kd", "augkd", "finetune"), seeds: int = 3) -
     ]
 
 
+def unvalidated(method: str, seed: int, acc: float, **changes: Any) -> Record:
+    """A record of task transfer, where there is no validation accuracy, and the teacher's domains are the test."""
+    made = rich(method, "A@C", seed, acc, task="transfer", track="label-free")
+    blank = [one.model_copy(update={"val_acc": None}) for one in made.evaluations]
+    ends = {name: Outcome(evaluation=blank[5 * k + 4], teacher_domain_acc=None) for k, name in enumerate(made.stages)}
+    end = Outcome(evaluation=blank[-1], teacher_domain_acc=None)
+    found = {"evaluations": blank, "stages": ends, "selected": end, "last": end, "oracle": blank[-1]}
+    return made.model_copy(update=found | changes)
+
+
 def texts(figure: Figure) -> list[str]:
     """All non-empty texts of a figure."""
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]

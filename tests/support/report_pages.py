@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from okdbench.results.records import Evaluation, Outcome, Record, Score
 from okdbench.results.report.figures import FigureGroup, ReportFigure, data_uri, figure_groups
 from okdbench.results.report.page import render
 from support.fake_records import failed, record
+
+#: figures and published numbers of a page
+Extras = tuple[Sequence[FigureGroup], Sequence[dict[str, Any]]]
 
 HOSTILE = [
     "<script>window.hacked=1</script>",
@@ -71,6 +75,33 @@ def grid() -> list[Record]:
     return found
 
 
+def few() -> list[Record]:
+    """Two methods with two seeds, one of them with curves; another track, and a failed run on another data set."""
+    return [
+        *(full("kd", "A-C", seed, 80 + seed) for seed in (0, 1)),
+        *(record("finetune", "A-C", seed, 70 + seed) for seed in (0, 1)),
+        record("kd", "A-C", 0, 61, track="label-free", key="free"),
+        failed("kd", "X-Y", 0, dataset="office31", error="ValueError: no", key="nothing"),
+    ]
+
+
+def tasks() -> list[Record]:
+    """One method in three tasks, with few labels and of the first protocol; a privileged method beside it."""
+    usual = full("kd", "A-C", 0, 61)
+    blank = [one.model_copy(update={"val_acc": None}) for one in usual.evaluations]
+    end = Outcome(evaluation=blank[1], teacher_domain_acc=None)
+    unvalidated = {"track": "label-free", "evaluations": blank, "stages": {"data-free": end}, "selected": end,
+                   "last": end, "oracle": blank[1]}  # fmt: skip
+    return [
+        usual,
+        full("original", "A-C", 0, 99, role="privileged"),
+        full("kd", "A-C", 0, 55, shots=10, key="few"),
+        full("kd", "A-C", 0, 45, protocol=1, key="old"),
+        full("kd", "A@C", 0, 33, task="transfer", key="transfer", **unvalidated),
+        full("kd", "A", 0, 22, task="data-free", key="data-free", **unvalidated),
+    ]
+
+
 def hostile() -> list[Record]:
     """One record per hostile text, which stands in every text field; file names have no slashes."""
     return [
@@ -107,7 +138,7 @@ def published_number(**changes: Any) -> dict[str, Any]:
     return usual | changes
 
 
-def hostile_extras(text: str) -> tuple[list[FigureGroup], list[dict[str, Any]]]:
+def hostile_extras(text: str) -> Extras:
     """A figure and a published number made of one hostile text."""
     svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>window.hacked=1</script></svg>"
     figure = ReportFigure(text, text, text, data_uri(svg))
@@ -115,12 +146,14 @@ def hostile_extras(text: str) -> tuple[list[FigureGroup], list[dict[str, Any]]]:
     return [FigureGroup("bars", text, text, [figure] * 3)], [published_number(**texts, confidence=text)]
 
 
-def write(folder: Path, name: str, records: list[Record], extras: Any = None) -> str:
-    """Write a page and return its address."""
-    groups, published = extras or (
-        figure_groups(records),
-        [published_number(), published_number(setting="B-C", ours=None, ours_low=None)],
-    )
+def usual_extras() -> Extras:
+    """Figures of few records, because drawing takes longest, and two published numbers."""
+    return figure_groups(odd()), [published_number(), published_number(setting="B-C", ours=None, ours_low=None)]
+
+
+def write(folder: Path, name: str, records: list[Record], extras: Extras = ((), ())) -> str:
+    """Write a page with figures and published numbers, and return its address."""
+    groups, published = extras
     path = folder / f"{name}.html"
     path.write_text(render(records, groups, published), encoding="utf-8")
     return path.as_uri()

@@ -168,7 +168,7 @@ def test_the_tasks_of_an_array_job_are_the_runs(tmp_path: Path, data_root: Path,
     assert "#SBATCH --array=0-1\n" in (tmp_path / "array.sh").read_text(), "the finished run is left out"
     (tmp_path / "okdbench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m okdbench "$@"\n')
     (tmp_path / "okdbench").chmod(0o755)
-    weights = teacher_file(tmp_path / "runs" / "teachers", plan("kd").config, plan("kd").splits)
+    weights = teacher_file(tmp_path / "runs" / "teachers", plan("kd"))
     tasks = [run_task(tmp_path, data_root, index) for index in (0, 1)]
     while not weights.exists() and any(task.poll() is None for task in tasks):
         time.sleep(0.02)

@@ -32,6 +32,7 @@ def test_values_are_divided_at_commas_and_counted_once() -> None:
             "method": ["kd[lr=0.1,temperature=2], finetune", "kd"],
             "dataset": ["digits,digits"],
             "setting": ["MO-P", "MP-O , MO-P"],
+            "task": ["adapt, adapt"],
             "seed": ["0-1", "5,1"],
             "track": ["label-free,labelled"],
             "hyperparameters": ["hard_weight=0.2"],
@@ -43,6 +44,7 @@ def test_values_are_divided_at_commas_and_counted_once() -> None:
         methods=["kd[lr=0.1,temperature=2]", "finetune", "kd"],
         datasets=["digits"],
         settings=["MO-P", "MP-O"],
+        tasks=["adapt"],
         seeds=[0, 1, 5],
         tracks=["label-free", "labelled"],
         hyperparameters={"hard_weight": 0.2},
@@ -75,6 +77,14 @@ def test_a_file_stands_for_options_that_are_not_given(tmp_path: Path, data_root:
             {"method": ["kd"], "dataset": ["digits"], "track": ["free"]},
             "unknown track 'free'; did you mean 'label-free'",
         ),
+        (
+            {"method": ["kd"], "dataset": ["digits"], "task": ["transfer,datafree"]},
+            "unknown task 'datafree'; did you mean 'data-free'",
+        ),
+        (
+            {"method": ["kd"], "dataset": ["digits"], "task": ["transfer"], "setting": ["MO@P,MO"]},
+            "setting 'MO' is of task data-free, not transfer",
+        ),
         ({"method": ["kd"], "dataset": ["digits"], "hyperparameters": ["lr"]}, "'lr' is not of the form key=value"),
     ],
 )
@@ -84,6 +94,31 @@ def test_a_grid_that_is_none_is_refused(given: dict[str, Any], complaint: str) -
 
 def test_without_settings_a_data_set_has_its_default_ones() -> None:
     assert grid("kd", settings=()).places() == [("digits", "MP-O"), ("digits", "MO-P"), ("digits", "OP-M")]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "settings"),
+    [
+        (["adapt"], ["MP-O", "MO-P", "OP-M"]),
+        (["transfer"], ["MP@O", "MO@P", "OP@M"]),
+        (["data-free"], ["MP", "MO", "OP"]),
+        (["data-free", "transfer"], ["MP", "MO", "OP", "MP@O", "MO@P", "OP@M"]),
+    ],
+)
+def test_a_task_without_settings_is_that_of_the_default_ones(tasks: list[str], settings: list[str]) -> None:
+    assert grid("dafl", settings=(), tasks=tasks).places() == [("digits", setting) for setting in settings]
+    plans = parse_grid({"method": ["dafl"], "dataset": ["digits"], "task": [",".join(tasks)]}).places()
+    assert plans == [("digits", setting) for setting in settings]
+
+
+def test_a_task_that_a_data_set_has_no_default_settings_of_is_refused(tmp_path: Path) -> None:
+    for name in ("studio/cup", "phone/cup"):
+        (tmp_path / name).mkdir(parents=True)
+    file = tmp_path / "shop.yaml"
+    file.write_text("domains: {studio: studio, phone: phone}\nsettings: [S@P]\n")
+    assert grid("kd", datasets=[str(file)], settings=()).places() == [(str(file), "S@P")]
+    adapt = grid("kd", datasets=[str(file)], settings=(), tasks=["adapt"])
+    assert refusal(adapt.places) == f"{file} has no default settings of task adapt; name one with --setting"
 
 
 def test_runs_go_setting_by_setting_seed_by_seed_and_method_by_method(data_root: Path) -> None:
@@ -111,10 +146,10 @@ def test_a_method_outside_of_the_only_track_is_left_out_of_a_sweep_and_refused_b
 ) -> None:
     made = grid("augkd", "kd", tracks=["label-free"])
     assert titles(list(plans_of(made, data_root))) == ["kd digits MO-P seed 0 label-free"]
-    assert capsys.readouterr().err == "okdbench: augkd is left out: not in the label-free track\n"
+    assert capsys.readouterr().err == "okdbench: augkd is left out: it is not for task adapt, label-free\n"
     with pytest.raises(UserError, match="'augkd' does not run in the label-free track; its tracks: labelled"):
         checked_plans(made, data_root)
-    with pytest.raises(UserError, match="augkd: not in the label-free track"):
+    with pytest.raises(UserError, match="augkd: not for task adapt, label-free; okdbench ls methods lists"):
         list(plans_of(grid("augkd", tracks=["label-free"]), data_root))
 
 
@@ -127,6 +162,40 @@ def test_with_several_tracks_each_method_runs_in_those_that_it_has(
         "kd digits MO-P seed 0 label-free",
     ]  # fmt: skip
     assert capsys.readouterr().err.count("left out") == 1, "the variant that reads labels"
+
+
+def test_with_several_tasks_and_tracks_each_method_runs_where_it_can(
+    data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels are counted where there are any, so that one number of them is no mistake in the other places."""
+    made = grid(
+        "finetune", "dafl", "kd", "scratch", "augkd", settings=["MO-P", "MO@P", "MO"],
+        tracks=["labelled", "semi", "label-free"], options={**TINY, "shots": 5},
+    )  # fmt: skip
+    assert titles(checked_plans(made, data_root)) == [
+        "finetune digits MO-P seed 0 5 shots", "dafl digits MO-P seed 0 5 shots", "kd digits MO-P seed 0 5 shots",
+        "augkd digits MO-P seed 0 5 shots",
+        "finetune digits MO-P seed 0 semi 5 shots", "dafl digits MO-P seed 0 semi 5 shots",
+        "kd digits MO-P seed 0 semi 5 shots",
+        "dafl digits MO-P seed 0 label-free", "kd digits MO-P seed 0 label-free",
+        "dafl digits MO@P seed 0", "kd digits MO@P seed 0", "scratch digits MO@P seed 0",
+        "dafl digits MO seed 0", "scratch digits MO seed 0",
+    ]  # fmt: skip
+    assert capsys.readouterr().err == "", "each of them runs somewhere"
+
+
+def test_without_a_track_each_task_has_its_default_one(data_root: Path) -> None:
+    plans = checked_plans(grid("dafl", settings=["MO-P", "MO@P", "MO"]), data_root)
+    assert [plan.track for plan in plans] == ["labelled", "label-free", "label-free"]
+    assert [plan.setting.task for plan in plans] == ["adapt", "transfer", "data-free"]
+
+
+def test_a_method_for_none_of_the_places_is_named(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = grid("augkd", "dafl", settings=["MO@P", "MO"])
+    assert titles(checked_plans(made, data_root)) == ["dafl digits MO@P seed 0", "dafl digits MO seed 0"]
+    assert capsys.readouterr().err == (
+        "okdbench: augkd is left out: it is not for task transfer, label-free or task data-free, label-free\n"
+    )
 
 
 def test_a_plan_of_a_grid_is_that_of_the_same_options(data_root: Path, plan: Callable[..., Plan]) -> None:

@@ -30,7 +30,8 @@ TINY = "--datasets digits --settings MO-P --budget smoke --teacher test_resnet -
 #: two runs that are long enough to be killed half-way
 LONG = [{"anchor_steps": steps, "data_free_steps": 12} for steps in (30, 31)]
 VARIANTS = [f"augkd[anchor_steps={steps},data_free_steps=12]" for steps in (30, 31)]
-METHODS = ",".join(["finetune", "kd", *VARIANTS])
+#: a short run and a long one: with a core for each, the long one outlasts the other
+PAIR = f"finetune,{VARIANTS[0]}"
 SECONDS = 800
 MODULE = ("-m", "okdbench")
 #: a driver whose source digest lacks the methods and data sets
@@ -59,13 +60,17 @@ def short(tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]) -
 
 
 @pytest.fixture(scope="module")
-def singles(
-    short: dict[str, Record], tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]
-) -> dict[str, Record]:
-    """Records of all four runs: the short ones, then the long ones."""
+def long(tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan]) -> dict[str, Record]:
+    """Records of the two long runs."""
     runs = tmp_path_factory.mktemp("long")
-    plans = [plan("augkd", hyperparameters=long) for long in LONG]
-    return short | {made.key: execute(made, runs, quiet) for made in plans}
+    plans = [plan("augkd", hyperparameters=changed) for changed in LONG]
+    return {made.key: execute(made, runs, quiet) for made in plans}
+
+
+@pytest.fixture(scope="module")
+def pair(short: dict[str, Record], long: dict[str, Record]) -> dict[str, Record]:
+    """Records of the runs of ``PAIR``."""
+    return dict([next(iter(short.items())), next(iter(long.items()))])
 
 
 class Child(NamedTuple):
@@ -145,10 +150,11 @@ def assert_records(runs: Path, singles: dict[str, Record]) -> None:
     assert [log.read_text().count("$ okdbench") for log in runs.glob("teachers/*/log.txt")] == [1]
 
 
+@pytest.mark.parametrize("storage", ["", pytest.param("--shared", marks=pytest.mark.slow)])
 def test_the_records_equal_those_of_one_machine(
-    cluster: Nodes, short: dict[str, Record], tmp_path: Path, data_root: Path
+    storage: str, cluster: Nodes, short: dict[str, Record], tmp_path: Path, data_root: Path
 ) -> None:
-    code, errors = Sweep("finetune,kd", cluster.address, tmp_path, data_root).end()
+    code, errors = Sweep("finetune,kd", cluster.address, tmp_path, data_root, storage).end()
     assert code == 0, errors
     assert_records(tmp_path / "runs", short)
     assert re.findall(r"^(teacher|\[\d/2\])", errors, re.MULTILINE) == ["teacher", "[1/2]", "[2/2]"]
@@ -156,21 +162,11 @@ def test_the_records_equal_those_of_one_machine(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["", "--shared"])
-def test_the_records_of_long_runs_equal_those_of_one_machine(
-    storage: str, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
-) -> None:
-    code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root, storage).end()
-    assert code == 0, errors
-    assert_records(tmp_path / "runs", singles)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("storage", ["", "--shared"])
 def test_a_killed_worker_costs_a_try(
-    storage: str, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
+    storage: str, cluster: Nodes, pair: dict[str, Record], tmp_path: Path, data_root: Path
 ) -> None:
-    *others, key = singles
-    sweep = Sweep(METHODS, cluster.address, tmp_path, data_root, storage)
+    other, key = pair
+    sweep = Sweep(PAIR, cluster.address, tmp_path, data_root, storage)
     (child,) = sweep.wait_for(lambda: children(key))
     assert not storage or (sweep.runs / key / "checkpoint.pt").exists(), "of the stage before"
     os.kill(child.worker, signal.SIGKILL)
@@ -183,18 +179,18 @@ def test_a_killed_worker_costs_a_try(
     assert not storage or min(sizes) > 0, "it resumed after the stage before"
     code, errors = sweep.end()
     assert code == 0, errors
-    assert_records(sweep.runs, singles)
+    assert_records(sweep.runs, pair)
     assert sweep.starts(key) == 2
-    assert [sweep.starts(other) for other in others] == [1, 1, 1]
+    assert sweep.starts(other) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["", "--shared"])
 def test_a_killed_node_costs_what_ran_there(
-    storage: str, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
+    storage: str, cluster: Nodes, long: dict[str, Record], tmp_path: Path, data_root: Path
 ) -> None:
-    sweep = Sweep(METHODS, cluster.address, tmp_path, data_root, storage)
-    key, child = sweep.wait_for(lambda: on_second(cluster, singles))
+    sweep = Sweep(",".join(VARIANTS), cluster.address, tmp_path, data_root, storage)
+    key, child = sweep.wait_for(lambda: on_second(cluster, long))
     cluster.kill_second()
     began = time.monotonic()
     try:
@@ -205,8 +201,8 @@ def test_a_killed_node_costs_what_ran_there(
         cluster.add_second()
     assert code == 0, errors
     assert not alive(child.pid)
-    assert_records(sweep.runs, singles)
-    assert {other: sweep.starts(other) for other in singles} == {**dict.fromkeys(singles, 1), key: 2}
+    assert_records(sweep.runs, long)
+    assert {other: sweep.starts(other) for other in long} == {**dict.fromkeys(long, 1), key: 2}
 
 
 def on_second(cluster: Nodes, keys: Iterable[str]) -> tuple[str, Child] | None:
@@ -218,23 +214,26 @@ def on_second(cluster: Nodes, keys: Iterable[str]) -> tuple[str, Child] | None:
 @pytest.mark.parametrize("storage", ["", "--shared"])
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_driver_takes_its_children_along_and_the_next_one_goes_on(
-    storage: str, sign: int, cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
-) -> None:
-    sweep = Sweep(METHODS, cluster.address, tmp_path, data_root, storage)
+    storage: str, sign: int, cluster: Nodes, short: dict[str, Record], pair: dict[str, Record], tmp_path: Path,
+    data_root: Path,
+) -> None:  # fmt: skip
+    # with two cores, the long run starts after one of the short ones
+    methods, singles = f"finetune,kd,{VARIANTS[0]}", short | pair
+    sweep = Sweep(methods, cluster.address, tmp_path, data_root, storage)
     (child,) = sweep.wait_for(lambda: children(list(singles)[-1]))
     sweep.process.send_signal(sign)
     began = time.monotonic()
     sweep.process.communicate()
     done = {path: path.stat().st_mtime_ns for path in sweep.runs.glob("*/record.json")}
-    assert len(done) >= 2, "the short runs are done"
+    assert done, "a short run is done"
     until = time.monotonic() + SECONDS
     while alive(child.pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert not alive(child.pid)
     print_recovery(f"driver and signal {sign}, until the last child is gone {storage}", time.monotonic() - began)
-    code, errors = Sweep(METHODS, cluster.address, tmp_path, data_root, storage).end()
+    code, errors = Sweep(methods, cluster.address, tmp_path, data_root, storage).end()
     assert code == 0, errors
-    assert f"{len(done)} of 4 runs are already done\n" in errors
+    assert f"{len(done)} of 3 runs are already done\n" in errors
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert_records(sweep.runs, singles)
 
@@ -265,14 +264,14 @@ def test_a_run_that_always_kills_fails_and_the_rest_is_done(
 
 @pytest.mark.slow
 def test_of_two_drivers_none_does_what_the_other_does(
-    cluster: Nodes, singles: dict[str, Record], tmp_path: Path, data_root: Path
+    cluster: Nodes, pair: dict[str, Record], tmp_path: Path, data_root: Path
 ) -> None:
-    drivers = [Sweep(METHODS, cluster.address, tmp_path, data_root) for _ in range(2)]
+    drivers = [Sweep(PAIR, cluster.address, tmp_path, data_root) for _ in range(2)]
     for driver in drivers:
         code, errors = driver.end()
         assert code == 0, errors
-    assert_records(drivers[0].runs, singles)
-    assert [drivers[0].starts(key) for key in singles] == [1, 1, 1, 1]
+    assert_records(drivers[0].runs, pair)
+    assert [drivers[0].starts(key) for key in pair] == [1, 1]
 
 
 @pytest.mark.slow

@@ -194,7 +194,7 @@ def test_a_child_that_always_dies_fails_and_the_other_runs_are_done(
 def test_runs_fail_with_their_teacher(tmp_path: Path, data_root: Path, plan: Callable[..., Plan]) -> None:
     made = plan("kd")
     sweep = Sweep("--methods kd,finetune --jobs 1", tmp_path, data_root)
-    kill_all(sweep, teacher_file(sweep.runs / "teachers", made.config, made.splits).parent)
+    kill_all(sweep, teacher_file(sweep.runs / "teachers", made).parent)
     code, _, stderr = sweep.end()
     assert code == 1
     assert len(stderr.splitlines()) == 3

@@ -39,7 +39,7 @@ def plot_accuracy(group: PlotGroup) -> list[PlotFigure]:
     rows = [row for (_, setting), row in group.rows.items() if setting in panels]
     add_notes(
         figure,
-        "accuracy on the test split of the student's domain, %",
+        "accuracy on the test images, %",
         "lines: 95 % intervals; dashes: the teacher; arrows: outside the axis, to the left",
         "no line: no interval, which needs two seeds" if any(map(_lacks_interval, rows)) else "",
         "hollow: runs are missing" if not all(map(is_complete, rows)) else "",

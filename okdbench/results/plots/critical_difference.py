@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from okdbench.core.errors import UserError
-from okdbench.results.frames import to_frame
+from okdbench.results.frames import finished_runs, to_frame
 from okdbench.results.friedman import Ranking, rank
 from okdbench.results.grouping import counted, current
 from okdbench.results.plots.figure import PlotFigure
@@ -35,7 +35,9 @@ def plot_critical_difference(group: PlotGroup) -> list[PlotFigure]:
     Raises:
         UserError: there are fewer than three methods, or too few shared blocks.
     """
-    scores = comparable_methods(block_scores(counted(current(to_frame(group.records)))))
+    # A privileged method is never ranked.
+    records = [record for record in group.records if record.role != "privileged"]
+    scores = comparable_methods(block_scores(counted(current(to_frame(records)))))
     ranking = rank(scores)
     if ranking.critical is None or ranking.p is None:
         raise UserError(
@@ -59,7 +61,7 @@ def plot_critical_difference(group: PlotGroup) -> list[PlotFigure]:
         axes.plot(ends, [FIRST_BAR + BAR_STEP * index] * 2, color="black", linewidth=2.2, solid_capstyle="butt")
     for names_of_side, edge in ((left, 0.0), (right, 1.0)):
         _label_side(axes, group, names_of_side, ranking.ranks, FIRST_BAR + BAR_STEP * len(bars), edge)
-    absent = sorted(group.finished.keys() - set(scores))
+    absent = sorted(finished_runs(records).keys() - set(scores))
     add_notes(
         figure,
         f"mean rank, 1 is best; Friedman p = {ranking.p:.2g}",

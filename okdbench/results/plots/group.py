@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.frames import comparison_groups, finished_runs, to_frame
 from okdbench.results.grouping import ALL, Cell, ComparisonGroup
 from okdbench.results.intervals import group_mean
@@ -84,7 +85,8 @@ class PlotGroup:
             part: distinguishes several figures of one kind, for example the method.
         """
         group = self.comparison_group
-        subtitle = f"{', '.join(group.place)}: {group.teacher} → {group.student}"
+        older = f" (protocol {group.protocol})" if group.protocol != str(PROTOCOL_VERSION) else ""
+        subtitle = f"{', '.join(group.place)}: {group.teacher} → {group.student}{older}"
         add_title(figure, title, subtitle)
         name = "-".join([self.stem, kind, *([slug(part)] if part else [])])
         return PlotFigure(name, title, f"{alt} ({subtitle})", figure)

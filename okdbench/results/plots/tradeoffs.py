@@ -71,7 +71,10 @@ def plot_pareto(group: PlotGroup) -> list[PlotFigure]:
         zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True)
     ):
         points = {m: Point(row[column], row["acc"]) for m, row in rows.items() if row[column] is not None}
-        fronts[column] = pareto_front({method: point for method, point in points.items() if method in complete})
+        # A privileged method is never on the front, because it sees what no method may.
+        fronts[column] = pareto_front(
+            {m: point for m, point in points.items() if m in complete and rows[m]["role"] != "privileged"}
+        )
         start = axis_start(point.acc for point in points.values())
         _scatter(axes, points, fronts[column], complete, start)
         axes.set_xlabel(label)

@@ -72,7 +72,8 @@ def _method(group: PlotGroup, method: str, runs: Mapping[Cell, Record]) -> PlotF
         "mean over seeds; band: from the lowest to the highest" if several else "",
     )
     alt = (
-        f"Validation accuracy of {method} over the training images of the student, in {len(settings)} settings"
+        f"{'Validation' if _validated(runs) else 'Test'} accuracy of {method} over the training images of the student, "
+        f"in {len(settings)} settings"
         f", and {len(terms)} loss terms over the steps of their stages"
     )
     return group.finish("curves", f"Training curves of {method}", alt, figure, part=method)
@@ -110,7 +111,7 @@ def _accuracy(axes: Axes, runs: Mapping[Cell, Record], settings: Sequence[str]) 
 
     Where there is no validation split, it is the test accuracy, by which nothing is selected.
     """
-    validated = all(e.val_acc is not None for run in runs.values() for e in run.evaluations)
+    validated = _validated(runs)
     series = {
         cell: {
             float(e.images): e.val_acc if validated and e.val_acc is not None else e.test.acc for e in run.evaluations
@@ -129,6 +130,11 @@ def _accuracy(axes: Axes, runs: Mapping[Cell, Record], settings: Sequence[str]) 
             middle = (start + end) / 2
             axes.text(middle, 1.02, ", ".join(names), transform=axes.get_xaxis_transform(), ha="center", color=GREY)
         start = end
+
+
+def _validated(runs: Mapping[Cell, Record]) -> bool:
+    """Whether every evaluation has a validation accuracy."""
+    return all(e.val_acc is not None for run in runs.values() for e in run.evaluations)
 
 
 def _segments(run: Record) -> list[tuple[float, list[str]]]:

@@ -115,8 +115,9 @@ def _accuracy(record: Record) -> Part:
     evaluations, selected = record.evaluations, record.selected
     # JSON has no NaN, so values that are not finite become null
     mark = [selected.evaluation.images, finite(selected.evaluation.test.acc), "selected"] if selected else None
+    validated = any(one.val_acc is not None for one in evaluations)
     return {
-        "title": "solid: test, dashed: validation",
+        "title": "solid: test, dashed: validation" if validated else "test",
         "unit": "images",
         "x": [one.images for one in evaluations],
         "lines": [[finite(one.test.acc) for one in evaluations], [finite(one.val_acc) for one in evaluations]],
