@@ -85,20 +85,24 @@ def few() -> list[Record]:
     ]
 
 
+def unvalidated(setting: str, acc: float, **changes: Any) -> Record:
+    """A record of a task without validation images and without test images of other domains."""
+    made = full("kd", setting, 0, acc, track="label-free", **changes)
+    blank = [one.model_copy(update={"val_acc": None}) for one in made.evaluations]
+    end = Outcome(evaluation=blank[1], teacher_domain_acc=None)
+    found = {"evaluations": blank, "stages": {"data-free": end}, "selected": end, "last": end, "oracle": blank[1]}
+    return made.model_copy(update=found)
+
+
 def tasks() -> list[Record]:
     """One method in three tasks, with few labels and of the first protocol; a privileged method beside it."""
-    usual = full("kd", "A-C", 0, 61)
-    blank = [one.model_copy(update={"val_acc": None}) for one in usual.evaluations]
-    end = Outcome(evaluation=blank[1], teacher_domain_acc=None)
-    unvalidated = {"track": "label-free", "evaluations": blank, "stages": {"data-free": end}, "selected": end,
-                   "last": end, "oracle": blank[1]}  # fmt: skip
     return [
-        usual,
+        full("kd", "A-C", 0, 61),
         full("original", "A-C", 0, 99, role="privileged"),
         full("kd", "A-C", 0, 55, shots=10, key="few"),
         full("kd", "A-C", 0, 45, protocol=1, key="old"),
-        full("kd", "A@C", 0, 33, task="transfer", key="transfer", **unvalidated),
-        full("kd", "A", 0, 22, task="data-free", key="data-free", **unvalidated),
+        unvalidated("A@C", 33, task="transfer", key="transfer"),
+        unvalidated("A", 22, task="data-free", key="data-free"),
     ]
 
 
