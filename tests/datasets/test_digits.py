@@ -15,12 +15,17 @@ from okdbench.core.settings import Setting
 from okdbench.data.dataset import Sample
 from okdbench.datasets.digits import FONTS, OPTICAL_BOX, Digits
 
-NOWHERE = Path("/nonexistent")
 SIZES = {"mnist": 5000, "optical": 1797, "print": 11 * 10 * len(FONTS)}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def made(data_root: Path) -> None:
+    for domain in SIZES:
+        Digits().samples(domain, data_root)
+
+
 def load(domain: str) -> list[Sample]:
-    return list(Digits().samples(domain, NOWHERE))
+    return list(Digits().samples(domain, Path()))
 
 
 def stack(domain: str) -> np.ndarray:
@@ -66,10 +71,11 @@ def test_mnist_is_shown_pixel_by_pixel() -> None:
     assert [sample.label for sample in load("mnist")] == labels.tolist()
 
 
-def test_another_process_makes_the_same_images() -> None:
+def test_another_process_makes_the_same_images(tmp_path: Path) -> None:
     code = (
-        "import hashlib; from okdbench.datasets.digits import Digits; "
-        "print(hashlib.sha256(b''.join(s.source.tobytes() for s in Digits().samples('print', None))).hexdigest())"
+        "import hashlib; from pathlib import Path; from okdbench.datasets.digits import Digits; "
+        f"images = Digits().samples('print', Path({str(tmp_path)!r})); "
+        "print(hashlib.sha256(b''.join(sample.source.tobytes() for sample in images)).hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == hashlib.sha256(stack("print").tobytes()).hexdigest()
@@ -86,7 +92,7 @@ def test_naming_the_data_set_imports_none_of_its_sources() -> None:
 
 def test_a_misspelled_domain_is_named() -> None:
     with pytest.raises(UserError, match="did you mean 'mnist'"):
-        Digits().samples("minst", NOWHERE)
+        Digits().samples("minst", Path())
 
 
 def test_every_setting_can_be_parsed() -> None:

@@ -1,4 +1,4 @@
-"""Real processes that start fast: a server loads torch, timm and the digits once, and forks for each command."""
+"""Real processes that start fast: a server loads torch and timm once, and forks for each command."""
 
 from __future__ import annotations
 
@@ -15,16 +15,12 @@ import torch
 
 import okdbench.sweep.sequential
 import okdbench.sweep.sweep  # noqa: F401 - what the server loads, so that its forks need not
-from okdbench import registry
 from okdbench.cli import app as cli
 
 HERE = Path(__file__).parent
 CONTEXT = multiprocessing.get_context("forkserver")
 
 torch.set_num_threads(1)
-_digits = registry.load_dataset("digits")
-for _domain in _digits.domains.values():
-    _digits.samples(_domain, HERE)
 
 
 def serve() -> None:
