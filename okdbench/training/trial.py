@@ -229,13 +229,13 @@ def _withheld(plan: Plan, stage: Stage) -> str:
 
 
 def check_once(plan: Plan, checked: set[str]) -> None:
-    """:func:`check` the plan, unless ``checked`` has one that differs in seed and setting alone; then add it.
+    """:func:`check` the plan, unless ``checked`` has one of its task that differs in seed and setting; then add it.
 
     Raises:
         WithheldError: a stage reads what the track or the task withholds.
         UserError: a network, a weights file or the method itself refuses.
     """
-    kind = plan.config.model_copy(update={"seed": 0, "setting": ""}).model_dump_json()
+    kind = plan.config.model_copy(update={"seed": 0, "setting": plan.setting.task}).model_dump_json()
     if kind not in checked:
         check(plan)
         checked.add(kind)

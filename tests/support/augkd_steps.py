@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from okdbench.api import Batch, Clock, Learner
 from okdbench.core.config import check_hyperparameters
+from okdbench.data.images import Images
 from okdbench.data.loader import Stream
 from okdbench.data.splits import Splits
 from okdbench.distill.networks.classifiers import build_classifier
@@ -42,6 +43,7 @@ def small_plan(plan: Plan, batch_size: int, student_images: int) -> Plan:
     splits = {
         name: images.take(np.arange(SPLIT_SIZE) * len(images.labels) // SPLIT_SIZE)
         for name, images in vars(plan.splits).items()
+        if isinstance(images, Images)
     }
     budget = replace(plan.budget, student_images=student_images, batch_size=batch_size, evaluations=1)
     return replace(plan, splits=Splits(**splits), budget=budget)
