@@ -25,7 +25,8 @@ NOTES = {
     "Accuracy during training": "Accuracy on the student's domain in percent, over training images.",
     "Losses": "Each term has its own scale and shows a subset of the steps. Lower is not always better: some terms are "
     "adversarial.",
-    "Cost": "Images that each network processed. Learned counts those that updated its weights.",
+    "Cost": "Images that each network processed. Learned counts those that updated its weights, updates the "
+    "steps of its optimiser.",
     "Repeat this run": "This command repeats the run; if the run is already finished, it only prints the result.",
 }
 _SCORES = ("Accuracy", "Top 3", "Top 5", "Macro F1", "Calibration", "Agreement", "Retention")
@@ -39,11 +40,16 @@ def run_page(record: Record) -> dict[str, Any]:
     return {
         "title": label(record),
         "status": record.status,
-        "lead": f"{record.dataset}, {record.setting}, seed {record.seed}, {record.track}, budget {record.budget}, "
-        f"{record.teacher} → {record.student}",
+        "lead": _lead(record),
         "numbers": _key_numbers(record),
         "parts": parts,
     }
+
+
+def _lead(record: Record) -> str:
+    shots = "" if record.shots is None else f", {record.shots} labels per class"
+    place = f"{record.dataset}, {record.setting} ({record.task}), seed {record.seed}, {record.track}{shots}"
+    return f"{place}, budget {record.budget}, {record.teacher} → {record.student}"
 
 
 def _facts(heading: str, facts: Mapping[str, str]) -> Part:
@@ -136,10 +142,10 @@ def _cost(record: Record) -> list[Part]:
     if not cost.traffic:
         return []
     rows = [
-        (name, number(one.forward, 0), number(one.backward, 0), number(one.learned, 0))
+        (name, *(number(count, 0) for count in (one.forward, one.backward, one.learned, one.updates)))
         for name, one in cost.traffic.items()
     ]
-    return [_table("Cost", ("Network", "Forward", "Backward", "Learned"), rows)]
+    return [_table("Cost", ("Network", "Forward", "Backward", "Learned", "Updates"), rows)]
 
 
 def _configuration(record: Record) -> list[Part]:
