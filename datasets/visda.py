@@ -10,7 +10,7 @@ SERVER = "http://csr.bu.edu/ftp/visda17/clf/"
 
 
 class VisDA(FolderDataset):
-    """280,157 images of 12 classes; the test images of the challenge are used only with ``--test-split official``."""
+    """280,157 images of 12 classes; real images are tested on those of the challenge."""
 
     title = "VisDA-2017: train (synthetic), validation (real), test (real)"
     licence = "non-commercial research and education only; no redistribution"

@@ -24,6 +24,8 @@ GRID_FIELDS = {"method": "METHODS", "dataset": "DATASETS", "setting": "SETTINGS"
 #: how --help names the values of other fields
 _VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE", "device": "DEVICE",
            "image_size": "N", "shots": "N"}  # fmt: skip
+#: numbers that may be a word too
+_WORDS = {"shots"}
 #: no field of a run's configuration, because the setting tells the task
 _TASK = Annotated[
     list[str] | None,
@@ -91,7 +93,8 @@ def _annotation(name: str, field: FieldInfo) -> Any:
     if several:
         return Annotated[list[str] | None, option]
     # Other types stay text: RunConfig converts them, and its errors name what is allowed.
-    return Annotated[int | None, option] if type_of(field) is int else Annotated[str | None, option]
+    is_number = type_of(field) is int and name not in _WORDS
+    return Annotated[int | None, option] if is_number else Annotated[str | None, option]
 
 
 def _panel(name: str) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -53,7 +53,9 @@ class RunConfig(BaseModel):
         strict=False,
         description="Which labels of the student's domain a method sees; labelled in task adapt, else label-free.",
     )
-    shots: int | None = Field(None, ge=1, description="Labels per class of the student's domain; all by default.")
+    shots: Annotated[int | None, BeforeValidator(lambda value: None if value == "all" else value)] = Field(
+        None, ge=1, strict=False, description="Labels per class of the student's domain, or all."
+    )
     teacher: str = Field("resnet18", description="Architecture of the teacher, a timm classifier.")
     student: str = Field("resnet10t", description="Architecture of the student, a timm classifier.")
     pretrained: bool = Field(False, description="Start teacher and student from timm's ImageNet weights.")
@@ -72,13 +74,16 @@ class RunConfig(BaseModel):
 def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig:
     """Merge defaults, the YAML ``file`` and ``values``; the later wins, ``hyperparameters`` key by key.
 
-    A value of None, in either place, counts as not given.
+    A value of None, in either place, counts as not given. ``task`` is no field: it is for who chooses the setting.
 
     Raises:
         UserError: an unknown or missing key, or a value that is not allowed.
     """
-    given = {key: value for key, value in values.items() if value is not None}
-    in_file = {key: value for key, value in (load_yaml(file) if file else {}).items() if value is not None}
+    in_file = load_yaml(file) if file else {}
+    given, in_file = (
+        {key: value for key, value in layer.items() if value is not None and key != "task"}
+        for layer in (values, in_file)
+    )
     merged = {**in_file, **given}
     layers = [layer["hyperparameters"] for layer in (in_file, given) if "hyperparameters" in layer]
     if not all(isinstance(layer, Mapping) for layer in layers):

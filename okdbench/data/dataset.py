@@ -82,6 +82,11 @@ class Dataset(ABC):
         # Their names, because records are compared with them: a data set may declare pm-o for MP-O.
         return tuple(dict.fromkeys(self.setting(text).name for text in settings_of(task, self.settings)))
 
+    @property
+    def default_task(self) -> TaskKind:
+        """The task whose default settings run where none is named: adapt, if there are any of it."""
+        return next((task for task in TaskKind if self.default_settings(task)), TaskKind.ADAPT)
+
     def domains_of(self, setting: Setting, official: bool) -> list[str]:
         """Every domain whose images a run reads; if ``official``, with those of official test images."""
         tests = [self.official_tests[name] for name in setting.evaluated_domains if name in self.official_tests]

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -49,7 +50,7 @@ def _read(file: Path) -> tuple[Sample, ...] | None:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             paths, labels, pixels = (arrays[name] for name in ("paths", "labels", "pixels"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
     return tuple(map(Sample, paths.tolist(), labels.tolist(), pixels))
 

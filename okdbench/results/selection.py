@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from okdbench.core.errors import unknown
+from okdbench.core.settings import task_of
 from okdbench.results.grouping import label
 from okdbench.results.records import Record
 
@@ -34,9 +35,16 @@ def choose(records: Sequence[Record], wanted: Mapping[str, str | None], settings
             raise unknown("setting among the records", setting, known)
     if settings:
         # A row is complete when it has every default setting, so those become the chosen ones.
-        defaults = {"default_settings": tuple(settings)}
-        kept = [record.model_copy(update=defaults) for record in kept if record.setting in settings]
+        kept = [
+            record.model_copy(update={"default_settings": _of_task(record.task, settings)})
+            for record in kept
+            if record.setting in settings
+        ]
     return kept
+
+
+def _of_task(task: str, settings: Sequence[str]) -> tuple[str, ...]:
+    return tuple(setting for setting in settings if task_of(setting) == task)
 
 
 def of_methods(records: Sequence[Record], methods: Sequence[str]) -> list[Record]:

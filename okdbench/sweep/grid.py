@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ class Grid:
         methods: names, variants such as ``kd[lr=0.1]`` and paths.
         datasets: names and paths.
         settings: such as ``MP-O``; none for the default settings of each data set.
-        tasks: names of tasks whose default settings are meant, or of which all ``settings`` are; none for the first
-            task of which the data set has default settings.
+        tasks: names of tasks whose default settings are meant, or of which all ``settings`` are; none for adapt, or
+            for another task where a data set has no default settings of that.
         seeds: none for the seed of ``file``, or else 0.
         tracks: names of tracks, none for the default one of each task; a method is left out of those that it does not
             run in.
@@ -71,11 +72,12 @@ class Grid:
             raise UserError(f"--dataset {names}: two of them have one name; give the files different ones")
         found = []
         for name, dataset in datasets.items():
-            tasks = [TaskKind(task) for task in self.tasks] or [task_of(text) for text in dataset.settings[:1]]
-            defaults = [setting for task in tasks for setting in dataset.default_settings(task)]
-            if not self.settings and not defaults:
-                raise UserError(f"{name} has no default settings of task {' or '.join(tasks)}; name one with --setting")
-            found += [(name, setting) for setting in self.settings or defaults]
+            tasks = [TaskKind(task) for task in self.tasks] or [dataset.default_task]
+            defaults = {task: dataset.default_settings(task) for task in tasks}
+            for task in tasks if not self.settings else ():
+                if not defaults[task]:
+                    raise UserError(f"{name} has no default settings of task {task}; name one with --setting")
+            found += [(name, setting) for setting in self.settings or chain.from_iterable(defaults.values())]
         return found
 
 
@@ -92,23 +94,25 @@ def parse_grid(given: Mapping[str, Any], file: Path | None = None) -> Grid:
         UserError: no method or no data set is named, or a value is malformed.
     """
     in_file = load_yaml(file) if file else {}
-    several = ("method", "dataset", "setting", "track")
+    several = ("method", "dataset", "setting", "task", "track")
     named = {name: _values(name, given.get(name) or in_file.get(name)) for name in several}
     for name in ("method", "dataset"):
         if not named[name]:
             raise UserError(f"no {name} is named; give one with --{name}, or in the file of --config")
     # The seed of the file stays there: it is one number, merged with the other fields of the configuration.
     seeds = syntax.parse_seeds(",".join(given["seed"])) if given.get("seed") else []
-    others = {*named, "task", "seed", "hyperparameters"}
+    others = {*named, "seed", "hyperparameters"}
+    # Here, because the label-free track among several leaves it out.
+    shots = in_file.get("shots") if given.get("shots") is None else given["shots"]
     return Grid(
         methods=named["method"],
         datasets=named["dataset"],
         settings=named["setting"],
-        tasks=_values("task", given.get("task")),
+        tasks=named["task"],
         seeds=seeds,
         tracks=named["track"],
         hyperparameters=syntax.parse_assignments(given.get("hyperparameters") or ()),
-        options={name: value for name, value in given.items() if name not in others},
+        options={name: value for name, value in given.items() if name not in others} | {"shots": shots},
         file=file,
     )
 

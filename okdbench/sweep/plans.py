@@ -13,8 +13,9 @@ from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track, tracks_of
 from okdbench.core.settings import task_of
 from okdbench.data.splits import SplitCache
+from okdbench.results.grouping import ALL
 from okdbench.sweep.grid import Grid
-from okdbench.training.plan import Plan, make_plan
+from okdbench.training.plan import Plan, make_plan, players
 from okdbench.training.trial import WithheldError, check_once
 
 
@@ -51,7 +52,7 @@ class Place(NamedTuple):
     setting: str
     seed: int | None
     track: str
-    shots: int | None
+    shots: int | str | None
 
     def has(self, method: str) -> bool:
         """Whether the method plays this task in this track."""
@@ -71,7 +72,8 @@ def places_of(grid: Grid) -> Iterator[Place]:
         tracks = [track for track in grid.tracks if track in known] if len(grid.tracks) > 1 else list(grid.tracks)
         for seed in seeds:
             for track in tracks if grid.tracks else known[:1]:
-                counted = shots if track != Track.LABEL_FREE or len(grid.tracks) < 2 else None
+                # "all", because None would leave it to the file.
+                counted = shots if track != Track.LABEL_FREE or len(grid.tracks) < 2 else ALL
                 yield Place(dataset, setting, seed, track, counted)
 
 
@@ -117,7 +119,14 @@ def _report_idle(places: Sequence[Place], methods: list[str]) -> None:
     """Print a line for each method that runs in none of the places; at least one must be left."""
     idle = [name for name in methods if not any(place.has(name) for place in places)]
     where = " or ".join(dict.fromkeys(f"task {task_of(place.setting)}, {place.track}" for place in places))
+    if not places:
+        raise UserError(
+            "no task that was named has one of these tracks; leave out --track, or name adapt or label-free"
+        )
     if len(idle) == len(methods):
-        raise UserError(f"{', '.join(methods)}: not for {where}; okdbench ls methods lists tasks and tracks")
+        able = ", ".join(
+            dict.fromkeys(name for place in places for name in players(task_of(place.setting), place.track))
+        )
+        raise UserError(f"{', '.join(methods)}: not for {where}; these are: {able}")
     for name in idle:
         print(f"okdbench: {name} is left out: it is not for {where}", file=sys.stderr)

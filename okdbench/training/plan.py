@@ -17,7 +17,7 @@ from okdbench.core import plugins, yaml_files
 from okdbench.core.card_source import bundled_card
 from okdbench.core.command import words_of
 from okdbench.core.config import RunConfig
-from okdbench.core.errors import UserError
+from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import default_data_root
 from okdbench.core.folds import fold_of
 from okdbench.core.protocol import PROTOCOL_VERSION, Budget, Track, budget_named, tracks_of
@@ -133,7 +133,7 @@ def make_plan(
 
     Args:
         values: fields of :class:`~okdbench.core.config.RunConfig`, None for one that is not given; ``setting`` defaults
-            to the first of the data set's default settings.
+            to the first default setting of the data set, or of ``task``.
         file: a YAML file with further fields.
         data_root: folder of images and caches; the default one if None.
         load: loads the splits of a setting; a :class:`~okdbench.data.splits.SplitCache` lets several plans share them.
@@ -144,8 +144,7 @@ def make_plan(
     # --- 1. configuration: defaults depend on data set and setting, so these are looked up first
     in_file = yaml_files.load_yaml(file) if file else {}
     dataset = registry.load_dataset(str(values.get("dataset") or in_file.get("dataset") or ""))
-    given = in_file.get("setting") if values.get("setting") is None else values["setting"]
-    setting = dataset.setting(str(dataset.settings[0] if given is None else given))
+    setting = dataset.setting(_setting_name(values, in_file, dataset))
     config = configuration.resolve({**values, "setting": setting.name}, file=file)
     rule, is_default = _split_rule(config, dataset, setting)
     track = config.track or tracks_of(setting.task)[0]
@@ -185,6 +184,19 @@ def make_plan(
     return plan
 
 
+def _setting_name(values: Mapping[str, Any], in_file: Mapping[str, Any], dataset: Dataset) -> str:
+    """The setting that is named, or else the first default one of the task that is named, or of the data set."""
+    for layer in (values, in_file):
+        if layer.get("setting") is not None:
+            return str(layer["setting"])
+    task = str(values.get("task") or in_file.get("task") or dataset.default_task)
+    if task not in list(TaskKind):
+        raise unknown("task", task, list(TaskKind))
+    if not (defaults := dataset.default_settings(TaskKind(task))):
+        raise UserError(f"{dataset.name} has no default settings of task {task}; name a setting")
+    return defaults[0]
+
+
 def check_access(name: str, method: type[Method], setting: Setting, track: Track, shots: int | None) -> None:
     """Refuse what a method does not run in, and a number of labels where there are none.
 
@@ -216,10 +228,15 @@ def check_access(name: str, method: type[Method], setting: Setting, track: Track
         )
 
 
-def players(task: TaskKind) -> list[str]:
-    """The bundled methods that play a task."""
+def players(task: TaskKind, track: str = "") -> list[str]:
+    """The bundled methods that play a task, in this track if one is named."""
     # From the sources, because an error must not wait for the import of every method.
-    return [name for name in plugins.method_names() if task in bundled_card(name).get("tasks", ())]
+    cards = {name: bundled_card(name) for name in plugins.method_names()}
+    return [
+        name
+        for name, card in cards.items()
+        if task in card.get("tasks", ()) and (not track or track in card.get("tracks", ()))
+    ]
 
 
 def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[SplitRule, bool]:

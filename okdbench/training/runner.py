@@ -47,7 +47,7 @@ def run(
         data_root: folder of images and caches.
         config: YAML file whose values ``options`` override.
         progress: called with stage, step, losses and number of images learned from; displays nothing by default.
-        options: fields of :class:`okdbench.core.config.RunConfig`; ``setting`` defaults to the data set's first one.
+        options: fields of :class:`okdbench.core.config.RunConfig`; ``setting`` defaults to the first of ``task``.
 
     Raises:
         UserError: something that the caller can fix.

@@ -212,9 +212,27 @@ def check(plan: Plan) -> None:
         raise
     except Exception:  # a bug in the method: its run stores it in a record, with the traceback
         return
+    if fault := _idle_share(plan):
+        raise WithheldError(fault)
     for stage in stages:
         if fault := _withheld(plan, stage):
             raise WithheldError(f"stage {stage.name!r} of {config.method!r} reads {fault}")
+
+
+def _idle_share(plan: Plan) -> str:
+    """Why a share before fine-tuning is refused where nothing follows; empty if it counts or has its default."""
+    fields = type(plan.hyperparameters).model_fields
+    if "data_free_share" not in fields or is_fine_tuned(plan):
+        return ""
+    usual = fields["data_free_share"].default
+    return (
+        ""
+        if data_free_share(plan.hyperparameters) == usual
+        else (
+            f"data_free_share of {plan.config.method!r} counts only where a fine-tuning stage follows: not in the "
+            f"{plan.track} track; leave it out"
+        )
+    )
 
 
 def _withheld(plan: Plan, stage: Stage) -> str:

@@ -126,7 +126,11 @@ MISTAKES = {
     "run --method kd --dataset digits --track label-free --shots 5": "--shots 5 counts labels, which the label-free "
     "track withholds; leave it out",
     "run --method dafl --dataset digits --setting MP --shots 5": "--shots 5 counts labels",
-    "run --method kd --dataset digits --shots 0": "shots=0: out of range; allowed at least 1",
+    "sweep --method augkd --dataset digits --task data-free": "these are: dafl",
+    "run --method kd --dataset digits --task transfer,data-free --tracks labelled,semi": "no task that was named",
+    "run --method dafl --dataset digits --setting MP --set data_free_share=0.2": "counts only where a fine-",
+    "run --method kd --dataset digits --shots ten": "shots='ten'",
+    "run --method kd --dataset digits --shots 0": "shots='0': out of range; allowed at least 1",
     "run --method kd --dataset digits --setting MP-O --shots 9999": "give at most --shots 121",
     "run --method kd --dataset digits --test-split official": "no official test split; leave out --test-split",
     "run --method kd --dataset digits --test-split protocol": "allowed 'folds' or 'official'",

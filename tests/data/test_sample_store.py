@@ -75,6 +75,16 @@ def test_a_damaged_file_is_made_again(
     assert file.read_bytes() == content
 
 
+def test_a_change_of_any_byte_gives_the_same_samples(samples: Callable[..., list[Sample]], root: Path) -> None:
+    samples()
+    (file,) = files(root)
+    content = file.read_bytes()
+    for place in range(0, len(content), 7):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        assert [(sample.path, sample.label) for sample in samples()] == [("two/0/a.png", 0), ("two/1/b.png", 1)]
+        assert all((sample.source == sample.label).all() for sample in samples())
+
+
 def test_a_data_folder_that_cannot_be_written_is_named(samples: Callable[..., list[Sample]], root: Path) -> None:
     root.write_bytes(b"a file where a folder should be")
     with pytest.raises(UserError, match="--data-root"):

@@ -43,6 +43,14 @@ def test_without_a_limit_only_leftovers_of_finished_runs_go(runs: Path) -> None:
     assert (runs / "stoppedA-C0" / "checkpoint.pt").exists(), "a failed run may resume"
 
 
+def test_predictions_are_counted_and_kept_with_the_record(runs: Path) -> None:
+    before = cleanup.size(runs)
+    (runs / "earlyA-C0" / "predictions.npz").write_bytes(bytes(300))
+    assert cleanup.size(runs) == before + 300
+    assert names(runs, 0)
+    assert (runs / "earlyA-C0" / "predictions.npz").exists()
+
+
 def test_a_dry_run_deletes_nothing(runs: Path) -> None:
     before = cleanup.size(runs)
     assert len(names(runs, 0, dry=True)) == 3

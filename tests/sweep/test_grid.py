@@ -12,7 +12,7 @@ from support.error_text import refusal
 from okdbench.core.errors import UserError
 from okdbench.sweep.grid import Grid, parse_grid
 from okdbench.sweep.plans import checked_plans, plans_of
-from okdbench.training.plan import Plan
+from okdbench.training.plan import Plan, make_plan
 
 TINY = {"budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
 
@@ -20,6 +20,9 @@ TINY = {"budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "
 def grid(*methods: str, **fields: Any) -> Grid:
     usual: dict[str, Any] = {"datasets": ["digits"], "settings": ["MO-P"], "options": TINY}
     return Grid(methods, **(usual | fields))
+
+
+SMALL = "dataset: digits\nbudget: smoke\nteacher: test_resnet\nstudent: test_resnet\n"
 
 
 def titles(plans: list[Plan]) -> list[str]:
@@ -48,7 +51,7 @@ def test_values_are_divided_at_commas_and_counted_once() -> None:
         seeds=[0, 1, 5],
         tracks=["label-free", "labelled"],
         hyperparameters={"hard_weight": 0.2},
-        options={"budget": "smoke", "teacher": None},
+        options={"budget": "smoke", "teacher": None, "shots": None},
     )
 
 
@@ -63,6 +66,18 @@ def test_a_file_stands_for_options_that_are_not_given(tmp_path: Path, data_root:
     plans = checked_plans(made, data_root)
     assert titles(plans) == ["kd[lr=0.01] digits OP-M seed 3", "finetune[lr=0.01] digits OP-M seed 3"]
     assert {plan.config.budget for plan in plans} == {"smoke"}
+
+
+def test_a_file_may_name_task_and_labels_as_the_command_line_does(tmp_path: Path, data_root: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"{SMALL}task: transfer\n")
+    assert titles(checked_plans(parse_grid({"method": ["kd"]}, file), data_root))[0] == "kd digits MP@O seed 0"
+    assert make_plan({"method": "kd"}, file, data_root).setting.name == "MP@O"
+    file.write_text(f"{SMALL}setting: MO-P\nshots: 2\n")
+    both = checked_plans(parse_grid({"method": ["kd"], "track": ["labelled,label-free"]}, file), data_root)
+    assert titles(both) == ["kd digits MO-P seed 0 2 shots", "kd digits MO-P seed 0 label-free"]
+    every = parse_grid({"method": ["kd"], "shots": "all"}, file)
+    assert titles(checked_plans(every, data_root)) == ["kd digits MO-P seed 0"]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +132,11 @@ def test_a_task_that_a_data_set_has_no_default_settings_of_is_refused(tmp_path: 
     file = tmp_path / "shop.yaml"
     file.write_text("domains: {studio: studio, phone: phone}\nsettings: [S@P]\n")
     assert grid("kd", datasets=[str(file)], settings=()).places() == [(str(file), "S@P")]
+    some = grid("dafl", datasets=[str(file)], settings=(), tasks=["transfer", "adapt"])
+    assert "has no default settings of task adapt" in refusal(some.places), "nothing is left out in silence"
+    file.write_text("domains: {studio: studio, phone: phone}\nsettings: [S@P, S-P]\n")
+    assert grid("kd", datasets=[str(file)], settings=()).places() == [(str(file), "S-P")], "adapt, where it has some"
+    file.write_text("domains: {studio: studio, phone: phone}\nsettings: [S@P]\n")
     adapt = grid("kd", datasets=[str(file)], settings=(), tasks=["adapt"])
     assert refusal(adapt.places) == f"{file} has no default settings of task adapt; name one with --setting"
 
@@ -149,7 +169,7 @@ def test_a_method_outside_of_the_only_track_is_left_out_of_a_sweep_and_refused_b
     assert capsys.readouterr().err == "okdbench: augkd is left out: it is not for task adapt, label-free\n"
     with pytest.raises(UserError, match="'augkd' does not run in the label-free track; its tracks: labelled"):
         checked_plans(made, data_root)
-    with pytest.raises(UserError, match="augkd: not for task adapt, label-free; okdbench ls methods lists"):
+    with pytest.raises(UserError, match="augkd: not for task adapt, label-free; these are: dafl"):
         list(plans_of(grid("augkd", tracks=["label-free"]), data_root))
 
 

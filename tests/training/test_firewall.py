@@ -90,6 +90,19 @@ def validation_labels_change_the_selection_at_most(real: Plan, folder: Path, las
         assert [e.val_acc for e in history.evaluations] != [e.val_acc for e in changed_history.evaluations]
 
 
+@pytest.mark.parametrize("method", ["finetune", "kd", "mosaickd", "dafl"])
+def test_images_beyond_the_labelled_ones_change_nothing_in_the_labelled_track(
+    light_plan: Callable[..., Plan], tmp_path: Path, method: str
+) -> None:
+    real = light_plan(method, track="labelled", shots=2)
+    chosen = np.isin(real.splits.train.paths, real.access.labelled.paths)
+    assert chosen.sum() == 20
+    pixels = noise(real.splits.train).pixels
+    pixels[chosen] = real.splits.train.pixels[chosen]
+    hidden = replace(real, splits=replace(real.splits, train=replace(real.splits.train, pixels=pixels)))
+    assert train(real, tmp_path / "real")[:2] == train(hidden, tmp_path / "noise")[:2]
+
+
 @pytest.mark.parametrize("method", ["kd", "mosaickd"])
 def test_the_semi_track_uses_its_unlabelled_images(
     light_plan: Callable[..., Plan], tmp_path: Path, method: str

@@ -11,6 +11,7 @@ import torch
 
 from okdbench.distill.method import Stage
 from okdbench.training.initial_networks import initial_network
+from okdbench.training.loop import TrainingLoop
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.teacher import teacher_of
@@ -49,6 +50,17 @@ def test_two_settings_or_seeds_share_no_batch_order(plan: Callable[..., Plan], t
         assert (one[0] == other[0]).mean() < 0.2, "the images"
         # one of nine values each; the digits are never mirrored
         assert (one[1:3] == other[1:3]).mean() < 0.4, "their shifts"
+
+
+def test_two_settings_share_no_batch_order_of_their_teachers(
+    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = []
+    monkeypatch.setattr(TrainingLoop, "run", lambda loop: orders.append(loop._config.stream(None)._draw(0)) or 1 / 0)
+    for setting in ("M-O", "M-P"):  # the same images
+        with pytest.raises(ZeroDivisionError):
+            teacher(plan("teacher", setting=setting), tmp_path)
+    assert (orders[0][0] == orders[1][0]).mean() < 0.2
 
 
 def test_two_methods_start_from_the_same_student(plan: Callable[..., Plan], tmp_path: Path) -> None:
