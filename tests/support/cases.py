@@ -1,4 +1,4 @@
-"""The tasks and tracks in which methods are tested: one per task in the usual tests, all in the slow ones."""
+"""The tasks and tracks in which methods are tested: one per method in the usual tests, all in the slow ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def all_cases() -> list[Any]:
             method,
             case,
             id=f"{method}-{case.task}-{case.track}",
-            marks=() if method in THOROUGH or case in one_per_task(method) else pytest.mark.slow,
+            marks=() if method in THOROUGH or case == cases_of(method)[0] else pytest.mark.slow,
         )
         for method in plugins.method_names()
         for case in cases_of(method)
