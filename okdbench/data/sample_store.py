@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from okdbench.core.array_files import read_arrays, write_arrays
 from okdbench.core.code_digest import digest_of, sources_of
-from okdbench.core.files import write_atomic, writing
+from okdbench.core.files import writing
 from okdbench.data.dataset import Dataset, Sample
 
 
@@ -44,26 +42,21 @@ def kept_samples(
 
 
 def _read(file: Path) -> tuple[Sample, ...] | None:
-    """None without a readable file; every array in it has a checksum, which numpy compares."""
-    import numpy as np
-
+    """None without a readable file."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            paths, labels, pixels = (arrays[name] for name in ("paths", "labels", "pixels"))
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        arrays = read_arrays(file)
+        return tuple(map(Sample, arrays["paths"].tolist(), arrays["labels"].tolist(), arrays["pixels"]))
+    except (ValueError, KeyError):
         return None
-    return tuple(map(Sample, paths.tolist(), labels.tolist(), pixels))
 
 
 def _write(file: Path, samples: Sequence[Sample]) -> None:
     """Write the file and delete those of the same domain under other keys."""
     import numpy as np
 
-    content = io.BytesIO()
     paths, labels, pixels = zip(*((sample.path, sample.label, sample.source) for sample in samples), strict=True)
-    np.savez_compressed(content, paths=np.array(paths), labels=np.array(labels), pixels=np.stack(pixels))
     with writing(file.parent, "--data-root"):
-        write_atomic(file, content.getvalue())
+        write_arrays(file, {"paths": np.array(paths), "labels": np.array(labels), "pixels": np.stack(pixels)})
         for other in file.parent.glob(f"{file.stem.rpartition('-')[0]}-*.npz"):
             if other != file:
                 other.unlink(missing_ok=True)

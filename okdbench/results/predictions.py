@@ -5,17 +5,14 @@ From it follow accuracy per class, confusion matrices, calibration curves and pa
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from okdbench.core.array_files import read_arrays, write_arrays
 from okdbench.core.errors import UserError
-from okdbench.core.files import write_atomic
 
 FILE = "predictions.npz"
 #: classes that are kept for each image
@@ -40,16 +37,14 @@ class Predictions(NamedTuple):
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Store the predictions in the folder of a run, in about 20 bytes per image."""
-    content = io.BytesIO()
-    np.savez_compressed(
-        content,
-        images=np.array(predictions.images, dtype=np.str_),
-        labels=predictions.labels.astype(np.int16),
-        classes=predictions.classes.astype(np.int16),
+    arrays = {
+        "images": np.array(predictions.images, dtype=np.str_),
+        "labels": predictions.labels.astype(np.int16),
+        "classes": predictions.classes.astype(np.int16),
         # half precision: a thousandth of a probability is all that a curve shows
-        probabilities=predictions.probabilities.astype(np.float16),
-    )
-    write_atomic(folder / FILE, content.getvalue())
+        "probabilities": predictions.probabilities.astype(np.float16),
+    }
+    write_arrays(folder / FILE, arrays)
 
 
 def read_predictions(folder: Path) -> Predictions:
@@ -59,9 +54,8 @@ def read_predictions(folder: Path) -> Predictions:
         UserError: there are none, or the file is damaged.
     """
     try:
-        with np.load(folder / FILE, allow_pickle=False) as file:
-            images, *arrays = (file[name] for name in Predictions._fields)
-    # TypeError: a file of one array, which numpy opens as something else
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, zipfile.BadZipFile) as error:
+        kept = read_arrays(folder / FILE)
+        images, *arrays = (kept[name] for name in Predictions._fields)
+    except (ValueError, KeyError) as error:
         raise UserError(f"{folder / FILE} cannot be read ({error}); the run's command makes it again") from error
     return Predictions(tuple(images.tolist()), *arrays)
