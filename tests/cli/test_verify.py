@@ -87,10 +87,10 @@ def test_a_row_that_repeats_is_identical(line: int, board: Path, again: Path, da
 @pytest.mark.parametrize(
     ("method", "setting", "options"),
     [
-        ("mosaickd[form=joint]", "MO-P", {"track": "semi", "shots": 3}),
+        pytest.param("mosaickd[form=joint]", "MO-P", {"track": "semi", "shots": 3}, marks=pytest.mark.slow),
         ("kd", "MO@P", {}),
-        ("dafl", "MO", {}),
-        ("original", "MO", {}),
+        pytest.param("dafl", "MO", {}, marks=pytest.mark.slow),
+        pytest.param("original", "MO", {}, marks=pytest.mark.slow),
     ],
     ids=["adapt", "transfer", "data-free", "privileged"],
 )

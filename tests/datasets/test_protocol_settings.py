@@ -27,7 +27,9 @@ def run(name: str, root: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") 
     return [record.setting for record in read_records(root / "runs") if record.status == "done"]
 
 
-@pytest.mark.parametrize(("name", "settings"), EIGHT)
+@pytest.mark.parametrize(
+    ("name", "settings"), [pytest.param(*each, marks=() if each[1] == 1 else pytest.mark.slow) for each in EIGHT]
+)
 def test_augkd_runs_on_small_copies(name: str, settings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = registry.load_dataset(name)
     assert isinstance(dataset, FolderDataset)

@@ -184,6 +184,7 @@ def test_a_run_is_reproducible(start: Start, reference: str) -> None:
     assert trained(start()) == reference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(AuGKD.Hyperparameters.model_fields.keys() - CHECKPOINT_RULES))
 def test_every_hyperparameter_reaches_the_student(start: Start, reference: str, key: str) -> None:
     value = getattr(start().method.hp, key)

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from support.cases import all_cases, one_per_task, options_of
+from support.cases import all_cases, all_methods, one_per_task, options_of
 from support.dataset_trees import grow, official
 
 from okdbench import registry
@@ -24,6 +24,7 @@ from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 
 NAMES = plugins.method_names()
+CASES = all_cases(usual=NAMES)
 #: the others: tests/training/test_firewall.py withholds more, and hyper-parameters are tried in a slow test below
 CONTRACT = [check for check in CHECKS if check.find not in (checks.withheld, checks.idle_settings)]
 
@@ -40,7 +41,7 @@ def bench(runs: Path, data_root: Path) -> Callable[[str], Sandbox]:
     return lambda method: made.setdefault(method, Sandbox(method, runs, data_root, dataset="digits", setting="MO-P"))
 
 
-@pytest.mark.parametrize(("method", "case"), all_cases())
+@pytest.mark.parametrize(("method", "case"), CASES)
 def test_a_method_keeps_the_contract(bench: Callable[[str], Sandbox], method: str, case: Case) -> None:
     one = bench(method)
     with only([case]):
@@ -54,7 +55,7 @@ def only(cases: list[Case]) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("method", "case"), all_cases())
+@pytest.mark.parametrize(("method", "case"), CASES)
 def test_the_record_names_the_step_that_the_protocol_chooses(
     bench: Callable[[str], Sandbox], method: str, case: Case
 ) -> None:
@@ -89,7 +90,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shop.yaml"
 
 
-@pytest.mark.parametrize("method", NAMES)
+@pytest.mark.parametrize("method", all_methods())
 def test_a_method_runs_on_an_own_folder_in_each_task(
     light_plan: Callable[..., Plan], runs: Path, shop: Path, method: str
 ) -> None:

@@ -96,7 +96,13 @@ OUTSIDE = {"data_free_share"}
 
 
 @pytest.mark.parametrize(
-    ("method", "key"), [pair for pair in dict.fromkeys(KEYS + INHERITED) if pair not in RARE and pair[1] not in OUTSIDE]
+    ("method", "key"),
+    [
+        # one method has all of the shared ones, and its own
+        pytest.param(*pair, marks=() if pair[0] == "dfkd" else pytest.mark.slow)
+        for pair in dict.fromkeys(KEYS + INHERITED)
+        if pair not in RARE and pair[1] not in OUTSIDE
+    ],
 )
 def test_every_hyperparameter_changes_the_training(method: str, key: str) -> None:
     fields = registry.load_method(method).Hyperparameters.model_fields

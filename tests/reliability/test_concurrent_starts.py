@@ -67,6 +67,7 @@ def test_of_a_thousand_starts_one_trains(tmp_path: Path, data_root: Path) -> Non
     assert record.status == "done"
 
 
+@pytest.mark.slow
 def test_two_drivers_share_a_folder(tmp_path: Path, data_root: Path, plan: Callable[..., Plan]) -> None:
     notes = tmp_path / "notes"
     line = "--methods finetune,kd --seeds 0-1 --jobs 1"

@@ -118,6 +118,7 @@ def die_at(runs: Path, name: str) -> None:
     on_write(runs, lambda written: os.kill(os.getpid(), signal.SIGKILL) if written == name else None)
 
 
+@pytest.mark.slow
 def test_a_folder_that_can_only_be_read_loses_nothing(tmp_path: Path, reference: Path, data_root: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(reference.parent / "teachers", runs / "teachers")

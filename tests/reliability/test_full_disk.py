@@ -71,6 +71,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield found
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_each_file_loses_nothing(disk: Disk, reference: Path, data_root: Path) -> None:
     runs = disk.folder / "runs"
     shutil.copytree(reference.parent / "teachers", runs / "teachers")

@@ -1,7 +1,8 @@
-"""The tasks and tracks in which methods are tested: one per method in the usual tests, all in the slow ones."""
+"""The tasks and tracks in which methods are tested: some in the usual tests, all in the slow ones."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from okdbench.core import plugins
 from okdbench.core.protocol import Track, tracks_of
 from okdbench.core.settings import TaskKind
 
-#: one of each kind, whose cases are all tested in the usual tests: real images, generated ones with real ones, neither
-THOROUGH = ("kd", "mosaickd", "dafl")
+#: one of each kind, which stand for all methods where these share the code: real images, generated ones with real ones,
+#: neither, two networks in one stage, and the teacher's own images
+KINDS = ("kd", "mosaickd", "dafl", "augkd", "original")
 SETTINGS = {TaskKind.ADAPT: "MO-P", TaskKind.TRANSFER: "MO@P", TaskKind.DATA_FREE: "MO"}
 
 
@@ -28,17 +30,25 @@ def one_per_task(method: str) -> list[Case]:
     return list({case.task: case for case in reversed(cases_of(method))}.values())
 
 
-def all_cases() -> list[Any]:
-    """Method and case as parameters of a test; those that repeat what another shows are slow."""
+def all_methods() -> list[Any]:
+    """Methods as parameters of a test; those that repeat what another of their kind shows are slow."""
+    return [
+        pytest.param(method, marks=() if method in KINDS else pytest.mark.slow) for method in plugins.method_names()
+    ]
+
+
+def all_cases(usual: Collection[str]) -> list[Any]:
+    """Method and case as parameters; slow but for one method in each case, and each ``usual`` method in one case."""
+    first = {case: method for method in reversed(KINDS) for case in cases_of(method)}
     return [
         pytest.param(
             method,
             case,
             id=f"{method}-{case.task}-{case.track}",
-            marks=() if method in THOROUGH or case == cases_of(method)[0] else pytest.mark.slow,
+            marks=() if method == first.get(case) or (place == 0 and method in usual) else pytest.mark.slow,
         )
         for method in plugins.method_names()
-        for case in cases_of(method)
+        for place, case in enumerate(cases_of(method))
     ]
 
 

@@ -234,7 +234,7 @@ def test_a_killed_sweep_takes_its_children_along(
     assert not list(trained_teacher.glob("runs/*/record.json"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_sweep_resumes(
     number: signal.Signals,
     trained_teacher: Path,

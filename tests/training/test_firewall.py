@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.cases import all_cases, options_of
+from support.cases import KINDS, all_cases, options_of
 
 from okdbench import registry
 from okdbench.checks.checks import permuted
@@ -65,7 +65,7 @@ def without_what_is_withheld(plan: Plan) -> Splits:
     return replace(splits, **hidden)
 
 
-@pytest.mark.parametrize(("method", "case"), all_cases())
+@pytest.mark.parametrize(("method", "case"), all_cases(usual=KINDS))
 def test_noise_in_place_of_what_is_withheld_changes_no_student(
     light_plan: Callable[..., Plan], tmp_path: Path, method: str, case: Case
 ) -> None:

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from support.resumed_runs import DRIVER, assert_same
+from support.fault_injection import checkpoint_every_step
+from support.fork_server import Command
+from support.resumed_runs import assert_same
 
 OPTIONS = (
     "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=10 "
@@ -20,16 +20,14 @@ OPTIONS = (
 )
 
 
-def start(runs: Path, data_root: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", DRIVER, *OPTIONS.split(), "--runs", str(runs), "--data-root", str(data_root)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(runs: Path, data_root: Path) -> Command:
+    words = [*OPTIONS.split(), "--runs", str(runs)]
+    return Command(words, data_root, data_root, checkpoint_every_step)
 
 
 def finish(runs: Path, data_root: Path) -> Path:
-    process = start(runs, data_root)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
+    done = start(runs, data_root).wait()
+    assert done.returncode == 0, done.stderr
     (folder,) = (path.parent for path in runs.glob("*/record.json"))
     return folder
 
@@ -41,13 +39,13 @@ def reached(runs: Path, stage: str) -> bool:
 
 def stop_in(stage: str, number: signal.Signals, runs: Path, data_root: Path) -> tuple[int, str]:
     """Start the run and send the signal as soon as ``stage`` has logged a step; exit code and standard error."""
-    process = start(runs, data_root)
+    command = start(runs, data_root)
     deadline = time.monotonic() + 240
-    while not reached(runs, stage) and process.poll() is None and time.monotonic() < deadline:
+    while not reached(runs, stage) and command.running() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    return process.returncode, errors
+    os.kill(command.pid, number)
+    done = command.wait(60)
+    return done.returncode, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +80,7 @@ def test_ctrl_c_says_how_to_resume_and_keeps_the_step(tmp_path: Path, data_root:
     assert_same(finish(tmp_path, data_root), uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_read_starts_the_run_over(
     tmp_path: Path, data_root: Path, uninterrupted: Path
 ) -> None:
