@@ -16,7 +16,7 @@ from scipy.stats import t
 from okdbench import registry
 from okdbench.core import plugins
 from okdbench.core.syntax import spell_assignments
-from okdbench.results.intervals import mean_std
+from okdbench.results.estimates import mean_std
 from okdbench.results.records import Record
 from okdbench.results.store import read_records
 
@@ -77,7 +77,7 @@ def _final(record: Record) -> float:
 def _kept(record: Record) -> float:
     """Accuracy on the teacher's domains when the method's own stages are over."""
     own = [outcome for stage, outcome in record.stages.items() if stage != "fine-tuning"]
-    return own[-1].teacher_domain_acc or 0.0
+    return own[-1].retention or 0.0
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class Result:
             record.fingerprints["selected"],
             record.fingerprints["last"],
             record.evaluations,
-            {stage: outcome.teacher_domain_acc for stage, outcome in record.stages.items()},
+            {stage: outcome.retention for stage, outcome in record.stages.items()},
             record.cost.traffic,
             _log(folder),
         )

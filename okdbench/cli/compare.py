@@ -31,6 +31,7 @@ def compare(
         typer.Argument(help="Two methods or more, as the tables write them.", autocompletion=completion.methods),
     ],
     dataset: DatasetFilter = None,
+    setting: Annotated[str | None, typer.Option(metavar="SETTING", help="Only this setting, such as MP-O.")] = None,
     task: TaskFilter = None,
     track: TrackFilter = None,
     shots: Annotated[
@@ -43,13 +44,13 @@ def compare(
     runs: RecordsSource = Path("runs"),
     form: ListFormat = "text",
 ) -> None:
-    """Paired significance tests of the first method against the others, on the settings and seeds that both have."""
+    """Compare the first method with the others, on the settings and seeds that both have."""
     check_format(form)
     from okdbench.results.comparison_text import print_comparison
     from okdbench.results.frames import load_records, report_superseded
 
-    group = {"dataset": dataset, "task": task, "track": track, "shots": shots, "budget": budget, "teacher": teacher,
-             "student": student, "protocol": protocol}  # fmt: skip
+    group = {"dataset": dataset, "setting": setting, "task": task, "track": track, "shots": shots, "budget": budget,
+             "teacher": teacher, "student": student, "protocol": protocol}  # fmt: skip
     frame = load_records(runs)
     report_superseded(frame)
     print_comparison(frame, methods, form, **group)

@@ -8,7 +8,8 @@ one entry, such as::
 
 from __future__ import annotations
 
-from okdbench.results.table import DETAILS, FILES, TABLES, Column, Form, Row, mean_and_std, spell
+from okdbench.results.estimates import ENOUGH_SEEDS
+from okdbench.results.table import DETAILS, FILES, TABLES, Column, Form, Row, spell
 
 
 def shown_in(form: Form) -> list[Column]:
@@ -36,8 +37,26 @@ def _method(row: Row) -> str:
     return f"{row['method']} (privileged)" if row["role"] == "privileged" else str(row["method"])
 
 
+def _mark(row: Row) -> str:
+    if row["tied"] is None:
+        return "" if row["acc"] is None or row["seeds"] >= ENOUGH_SEEDS else "provisional"
+    return "≈" if row["tied"] else ""
+
+
 def _interval(row: Row) -> str:
-    return " - ".join(spell(end) for end in (row["acc_low"], row["acc_high"]) if end is not None)
+    return " to ".join(spell(end) for end in (row["acc_low"], row["acc_high"]) if end is not None)
+
+
+def _behind(row: Row) -> str:
+    """Points behind the best with the simultaneous interval, such as ``1.23 (0.45 to 2.01)``."""
+    ends = "" if row["behind_low"] is None else f" ({spell(row['behind_low'])} to {spell(row['behind_high'])})"
+    return spell(row["behind"]) + ends
+
+
+def _worst(row: Row) -> str:
+    """The worst run, and how many collapsed: ``9.80 (2 of 15 collapsed)``."""
+    done = str(row["complete"]).partition("/")[0]
+    return spell(row["worst"]) + (f" ({row['collapsed']} of {done} collapsed)" if row["collapsed"] else "")
 
 
 def _seconds(row: Row) -> str:
@@ -49,16 +68,19 @@ COLUMNS: tuple[Column, ...] = (
     Column("dataset", "the data set", dtype="str", forms=frozenset({"frame"})),
     Column(
         "rank",
-        "one more than the number of rows whose 95 % confidence interval is entirely above; 4/6 counts the finished "
-        "runs of a row that lacks some and has no rank",
+        "place in the order of the means; reference rows have none, and neither has a row that lacks runs: 4/6 counts "
+        "the finished ones",
         # With a capital letter, because a row may have no rank and int64 has no missing value.
         dtype="Int64",
         ascending=True,
         text=_rank,
     ),
+    Column("mark", "≈: cannot be told from the best at a family-wise 5 %; provisional: it has fewer than "
+           f"{ENOUGH_SEEDS} seeds", dtype="str", forms=TABLES, text=_mark),
     Column("method", "the method, with the hyper-parameters that differ from the defaults; privileged rows see the "
            "teacher's own images, which no method may", dtype="str", folds=True, text=_method),
-    Column("setting", "one setting, or all: the mean over the data set's default settings", dtype="str"),
+    Column("setting", "one setting, or all: the mean over the data set's default settings, if all of them are there",
+           dtype="str"),
     Column("role", "method, baseline, reference, or privileged: it sees the teacher's images", dtype="str",
            forms=FILES),
     Column("task", "adapt, transfer or data-free", dtype="str", forms=FILES),
@@ -69,32 +91,35 @@ COLUMNS: tuple[Column, ...] = (
            forms=FILES),
     Column("student", "the student's architecture", dtype="str", forms=FILES),
     Column("protocol", "version of the protocol", dtype="str", forms=FILES),
-    Column("seeds", "seeds with a finished run", dtype="int64", forms=FILES),
+    Column("seeds", "seeds with a finished run in every setting of the row", dtype="int64", forms=FILES | {"html"}),
     Column("complete", "finished runs / expected runs", dtype="str", forms=FILES | {"html"}),
-    Column(
-        "acc",
-        "top-1 accuracy of the student on the test images, mean ± standard deviation over seeds",
-        unit="%",
-        heading="acc %",
-        label="Accuracy",
-        averaged=True,
-        text=mean_and_std("acc", "acc_std"),
-    ),
-    Column("acc_std", "standard deviation of the accuracy over seeds", unit="%", forms=FILES),
-    Column("acc_low", "lower end of the 95 % confidence interval of the accuracy", unit="%", forms=FILES),
-    Column("acc_high", "upper end of the 95 % confidence interval of the accuracy", unit="%", forms=FILES),
+    Column("acc", "top-1 accuracy of the student on the test images", unit="%", heading="acc %", label="Accuracy",
+           averaged=True),
+    Column("acc_low", "lower end of the 95 % interval of the accuracy", unit="%", forms=FILES),
+    Column("acc_high", "upper end of the 95 % interval of the accuracy", unit="%", forms=FILES),
     # No-break spaces in the label, because a number and its unit belong on one line.
-    Column("interval", "confidence interval of the accuracy", heading="95 %",
-           label="95\u00a0%\u00a0interval", forms=TABLES, drop=3, text=_interval),
+    Column("interval", "interval of the accuracy (Student's t over seeds)", heading="95 %",
+           label="95\u00a0%\u00a0interval", forms=TABLES, drop=4, text=_interval),
+    Column("tied", "whether the row cannot be told from the best; empty for the best and for provisional rows",
+           dtype="boolean", forms=FILES),
+    Column("behind", "how far behind the best method the row is, on the seeds that both have; in brackets the 95 % "
+           "interval, simultaneous over all rows", unit="points", ascending=True, drop=3, text=_behind),
+    Column("behind_low", "lower end of the simultaneous 95 % interval of behind", unit="points", forms=FILES),
+    Column("behind_high", "upper end of the simultaneous 95 % interval of behind", unit="points", forms=FILES),
+    Column("worst", "accuracy of the worst run; a collapsed run is within a twentieth of the way from chance to 100 %",
+           unit="%", drop=6, text=_worst),
+    Column("collapsed", "how many runs collapsed; empty where the number of classes is unknown", dtype="Int64",
+           forms=FILES),
+    Column("val_acc", "accuracy on the validation images, where there are any", unit="%",
+           heading="validation accuracy", averaged=True, forms=DETAILS),
     Column("top3", "the true class is among the three best", unit="%", heading="top 3", averaged=True, forms=DETAILS),
     Column("top5", "the true class is among the five best", unit="%", heading="top 5", averaged=True, forms=DETAILS),
     Column("macro_f1", "F1 score, mean over classes", unit="%", heading="macro F1", averaged=True, forms=DETAILS),
     Column("ece", "expected calibration error", unit="%", heading="calibration error", averaged=True, ascending=True,
            forms=DETAILS),
-    Column("teacher_acc", "accuracy of the frozen teacher on the same images", unit="%", heading="teacher",
-           averaged=True, drop=5),
-    Column("teacher_domain_acc", "accuracy of the student on the teacher's domains", unit="%", heading="retention",
-           averaged=True, drop=2),
+    Column("teacher_acc", "accuracy of the frozen teacher on the same images", unit="%", heading="teacher acc",
+           averaged=True, drop=7),
+    Column("retention", "accuracy of the student on the teacher's domains", unit="%", averaged=True, drop=2),
     Column("gain", "accuracy minus that of the baseline in the same settings with the same seeds", unit="points",
            averaged=True, signed=True, drop=1),
     Column("last_acc", "accuracy at the end of training", unit="%", heading="last accuracy", averaged=True,
@@ -102,7 +127,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("oracle_acc", "accuracy of the best evaluation on test, which is reported and never used", unit="%",
            heading="best on test", label="Best accuracy on test", averaged=True, forms=DETAILS),
     Column("selection_gap", "what choosing the evaluation on the test split would add to the accuracy", unit="points",
-           heading="selection gap", averaged=True, ascending=True, drop=6),
+           heading="selection gap", averaged=True, ascending=True, drop=8),
     Column("student_images", "images that the student trains on", heading="student images",
            label="Training images of the student", averaged=True, decimals=0, ascending=True, forms=DETAILS),
     Column("teacher_queries", "images that the teacher is queried about", heading="teacher queries",
@@ -111,10 +136,12 @@ COLUMNS: tuple[Column, ...] = (
            ascending=True, forms=DETAILS),
     Column("test_images", "test images of a run", heading="test images", averaged=True, decimals=0, forms=DETAILS),
     Column("seconds", "seconds of one run without its teacher's training; comparable on one machine only", heading="s",
-           label="Seconds", averaged=True, decimals=1, ascending=True, drop=4,
+           label="Seconds", averaged=True, decimals=1, ascending=True, drop=5,
            text=_seconds),
     Column("peak_memory_mb", "peak memory of one run", unit="MB", heading="peak memory", averaged=True, decimals=1,
            ascending=True, forms=DETAILS),
+    Column("torch", "version of torch, mixed where runs differ", dtype="str", forms=FILES),
+    Column("device", "where the runs were made, mixed where they differ", dtype="str", forms=FILES),
     Column("version", "version of okdbench, mixed where runs differ", dtype="str", forms=FILES),
     Column("commit", "commit of okdbench, mixed where runs differ", dtype="str", forms=FILES),
     Column("command", "the command that repeats the runs", dtype="str", forms=FILES),

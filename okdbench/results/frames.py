@@ -18,6 +18,9 @@ from okdbench.results.grouping import GROUP, Cell, ComparisonGroup, counted, cur
 from okdbench.results.records import Record, Score, Traffic
 from okdbench.results.store import Source, read_all
 
+#: share of the way from chance to 100 % below which a run has collapsed
+_NEAR_CHANCE = 0.05
+
 
 class RunColumn(NamedTuple):
     """A column of the frame of runs; numbers that a run lacks, or that are not finite, are NaN."""
@@ -39,6 +42,15 @@ def _traffic(network: str, count: str) -> Callable[[Record], int | None]:
 
 def _teacher(name: str) -> Callable[[Record], float | None]:
     return lambda record: getattr(record.teacher_score, name) if record.teacher_score else None
+
+
+def _collapsed(record: Record) -> float | None:
+    """Whether the selected student is within a twentieth of the way from chance to perfect; None if it is unknown."""
+    if record.selected is None or record.classes is None:
+        return None
+    test, chance = record.selected.evaluation.test, 100 / record.classes
+    # The F1 score as well, because one class may be most of the images.
+    return float(min(test.acc, test.macro_f1) < chance + _NEAR_CHANCE * (100 - chance))
 
 
 #: columns that the frame has in common with the leaderboards have the same meaning there
@@ -64,10 +76,12 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
       for name in Score.model_fields),
     RunColumn("val_acc", "float64", "accuracy on the student domain's validation split, %",
               lambda r: r.selected.evaluation.val_acc if r.selected else None),
+    RunColumn("classes", "float64", "number of classes", lambda r: r.classes),
+    RunColumn("collapsed", "float64", "1 for a run that ended near chance, 0 for another", _collapsed),
     RunColumn("teacher_acc", "float64", "the teacher on the test images, %", _teacher("test_acc")),
     RunColumn("teacher_own_acc", "float64", "the teacher on its own domains, %", _teacher("own_acc")),
-    RunColumn("teacher_domain_acc", "float64", "the student on the teacher's domains (retention), %",
-              lambda r: r.selected.teacher_domain_acc if r.selected else None),
+    RunColumn("retention", "float64", "the student on the teacher's domains, %",
+              lambda r: r.selected.retention if r.selected else None),
     RunColumn("last_acc", "float64", "accuracy at the end of training, %",
               lambda r: r.last.evaluation.test.acc if r.last else None),
     RunColumn("oracle_acc", "float64", "best accuracy on test, which is never used, %",
@@ -81,6 +95,8 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("seconds", "float64", "duration of the run", lambda r: r.cost.seconds),
     RunColumn("peak_memory_mb", "float64", "peak memory, MB", lambda r: r.cost.peak_memory_mb),
     RunColumn("command", "str", "the command that repeats the run", lambda r: r.command),
+    RunColumn("torch", "str", "version of torch", lambda r: r.environment.get("torch", "")),
+    RunColumn("device", "str", "where the run was made", lambda r: r.environment.get("device", "")),
     RunColumn("version", "str", "version of okdbench", lambda r: r.version),
     RunColumn("commit", "str", "commit of okdbench", lambda r: r.commit),
     RunColumn("protocol", "str", "version of the protocol", lambda r: str(r.protocol)),

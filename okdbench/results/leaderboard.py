@@ -1,85 +1,99 @@
 """Runs -> leaderboards: pure functions from one data frame to another.
 
-Every method of a comparison group (:mod:`okdbench.results.grouping`) is expected to have a run for each of the data
-set's default settings and each seed that a method without changed hyper-parameters has. A row that lacks one shows
-``4/6`` and has no rank.
+A row is made of *complete seeds*: those with a finished run in every setting of the row. Nothing else changes it, so an
+extra seed or a failed run of one method touches no other row. A row that tried a seed and lacks a run of it shows
+``14/15`` and has no rank. The numbers are explained in docs/statistics.md.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from okdbench.core.protocol import is_ranked
 from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import format_seeds
 from okdbench.results.columns import is_complete, shown_in
+from okdbench.results.estimates import ENOUGH_SEEDS, group_mean, interval, mean
 from okdbench.results.grouping import ALL, GROUP, counted, current, default_settings
-from okdbench.results.intervals import group_mean, interval, mean, mean_std
+from okdbench.results.significance import SeedMeans, compare_rows, seed_means, testable
 from okdbench.results.table import Row, rows_of
-
-#: a row of one comparison group; ``row`` is a setting or ``all``
-_ROW = ["row", "method"]
 
 
 def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
     """One row per comparison group, setting (or ``all``) and method.
 
     Superseded runs are left out (:func:`okdbench.results.grouping.current`). Where several runs fill one cell, the one
-    that finished last counts.
+    that finished last counts. A method that lacks a default setting has a row ``2 of 3 settings`` instead of ``all``.
 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
 
     Returns:
         The columns of :data:`okdbench.results.columns.COLUMNS`. For each data set and task ``all`` comes first, then
-        the rows are sorted by setting, comparison group, rank and accuracy. Accuracies and errors are in percent, and
-        numbers of images, ``seconds`` and ``peak_memory_mb`` are per run. Numbers are means over the finished runs,
-        each setting with the same weight.
+        the rows are sorted by setting, comparison group and accuracy, those that lack runs last. Accuracies and errors
+        are in percent, and numbers of images, ``seconds`` and ``peak_memory_mb`` are per run. Numbers are means over
+        the complete seeds, each setting with the same weight.
     """
     tables = [_group_rows(runs) for _, runs in current(records).groupby(GROUP)]
     columns = {column.name: column.dtype for column in shown_in("frame")}
-    table = pd.concat(tables) if tables else pd.DataFrame(columns=list(columns))
-    keys = ["dataset", "protocol", "task", "single", "setting", *GROUP[1:], "rank", "acc", "method"]
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=[*columns, "place", "lacking"])
+    keys = ["dataset", "protocol", "task", "place", "setting", *GROUP[1:], "lacking", "acc", "method"]
     keys = list(dict.fromkeys(keys))
     # The newest protocol first.
-    ascending = [key not in ("acc", "protocol") for key in keys]
-    ordered = table.assign(single=table["setting"] != ALL).sort_values(keys, ascending=ascending)
+    ordered = table.sort_values(keys, ascending=[key not in ("acc", "protocol") for key in keys])
     return ordered[list(columns)].astype(columns).reset_index(drop=True)
 
 
 def _group_rows(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows of one comparison group."""
+    done = _with_gain(counted(runs), runs)
+    rows, tables = [], dict[str, dict[str, SeedMeans]]()
+    for setting, method, tried in _row_runs(runs):
+        own = done[(done["method"] == method) & done["setting"].isin(set(tried["setting"]))]
+        means = seed_means(own) if own["setting"].nunique() == tried["setting"].nunique() else {}
+        cells = own[own["seed"].isin(means)].sort_values(["seed", "setting"], kind="stable")
+        tables.setdefault(setting, {})[method] = means
+        # A setting is named here, because a partial row is of no setting.
+        row = {"setting": setting, "method": method, "role": tried["role"].iloc[0]} | _completeness(tried, cells)
+        rows.append(row | _summary(cells, means) | _provenance(cells if len(cells) else tried, setting))
+    table = pd.DataFrame(rows).assign(**runs.iloc[0][GROUP])
+    ranked = [_may_rank(row) for row in rows_of(table)]
+    table = table.assign(rank=table[ranked].groupby("setting")["acc"].rank("min", ascending=False))
+    bests = {setting: _best(members) for setting, members in table.groupby("setting")}
+    behind = pd.DataFrame(
+        [_behind(row, tables[row["setting"]], bests[row["setting"]]) for row in rows_of(table)], table.index
+    )
+    order = {ALL: 0} | dict.fromkeys(set(runs["setting"]), 2)
+    lacking = [not is_complete(row) or row["acc"] is None for row in rows_of(table)]
+    return pd.concat([table, behind], axis="columns").assign(
+        place=[order.get(setting, 1) for setting in table["setting"]], lacking=lacking
+    )
+
+
+def _row_runs(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Setting or ``all``, method, and the runs that were tried for its row; sorted by seed."""
     defaults = default_settings(runs)
-    # Variants are often tried with more seeds than the methods that they are compared with.
-    seeds = runs.loc[runs["variant"] == "", "seed"] if (runs["variant"] == "").any() else runs["seed"]
-    cells = _by_row(_with_gain(counted(runs), runs), defaults)
-    finished = dict(list(cells.groupby(_ROW)))
-    rows = []
-    for (setting, method), tried in _by_row(runs, defaults).groupby(_ROW):
-        done = finished.get((setting, method), cells[:0])
-        expected = seeds.nunique() * (len(defaults) if setting == ALL else 1)
-        role = tried["role"].iloc[0]
-        row = {"setting": setting, "method": method, "role": role, "complete": f"{len(done)}/{expected}"}
-        rows.append(row | _summary(done) | _provenance(done if len(done) else tried, str(setting)))
-    columns = [column.name for column in shown_in("frame")]
-    table = pd.DataFrame(rows).reindex(columns=columns).assign(**runs.iloc[0][GROUP])
-    # Whether a row may have a rank is decided for the whole table, because taking it apart row by row is slow.
-    ranked = table[[_may_rank(row) for row in rows_of(table)]]
-    ranks = [_ranks(members) for _, members in ranked.groupby("setting")]
-    return table.assign(rank=pd.concat([*ranks, pd.Series(dtype="Int64")]))
-
-
-def _by_row(runs: pd.DataFrame, defaults: Iterable[str]) -> pd.DataFrame:
-    """Each run once per row that it belongs to: its setting's, and ``all`` for a default setting; sorted by seed."""
-    both = pd.concat([runs[runs["setting"].isin(defaults)].assign(row=ALL), runs.assign(row=runs["setting"])])
     # By seed, because a row's command is that of its first run.
-    return both.sort_values(["seed", "setting"], kind="stable")
+    for method, members in runs.sort_values(["seed", "setting"], kind="stable").groupby("method"):
+        for setting, tried in members.groupby("setting"):
+            yield str(setting), str(method), tried
+        tried = members[members["setting"].isin(defaults)]
+        had = tried["setting"].nunique()
+        if had:
+            yield ALL if had == len(defaults) else f"{had} of {len(defaults)} settings", str(method), tried
+
+
+def _completeness(tried: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]:
+    """Finished and expected runs: every setting with each seed that was tried in all of them, or else in any."""
+    settings = tried.groupby("seed")["setting"].nunique()
+    seeds = settings[settings == settings.max()]
+    done = cells["seed"].nunique()
+    return {"seeds": done, "complete": f"{len(cells)}/{max(len(seeds), done) * tried['setting'].nunique()}"}
 
 
 def _with_gain(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -90,64 +104,79 @@ def _with_gain(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return both.assign(gain=both["acc"] - both["acc_baseline"])
 
 
-def _summary(cells: pd.DataFrame) -> dict[str, float]:
+def _summary(cells: pd.DataFrame, means: SeedMeans) -> dict[str, float | None]:
     """Column -> number of the row that is made of these runs; NaN where no run has the number."""
     names = [column.name for column in shown_in("frame") if column.averaged]
-    settings = _by_setting(cells)
-    tables = [members[names].to_numpy() for members in settings]
-    summary: dict[str, float] = {"seeds": cells["seed"].nunique()}
+    tables = [members[names].to_numpy() for _, members in cells.groupby("setting")]
+    summary: dict[str, float | None] = {}
     for index, name in enumerate(names):
         groups = [[value for value in table[:, index].tolist() if not math.isnan(value)] for table in tables]
         # Unlike pandas' mean this one does not depend on the order, so that equal rows share a rank.
         summary[name] = group_mean([group for group in groups if group])
-    return summary | _spread(settings)
-
-
-def _by_setting(cells: pd.DataFrame) -> list[pd.DataFrame]:
-    """The cells of each setting."""
-    # Most rows are of one setting, and grouping takes longer than all of their numbers.
-    return [cells] if cells["setting"].nunique() == 1 else [members for _, members in cells.groupby("setting")]
-
-
-def _spread(settings: Sequence[pd.DataFrame]) -> dict[str, float]:
-    """Standard deviation over seeds and 95 % confidence interval of the accuracy; NaN where they are unknown."""
-    # No accuracy is outside of 0 to 100 %, but the ends of an interval from few seeds may be.
-    low, high = np.clip(interval([members["acc"].tolist() for members in settings]) or (math.nan, math.nan), 0.0, 100.0)
-    seeds: dict[int, list[float]] = {}
-    for members in settings:
-        for seed, acc in zip(members["seed"], members["acc"], strict=True):
-            seeds.setdefault(seed, []).append(acc)
-    # The mean of a seed that lacks a setting differs by its settings too, so it is left out.
-    means = [mean(values) for values in seeds.values() if len(values) == len(settings)]
-    return {"acc_std": mean_std(means)[1], "acc_low": low, "acc_high": high}
+    values = [means[seed] for seed in sorted(means)]
+    low, high = interval(values) or (math.nan, math.nan)
+    known = cells["collapsed"].notna().all() and len(cells)
+    collapsed = int(cells["collapsed"].sum()) if known else None
+    # The mean of the seed means, so that rank and interval are of the same number.
+    return summary | {
+        "acc": mean(values), "acc_low": low, "acc_high": high, "worst": cells["acc"].min(), "collapsed": collapsed
+    }  # fmt: skip
 
 
 def _provenance(runs: pd.DataFrame, setting: str) -> dict[str, str]:
-    """Which code made a row's runs, and the command that repeats them."""
-    texts = {name: set(runs[name]) for name in ("version", "commit")}
+    """Which code and libraries made a row's runs, and the command that repeats them."""
+    texts = {name: set(runs[name]) for name in ("torch", "device", "version", "commit")}
     single = {name: values.pop() if len(values) == 1 else "mixed" for name, values in texts.items()}
     return single | {"command": _command(runs, setting)}
 
 
 def _command(runs: pd.DataFrame, setting: str) -> str:
-    """The command of the first seed, with all seeds instead of one, and for ``all`` with the task, not the setting."""
+    """The command of the first seed with all seeds, and for a row of several settings with these instead of one."""
     command, seeds = str(runs["command"].iloc[0]), set(runs["seed"])
     if len(seeds) > 1:
         command = re.sub(r"--seed[ =]\d+", f"--seeds {format_seeds(seeds)}", command)
+    if setting in set(runs["setting"]):
+        return command
     task = str(runs["task"].iloc[0])
-    default = "" if task == TaskKind.ADAPT else f" --task {task}"
-    return re.sub(r" --setting[ =]\S+", default, command) if setting == ALL else command
+    several = "" if task == TaskKind.ADAPT else f" --task {task}"
+    if setting != ALL:
+        several = " --setting " + ",".join(sorted(set(runs["setting"])))
+    return re.sub(r" --setting[ =]\S+", several, command)
 
 
 def _may_rank(row: Row) -> bool:
-    counts = row["role"] != "privileged" and is_complete(row) and row["acc"] is not None
-    return counts and is_ranked(row["budget"], row["student_images"])
+    """Whether a row competes: a method whose runs are all there, within the budget."""
+    competes = row["role"] == "method" and "settings" not in row["setting"]
+    return competes and is_complete(row) and row["acc"] is not None and is_ranked(row["budget"], row["student_images"])
 
 
-def _ranks(rows: pd.DataFrame) -> pd.Series[Any]:
-    """One more than the number of rows whose interval is entirely above."""
-    acc, low, high = (rows[name].to_numpy(float) for name in ("acc", "acc_low", "acc_high"))
-    # Without two intervals to compare, such as with one seed, the accuracies themselves decide.
-    unknown = np.isnan(low)[:, None] | np.isnan(high)
-    better = np.where(unknown, acc[:, None] > acc, low[:, None] > high)
-    return pd.Series(1 + better.sum(axis=0), index=rows.index, dtype="Int64")
+# How far behind the best a row is.
+
+
+def _best(rows: pd.DataFrame) -> str | None:
+    """The method that the others are compared with: the first ranked one with enough seeds, or else the first."""
+    ranked = rows[rows["rank"].notna()].sort_values(["rank", "method"])
+    certain = ranked[ranked["seeds"] >= ENOUGH_SEEDS]
+    names = [str(name) for name in [*certain["method"], *ranked["method"]]]
+    return names[0] if names else None
+
+
+def _behind(row: Row, rows: Mapping[str, SeedMeans], best: str | None) -> dict[str, Any]:
+    """Points behind the best with the simultaneous interval, and whether the two cannot be told apart.
+
+    The last is None for the best itself, and for provisional rows.
+    """
+    nothing: dict[str, Any] = {"behind": None, "behind_low": None, "behind_high": None, "tied": None}
+    if best is None or row["acc"] is None or not is_complete(row) or "settings" in row["setting"]:
+        return nothing
+    own, other = rows[row["method"]], rows[best]
+    if row["method"] == best:
+        return nothing | {"behind": 0.0}
+    shared = sorted(own.keys() & other.keys())
+    if not shared:
+        return nothing
+    found = compare_rows(other, own, testable(rows))
+    if found is None:
+        return nothing | {"behind": mean([other[seed] for seed in shared]) - mean([own[seed] for seed in shared])}
+    tied = None if len(shared) < ENOUGH_SEEDS else not found.is_shown
+    return {"behind": found.value, "behind_low": found.low, "behind_high": found.high, "tied": tied}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from okdbench.results.columns import is_complete
-from okdbench.results.table import Column, Row, mean_and_std, rows_of
+from okdbench.results.table import Column, Row, rows_of, spell
 
 #: published numbers are those of the authors' own budgets
 COMPARABLE_BUDGET = "paper"
@@ -23,6 +23,10 @@ _METRICS = {"top1": "acc", "top5": "top5"}
 
 def _networks(row: Row) -> str:
     return f"{row['teacher']} -> {row['student']}"
+
+
+def _paper(row: Row) -> str:
+    return spell(row["paper"]) + (f" ± {spell(row['paper_std'])}" if row["paper_std"] is not None else "")
 
 
 def _source(row: Row) -> str:
@@ -38,7 +42,7 @@ PUBLISHED_COLUMNS: tuple[Column, ...] = (
     Column("networks", "teacher -> student of the paper", heading="teacher -> student", dtype="str", drop=2, folds=True,
            text=_networks),
     Column("metric", "top1 or top5", dtype="str", drop=1),
-    Column("paper", "the published number", unit="%", text=mean_and_std("paper", "paper_std")),
+    Column("paper", "the published number", unit="%", text=_paper),
     Column("ours", "our number", unit="%"),
     Column("conclusion", "reproduced, within noise, not reproduced or not comparable", dtype="str"),
     Column("why", "the reason", dtype="str", drop=3, folds=True),

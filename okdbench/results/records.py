@@ -79,7 +79,8 @@ class Outcome(_Model):
     """
 
     evaluation: Evaluation
-    teacher_domain_acc: float | None
+    # Records of schema version 2 have the other name.
+    retention: float | None = Field(validation_alias=AliasChoices("retention", "teacher_domain_acc"))
 
 
 class TeacherScore(_Model):
@@ -128,7 +129,8 @@ class Record(_Model):
         task: adapt, transfer or data-free; the form of the setting tells it too.
         shots: labels per class of the student's domain; None for all.
         data_digest: digest of all images of the setting's domains, in whatever fold.
-        test_images: number of test images; None in records of schema version 2.
+        test_images: number of test images; None in records of schema version 2, as is ``classes``.
+        classes: number of classes.
         data_note: how the images differ from the official ones; empty when they do not.
         default_settings: the data set's settings of this task that the row over all settings is about.
         selected: the evaluation that is ranked.
@@ -162,6 +164,7 @@ class Record(_Model):
     data_digest: str
     data_note: str = ""
     test_images: Int64 | None = None
+    classes: Int64 | None = None
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None
     # Pydantic copies a default for each record, so these lists and mappings are not shared.

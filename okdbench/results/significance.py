@@ -1,27 +1,21 @@
-"""Paired significance tests of methods, on the blocks in which both have a finished run.
+"""Two rows compared on the seeds that both have, with the test of the leaderboards.
 
-A *block* is a data set, a setting and a seed: what two methods share when they are compared.
+A comparison is adjusted for all rows of its table, not for those that are named, so it never contradicts the table.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-import numpy as np
 import pandas as pd
 
 from okdbench.core.errors import UserError, unknown
-from okdbench.results.grouping import GROUP, counted, current
-from okdbench.results.intervals import group_mean, interval, mean_std
+from okdbench.results.estimates import ENOUGH_SEEDS, MOST_SEEDS, POWER, Difference, difference, mean, seeds_needed
+from okdbench.results.grouping import GROUP, counted, current, default_settings
 
-#: the columns that a block consists of
-BLOCK = ["dataset", "setting", "seed"]
-#: a Wilcoxon test on fewer blocks cannot fall below ALPHA
-FEWEST_BLOCKS = 6
-ALPHA = 0.05
-_POWER_QUANTILES = 1.959964 + 0.841621  # of the normal distribution: two-sided 5 %, power 80 %
+#: seed -> mean accuracy over the settings of a row
+SeedMeans = Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -29,106 +23,153 @@ class Comparison:
     """Method ``a`` minus method ``b``, in points of accuracy; None where a value is unknown.
 
     Attributes:
-        difference: mean over settings of the mean over seeds.
-        low: lower end of its 95 % confidence interval.
+        seeds: seeds that both have in all of the settings.
+        settings: the settings that are averaged over.
+        rows: rows of the table that the test is adjusted for.
+        difference: mean of ``a`` minus mean of ``b``.
+        low: lower end of its simultaneous 95 % interval.
         high: upper end.
-        effect: mean difference in standard deviations of the blocks (Cohen's d of pairs).
-        p: two-sided p-value of Wilcoxon's signed-rank test.
+        p: adjusted p-value.
+        seeds_needed: seeds of each that would show a difference of this size with a probability of 80 %; None if the
+            difference is shown, or if more than 100 would be needed.
     """
 
     a: str
     b: str
-    blocks: int
-    settings: int
+    seeds: int
+    settings: tuple[str, ...]
+    rows: int
     difference: float
     low: float | None
     high: float | None
-    effect: float | None
     p: float | None
+    seeds_needed: int | None
 
     @property
-    def is_significant(self) -> bool:
-        """Whether the difference is significant at the 5 % level."""
-        return self.p is not None and self.p < ALPHA
+    def is_shown(self) -> bool:
+        """Whether the methods differ at the family-wise 5 % level."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
     @property
     def sentence(self) -> str:
-        """The result in words."""
-        basis = f"{self.blocks} blocks ({self.settings} settings)"
-        if self.p is None:
-            return f"no test: {basis} are too few, a test needs {FEWEST_BLOCKS}"
-        if self.is_significant:
+        """The result in words, which follow from the interval."""
+        settings = f"{len(self.settings)} settings" if len(self.settings) > 1 else f"setting {self.settings[0]}"
+        basis = f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}, {settings}"
+        if self.low is None or self.high is None:
+            return f"no test: {self.a} and {self.b} share {basis}, and a test needs 2 seeds"
+        size = f"{abs(self.difference):.2f} points"
+        if self.is_shown:
             better, worse = (self.a, self.b) if self.difference > 0 else (self.b, self.a)
-            return f"{better} is better than {worse} by {abs(self.difference):.2f} points; based on {basis}"
-        more = self.seeds_needed
-        needed = f"about {more} more seeds would show one of this size" if more else "more seeds may show one"
-        return f"no evidence of a difference; {needed}; based on {basis}"
+            ends = sorted(abs(end) for end in (self.low, self.high))
+            shown = f"{better} is better than {worse} by {size} (95 % interval {ends[0]:.2f} to {ends[1]:.2f}; {basis})"
+            return shown if self.seeds >= ENOUGH_SEEDS else f"{shown}; provisional with fewer than {ENOUGH_SEEDS} seeds"
+        interval = f"95 % interval of {self.a} - {self.b}: {self.low:+.2f} to {self.high:+.2f}; {basis}"
+        return f"{self.a} and {self.b} cannot be told apart ({interval}); {self._needed(size)}"
 
-    @property
-    def seeds_needed(self) -> int | None:
-        """More seeds per setting for a power of 80 % if the effect is as measured; None without an effect."""
-        if not self.effect or not math.isfinite(self.effect):
-            return None
-        # Wilcoxon's test needs pi / 3 times the pairs of a t test on normal differences (Pitman efficiency).
-        blocks = math.ceil((_POWER_QUANTILES / self.effect) ** 2 * math.pi / 3)
-        # At least one, because the blocks so far did not show the difference.
-        return max(1, math.ceil((blocks - self.blocks) / self.settings))
+    def _needed(self, size: str) -> str:
+        if not self.difference:
+            return "their means are equal"
+        count = f"{self.seeds_needed}" if self.seeds_needed else f"more than {MOST_SEEDS}"
+        return f"{count} seeds of each would show a difference of {size} with a probability of {POWER:.0%}"
+
+
+def seed_means(cells: pd.DataFrame) -> dict[int, float]:
+    """The seed means of one row from its cells; a seed that lacks one of their settings is left out."""
+    found: dict[int, list[float]] = {}
+    for seed, acc in zip(cells["seed"].tolist(), cells["acc"].tolist(), strict=True):
+        found.setdefault(seed, []).append(acc)
+    settings = cells["setting"].nunique()
+    return {seed: mean(values) for seed, values in found.items() if len(values) == settings}
+
+
+def compare_rows(a: SeedMeans, b: SeedMeans, rows: int) -> Difference | None:
+    """:func:`~okdbench.results.estimates.difference` on the seeds that both have, so that both saw the same images."""
+    shared = sorted(a.keys() & b.keys())
+    return difference([a[seed] for seed in shared], [b[seed] for seed in shared], rows)
+
+
+def testable(rows: Mapping[str, SeedMeans]) -> int:
+    """How many rows of a table have a spread, and are compared with each other."""
+    return sum(len(means) > 1 for means in rows.values())
 
 
 def compare(records: pd.DataFrame, a: str, *others: str, **group: str | None) -> pd.DataFrame:
-    """Paired comparison of method ``a`` with each of the others, over all data sets.
+    """Method ``a`` compared with each of the others.
 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
         a: a method as the leaderboards name it.
         others: the methods that it is compared with.
-        group: fields of :class:`~okdbench.results.grouping.ComparisonGroup`, such as ``track``; None for any value.
+        group: ``setting``, or fields of :class:`~okdbench.results.grouping.ComparisonGroup`, such as ``track``; None
+            for any value.
 
     Returns:
-        One row per pair with the fields of :class:`Comparison`, p-values adjusted for the number of pairs, and the
-        result in words as ``sentence``.
+        One row per pair with the fields of :class:`Comparison`, and the result in words as ``sentence``.
 
     Raises:
         UserError: a method has no finished run, or the runs are of several comparison groups that must not be mixed.
     """
-    pairs = compare_pairs(scores_of(records, (a, *others), **group))
+    pairs = compare_methods(records, (a, *others), **group)
     return pd.DataFrame([asdict(pair) | {"sentence": pair.sentence} for pair in pairs])
 
 
-def scores_of(records: pd.DataFrame, methods: Sequence[str], **group: str | None) -> pd.DataFrame:
-    """The accuracies to compare: a row per block and a column per method, NaN where a run is missing.
+def compare_methods(records: pd.DataFrame, methods: Sequence[str], **group: str | None) -> list[Comparison]:
+    """The first of ``methods`` compared with each of the others; see :func:`compare`.
 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
-        methods: at least two, as the leaderboards name them; the order of the columns.
-        group: fields of :class:`~okdbench.results.grouping.ComparisonGroup`, such as ``track``; None for any value.
+        methods: at least two, as the leaderboards name them.
+        group: ``setting``, or fields of the comparison group; None for any value.
 
     Raises:
         UserError: a method has no finished run, or the runs are of several comparison groups that must not be mixed.
     """
-    if len(set(methods)) < 2:
+    first, *others = dict.fromkeys(methods)
+    if not others:
         raise UserError("name two different methods or more, such as okdbench compare augkd kd")
-    runs = counted(current(records))
+    kept = current(records)
     for name, value in group.items():
-        runs = runs if value is None else runs[runs[name] == value]
+        kept = kept if value is None else kept[kept[name] == value]
+    runs = counted(kept)
     _refuse_mixed(runs)
-    scores = block_scores(runs)
     for method in methods:
-        if method not in scores:
-            raise unknown("method with a finished run", method, map(str, scores.columns))
-    # A method that is named twice is one column.
-    return scores[list(dict.fromkeys(methods))]
+        if method not in set(runs["method"]):
+            raise unknown("method with a finished run", method, sorted(set(runs["method"])))
+    return [_compare_pair(runs, default_settings(kept), first, other) for other in others]
 
 
-def block_scores(runs: pd.DataFrame) -> pd.DataFrame:
-    """The accuracies of runs that may be compared, one per method and block: a row per block, a column per method."""
-    return runs.pivot(index=BLOCK, columns="method", values="acc")
+def _compare_pair(runs: pd.DataFrame, defaults: set[str], a: str, b: str) -> Comparison:
+    """Two methods, on the default settings if both have all of them, and otherwise on the settings that both have."""
+    own = [set(runs.loc[runs["method"] == method, "setting"]) for method in (a, b)]
+    settings = defaults if all(defaults <= had for had in own) else own[0] & own[1]
+    if not settings:
+        raise UserError(f"{a} and {b} have no setting in common; okdbench runs ls lists the runs")
+    cells = runs[runs["setting"].isin(settings)]
+    rows = {
+        str(method): seed_means(members)
+        for method, members in cells.groupby("method")
+        if set(members["setting"]) == settings
+    }
+    found = compare_rows(rows[a], rows[b], testable(rows))
+    shared = rows[a].keys() & rows[b].keys()
+    value = mean([rows[a][seed] for seed in sorted(shared)]) - mean([rows[b][seed] for seed in sorted(shared)])
+    return Comparison(
+        a=a,
+        b=b,
+        seeds=len(shared),
+        settings=tuple(sorted(settings)),
+        rows=testable(rows),
+        difference=value,
+        low=found.low if found else None,
+        high=found.high if found else None,
+        p=found.p if found else None,
+        seeds_needed=seeds_needed(found, len(shared)) if found and not found.is_shown else None,
+    )
 
 
 def _refuse_mixed(runs: pd.DataFrame) -> None:
-    """Raise a UserError unless all runs are of one comparison group, whatever the data set."""
-    # All but the data set, which is a part of a block.
-    kinds = runs[GROUP[1:]].drop_duplicates().sort_values(GROUP[1:])
+    """Raise a UserError unless all runs are of one comparison group."""
+    kinds = runs[GROUP].drop_duplicates().sort_values(GROUP)
     fields = [name for name in kinds if kinds[name].nunique() > 1]
     if kinds.empty:
         raise UserError("no finished run fits; okdbench runs ls lists what there is")
@@ -137,55 +178,3 @@ def _refuse_mixed(runs: pd.DataFrame) -> None:
         raise UserError(
             f"the runs are of {len(kinds)} comparison groups that must not be mixed; choose one: {' or '.join(options)}"
         )
-
-
-def compare_pairs(scores: pd.DataFrame) -> list[Comparison]:
-    """The first column of ``scores`` with each other one; Holm's rule adjusts the p-values for the number of pairs."""
-    first, *others = scores.columns
-    pairs = [compare_pair(scores, first, other) for other in others]
-    tested = [pair for pair in pairs if pair.p is not None]
-    adjusted = {pair.b: p for pair, p in zip(tested, holm([pair.p or 0.0 for pair in tested]), strict=True)}
-    return [replace(pair, p=adjusted.get(pair.b)) for pair in pairs]
-
-
-def compare_pair(scores: pd.DataFrame, a: str, b: str) -> Comparison:
-    """Two columns of ``scores`` on the blocks that both have."""
-    shared = scores[[a, b]].dropna().sort_index()
-    differences = shared[a] - shared[b]
-    groups = [list(values) for _, values in differences.groupby(["dataset", "setting"])]
-    low, high = interval(groups) or (None, None)
-    mean, deviation = mean_std(list(differences))
-    return Comparison(
-        a=a,
-        b=b,
-        blocks=len(differences),
-        settings=len(groups),
-        difference=group_mean(groups),
-        low=low,
-        high=high,
-        effect=mean / deviation if len(differences) > 1 and deviation > 0 else None,
-        p=signed_rank(list(differences)),
-    )
-
-
-def signed_rank(differences: Sequence[float]) -> float | None:
-    """Two-sided p-value of Wilcoxon's signed-rank test; None on fewer than FEWEST_BLOCKS; 1 if all are 0."""
-    if len(differences) < FEWEST_BLOCKS:
-        return None
-    if not any(differences):
-        return 1.0
-    from scipy.stats import wilcoxon  # takes a second to import
-
-    # Rounded, so that differences that are equal up to floating-point errors are ties.
-    return float(wilcoxon(np.round(differences, 9), zero_method="zsplit").pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number by Holm's step-down rule, in the order given."""
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(order):
-        # The running maximum: of two p-values, the larger one never gets the smaller adjusted value.
-        highest = max(highest, min(1.0, (len(order) - place) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted

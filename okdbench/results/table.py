@@ -53,7 +53,7 @@ class Column:
     unit: str = ""
     heading: str = ""
     label: str = ""
-    dtype: Literal["str", "int64", "Int64", "float64"] = "float64"
+    dtype: Literal["str", "int64", "Int64", "float64", "boolean"] = "float64"
     averaged: bool = False
     decimals: int = 2
     signed: bool = False
@@ -97,11 +97,6 @@ def spell(value: Any, decimals: int = 2) -> str:
         return ""
     # "z" writes a value that rounds to zero as 0.00, not as -0.00.
     return f"{value:z.{decimals}f}" if isinstance(value, float) else str(value)
-
-
-def mean_and_std(mean: str, std: str) -> Callable[[Row], str]:
-    """Text of two columns, such as ``78.10 ± 2.41``; the spread of a single value is unknown and left out."""
-    return lambda row: spell(row[mean]) + (f" ± {spell(row[std])}" if row[std] is not None else "")
 
 
 def caption(columns: Sequence[Column]) -> str:

@@ -45,6 +45,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "data_digest": plan.splits.images_digest,
         "data_note": plan.data_note,
         "test_images": len(plan.splits.test),
+        "classes": len(plan.dataset.classes),
         "default_settings": plan.dataset.default_settings(plan.setting.task),
         "environment": environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }
@@ -62,7 +63,7 @@ def results(trial: Trial, history: History, device: torch.device) -> dict[str, A
     Afterwards the evaluated network has the selected weights.
     """
     last_stage = list(history.stage_ends)[-1]
-    last = Outcome(evaluation=history.evaluations[-1], teacher_domain_acc=history.retention[last_stage])
+    last = Outcome(evaluation=history.evaluations[-1], retention=history.retention[last_stage])
     fingerprints = {"last": fingerprint(clone_state(trial.answer)), "selected": fingerprint(history.selected_state)}
     # before the evaluations below, which are no cost of the method
     cost = Cost(
@@ -77,12 +78,10 @@ def results(trial: Trial, history: History, device: torch.device) -> dict[str, A
         "teacher_score": _teacher_score(trial),
         "evaluations": history.evaluations,
         "stages": {
-            stage: Outcome(evaluation=history.evaluations[index], teacher_domain_acc=history.retention[stage])
+            stage: Outcome(evaluation=history.evaluations[index], retention=history.retention[stage])
             for stage, index in history.stage_ends.items()
         },
-        "selected": Outcome(
-            evaluation=history.evaluations[history.selected], teacher_domain_acc=trial.evaluator.retention()
-        ),
+        "selected": Outcome(evaluation=history.evaluations[history.selected], retention=trial.evaluator.retention()),
         "last": last,
         "oracle": best(history.evaluations),
         "fingerprints": fingerprints,

@@ -14,7 +14,7 @@ from support.fork_server import Command
 TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
 HEADER = (
     "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,acc_std,"
-    "acc_low,acc_high,top3,top5,macro_f1,ece,teacher_acc,teacher_domain_acc,gain,last_acc,oracle_acc,"
+    "acc_low,acc_high,top3,top5,macro_f1,ece,teacher_acc,retention,gain,last_acc,oracle_acc,"
     "selection_gap,student_images,teacher_queries,generator_steps,test_images,seconds,peak_memory_mb,version,"
     "commit,command"
 )

@@ -247,9 +247,9 @@ def test_a_teacher_without_its_images_is_enough(method: str, phone: Path, weight
     assert record.setting == "-P"
     assert record.selected is not None
     assert record.teacher_score is not None
-    assert (record.selected.teacher_domain_acc, record.teacher_score.own_acc) == (None, None)
+    assert (record.selected.retention, record.teacher_score.own_acc) == (None, None)
     row = next(iter(rows(record).values()))
-    assert (row.teacher_domain_acc, row.acc) == (None, record.selected.evaluation.test.acc)
+    assert (row.retention, row.acc) == (None, record.selected.evaluation.test.acc)
 
 
 def test_its_command_repeats_it(phone: Path, weights: str, tmp_path: Path) -> None:

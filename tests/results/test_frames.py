@@ -37,7 +37,7 @@ def test_a_run_is_one_flat_row() -> None:
     assert (row["base_method"], row["variant"], row["origin"], row["seed"]) == ("kd", "lr=0.1", "local", 3)
     assert (row["acc"], row["top5"], row["agreement"], row["val_acc"]) == (60, 62, 50, 60)
     assert (row["last_acc"], row["oracle_acc"], row["selection_gap"]) == (58, 63, 3)
-    assert (row["teacher_acc"], row["teacher_own_acc"], row["teacher_domain_acc"]) == (40, 90, 30)
+    assert (row["teacher_acc"], row["teacher_own_acc"], row["retention"]) == (40, 90, 30)
     assert (row["student_images"], row["teacher_queries"], row["seconds"]) == (100, 200, 10)
     assert (row["generator_steps"], row["test_images"]) == (7, 400)
     assert (row["task"], row["track"], row["shots"], row["role"]) == ("adapt", "labelled", "all", "method")

@@ -24,7 +24,7 @@ def test_a_setting_row_by_hand() -> None:
     assert row.acc_std == pytest.approx(8**0.5)
     half = 12.7062 * 2  # Student's t with one degree of freedom, times the standard error
     assert (row.acc_low, row.acc_high) == (pytest.approx(62 - half, abs=1e-3), pytest.approx(62 + half, abs=1e-3))
-    assert (row.teacher_acc, row.teacher_domain_acc) == (40, 30)
+    assert (row.teacher_acc, row.retention) == (40, 30)
     assert (row.last_acc, row.oracle_acc, row.selection_gap) == (60, 65, 3)
     # (60 - 50 + 64 - 60) / 2
     assert row.gain == 7

@@ -23,7 +23,7 @@ def evaluation(acc: float) -> Evaluation:
 
 
 def record(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Record:
-    outcome = Outcome(evaluation=evaluation(acc), teacher_domain_acc=30.0)
+    outcome = Outcome(evaluation=evaluation(acc), retention=30.0)
     values: dict[str, Any] = {
         "key": f"{method}{setting}{seed}",
         "status": "done",
@@ -47,7 +47,7 @@ def record(method: str, setting: str, seed: int, acc: float, **changes: Any) -> 
         "environment": {},
         "teacher_score": TeacherScore(key="t", own_acc=90.0, test_acc=40.0),
         "selected": outcome,
-        "last": Outcome(evaluation=evaluation(acc - 2), teacher_domain_acc=30.0),
+        "last": Outcome(evaluation=evaluation(acc - 2), retention=30.0),
         "oracle": evaluation(acc + 3),
         "cost": Cost(
             traffic={

@@ -24,7 +24,7 @@ def rich(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Re
         Evaluation(stage=stages[i // 5], step=i, images=10 * i, val_acc=acc * i / 9, test=evaluation(acc * i / 9).test)
         for i in range(10)
     ]
-    ends = {stages[k]: Outcome(evaluation=evaluations[5 * k + 4], teacher_domain_acc=50 - 10 * k) for k in (0, 1)}
+    ends = {stages[k]: Outcome(evaluation=evaluations[5 * k + 4], retention=50 - 10 * k) for k in (0, 1)}
     curve = Curve(steps=[0, 5, 9], losses={"kl": [3.0, 2.0, 1.0], "a_term": [1.0, None, 0.5]}, hashes=["a", "b", "c"])
     usual: dict[str, Any] = {"evaluations": evaluations, "stages": ends, "curves": dict.fromkeys(stages, curve)}
     return record(method, setting, seed, acc, **usual | changes)
@@ -44,8 +44,8 @@ def unvalidated(method: str, seed: int, acc: float, **changes: Any) -> Record:
     """A record of task transfer, where there is no validation accuracy, and the teacher's domains are the test."""
     made = rich(method, "A@C", seed, acc, task="transfer", track="label-free")
     blank = [one.model_copy(update={"val_acc": None}) for one in made.evaluations]
-    ends = {name: Outcome(evaluation=blank[5 * k + 4], teacher_domain_acc=None) for k, name in enumerate(made.stages)}
-    end = Outcome(evaluation=blank[-1], teacher_domain_acc=None)
+    ends = {name: Outcome(evaluation=blank[5 * k + 4], retention=None) for k, name in enumerate(made.stages)}
+    end = Outcome(evaluation=blank[-1], retention=None)
     found = {"evaluations": blank, "stages": ends, "selected": end, "last": end, "oracle": blank[-1]}
     return made.model_copy(update=found | changes)
 

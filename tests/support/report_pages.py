@@ -46,7 +46,7 @@ def full(method: str, setting: str, seed: int, acc: float, **changes: Any) -> Re
             "anchor": Curve(steps=steps[:1], losses={"kl": [0.5]}, hashes=["b"]),
         },
         "evaluations": [scored(acc - 30, 64), scored(acc, 128), scored(acc - 5, 192)],
-        "stages": {"anchor": Outcome(evaluation=scored(acc), teacher_domain_acc=30.0)},
+        "stages": {"anchor": Outcome(evaluation=scored(acc), retention=30.0)},
         "environment": {"torch": "2.9", "device": "cpu", "finished": "2026-01-02T03:04:05+00:00"},
         "config": {"image_size": 32, "pretrained": False, "hyperparameters": {"lr": 1e-3, "keep": "last"}},
     }
@@ -89,7 +89,7 @@ def unvalidated(setting: str, acc: float, **changes: Any) -> Record:
     """A record of a task without validation images and without test images of other domains."""
     made = full("kd", setting, 0, acc, track="label-free", **changes)
     blank = [one.model_copy(update={"val_acc": None}) for one in made.evaluations]
-    end = Outcome(evaluation=blank[1], teacher_domain_acc=None)
+    end = Outcome(evaluation=blank[1], retention=None)
     found = {"evaluations": blank, "stages": {"data-free": end}, "selected": end, "last": end, "oracle": blank[1]}
     return made.model_copy(update=found)
 

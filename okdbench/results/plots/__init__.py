@@ -7,7 +7,7 @@ from pathlib import Path
 
 from okdbench.core.errors import UserError, unknown
 from okdbench.results.plots.accuracy import plot_accuracy
-from okdbench.results.plots.critical_difference import plot_critical_difference
+from okdbench.results.plots.differences import plot_differences
 from okdbench.results.plots.figure import FIGURE_FORMATS, PlotFigure, save, to_svg
 from okdbench.results.plots.group import PlotGroup, plot_groups
 from okdbench.results.plots.samples import plot_samples
@@ -24,7 +24,7 @@ KINDS: Mapping[str, Callable[[PlotGroup], list[PlotFigure]]] = {
     "bars": plot_accuracy,
     "curves": plot_training_curves,
     "pareto": plot_pareto,
-    "cd": plot_critical_difference,
+    "cd": plot_differences,
     "retention": plot_retention,
     "stages": plot_stages,
     "samples": plot_samples,

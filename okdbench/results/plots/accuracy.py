@@ -11,8 +11,8 @@ from matplotlib.markers import CARETLEFTBASE
 from matplotlib.ticker import MaxNLocator
 
 from okdbench.results.columns import is_complete
+from okdbench.results.estimates import axis_start
 from okdbench.results.grouping import ALL
-from okdbench.results.intervals import axis_start
 from okdbench.results.plots.figure import PlotFigure
 from okdbench.results.plots.group import PlotGroup, mean_over, teacher_transfer_accuracy
 from okdbench.results.plots.row_layout import RowLayout, annotate_row, label_rows, layout_rows

@@ -11,9 +11,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.results.estimates import group_mean
 from okdbench.results.frames import comparison_groups, finished_runs, to_frame
 from okdbench.results.grouping import ALL, Cell, ComparisonGroup
-from okdbench.results.intervals import group_mean
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.plots.figure import PlotFigure, slug
 from okdbench.results.plots.style import add_title

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,11 +28,13 @@ class RowLayout:
     height: float
 
 
-def layout_rows(group: PlotGroup, sizes: Mapping[str, int] | None = None) -> RowLayout:
+def layout_rows(
+    group: PlotGroup, sizes: Mapping[str, int] | None = None, methods: Sequence[str] | None = None
+) -> RowLayout:
     """Place one row per method in the group's order; a row is as high as its label or its entry in ``sizes``."""
     centres: dict[str, float] = {}
     top, separator = 0.0, None
-    for method in group.methods:
+    for method in group.methods if methods is None else [name for name in group.methods if name in methods]:
         # the first reference row leaves room for the rule above it
         if group.is_reference(method) and separator is None and centres:
             separator, top = top + 0.35, top + 0.7

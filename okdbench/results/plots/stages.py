@@ -104,7 +104,7 @@ def _accuracy(run: Record, stage: str, own: bool) -> float:
     outcome = run.stages.get(stage)
     if outcome is None:
         return math.nan
-    accuracy = outcome.evaluation.test.acc if own else outcome.teacher_domain_acc
+    accuracy = outcome.evaluation.test.acc if own else outcome.retention
     return math.nan if accuracy is None else accuracy
 
 

@@ -11,8 +11,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from okdbench.core.errors import UserError
 from okdbench.results.columns import is_complete
+from okdbench.results.estimates import axis_start
 from okdbench.results.grouping import ALL
-from okdbench.results.intervals import axis_start
 from okdbench.results.plots.figure import PlotFigure
 from okdbench.results.plots.group import (
     PlotGroup,
@@ -92,7 +92,7 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
     Raises:
         UserError: no run was evaluated on the teacher's domains.
     """
-    rows = {method: row for method, row in _rows(group).items() if row["teacher_domain_acc"] is not None}
+    rows = {method: row for method, row in _rows(group).items() if row["retention"] is not None}
     if not rows:
         raise UserError(
             "no run was evaluated on the teacher's domains, so retention is unknown; run a setting that has any"
@@ -101,7 +101,7 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
     figure = new_figure(COLUMN_WIDTH, 2.6)
     marks = _marks(rows)
     axes = figure.subplots()
-    _scatter(axes, {m: Point(row["acc"], row["teacher_domain_acc"]) for m, row in rows.items()}, [], complete)
+    _scatter(axes, {m: Point(row["acc"], row["retention"]) for m, row in rows.items()}, [], complete)
     own, transfer = (
         mean_over(group.teachers, teacher_own_accuracy),
         mean_over(group.teachers, teacher_transfer_accuracy),
@@ -112,10 +112,10 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
     axes.set_ylabel("accuracy on the teacher's domains, %")
     add_legend(figure, marks, LEGEND_COLUMNS, _hollow(rows, complete))
     teacher = "" if own is None or transfer is None else f"; the teacher has {transfer:.1f} and {own:.1f} %"
-    best = max(rows, key=lambda method: float(rows[method]["teacher_domain_acc"]))
+    best = max(rows, key=lambda method: float(rows[method]["retention"]))
     alt = (
         f"Accuracy of {len(rows)} students on their own domain and on the teacher's domains{teacher}; {best} retains "
-        f"most, {rows[best]['teacher_domain_acc']:.1f} %"
+        f"most, {rows[best]['retention']:.1f} %"
     )
     return [group.finish("retention", "Accuracy on the student's and teacher's domains", alt, figure)]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from okdbench.core.protocol import PROTOCOL_VERSION, UNRANKED_BUDGETS, Track
 from okdbench.core.settings import TaskKind
 from okdbench.results.columns import is_complete
+from okdbench.results.estimates import axis_start
 from okdbench.results.frames import to_frame
 from okdbench.results.grouping import ALL, GROUP, current, default_settings
-from okdbench.results.intervals import axis_start
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.records import Record
 from okdbench.results.table import Row, rows_of

@@ -75,7 +75,7 @@ def _key_numbers(record: Record) -> list[tuple[str, str]]:
     return [
         ("Accuracy, %", number(selected.evaluation.test.acc if selected else None)),
         ("Teacher on the same images, %", number(teacher.test_acc if teacher else None)),
-        ("Retention, %", number(selected.teacher_domain_acc if selected else None)),
+        ("Retention, %", number(selected.retention if selected else None)),
         ("Selection gap", number(record.selection_gap)),
         ("Seconds", number(record.cost.seconds or None, 1)),
     ]
@@ -103,7 +103,7 @@ def _evaluations(record: Record) -> dict[str, Outcome | Evaluation | None]:
 def _outcome_cells(outcome: Outcome | Evaluation) -> list[str]:
     """Stage, step, images, validation accuracy, then one number per entry of ``_SCORES``."""
     evaluation = outcome.evaluation if isinstance(outcome, Outcome) else outcome
-    retention = outcome.teacher_domain_acc if isinstance(outcome, Outcome) else None
+    retention = outcome.retention if isinstance(outcome, Outcome) else None
     scores = [*evaluation.test.model_dump().values(), retention]
     counts = [number(evaluation.step, 0), number(evaluation.images, 0)]
     return [evaluation.stage, *counts, number(evaluation.val_acc), *(number(score) for score in scores)]
