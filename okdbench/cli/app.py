@@ -13,6 +13,7 @@ from okdbench.cli import (
     compare,
     data,
     doctor,
+    errors,
     export,
     leaderboard,
     new,
@@ -42,7 +43,9 @@ app = typer.Typer(
     help="Out-of-domain knowledge distillation methods under one protocol that cannot leak.",
 )
 # In the order in which people need them: run, look at results, use them, extend.
-for command in (run, sweep, ls, show, doctor, leaderboard, compare, report, export, predict, verify, plot, check):
+for command in (
+    run, sweep, ls, show, doctor, leaderboard, compare, errors, report, export, predict, verify, plot, check
+):  # fmt: skip
     app.add_typer(command.app)
 for name, group in {"runs": runs, "data": data, "new": new}.items():
     app.add_typer(group.app, name=name)

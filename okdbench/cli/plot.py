@@ -22,7 +22,7 @@ app = typer.Typer()
 
 ALL = "all"
 # Written out, because --help and completion must not load matplotlib for the names in okdbench.results.plots.
-KINDS = ("bars", "curves", "pareto", "cd", "retention", "stages", "samples", "gap", ALL)
+KINDS = ("bars", "curves", "pareto", "cd", "retention", "stages", "samples", "gap", "confusion", "calibration", ALL)
 FORMATS = ("png", "svg", "pdf")
 
 

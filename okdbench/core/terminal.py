@@ -144,6 +144,12 @@ def print_table(
         console.print(Text(f"left out at {console.width} columns: {', '.join(left_out)}", style="dim"), soft_wrap=True)
 
 
+def fits(columns: Sequence[TableColumn], rows: Sequence[Row]) -> bool:
+    """Whether all these columns fit into the terminal's width; away from a terminal they always do."""
+    console = Console()
+    return not console.is_terminal or _needed(columns, rows) <= console.width
+
+
 def fitting(columns: Sequence[TableColumn], rows: Sequence[Row], width: int) -> list[TableColumn]:
     """The columns that fit into ``width`` characters; those with ``drop`` 0 stay in any case."""
     shown = list(columns)

@@ -17,6 +17,8 @@ from okdbench.core.errors import UserError
 FILE = "predictions.npz"
 #: classes that are kept for each image
 TOP = 5
+#: M = 15 in table 1 of Guo et al. 2017
+CALIBRATION_BINS = 15
 
 
 class Predictions(NamedTuple):
@@ -27,12 +29,14 @@ class Predictions(NamedTuple):
         labels: N class indices.
         classes: N x 5 class indices, the most probable first; fewer columns where there are fewer classes.
         probabilities: N x 5, of these classes, in [0, 1].
+        names: of all classes by index; none in files from before there were names.
     """
 
     images: tuple[str, ...]
     labels: npt.NDArray[Any]
     classes: npt.NDArray[Any]
     probabilities: npt.NDArray[Any]
+    names: tuple[str, ...] = ()
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
@@ -43,6 +47,7 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
         "classes": predictions.classes.astype(np.int16),
         # half precision: a thousandth of a probability is all that a curve shows
         "probabilities": predictions.probabilities.astype(np.float16),
+        "names": np.array(predictions.names, dtype=np.str_),
     }
     write_arrays(folder / FILE, arrays)
 
@@ -55,7 +60,27 @@ def read_predictions(folder: Path) -> Predictions:
     """
     try:
         kept = read_arrays(folder / FILE)
-        images, *arrays = (kept[name] for name in Predictions._fields)
+        labels, classes, probabilities = (kept[name] for name in ("labels", "classes", "probabilities"))
+        names = _texts(kept["names"]) if "names" in kept else ()
+        found = Predictions(_texts(kept["images"]), labels, classes, probabilities, names)
+        _refuse_misfits(found)
     except (ValueError, KeyError) as error:
         raise UserError(f"{folder / FILE} cannot be read ({error}); the run's command makes it again") from error
-    return Predictions(tuple(images.tolist()), *arrays)
+    return found
+
+
+def _texts(array: npt.NDArray[Any]) -> tuple[str, ...]:
+    if array.dtype.kind != "U" or array.ndim != 1:
+        raise ValueError("its names are no texts")
+    return tuple(array.tolist())
+
+
+def _refuse_misfits(found: Predictions) -> None:
+    """Raise a ValueError unless the parts belong together; an intact file may come from anyone."""
+    shape = found.classes.shape
+    same = found.probabilities.shape == shape and found.labels.shape == shape[:1] == (len(found.images),)
+    if not same or len(shape) != 2 or 0 in shape:
+        raise ValueError("its parts are not of the same images")
+    indices = np.column_stack([found.labels, found.classes])
+    if indices.dtype.kind != "i" or indices.min() < 0 or (found.names and indices.max() >= len(found.names)):
+        raise ValueError("its classes do not exist")

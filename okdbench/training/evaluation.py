@@ -12,12 +12,10 @@ from okdbench.core.settings import TaskKind
 from okdbench.data.images import Images
 from okdbench.data.loader import evaluation_batches
 from okdbench.distill.networks.wrapper import ClassifierWrapper
-from okdbench.results.predictions import TOP, Predictions
+from okdbench.results.predictions import CALIBRATION_BINS, TOP, Predictions
 from okdbench.results.records import Evaluation, Score
 
 BATCH_SIZE = 512
-# M = 15 in table 1 of Guo et al. 2017
-CALIBRATION_BINS = 15
 
 
 @torch.no_grad()

@@ -53,7 +53,7 @@ def complete(line: str, folder: Path) -> list[str]:
         ("okdbench run --track label", ["labelled", "label-free"]),
         ("okdbench run --precision b", ["bfloat16"]),
         ("okdbench sweep --engine ", ["local", "ray"]),
-        ("okdbench plot c", ["curves", "cd"]),
+        ("okdbench plot c", ["curves", "cd", "confusion", "calibration"]),
         ("okdbench plot bars --format png,", ["png,svg", "png,pdf"]),
         ("okdbench export 3f --format s", ["safetensors"]),
         ("okdbench ls ", ["methods", "datasets", "settings"]),

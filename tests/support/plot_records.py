@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from okdbench.results.loss_curves import Curve
-from okdbench.results.plots import KINDS
+from okdbench.results.plots import FROM_FILES, KINDS
 from okdbench.results.records import Evaluation, Outcome, Record
 from support.fake_records import evaluation, record
 
-KINDS_OF_RECORDS = [kind for kind in KINDS if kind != "samples"]
+KINDS_OF_RECORDS = [kind for kind in KINDS if kind not in FROM_FILES]
 LONG = "form=joint,lr_generator=0.01,an_extraordinarily_long_hyper_parameter=0.123456789"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from okdbench.results.predictions import FILE, read_predictions
+from okdbench.results.calibration import reliability
+from okdbench.results.predictions import CALIBRATION_BINS, FILE, read_predictions
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
@@ -25,7 +26,13 @@ def test_the_predictions_are_those_of_the_selected_student(
     assert found.images == made.splits.test.paths
     assert record.test_images == len(found.images)
     assert np.array_equal(found.labels, made.splits.test.labels)
+    assert found.names == made.dataset.classes
     score = record.selected.evaluation.test
+    # Half precision rounds a confidence by a share of 1 / 2048 at most, which may move it into the next bin.
+    sure = found.probabilities[:, 0].astype(float) * CALIBRATION_BINS
+    moved = (np.abs(sure - sure.round()) <= sure / 2048).sum()
+    assert reliability(found).ece == pytest.approx(score.ece, abs=0.05 + 200 * moved / len(sure))
+    assert moved <= 1
     hits = found.classes == found.labels[:, None]
     assert 100 * hits[:, 0].mean() == pytest.approx(score.acc)
     assert 100 * hits.any(1).mean() == pytest.approx(score.top5)

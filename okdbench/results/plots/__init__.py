@@ -7,6 +7,8 @@ from pathlib import Path
 
 from okdbench.core.errors import UserError, unknown
 from okdbench.results.plots.accuracy import plot_accuracy
+from okdbench.results.plots.calibration import plot_calibration
+from okdbench.results.plots.confusion import plot_confusion
 from okdbench.results.plots.differences import plot_differences
 from okdbench.results.plots.figure import FIGURE_FORMATS, PlotFigure, save, to_svg
 from okdbench.results.plots.group import PlotGroup, plot_groups
@@ -17,7 +19,7 @@ from okdbench.results.plots.tradeoffs import plot_pareto, plot_retention
 from okdbench.results.plots.training_curves import plot_training_curves
 from okdbench.results.records import Record
 
-__all__ = ["FIGURE_FORMATS", "KINDS", "PlotFigure", "draw", "save", "to_svg"]
+__all__ = ["FIGURE_FORMATS", "FROM_FILES", "KINDS", "PlotFigure", "draw", "save", "to_svg"]
 
 #: kind of plot on the command line -> function that draws it for one comparison group, in reading order
 KINDS: Mapping[str, Callable[[PlotGroup], list[PlotFigure]]] = {
@@ -29,7 +31,11 @@ KINDS: Mapping[str, Callable[[PlotGroup], list[PlotFigure]]] = {
     "stages": plot_stages,
     "samples": plot_samples,
     "gap": plot_selection_gap,
+    "confusion": plot_confusion,
+    "calibration": plot_calibration,
 }
+#: kinds that read files beside the records, so that an archive has none
+FROM_FILES = frozenset({"samples", "confusion", "calibration"})
 
 
 def draw(kind: str, records: Sequence[Record], runs: Path | None = None) -> list[PlotFigure]:
@@ -38,7 +44,7 @@ def draw(kind: str, records: Sequence[Record], runs: Path | None = None) -> list
     Args:
         kind: one of :data:`KINDS`.
         records: finished and failed runs of any comparison groups; superseded records are ignored.
-        runs: the folder of runs, which only the kind ``samples`` needs: it reads files beside the records.
+        runs: the folder of runs, for the kinds of :data:`FROM_FILES`.
 
     Raises:
         UserError: the kind is unknown, or no comparison group has the required data; the message names what is missing.

@@ -45,7 +45,7 @@ class PlotFigure:
 
 def to_svg(figure: Figure) -> str:
     """Render the figure as one ``<svg>`` element with text as outlines; ids are unique across figures of a page."""
-    text = _render(figure, "svg").decode()
+    text = render(figure, "svg").decode()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     # matplotlib hashes ids per figure, so two inlined figures may share one; the prefix depends on the content only
     prefix = "p" + hashlib.sha256(text.encode()).hexdigest()[:10]
@@ -71,7 +71,7 @@ def save(plotted: PlotFigure, folder: Path, formats: Iterable[str]) -> list[Path
     paths = []
     for name in wanted:
         paths.append(folder / f"{plotted.name}.{name}")
-        write_atomic(paths[-1], _render(plotted.figure, name))
+        write_atomic(paths[-1], render(plotted.figure, name))
     return paths
 
 
@@ -85,7 +85,8 @@ def slug(text: str) -> str:
     return plain if len(plain) <= 80 else f"{plain[:69]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def _render(figure: Figure, form: str) -> bytes:
+def render(figure: Figure, form: str) -> bytes:
+    """The figure as a file of a format of :data:`FIGURE_FORMATS`."""
     buffer = io.BytesIO()
     # Some settings, such as the resolution and the salt of the ids, take effect only while a figure is saved.
     with plot_style():

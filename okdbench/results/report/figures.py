@@ -71,8 +71,10 @@ def figure_groups(records: Sequence[Record], runs: Path | None = None) -> list[F
     """Draw every kind of plot that these records allow; ``runs`` is their folder, for files beside the records."""
     headings = list(_HEADINGS)
     kinds = sorted(KINDS, key=lambda kind: (headings.index(kind) if kind in _HEADINGS else len(headings), kind))
-    # Samples are files beside the records, so an archive has none.
-    groups = [_group(kind, records, runs) for kind in kinds if runs or kind != "samples"]
+    # Samples are files beside the records, so an archive has none. A matrix for each method and setting, and a panel
+    # for each method, would be most of the page.
+    left_out = {"confusion", "calibration"} | (set() if runs else {"samples"})
+    groups = [_group(kind, records, runs) for kind in kinds if kind not in left_out]
     return [group for group in groups if group.figures]
 
 
