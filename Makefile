@@ -17,7 +17,8 @@ demo: .venv/demo.stamp  ## compare four methods on digits and write demo/digits.
 
 figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and generated images from two new runs
 	$(BIN)/okdbench run --method augkd --method mosaickd --dataset digits --setting MP-O --runs figures/runs --data-root figures/data
-	$(BIN)/okdbench plot samples --runs figures/runs --output docs/plots
+	for kind in samples calibration "confusion --method augkd"; do \
+		$(BIN)/okdbench plot $$kind --runs figures/runs --output docs/plots || exit 1; done
 	for kind in bars cd pareto retention stages gap; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --track labelled --output docs/plots || exit 1; done
 	$(BIN)/okdbench plot bars --runs $(RECORDS) --track label-free --output docs/plots

@@ -16,9 +16,9 @@ MOST_CLASSES = 12
 
 
 def class_names(predictions: Predictions) -> tuple[str, ...]:
-    """The names of all classes by index; the indices themselves in a file that names none."""
+    """The names of all classes by index; the index itself where a file names none."""
     last = int(max(predictions.labels.max(), predictions.classes.max()))
-    return predictions.names or tuple(map(str, range(last + 1)))
+    return predictions.names + tuple(map(str, range(len(predictions.names), last + 1)))
 
 
 def confusion_matrix(predictions: Predictions) -> npt.NDArray[np.int64]:

@@ -65,7 +65,9 @@ def read_predictions(folder: Path) -> Predictions:
         found = Predictions(_texts(kept["images"]), labels, classes, probabilities, names)
         _refuse_misfits(found)
     except (ValueError, KeyError) as error:
-        raise UserError(f"{folder / FILE} cannot be read ({error}); the run's command makes it again") from error
+        raise UserError(
+            f"{folder / FILE} cannot be read ({error}); delete the run's folder and repeat its command"
+        ) from error
     return found
 
 

@@ -33,6 +33,7 @@ def test_a_file_without_names_has_numbers() -> None:
     predictions = made([0, 2, 1], [0, 4, 1], ())
     assert class_names(predictions) == ("0", "1", "2", "3", "4")
     assert confusion_matrix(predictions).shape == (5, 5)
+    assert class_names(predictions._replace(names=("cat",))) == ("cat", "1", "2", "3", "4")
 
 
 def test_a_class_has_its_accuracy_and_its_most_frequent_wrong_answer() -> None:

@@ -51,7 +51,7 @@ def test_there_is_a_matrix_for_each_method_and_setting(runs: Path) -> None:
 
 def test_a_matrix_sums_the_seeds_and_shows_percentages(runs: Path) -> None:
     plotted = next(plotted for plotted in draw("confusion", grid(), runs) if plotted.name.endswith("-kd-A-C"))
-    counts = sum(confusion_matrix(guessed(3, seed)) for seed in range(3))
+    counts = np.sum([confusion_matrix(guessed(3, seed)) for seed in range(3)], axis=0)
     shares = 100 * counts / counts.sum(1, keepdims=True)
     assert np.array_equal(plotted.figure.axes[0].images[0].get_array(), shares)
     assert {"c0", "c1", "c2", "truth", "answer", *(f"{share:.0f}" for share in shares.ravel())} <= set(

@@ -136,7 +136,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, damage: str) -> None:
     write_predictions(tmp_path, predictions())
     DAMAGE[damage](tmp_path / FILE)
-    with pytest.raises(UserError, match=r"cannot be read .* the run's command makes it again") as caught:
+    with pytest.raises(UserError, match=r"cannot be read .* delete the run's folder and repeat its command") as caught:
         read_predictions(tmp_path)
     assert str(tmp_path / FILE) in str(caught.value)
     assert "\n" not in str(caught.value)

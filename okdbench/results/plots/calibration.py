@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from okdbench.results.calibration import Reliability, reliability
 from okdbench.results.plots.figure import PlotFigure
@@ -44,25 +45,13 @@ def plot_calibration(group: PlotGroup) -> list[PlotFigure]:
 
 
 def _figure(group: PlotGroup, setting: str, methods: Mapping[str, Sequence[Kept]]) -> PlotFigure:
-    most, width = (IN_COLUMN, COLUMN_WIDTH) if len(methods) <= 2 * IN_COLUMN else (ON_PAGE, PAGE_WIDTH)
-    across = min(most, len(methods))
-    down = math.ceil(len(methods) / across)
     names = {method: wrap_method(method, NAME_WIDTH) for method in methods}
-    lines = 2 + max(name.count("\n") for name in names.values())
-    side = min(LARGEST, (width - 0.4) / across - 0.1)
-    figure = new_figure(width, 0.2 + down * (side + LINE_HEIGHT * lines + 0.1))
-    # Room for a 100 beside the next panel's 0.
-    figure.set_layout_engine("constrained", w_pad=0.06)
-    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     errors = {method: fmean(kept.run.selected.evaluation.test.ece for kept in runs if kept.run.selected)
               for method, runs in methods.items()}  # fmt: skip
-    for index, (axes, (method, runs)) in enumerate(zip(grid.flat, methods.items(), strict=False)):
-        _panel(axes, method, reliability(joined(runs)))
-        # matplotlib labels the last row alone, which may have fewer panels.
-        axes.tick_params(labelbottom=index + across >= len(methods))
+    figure, panels = _panels(len(methods), 2 + max(name.count("\n") for name in names.values()))
+    for axes, (method, runs) in zip(panels, methods.items(), strict=True):
+        _draw(axes, method, reliability(joined(runs)))
         axes.set_title(f"{names[method]}\nECE {errors[method]:.1f}", pad=5, parse_math=False)
-    for axes in grid.flat[len(methods) :]:
-        axes.remove()
     figure.supylabel("accuracy, %", fontsize=7)
     add_notes(
         figure,
@@ -75,7 +64,25 @@ def _figure(group: PlotGroup, setting: str, methods: Mapping[str, Sequence[Kept]
     return group.finish("calibration", f"Calibration in {setting}", alt, figure, setting)
 
 
-def _panel(axes: Axes, method: str, bins: Reliability) -> None:
+def _panels(count: int, lines: int) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` square panels that share their axes, with room for so many lines above each."""
+    most, width = (IN_COLUMN, COLUMN_WIDTH) if count <= 2 * IN_COLUMN else (ON_PAGE, PAGE_WIDTH)
+    across = min(most, count)
+    down = math.ceil(count / across)
+    side = min(LARGEST, (width - 0.4) / across - 0.1)
+    figure = new_figure(width, 0.2 + down * (side + LINE_HEIGHT * lines + 0.1))
+    # Room for a 100 beside the next panel's 0.
+    figure.set_layout_engine("constrained", w_pad=0.06)
+    panels = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
+    for index, axes in enumerate(panels[:count]):
+        # matplotlib labels the last row alone, which may have fewer panels.
+        axes.tick_params(labelbottom=index + across >= count)
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, panels[:count]
+
+
+def _draw(axes: Axes, method: str, bins: Reliability) -> None:
     """Draw the accuracy of each bin that has images over a histogram of the bins."""
     colour, marker = method_style(method)
     width = 100 / CALIBRATION_BINS
