@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import released_code
+import simulations
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
@@ -22,7 +23,7 @@ from okdbench.results.store import read_records, write_archive
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/results.md", "docs/released-code.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/results.md", "docs/statistics.md", "docs/released-code.md")
 PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -98,6 +99,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "digits label-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", "label-free"),
     "office10 labelled": partial(leaderboard, RECORDS / "office10.jsonl.gz", "labelled"),
     "released code": released,
+    "false claims": simulations.false_claims,
+    "powers": simulations.powers,
     "method template": template,
 }
 

@@ -6,6 +6,7 @@ Each line is a switch of a method, turned on: its difference to the method witho
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,6 @@ from scipy.stats import t
 from okdbench import registry
 from okdbench.core import plugins
 from okdbench.core.syntax import spell_assignments
-from okdbench.results.estimates import mean_std
 from okdbench.results.records import Record
 from okdbench.results.store import read_records
 
@@ -61,8 +61,9 @@ def _line(method: str, switch: str, extra: dict[str, Any]) -> str:
 def _cells(usual: dict[int, Record], changed: dict[int, Record], measure: Callable[[Record], float]) -> str:
     """Means without and with the switch, and the paired difference; bold where it is evidence at 5 %."""
     pairs = [(measure(usual[seed]), measure(changed[seed])) for seed in usual]
-    before, after = (mean_std(values)[0] for values in zip(*pairs, strict=True))
-    mean, spread = mean_std([new - old for old, new in pairs])
+    before, after = (statistics.mean(values) for values in zip(*pairs, strict=True))
+    differences = [new - old for old, new in pairs]
+    mean, spread = statistics.mean(differences), statistics.stdev(differences)
     difference = f"{round(mean, 2) + 0.0:+.2f} ± {spread:.2f}"  # no -0.00
     sure = abs(mean) > t.ppf(0.975, len(pairs) - 1) * spread / math.sqrt(len(pairs))
     return f"{before:.2f} -> {after:.2f} | {f'**{difference}**' if sure else difference}"

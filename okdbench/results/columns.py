@@ -134,6 +134,8 @@ COLUMNS: tuple[Column, ...] = (
            label="Images through the teacher", averaged=True, decimals=0, ascending=True, forms=DETAILS),
     Column("generator_steps", "updates of the generator", heading="generator steps", averaged=True, decimals=0,
            ascending=True, forms=DETAILS),
+    Column("passes", "images through any network, forward and backward", averaged=True, decimals=0, ascending=True,
+           forms=DETAILS),
     Column("test_images", "test images of a run", heading="test images", averaged=True, decimals=0, forms=DETAILS),
     Column("seconds", "seconds of one run without its teacher's training; comparable on one machine only", heading="s",
            label="Seconds", averaged=True, decimals=1, ascending=True, drop=5,

@@ -44,6 +44,11 @@ def _teacher(name: str) -> Callable[[Record], float | None]:
     return lambda record: getattr(record.teacher_score, name) if record.teacher_score else None
 
 
+def _passes(record: Record) -> int | None:
+    traffic = record.cost.traffic.values()
+    return sum(one.forward + one.backward for one in traffic) if traffic else None
+
+
 def _collapsed(record: Record) -> float | None:
     """Whether the selected student is within a twentieth of the way from chance to perfect; None if it is unknown."""
     if record.selected is None or record.classes is None:
@@ -91,6 +96,7 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("teacher_queries", "float64", "images that the teacher was queried about",
               _traffic("teacher", "forward")),
     RunColumn("generator_steps", "float64", "updates of the generator", _traffic("generator", "updates")),
+    RunColumn("passes", "float64", "images through any network, forward and backward", _passes),
     RunColumn("test_images", "float64", "number of test images", lambda r: r.test_images),
     RunColumn("seconds", "float64", "duration of the run", lambda r: r.cost.seconds),
     RunColumn("peak_memory_mb", "float64", "peak memory, MB", lambda r: r.cost.peak_memory_mb),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from support.fake_records import GRID, failed, record, rows, table
 from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.columns import COLUMNS, is_complete
 from okdbench.results.records import Cost, Record
-from okdbench.results.rendering import to_csv
+from okdbench.results.rendering import to_csv, to_markdown
 from okdbench.results.table import rows_of
 
 
@@ -21,15 +22,15 @@ def test_a_setting_row_by_hand() -> None:
     row = rows(*GRID)["kd", "A-C"]
     assert (row.rank, row.seeds, row.complete) == (1, 2, "2/2")
     assert (row.acc, row.top3, row.top5, row.macro_f1, row.ece) == (62, 63, 64, 61, 5)
-    assert row.acc_std == pytest.approx(8**0.5)
     half = 12.7062 * 2  # Student's t with one degree of freedom, times the standard error
     assert (row.acc_low, row.acc_high) == (pytest.approx(62 - half, abs=1e-3), pytest.approx(62 + half, abs=1e-3))
-    assert (row.teacher_acc, row.retention) == (40, 30)
+    assert (row.teacher_acc, row.retention, row.val_acc) == (40, 30, 62)
+    assert (row.worst, row.collapsed, row.behind, row.tied) == (60, 0, 0, None)
     assert (row.last_acc, row.oracle_acc, row.selection_gap) == (60, 65, 3)
     # (60 - 50 + 64 - 60) / 2
     assert row.gain == 7
     assert (row.student_images, row.teacher_queries, row.seconds, row.peak_memory_mb) == (100, 200, 10, 500)
-    assert (row.version, row.commit) == ("0.1.0", "abc")
+    assert (row.version, row.commit, row.torch, row.device) == ("0.1.0", "abc", "2.9", "cpu")
     assert row.command == "okdbench run --method kd --dataset digits --setting A-C --seeds 0-1 --budget quick"
 
 
@@ -37,21 +38,27 @@ def test_the_row_over_all_settings_by_hand() -> None:
     row = rows(*GRID)["kd", "all"]
     # means over the settings are 70 and 73 for the two seeds
     assert (row.rank, row.seeds, row.complete, row.acc) == (1, 2, "4/4", 71.5)
-    assert row.acc_std == pytest.approx(4.5**0.5)
-    assert row.acc_low is not None
-    assert row.acc_high is not None
-    assert 60 < row.acc_low < 71.5 < row.acc_high < 82
+    half = 12.7062 * 1.5
+    assert (row.acc_low, row.acc_high) == (pytest.approx(71.5 - half, abs=1e-3), pytest.approx(71.5 + half, abs=1e-3))
+    assert (row.worst, row.collapsed) == (60, 0)
     # settings gain 7 and -1
     assert row.gain == 3
     assert row.command == "okdbench run --method kd --dataset digits --seeds 0-1 --budget quick"
 
 
-def test_settings_have_the_same_weight_whatever_their_number_of_seeds() -> None:
-    row = rows(record("kd", "A-C", 0, 60), record("kd", "B-C", 0, 80), record("kd", "B-C", 1, 90))["kd", "all"]
-    assert row.acc == (60 + 85) / 2
-    # only seed 0 has both settings, so the spread over seeds is unknown
-    assert row.acc_std is None
-    assert (row.complete, row.rank) == ("3/4", None)
+def test_a_seed_counts_where_it_has_every_setting_of_the_row() -> None:
+    found = rows(record("kd", "A-C", 0, 60), record("kd", "B-C", 0, 80), record("kd", "B-C", 1, 90))
+    row = found["kd", "all"]
+    assert (row.acc, row.acc_low, row.seeds, row.complete, row.rank) == (70, None, 1, "2/2", 1)
+    assert (found["kd", "B-C"].acc, found["kd", "B-C"].seeds) == (85, 2)
+
+
+def test_without_a_default_setting_the_row_says_how_many_it_has() -> None:
+    found = rows(*GRID, record("late", "A-C", 0, 99))
+    row = found["late", "1 of 2 settings"]
+    assert ("late", "all") not in found
+    assert (row.acc, row.rank, row.complete, row.behind) == (99, None, "1/1", None)
+    assert row.command.endswith("--setting A-C --seed 0 --budget quick")
 
 
 def test_ranks_are_within_the_setting_and_equals_share_one() -> None:
@@ -59,38 +66,86 @@ def test_ranks_are_within_the_setting_and_equals_share_one() -> None:
     assert {name: found[name, "A-C"].rank for name in "abcd"} == {"b": 1, "c": 1, "a": 3, "d": 4}
 
 
-def test_a_rank_counts_the_rows_whose_interval_is_entirely_above() -> None:
-    # Student's interval of two seeds is 12.7 times their distance from the mean, to either side
-    means = {"best": (90, 0.1), "near": (88, 0.1), "far": (80, 0.1), "wide": (79, 4.0), "last": (10, 0.1)}
-    found = rows(*[record(name, "A-C", s, m + (2 * s - 1) * d) for name, (m, d) in means.items() for s in (0, 1)])
-    assert {name: found[name, "A-C"].rank for name in means} == {"best": 1, "near": 1, "far": 3, "wide": 1, "last": 5}
+MANY: dict[str, tuple[float, float]] = {"best": (90, 0.5), "near": (89.5, 0.5), "far": (80, 0.5), "wide": (85, 9.0)}
 
 
-def test_order_is_all_first_then_setting_rank_method_with_the_unranked_last() -> None:
+def seeds_of(count: int, means: dict[str, tuple[float, float]] = MANY, **changes: Any) -> list[Record]:
+    """Methods in one setting: their seeds are equally spaced around a mean, a point apart times a spread."""
+    return [
+        record(name, "A-C", seed, mean + spread * (seed - (count - 1) / 2), **changes)
+        for name, (mean, spread) in means.items()
+        for seed in range(count)
+    ]
+
+
+def test_the_rank_is_the_order_of_the_means_and_reference_rows_have_none() -> None:
+    others = seeds_of(5, {"teacher": (95, 0.1)}, role="reference")
+    others += seeds_of(5, {"scratch": (99, 0)}, role="privileged")
+    found = rows(*seeds_of(5), *others, *seeds_of(5, {"finetune": (88, 0)}))
+    ranks = {name: row.rank for (name, setting), row in found.items() if setting == "A-C"}
+    assert ranks == {"best": 1, "near": 2, "wide": 3, "far": 4, "teacher": None, "scratch": None, "finetune": None}
+
+
+def test_a_row_is_behind_the_best_and_marked_if_they_cannot_be_told_apart() -> None:
+    found = {name: row for (name, setting), row in rows(*seeds_of(5)).items() if setting == "A-C"}
+    assert {name: row.tied for name, row in found.items()} == {"best": None, "near": True, "wide": True, "far": False}
+    assert {name: row.behind for name, row in found.items()} == {"best": 0, "near": 0.5, "wide": 5, "far": 10}
+    assert found["best"].behind_low is None
+    spread = 2.5**0.5 * 0.5  # standard deviation of five values, half a point apart
+    half = 4.5288 * (2 * spread**2 / 5) ** 0.5 / 2**0.5  # the Studentised range of 4 rows and 8 degrees of freedom
+    assert (found["far"].behind_low, found["far"].behind_high) == pytest.approx((10 - half, 10 + half), rel=1e-3)
+
+
+def test_fewer_than_five_seeds_are_provisional_and_no_row_is_compared_with_them_if_there_is_another() -> None:
+    few = rows(*seeds_of(4))
+    assert {row.tied for row in few.values()} == {None}
+    assert few["far", "A-C"].behind_low is not None
+    lucky = rows(*seeds_of(5), *seeds_of(3, {"lucky": (99, 0.1)}))
+    assert (lucky["lucky", "A-C"].rank, lucky["lucky", "A-C"].tied, lucky["lucky", "A-C"].behind) == (1, None, -9.5)
+    assert (lucky["best", "A-C"].behind, lucky["near", "A-C"].tied) == (0, True)
+    shown = to_markdown(table([*seeds_of(5), *seeds_of(3, {"lucky": (99, 0.1)})]))
+    assert "provisional" in next(line for line in shown.splitlines() if "lucky" in line)
+
+
+def test_collapsed_runs_are_counted_and_the_worst_is_named() -> None:
+    accs = [97.0, 96.0, 10.0, 14.0, 15.0]
+    made = [record("kd", "A-C", seed, acc) for seed, acc in enumerate(accs)]
+    row = rows(*made)["kd", "A-C"]
+    # chance is 10 %, and a twentieth of the way to 100 % is 14.5 %; F1 is a point below the accuracy
+    assert (row.worst, row.collapsed) == (10, 3)
+    assert "10.00 (3 of 5 collapsed)" in to_markdown(table(made))
+    unknown = rows(*(one.model_copy(update={"classes": None}) for one in made))["kd", "A-C"]
+    assert (unknown.worst, unknown.collapsed) == (10, None)
+
+
+def test_order_is_all_first_then_settings_then_accuracy() -> None:
     records = [*GRID, record("late", "A-C", 0, 99), record("smoked", "A-C", 0, 99, budget="smoke")]
     random.Random(0).shuffle(records)
     order = [(row["setting"], row["budget"], row["rank"], row["method"]) for row in rows_of(table(records))]
     assert order == [
         ("all", "quick", 1, "kd"),
-        ("all", "quick", 1, "finetune"),
-        ("all", "quick", None, "late"),
+        ("all", "quick", None, "finetune"),
         ("all", "smoke", None, "smoked"),
-        ("A-C", "quick", 1, "kd"),
-        ("A-C", "quick", 1, "finetune"),
-        ("A-C", "quick", None, "late"),
+        ("1 of 2 settings", "quick", None, "late"),
+        ("A-C", "quick", 1, "late"),
+        ("A-C", "quick", 2, "kd"),
+        ("A-C", "quick", None, "finetune"),
         ("A-C", "smoke", None, "smoked"),
-        ("B-C", "quick", 1, "finetune"),
+        ("B-C", "quick", None, "finetune"),
         ("B-C", "quick", 1, "kd"),
     ]
 
 
-def test_a_failed_run_is_absent_but_its_cell_is_expected_of_everyone() -> None:
+def test_a_failed_run_is_missing_in_its_own_row_alone() -> None:
     found = rows(*GRID[:4], failed("kd", "A-C", 2), failed("augkd", "B-C", 0))
     assert (found["kd", "A-C"].complete, found["kd", "A-C"].rank, found["kd", "A-C"].acc) == ("2/3", None, 62)
-    assert found["kd", "B-C"].complete == "2/3"
-    assert found["kd", "all"].complete == "4/6"
+    assert (found["kd", "B-C"].complete, found["kd", "B-C"].rank) == ("2/2", 1)
+    # seed 2 was tried in one setting only
+    assert (found["kd", "all"].complete, found["kd", "all"].rank) == ("4/4", 1)
+    lost = rows(*GRID[:4], failed("kd", "A-C", 2), record("kd", "B-C", 2, 60))
+    assert (lost["kd", "all"].complete, lost["kd", "all"].rank, lost["kd", "all"].acc) == ("4/6", None, 71.5)
     empty = found["augkd", "B-C"]
-    assert (empty.complete, empty.seeds, empty.acc, empty.gain, empty.rank) == ("0/3", 0, None, None, None)
+    assert (empty.complete, empty.seeds, empty.acc, empty.gain, empty.rank) == ("0/1", 0, None, None, None)
     assert "--method augkd" in empty.command
 
 
@@ -177,14 +232,14 @@ def test_a_row_never_mixes_two_versions_of_a_methods_code() -> None:
     before = [record("mine", "A-C", seed, 60, **mine) for seed in (0, 1)]
     edited = record("mine", "A-C", 0, 70, **mine | {"environment": at(2), "source": "b"})
     row = rows(edited, *before, *GRID)["mine (local)", "A-C"]
-    assert (row.acc, row.complete, row.rank) == (70, "1/2", None)
-    assert rows(edited, *before, *GRID)["kd", "A-C"] == rows(*GRID)["kd", "A-C"]
+    assert (row.acc, row.complete, row.rank) == (70, "1/1", 1)
+    assert own(rows(edited, *before, *GRID)["kd", "A-C"]) == own(rows(*GRID)["kd", "A-C"])
 
 
 def test_a_setting_never_mixes_two_versions_of_its_images() -> None:
     now = record("kd", "A-C", 0, 70, data_digest="other", environment=at(2))
     found = rows(*GRID, now)
-    assert (found["kd", "A-C"].complete, found["kd", "A-C"].acc) == ("1/2", 70)
+    assert (found["kd", "A-C"].complete, found["kd", "A-C"].acc) == ("1/1", 70)
     assert ("finetune", "A-C") not in found
     assert found["kd", "B-C"] == rows(*GRID)["kd", "B-C"]
 
@@ -196,7 +251,7 @@ def test_missing_parts_are_empty_and_different_versions_are_mixed() -> None:
     assert row.command.endswith("--seeds 0,2 --budget quick")
     single = rows(bare)["kd", "A-C"]
     assert (single.teacher_acc, single.last_acc, single.oracle_acc, single.selection_gap) == (None, None, None, None)
-    assert (single.student_images, single.acc_std, single.acc_low) == (0, None, None)
+    assert (single.student_images, single.acc_low) == (0, None)
     assert "--seed 0 " in single.command
 
 
@@ -234,18 +289,43 @@ def test_awkward_records_never_crash_and_have_no_rank_that_they_should_not_have(
             assert is_complete(vars(row))
             assert row.acc is not None
             assert 0 <= row.acc <= 100
+        if row.tied is not None:
+            assert None not in (row.behind_low, row.behind_high, row.acc_low)
+            assert row.tied == (row.behind_low <= 0 <= row.behind_high)
     for setting in {row.setting for row in found}:
         ranked = [row for row in found if row.setting == setting and row.rank is not None]
-        assert [row.rank for row in ranked] == sorted(row.rank or 0 for row in ranked)
         for row in ranked:
-            ends = [other.acc if row.acc_low is None else other.acc_low for other in ranked]
-            assert row.rank == 1 + sum((row.acc_high or row.acc or 0) < (end or 0) for end in ends)
+            assert row.rank == 1 + sum(other.acc > row.acc for other in ranked)
+        assert [row.rank for row in ranked] == sorted(row.rank for row in ranked)
+
+
+def own(row: SimpleNamespace) -> dict[str, object]:
+    """What a row says of itself: all but its place among the others."""
+    return {name: value for name, value in vars(row).items() if name not in ("rank", "tied") and "behind" not in name}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(60, 90), min_size=8, max_size=8), st.sampled_from("ab"), st.floats(0, 100), st.booleans())
+def test_an_extra_seed_of_one_method_changes_no_other_row(
+    accs: list[float], method: str, acc: float, fails: bool
+) -> None:
+    cells = [(name, setting, seed) for name in "ab" for setting in ("A-C", "B-C") for seed in (0, 1)]
+    records = [record(*cell, round(value, 2)) for cell, value in zip(cells, accs, strict=True)]
+    new = failed(method, "A-C", 7) if fails else record(method, "A-C", 7, round(acc, 2))
+    before, after = rows(*records), rows(*records, new)
+    assert before.keys() == after.keys()
+    for (name, setting), row in before.items():
+        if name != method or setting == "B-C":
+            assert own(after[name, setting]) == own(row)
+        if name != method and before[method, setting].rank == after[method, setting].rank:
+            assert after[name, setting] == row
 
 
 def test_the_row_over_all_settings_expects_the_default_ones_and_no_other() -> None:
     usual = ("A-C", "B-C")
     one = rows(record("kd", "A-C", 0, 60, default_settings=usual))
-    assert (one["kd", "all"].complete, one["kd", "all"].rank) == ("1/2", None)
+    assert ("kd", "all") not in one
+    assert (one["kd", "1 of 2 settings"].complete, one["kd", "1 of 2 settings"].rank) == ("1/1", None)
     full = [record("kd", setting, 0, 60, default_settings=usual) for setting in usual]
     three = rows(*full, record("kd", "C-A", 0, 90, default_settings=usual))
     assert (three["kd", "all"].complete, three["kd", "all"].rank, three["kd", "all"].acc) == ("2/2", 1, 60)

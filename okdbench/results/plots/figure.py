@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from okdbench.core.errors import unknown
 from okdbench.core.files import write_atomic
-from okdbench.results.plots.style import plot_style
+from okdbench.results.plots.style import LINE_HEIGHT, plot_style
 
 #: format -> metadata for ``savefig``; None removes fields that change with the date or with matplotlib's version
 FIGURE_FORMATS: dict[str, dict[str, Any]] = {
@@ -86,9 +86,17 @@ def slug(text: str) -> str:
 
 
 def render(figure: Figure, form: str) -> bytes:
-    """The figure as a file of a format of :data:`FIGURE_FORMATS`."""
+    """The figure as a file of a format of :data:`FIGURE_FORMATS`; a PDF has no title inside."""
     buffer = io.BytesIO()
+    # In a paper the caption is the title.
+    title, height = figure.get_suptitle(), figure.get_figheight()
+    if form == "pdf":
+        figure.suptitle("")
+        figure.set_figheight(height - LINE_HEIGHT * (title.count("\n") + 1))
     # Some settings, such as the resolution and the salt of the ids, take effect only while a figure is saved.
     with plot_style():
         figure.savefig(buffer, format=form, metadata=FIGURE_FORMATS[form])
+    if form == "pdf":
+        figure.suptitle(title)
+        figure.set_figheight(height)
     return buffer.getvalue()

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from okdbench.core.protocol import PROTOCOL_VERSION
-from okdbench.results.estimates import group_mean
+from okdbench.results.estimates import group_mean, interval
 from okdbench.results.frames import comparison_groups, finished_runs, to_frame
 from okdbench.results.grouping import ALL, Cell, ComparisonGroup
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.plots.figure import PlotFigure, slug
 from okdbench.results.plots.style import add_title
 from okdbench.results.records import Record
+from okdbench.results.significance import seed_means
 from okdbench.results.table import Row, rows_of
 
 
@@ -115,6 +117,15 @@ def teacher_own_accuracy(run: Record) -> float | None:
 def teacher_transfer_accuracy(run: Record) -> float | None:
     """Accuracy of the run's teacher on the test images, in percent."""
     return run.teacher_score.test_acc if run.teacher_score else None
+
+
+def interval_over(runs: Mapping[Cell, Record], measure: Callable[[Record], float | None]) -> tuple[float, float] | None:
+    """The 95 % interval of :func:`mean_over` over seeds that have every setting; None where it is unknown."""
+    cells = [(cell, measure(run)) for cell, run in sorted(runs.items(), key=lambda item: item[0])]
+    known = [(cell, value) for cell, value in cells if value is not None and math.isfinite(value)]
+    frame = pd.DataFrame({"seed": [c.seed for c, _ in known], "setting": [c.setting for c, _ in known],
+                          "acc": [value for _, value in known]})  # fmt: skip
+    return interval(list(seed_means(frame).values()))
 
 
 def mean_over(runs: Mapping[Cell, Record], measure: Callable[[Record], float | None]) -> float | None:

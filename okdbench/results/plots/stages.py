@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -11,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from okdbench.core.errors import UserError
 from okdbench.results.grouping import Cell
 from okdbench.results.plots.figure import PlotFigure
-from okdbench.results.plots.group import PlotGroup, mean_over
+from okdbench.results.plots.group import PlotGroup, interval_over, mean_over
 from okdbench.results.plots.row_layout import annotate_row, label_rows, layout_rows
 from okdbench.results.plots.style import (
     COLUMN_WIDTH,
@@ -21,6 +22,7 @@ from okdbench.results.plots.style import (
     add_notes,
     method_style,
     new_figure,
+    within_percent,
 )
 from okdbench.results.records import Record
 
@@ -43,12 +45,13 @@ def plot_stages(group: PlotGroup) -> list[PlotFigure]:
         _draw_stages(axes, group.finished[method], method_style(method), heights)
         for stage, y in heights.items():
             annotate_row(axes, y, stage, right=True)
-    label_rows(axes, layout)
     _fit(axes, "accuracy after the stage, %")
+    within_percent(axes)
+    label_rows(axes, layout)
     add_notes(
         figure,
         "filled: student's domain; hollow: teacher's domains",
-        "line: from the lowest to the highest run",
+        "line: 95 % interval of the mean",
     )
     alt = "Accuracy on the student's and on the teacher's domains after each stage: " + "; ".join(
         f"{method} {', '.join(_describe(group.finished[method], stage) for stage in names)}"
@@ -113,14 +116,14 @@ def _mean(runs: Mapping[Cell, Record], stage: str, own: bool) -> float | None:
 
 
 def _draw_stages(axes: Axes, runs: Mapping[Cell, Record], style: MethodStyle, heights: dict[str, float]) -> None:
-    """Draw mean and range of each stage and connect the means; ``heights`` maps a stage to its y coordinate."""
+    """Draw mean and interval of each stage and connect the means; ``heights`` maps a stage to its y coordinate."""
     for own in (True, False):  # the student's domain is filled, the teacher's domains are hollow
         path = []
         for stage, y in heights.items():
-            values = [acc for run in runs.values() if math.isfinite(acc := _accuracy(run, stage, own))]
             mean = _mean(runs, stage, own)
             if mean is not None:
-                axes.plot([min(values), max(values)], [y, y], color=style.colour, linewidth=0.8, alpha=0.5, zorder=1)
+                ends = interval_over(runs, partial(_accuracy, stage=stage, own=own)) or (mean, mean)
+                axes.plot(ends, [y, y], color=style.colour, linewidth=0.8, alpha=0.5, zorder=1)
                 axes.plot(mean, y, style.marker, color=style.colour, mfc=style.colour if own else "white", zorder=3)
                 path.append((mean, y))
         axes.plot([x for x, _ in path], [y for _, y in path], color="0.7", linewidth=0.5, zorder=2)

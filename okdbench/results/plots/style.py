@@ -28,9 +28,9 @@ COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.0
 LINE_HEIGHT = 0.13
 GREY, FAINT = "0.45", "0.88"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# six colours and seven markers have no common divisor: 42 methods have different styles
-MARKERS = ("o", "s", "^", "D", "v", "<", ">")
-VARIANT_MARKERS = ("*", "h", "P", "X", "p", "d", "8")
+# six colours and five markers have no common divisor: 30 methods have different styles; none looks like an arrow
+MARKERS = ("o", "s", "D", "X", "P")
+VARIANT_MARKERS = ("*", "h", "p", "d", "8")
 LineStyle = Literal["-", "--", "-.", ":"]
 LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 #: divided by the font size in points; low enough for wide letters
@@ -193,6 +193,12 @@ def wrap_method(method: str, width: int = 22) -> str:
             lines.append("")
         lines[-1] += piece
     return "\n".join(line[start : start + width] for line in lines for start in range(0, max(1, len(line)), width))
+
+
+def within_percent(axes: Axes) -> None:
+    """Cut both axes at 0 and 100 %: an interval may go on beyond them, an accuracy cannot."""
+    for limits, change in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
+        change(max(limits[0], -4), min(limits[1], 104))
 
 
 def hide_axes(axes: Axes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -11,24 +11,25 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from okdbench.core.errors import UserError
 from okdbench.results.columns import is_complete
-from okdbench.results.estimates import axis_start
 from okdbench.results.grouping import ALL
 from okdbench.results.plots.figure import PlotFigure
 from okdbench.results.plots.group import (
     PlotGroup,
+    interval_over,
     join_names,
     mean_over,
     teacher_own_accuracy,
     teacher_transfer_accuracy,
 )
-from okdbench.results.plots.style import COLUMN_WIDTH, FAINT, GREY, add_legend, method_style, new_figure
+from okdbench.results.plots.style import COLUMN_WIDTH, FAINT, GREY, add_legend, method_style, new_figure, within_percent
+from okdbench.results.records import Record
 from okdbench.results.table import Row
 
 #: column of the leaderboard -> axis label; less is better
 COSTS = {
-    "student_images": "training images\nof the student",
     "teacher_queries": "images through\nthe teacher",
-    "seconds": "seconds",
+    "generator_steps": "updates of\nthe generator",
+    "passes": "images through any\nnetwork, both ways",
 }
 LEGEND_COLUMNS = 3
 #: not "teacher", which is a reference row of its own
@@ -57,32 +58,34 @@ def pareto_front(points: Mapping[str, Point]) -> list[str]:
 
 
 def plot_pareto(group: PlotGroup) -> list[PlotFigure]:
-    """Draw accuracy against three costs side by side; the Pareto front is ringed and joined by steps.
+    """Draw accuracy against the costs side by side; the Pareto front is ringed and joined by steps.
 
     Raises:
-        UserError: no method has a run in a default setting.
+        UserError: no method has a run in a default setting, or none has its costs.
     """
     rows = _rows(group)
     # Where no row is complete, all count, because nothing would be on the front otherwise.
     complete = {method for method, row in rows.items() if is_complete(row)} or set(rows)
     figure = new_figure(COLUMN_WIDTH, 2.3)
     fronts = {}
-    for index, (axes, (column, label)) in enumerate(
-        zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True)
-    ):
+    # A cost that no row has, such as that of generators among methods without one, has no panel.
+    costs = {column: label for column, label in COSTS.items() if any(row[column] for row in rows.values())}
+    if not costs:
+        raise UserError("no record has its costs; run the methods again")
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for index, (axes, (column, label)) in enumerate(zip(panels, costs.items(), strict=True)):
         points = {m: Point(row[column], row["acc"]) for m, row in rows.items() if row[column] is not None}
         # A privileged method is never on the front, because it sees what no method may.
         fronts[column] = pareto_front(
             {m: point for m, point in points.items() if m in complete and rows[m]["role"] != "privileged"}
         )
-        start = axis_start(point.acc for point in points.values())
-        _scatter(axes, points, fronts[column], complete, start)
+        _scatter(axes, points, fronts[column], complete)
         axes.set_xlabel(label)
         if index == 0:
             axes.set_ylabel("accuracy, %")
-    add_legend(figure, _marks(rows), LEGEND_COLUMNS, "arrows: below the axis", _hollow(rows, complete))
+    add_legend(figure, _marks(rows), LEGEND_COLUMNS, _hollow(rows, complete))
     named = "; ".join(f"for {column.replace('_', ' ')}: {join_names(names)}" for column, names in fronts.items())
-    alt = f"Accuracy of {len(rows)} methods against three costs; no other method is both cheaper and better {named}"
+    alt = f"Accuracy of {len(rows)} methods against {len(costs)} costs; nothing is both cheaper and better {named}"
     return [group.finish("pareto", "Accuracy against cost; ringed: Pareto front", alt, figure)]
 
 
@@ -101,7 +104,10 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
     figure = new_figure(COLUMN_WIDTH, 2.6)
     marks = _marks(rows)
     axes = figure.subplots()
+    for method, row in rows.items():
+        _cross(axes, row, interval_over(group.finished[method], _retention), method_style(method).colour)
     _scatter(axes, {m: Point(row["acc"], row["retention"]) for m, row in rows.items()}, [], complete)
+    within_percent(axes)
     own, transfer = (
         mean_over(group.teachers, teacher_own_accuracy),
         mean_over(group.teachers, teacher_transfer_accuracy),
@@ -110,7 +116,7 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
         (marks[TEACHER],) = axes.plot(transfer, own, "*", color="black", markersize=7, linestyle="none", zorder=4)
     axes.set_xlabel("accuracy on the student's domain, %")
     axes.set_ylabel("accuracy on the teacher's domains, %")
-    add_legend(figure, marks, LEGEND_COLUMNS, _hollow(rows, complete))
+    add_legend(figure, marks, LEGEND_COLUMNS, "lines: 95 % intervals", _hollow(rows, complete))
     teacher = "" if own is None or transfer is None else f"; the teacher has {transfer:.1f} and {own:.1f} %"
     best = max(rows, key=lambda method: float(rows[method]["retention"]))
     alt = (
@@ -118,6 +124,19 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
         f"most, {rows[best]['retention']:.1f} %"
     )
     return [group.finish("retention", "Accuracy on the student's and teacher's domains", alt, figure)]
+
+
+def _retention(run: Record) -> float | None:
+    return run.selected.retention if run.selected else None
+
+
+def _cross(axes: Axes, row: Row, retention: tuple[float, float] | None, colour: str) -> None:
+    """Both intervals of a row, as thin lines behind its mark."""
+    look: dict[str, Any] = {"color": colour, "linewidth": 0.7, "alpha": 0.6, "zorder": 2}
+    if row["acc_low"] is not None:
+        axes.plot([row["acc_low"], row["acc_high"]], [row["retention"]] * 2, **look)
+    if retention is not None:
+        axes.plot([row["acc"]] * 2, retention, **look)
 
 
 def _rows(group: PlotGroup) -> dict[str, Row]:
@@ -141,25 +160,27 @@ def _marks(methods: Iterable[str]) -> dict[str, Line2D]:
     return {m: Line2D([], [], linestyle="none", marker=marker, color=c) for m, (c, marker) in styles.items()}
 
 
-def _scatter(
-    axes: Axes, points: Mapping[str, Point], best: Sequence[str], complete: set[str], start: float = 0.0
-) -> None:
-    """Draw the points, those of ``best`` ringed and joined; one below ``start`` is drawn there under an arrow."""
+def _scatter(axes: Axes, points: Mapping[str, Point], best: Sequence[str], complete: set[str]) -> None:
+    """Draw the points, those of ``best`` ringed and joined."""
     if not points:
         return
     steps = [points[method] for method in best]
     # post: from one method of the front up to the next, the cheaper one is the best that the cost allows.
-    axes.step(
-        [p.x for p in steps], [max(p.acc, start) for p in steps], where="post", color=GREY, linewidth=0.8, zorder=1
-    )
+    axes.step([p.x for p in steps], [p.acc for p in steps], where="post", color=GREY, linewidth=0.8, zorder=1)
     for method, point in points.items():
         colour, marker = method_style(method)
         face = colour if method in complete else "white"
         edge = "black" if method in best else colour
-        position = (point.x, max(point.acc, start))
-        axes.plot(*position, marker, color=colour, markerfacecolor=face, markeredgecolor=edge, markersize=4.5, zorder=3)
-        if point.acc < start:
-            axes.annotate("▾", position, (0, 3), textcoords="offset points", ha="center")
+        axes.plot(
+            point.x,
+            point.acc,
+            marker,
+            color=colour,
+            markerfacecolor=face,
+            markeredgecolor=edge,
+            markersize=4.5,
+            zorder=3,
+        )
     xs = [point.x for point in points.values()]
     if min(xs) > 0 and max(xs) > LOG_RATIO * min(xs):
         axes.set_xscale("log")

@@ -119,6 +119,11 @@ def _accuracy(axes: Axes, runs: Mapping[Cell, Record], settings: Sequence[str]) 
         for cell, run in runs.items()
     }
     _bands(axes, series, settings, marker=".")
+    classes = next((run.classes for run in runs.values() if run.classes), None)
+    if classes:
+        axes.axhline(100 / classes, color=GREY, linewidth=0.6, linestyle=(0, (4, 2)))
+        axes.annotate("chance", (1, 100 / classes), (-2, 1.5), xycoords=axes.get_yaxis_transform(),
+                      textcoords="offset points", ha="right", va="bottom", color=GREY)  # fmt: skip
     axes.set_ylabel(f"{'validation' if validated else 'test'} accuracy, %")
     axes.set_xlabel("training images of the student")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
