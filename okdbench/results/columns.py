@@ -126,6 +126,11 @@ COLUMNS: tuple[Column, ...] = (
            forms=DETAILS),
     Column("oracle_acc", "accuracy of the best evaluation on test, which is reported and never used", unit="%",
            heading="best on test", label="Best accuracy on test", averaged=True, forms=DETAILS),
+    *(
+        Column(f"{name}_{end}", f"{word} end of the 95 % interval of {name}", unit="%", forms=frozenset({"frame"}))
+        for name in ("top5", "last_acc", "oracle_acc")
+        for end, word in (("low", "lower"), ("high", "upper"))
+    ),
     Column("selection_gap", "what choosing the evaluation on the test split would add to the accuracy", unit="points",
            heading="selection gap", averaged=True, ascending=True, drop=8),
     Column("student_images", "images that the student trains on", heading="student images",

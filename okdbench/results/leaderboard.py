@@ -23,6 +23,9 @@ from okdbench.results.grouping import ALL, GROUP, counted, current, default_sett
 from okdbench.results.significance import SeedMeans, compare_rows, seed_means, testable
 from okdbench.results.table import Row, rows_of
 
+#: other accuracies that published numbers are compared with
+_WITH_INTERVAL = ("top5", "last_acc", "oracle_acc")
+
 
 def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
     """One row per comparison group, setting (or ``all``) and method.
@@ -113,6 +116,9 @@ def _summary(cells: pd.DataFrame, means: SeedMeans) -> dict[str, float | None]:
         groups = [[value for value in table[:, index].tolist() if not math.isnan(value)] for table in tables]
         # Unlike pandas' mean this one does not depend on the order, so that equal rows share a rank.
         summary[name] = group_mean([group for group in groups if group])
+    for name in _WITH_INTERVAL:
+        ends = interval(list(seed_means(cells, name).values())) or (math.nan, math.nan)
+        summary |= {f"{name}_low": ends[0], f"{name}_high": ends[1]}
     values = [means[seed] for seed in sorted(means)]
     low, high = interval(values) or (math.nan, math.nan)
     known = cells["collapsed"].notna().all() and len(cells)

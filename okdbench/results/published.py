@@ -1,4 +1,4 @@
-"""Published numbers beside ours, with a conclusion; where two numbers cannot be compared, it says why.
+"""Published numbers beside ours, with a verdict; where two numbers cannot be compared, it says why.
 
 ``leaderboards/published/<dataset>.csv`` quotes papers. Its first columns name the row of our leaderboard that a number
 belongs to and on what the paper selected its evaluation; they are empty for data sets and methods that okdbench lacks.
@@ -7,18 +7,28 @@ belongs to and on what the paper selected its evaluation; they are empty for dat
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.columns import is_complete
+from okdbench.results.grouping import ALL
 from okdbench.results.table import Column, Row, rows_of, spell
 
 #: published numbers are those of the authors' own budgets
 COMPARABLE_BUDGET = "paper"
-#: metric of a paper -> our column
-_METRICS = {"top1": "acc", "top5": "top5"}
+#: metric of a paper and what it selected its evaluation on -> our column: like is compared with like
+_COLUMNS = {
+    ("top1", "held-out"): "acc",
+    ("top1", "last"): "last_acc",
+    ("top1", "best-on-test"): "oracle_acc",
+    ("top5", "held-out"): "top5",
+}
+#: a published number is reproduced if ours is surely within so many points of it
+MARGIN = 1.0
 
 
 def _networks(row: Row) -> str:
@@ -27,6 +37,12 @@ def _networks(row: Row) -> str:
 
 def _paper(row: Row) -> str:
     return spell(row["paper"]) + (f" ± {spell(row['paper_std'])}" if row["paper_std"] is not None else "")
+
+
+def _difference(row: Row) -> str:
+    if row["difference_low"] is None:
+        return ""
+    return f"{row['ours'] - row['paper']:+.2f} ({row['difference_low']:+.2f} to {row['difference_high']:+.2f})"
 
 
 def _source(row: Row) -> str:
@@ -43,8 +59,10 @@ PUBLISHED_COLUMNS: tuple[Column, ...] = (
            text=_networks),
     Column("metric", "top1 or top5", dtype="str", drop=1),
     Column("paper", "the published number", unit="%", text=_paper),
-    Column("ours", "our number", unit="%"),
-    Column("conclusion", "reproduced, within noise, not reproduced or not comparable", dtype="str"),
+    Column("ours", "our number, selected as theirs", unit="%"),
+    Column("difference", "ours - theirs, with its 95 % interval", unit="points", drop=1, text=_difference),
+    Column("verdict", f"reproduced: the interval is within {MARGIN:g} point; not reproduced: it is outside; "
+           "inconclusive; or not comparable", dtype="str"),
     Column("why", "the reason", dtype="str", drop=3, folds=True),
     Column("source", "where the number is from, and how sure that is", dtype="str", drop=4, folds=True, text=_source),
 )  # fmt: skip
@@ -75,8 +93,8 @@ def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) 
         numbers: published numbers; by default all on the data sets of ``table``.
 
     Returns:
-        What :data:`PUBLISHED_COLUMNS` are made of, and the ends of our 95 % confidence interval as ``ours_low`` and
-        ``ours_high``. No rows where there are no published numbers.
+        What :data:`PUBLISHED_COLUMNS` are made of, and the ends of the interval of ours - theirs as ``difference_low``
+        and ``difference_high``. No rows where there are no published numbers.
     """
     numbers = published_numbers(table["dataset"].unique()) if numbers is None else numbers
     if numbers.empty:
@@ -98,23 +116,35 @@ def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) 
 def _compared(pair: Row) -> dict[str, object]:
     """A published number with a row of ours, whose columns are None where there is no such row."""
     names = ("number", "dataset", "method", "setting", "teacher", "student", "metric", "source", "confidence")
+    column = _COLUMNS.get((pair["metric"], pair["selection"]), "acc")
     missing = pair["acc"] is None
     obstacles = ["no run of ours"] if missing else _obstacles(pair)
-    # Only the accuracy has an interval.
-    low, high = (pair["acc_low"], pair["acc_high"]) if pair["metric"] == "top1" else (None, None)
-    if low is None and not missing:
-        obstacles.append("our number has no confidence interval")
-    conclusion, why = ("not comparable", "; ".join(obstacles)) if obstacles else _conclusion(pair)
+    ends = None if missing else _interval(pair, column)
+    if ends is None and not missing:
+        obstacles.append("our number has no interval")
+    verdict, why = ("not comparable", "; ".join(obstacles)) if obstacles or ends is None else _verdict(ends)
+    low, high = ends or (None, None)
     return {name: pair[name] for name in names} | {
         "paper": pair["value"],
         "paper_std": pair["std"],
-        "ours": pair[_METRICS[pair["metric"]]],
-        "ours_low": low,
-        "ours_high": high,
-        "conclusion": conclusion,
+        "ours": pair[column],
+        "difference_low": low,
+        "difference_high": high,
+        "verdict": verdict,
         "why": why,
         "obstacles": len(obstacles),
     }
+
+
+def _interval(pair: Row, column: str) -> tuple[float, float] | None:
+    """The 95 % interval of ours - theirs; None where ours has none."""
+    if pair[f"{column}_low"] is None:
+        return None
+    ours = (pair[f"{column}_high"] - pair[f"{column}_low"]) / 2
+    # How many seeds a paper's deviation is of is mostly unknown, so it counts as that of one number.
+    theirs = 2 * (pair["std"] or 0.0)
+    middle, half = pair[column] - pair["value"], math.hypot(ours, theirs)
+    return middle - half, middle + half
 
 
 def _obstacles(pair: Row) -> list[str]:
@@ -128,8 +158,11 @@ def _obstacles(pair: Row) -> list[str]:
             found.append(f"our runs have {conditions.removesuffix(']')}")
     if pair["budget"] != COMPARABLE_BUDGET:
         found.append(f"our budget is {pair['budget']}")
-    if pair["selection"] != "held-out":
+    if (pair["metric"], pair["selection"]) not in _COLUMNS:
         found.append(f"theirs was selected on: {pair['selection'] or 'unknown'}")
+    for name, usual in (("shots", ALL), ("protocol", str(PROTOCOL_VERSION))):
+        if pair[name] != usual:
+            found.append(f"our {name} is {pair[name]}")
     if not is_complete(pair):
         found.append(f"only {pair['complete']} of our runs are finished")
     return found
@@ -140,13 +173,12 @@ def _is_same_network(ours: str, theirs: str) -> bool:
     return ours == theirs or ours.startswith(f"{theirs}_")
 
 
-def _conclusion(pair: Row) -> tuple[str, str]:
-    """The conclusion from a comparable pair, and the reason."""
-    paper, low, high = pair["value"], pair["acc_low"], pair["acc_high"]
-    noise = 2 * (pair["std"] or 0.0)
-    if low <= paper <= high:
-        return "reproduced", "the published number is inside our 95 % confidence interval"
-    if low <= paper + noise and paper - noise <= high:
-        return "within noise", "our interval and two standard deviations of the paper overlap"
-    direction = "lower" if paper > pair["acc"] else "higher"
-    return "not reproduced", f"ours is {abs(paper - pair['acc']):.2f} points {direction}"
+def _verdict(ends: tuple[float, float]) -> tuple[str, str]:
+    """An equivalence test: the verdict from the interval of ours - theirs, and the reason."""
+    low, high = ends
+    words = f"ours - theirs is between {low:+.2f} and {high:+.2f}"
+    if low >= -MARGIN and high <= MARGIN:
+        return "reproduced", f"{words}, within {MARGIN:g} point"
+    if low > MARGIN or high < -MARGIN:
+        return "not reproduced", f"{words}, more than {MARGIN:g} point away"
+    return "inconclusive", f"{words}; more seeds would narrow that"

@@ -46,6 +46,12 @@ def to_csv(table: pd.DataFrame) -> str:
     return text.getvalue()
 
 
+def runs_to_csv(records: pd.DataFrame) -> str:
+    """Runs as CSV, one row each, with every digit; the default settings are divided by blanks."""
+    settings = records["default_settings"].map(" ".join)
+    return records.assign(default_settings=settings).to_csv(index=False, lineterminator="\n")
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """A heading and a Markdown table per comparison group, then the published numbers."""
     return "\n".join(f"### {part.title}\n\n{_tabulated(part, 'github')}\n" for part in _tables(table, "markdown"))
@@ -137,7 +143,7 @@ def print_leaderboard(records: pd.DataFrame, form: str = "text") -> None:
 
 
 def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv") -> list[Path]:
-    """Write ``output/<dataset>.<form>`` for each data set that has runs.
+    """Write ``output/<dataset>.<form>`` for each data set that has runs; beside CSV, all runs as ``output/runs.csv``.
 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
@@ -157,6 +163,9 @@ def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv") -
     for dataset, rows in leaderboard(records).groupby("dataset"):
         written.append(output / f"{dataset}.{form}")
         write_atomic(written[-1], TABLE_FORMATS[form](rows).encode())
+    if form == "csv":
+        written.append(output / "runs.csv")
+        write_atomic(written[-1], runs_to_csv(records).encode())
     return written
 
 

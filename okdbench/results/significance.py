@@ -73,11 +73,11 @@ class Comparison:
         return f"{count} seeds of each would show a difference of {size} with a probability of {POWER:.0%}"
 
 
-def seed_means(cells: pd.DataFrame) -> dict[int, float]:
+def seed_means(cells: pd.DataFrame, column: str = "acc") -> dict[int, float]:
     """The seed means of one row from its cells; a seed that lacks one of their settings is left out."""
     found: dict[int, list[float]] = {}
-    for seed, acc in zip(cells["seed"].tolist(), cells["acc"].tolist(), strict=True):
-        found.setdefault(seed, []).append(acc)
+    for seed, value in zip(cells["seed"].tolist(), cells[column].tolist(), strict=True):
+        found.setdefault(seed, []).append(value)
     settings = cells["setting"].nunique()
     return {seed: mean(values) for seed, values in found.items() if len(values) == settings}
 

@@ -13,10 +13,10 @@ from support.fork_server import Command
 
 TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
 HEADER = (
-    "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,acc_std,"
-    "acc_low,acc_high,top3,top5,macro_f1,ece,teacher_acc,retention,gain,last_acc,oracle_acc,"
-    "selection_gap,student_images,teacher_queries,generator_steps,test_images,seconds,peak_memory_mb,version,"
-    "commit,command"
+    "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,"
+    "acc_low,acc_high,tied,behind,behind_low,behind_high,worst,collapsed,top3,top5,macro_f1,ece,val_acc,"
+    "teacher_acc,retention,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_queries,"
+    "generator_steps,passes,test_images,seconds,peak_memory_mb,torch,device,version,commit,command"
 )
 
 
@@ -41,10 +41,10 @@ def test_the_csv_keeps_its_contract(compared: Path) -> None:
     assert text.splitlines()[0] == HEADER
     rows = list(csv.DictReader(text.splitlines()))
     assert {(row["method"], row["setting"]) for row in rows} == {
-        (method, setting) for method in ("finetune", "kd") for setting in ("all", "MO-P")
+        (method, setting) for method in ("finetune", "kd") for setting in ("1 of 3 settings", "MO-P")
     }
     assert all(row["rank"] == "" for row in rows), "smoke is never ranked"
-    assert all(row["complete"] == ("2/6" if row["setting"] == "all" else "2/2") for row in rows)
+    assert all(row["complete"] == "2/2" for row in rows)
 
 
 def test_the_table_is_the_same_from_an_archive_of_the_records(compared: Path, data_root: Path) -> None:
@@ -93,10 +93,10 @@ def test_the_command_of_a_row_repeats_it(compared: Path, data_root: Path) -> Non
 def test_comparisons_are_json_with_a_sentence_each(compared: Path, data_root: Path) -> None:
     result = okdbench("compare kd finetune --format json", compared, data_root)
     content = json.loads(result.stdout)
-    (pair,) = content["pairs"]
-    assert (pair["a"], pair["b"], pair["blocks"], pair["p"]) == ("kd", "finetune", 2, None)
-    assert "too few" in pair["sentence"]
-    assert content["ranking"] is None
+    (pair,) = content
+    assert (pair["a"], pair["b"], pair["seeds"], pair["settings"]) == ("kd", "finetune", 2, ["MO-P"])
+    assert 0 <= pair["p"] <= 1
+    assert "2 seeds, setting MO-P" in pair["sentence"]
 
 
 def test_runs_are_listed_and_shown(compared: Path, data_root: Path) -> None:

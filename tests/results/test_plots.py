@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 
-import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.text import Text
-from support.fake_records import evaluation, failed, record
+from support.fake_records import evaluation, failed, record, rows
 from support.plot_records import KINDS_OF_RECORDS, LONG, grid, rich, texts, unvalidated
 
 from okdbench.core.errors import UserError
 from okdbench.core.plugins import method_names
 from okdbench.core.protocol import PROTOCOL_VERSION
-from okdbench.results.friedman import rank
 from okdbench.results.plots import PlotFigure, draw
-from okdbench.results.plots.critical_difference import comparable_methods, indistinguishable_groups
-from okdbench.results.plots.figure import slug
-from okdbench.results.plots.style import COLOURS, MARKERS, method_style, setting_styles, wrap_method
+from okdbench.results.plots.figure import render, slug
+from okdbench.results.plots.style import (
+    COLOURS,
+    LINE_HEIGHT,
+    MARKERS,
+    VARIANT_MARKERS,
+    method_style,
+    setting_styles,
+    wrap_method,
+)
 from okdbench.results.plots.tradeoffs import Point, pareto_front
 from okdbench.results.plots.training_curves import mean_and_range
 from okdbench.results.records import Cost, Outcome, TeacherScore
-from okdbench.results.significance import BLOCK
 
 UNUSUAL = {
     "one run": [rich("kd", "A-C", 0, 60)],
@@ -57,8 +61,8 @@ UNUSUAL = {
 }
 
 REFUSED = {
-    ("cd", unusual): "a critical-difference diagram needs"
-    for unusual in ("one run", "long networks", "missing cells", "eight settings", "no teacher domain", "no validation")
+    ("cd", unusual): "no method can be compared with the best one"
+    for unusual in ("one run", "long networks", "missing cells", "eight settings", "no teacher domain")
 } | {("retention", unusual): "retention is unknown" for unusual in ("no teacher domain", "no validation")}
 
 
@@ -143,12 +147,11 @@ def test_a_privileged_method_is_drawn_and_never_ranked() -> None:
     assert "original" in " ".join(texts(pareto.figure))
     assert "original" not in pareto.alt
     (diagram,) = draw("cd", [*grid(), *seen])
-    assert "original" not in " ".join(texts(diagram.figure))
-    assert diagram.alt == draw("cd", grid())[0].alt
+    assert "The best method is original" not in diagram.alt
 
 
 def test_bars_show_the_numbers_of_the_table_and_what_is_missing() -> None:
-    (plotted,) = draw("bars", [*grid(seeds=2), rich("mad", "A-C", 0, 90)])
+    (plotted,) = draw("bars", [*grid(seeds=2), rich("mad", "A-C", 0, 90), failed("mad", "A-C", 1)])
     panel = plotted.figure.axes[0]
     seen = {line.get_marker(): line.get_xydata().tolist() for line in panel.lines if line.get_marker() != "None"}
     assert seen[method_style("augkd").marker][0][0] == pytest.approx(66)
@@ -194,31 +197,61 @@ def test_the_pareto_front_is_not_dominated() -> None:
         assert (name in kept) != beaten
 
 
-def test_bars_of_the_diagram_join_what_nemenyi_cannot_distinguish() -> None:
-    posthocs = pytest.importorskip("scikit_posthocs", reason="it is in the extra `test`")
-    rng = np.random.default_rng(0)
-    for shift in (0.0, 0.3, 1.0):
-        names = [f"m{i}" for i in range(7)]
-        table = rng.normal(size=(12, 7)) + shift * np.arange(7)
-        blocks = pd.MultiIndex.from_product([["d"], ["A-C"], range(12)], names=BLOCK)
-        ranking = rank(pd.DataFrame(table, index=blocks, columns=names))
-        assert ranking.critical is not None
-        found = indistinguishable_groups(ranking.ranks, ranking.critical)
-        p = posthocs.posthoc_nemenyi_friedman(table)
-        joined = {frozenset(pair) for bar in found for i, pair in enumerate((a, b) for a in bar for b in bar if a < b)}
-        alike = {frozenset((names[i], names[j])) for i in range(7) for j in range(i) if p.iloc[i, j] > 0.05}
-        assert joined == alike
-        assert not any(set(one) <= set(other) for one in found for other in found if one is not other)
+def test_the_differences_are_those_of_the_table() -> None:
+    (plotted,) = draw("cd", grid(seeds=5))
+    found = rows(*grid(seeds=5))
+    axes = plotted.figure.axes[0]
+    drawn = [(float(line.get_xdata()[0]), line.get_color()) for line in axes.lines if len(line.get_xdata()) == 1]
+    for (method, setting), row in found.items():
+        if setting == "all":
+            assert (pytest.approx(row.behind), method_style(method).colour) in drawn
+    best = next(method for (method, setting), row in found.items() if setting == "all" and row.rank == 1)
+    assert axes.get_xlabel() == f"points behind {best}"
+    assert plotted.alt.startswith(f"The best method is {best};")
+    assert "hollow" not in " ".join(texts(plotted.figure))
+    (few,) = draw("cd", grid(seeds=3))
+    assert "hollow: fewer than 5 seeds" in " ".join(texts(few.figure))
 
 
-def test_the_diagram_names_the_methods_that_it_leaves_out() -> None:
-    records = [*grid(), *[rich("mad", "A-C", seed, 50) for seed in range(3)]]
-    (plotted,) = draw("cd", records)
-    assert plotted.title == "Critical differences over 6 blocks"
-    assert "left out because runs are missing: mad" in " ".join(texts(plotted.figure)).replace("\n", " ")
-    runs = {"a": 9, "b": 9, "c": 8, "d": 2, "e": 3}
-    scores = pd.DataFrame({method: [1.0] * count + [math.nan] * (9 - count) for method, count in runs.items()})
-    assert list(comparable_methods(scores)) == ["a", "b", "c"]
+def test_bars_have_one_axis_and_show_the_ends_of_intervals() -> None:
+    (plotted,) = draw("bars", grid(seeds=5))
+    limits = {axes.get_xlim() for axes in plotted.figure.axes}
+    assert len(limits) == 1
+    (low, high) = limits.pop()
+    row = rows(*grid(seeds=5))["augkd", "all"]
+    ends = [x for line in plotted.figure.axes[0].lines if line.get_marker() == "|" for x in line.get_xdata()]
+    assert any(x == pytest.approx(row.acc_low) for x in ends)
+    assert all(low <= x <= high for x in ends)
+
+
+def test_no_marker_looks_like_an_arrow() -> None:
+    assert not {"<", ">", "^", "v", 4, 5, 6, 7} & {*MARKERS, *VARIANT_MARKERS}
+    assert len(COLOURS) <= 8
+
+
+def test_curves_have_a_line_at_chance() -> None:
+    (plotted,) = draw("curves", [rich("kd", "A-C", 0, 54)])
+    assert any(list(line.get_ydata()) == [10, 10] for line in plotted.figure.axes[0].lines)
+    assert "chance" in texts(plotted.figure)
+
+
+def test_a_pdf_has_no_title_inside() -> None:
+    (plotted,) = draw("bars", grid())
+    before = plotted.figure.get_suptitle(), plotted.figure.get_figheight()
+    assert b"Accuracy by setting" not in render(plotted.figure, "pdf")
+    box = re.search(rb"/MediaBox \[ 0 0 ([0-9.]+) ([0-9.]+) \]", render(plotted.figure, "pdf"))
+    assert box
+    assert float(box[2]) / 72 == pytest.approx(before[1] - LINE_HEIGHT * (before[0].count("\n") + 1), abs=0.01)
+    assert (plotted.figure.get_suptitle(), plotted.figure.get_figheight()) == before
+
+
+def test_costs_are_counted_and_a_cost_that_no_row_has_is_left_out() -> None:
+    (plotted,) = draw("pareto", grid())
+    labels = " ".join(axes.get_xlabel() for axes in plotted.figure.axes)
+    assert "teacher" in labels
+    assert "seconds" not in labels
+    with pytest.raises(UserError, match="no record has its costs"):
+        draw("pareto", [rich("kd", "A-C", 0, 60, cost=Cost())])
 
 
 def test_bands_go_from_the_lowest_to_the_highest_finite_seed() -> None:

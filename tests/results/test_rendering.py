@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from support.fake_records import GRID, failed, record, table
 
@@ -20,9 +21,10 @@ from okdbench.results.report.page import render
 from okdbench.results.table import DETAILS, EVERYWHERE, Column
 
 HEADER = (
-    "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,acc_std,acc_low,"
-    "acc_high,top3,top5,macro_f1,ece,teacher_acc,retention,gain,last_acc,oracle_acc,selection_gap,"
-    "student_images,teacher_queries,generator_steps,test_images,seconds,peak_memory_mb,version,commit,command"
+    "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,"
+    "acc_low,acc_high,tied,behind,behind_low,behind_high,worst,collapsed,top3,top5,macro_f1,ece,val_acc,"
+    "teacher_acc,retention,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_queries,"
+    "generator_steps,passes,test_images,seconds,peak_memory_mb,torch,device,version,commit,command"
 )
 
 
@@ -37,13 +39,13 @@ def rows(*records: Record, **wanted: Any) -> Any:
 def test_csv_is_the_contract() -> None:
     assert to_csv(rows(*GRID, method="kd", setting="B-C")).splitlines() == [
         HEADER,
-        "1,kd,B-C,method,adapt,labelled,all,quick,resnet18,resnet10t,2,2,2/2,81.00,1.41,68.29,93.71,82.00,83.00,80.00,5.00,40.00,30.00,"
-        "-1.00,79.00,84.00,3.00,100,200,7,400,10.0,500.0,0.1.0,abc,"
+        "1,kd,B-C,method,adapt,labelled,all,quick,resnet18,resnet10t,2,2,2/2,81.00,68.29,93.71,,0.00,,,80.00,0,"
+        "82.00,83.00,80.00,5.00,81.00,40.00,30.00,-1.00,79.00,84.00,3.00,100,200,7,300,400,10.0,500.0,2.9,cpu,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting B-C --seeds 0-1 --budget quick",
     ]
     assert to_csv(rows(GRID[0], setting="A-C")).splitlines()[1] == (
-        "1,kd,A-C,method,adapt,labelled,all,quick,resnet18,resnet10t,2,1,1/1,60.00,,,,61.00,62.00,59.00,5.00,40.00,30.00,"
-        ",58.00,63.00,3.00,100,200,7,400,10.0,500.0,0.1.0,abc,"
+        "1,kd,A-C,method,adapt,labelled,all,quick,resnet18,resnet10t,2,1,1/1,60.00,,,,0.00,,,60.00,0,"
+        "61.00,62.00,59.00,5.00,60.00,40.00,30.00,,58.00,63.00,3.00,100,200,7,300,400,10.0,500.0,2.9,cpu,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting A-C --seed 0 --budget quick"
     )
 
@@ -57,9 +59,12 @@ def test_csv_quotes_variants_and_has_no_negative_zero() -> None:
 def test_one_file_for_each_data_set(tmp_path: Path) -> None:
     records = to_frame([*GRID, record("kd", "A-W", 0, 50, dataset="office31")])
     paths = write_leaderboards(records, tmp_path / "new")
-    assert [path.name for path in paths] == ["digits.csv", "office31.csv"]
+    assert [path.name for path in paths] == ["digits.csv", "office31.csv", "runs.csv"]
     assert paths[0].read_text() == to_csv(table(GRID))
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["digits.csv", "office31.csv"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["digits.csv", "office31.csv", "runs.csv"]
+    runs = pd.read_csv(tmp_path / "new" / "runs.csv")
+    assert len(runs) == len(records)
+    assert runs.groupby("method")["acc"].max().to_dict() == {"finetune": 83, "kd": 82}
     with pytest.raises(UserError, match="unknown format 'xls'"):
         write_leaderboards(records, tmp_path, "xls")
 
@@ -69,10 +74,10 @@ def test_markdown_and_latex_have_a_table_for_each_comparison_group() -> None:
     markdown, latex = to_markdown(found), to_latex(found)
     assert markdown.count("### digits, l") == latex.count("% digits, l") == 2
     assert "| kd       | all" in markdown
-    assert "71.50 ± 2.12" in markdown
+    assert "71.50" in markdown
     assert "a\\|b" in markdown
     assert latex.count("\\begin{tabular}") == latex.count("\\bottomrule") == 2
-    assert {line.count(" | ") for line in markdown.splitlines() if "quick" not in line and line} <= {0, 9}
+    assert {line.count(" | ") for line in markdown.splitlines() if "quick" not in line and line} <= {0, 11}
 
 
 def test_latex_escapes_special_characters() -> None:
@@ -82,9 +87,10 @@ def test_latex_escapes_special_characters() -> None:
 def test_json_has_every_digit_and_null_for_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     print_leaderboard(to_frame([*GRID[:2], failed("mad", "A-C", 0)]), "json")
     lines = json.loads(capsys.readouterr().out)
-    assert [list(line) for line in lines] == [["dataset", *HEADER.split(",")]] * 4
+    assert [list(line) for line in lines] == [[c.name for c in columns.shown_in("frame")]] * 4
+    assert set(HEADER.split(",")) < set(lines[0])
     assert (lines[0]["dataset"], lines[0]["rank"], lines[0]["acc"]) == ("digits", 1, 62.0)
-    assert lines[0]["acc_std"] == pytest.approx(8**0.5, abs=1e-12)
+    assert lines[0]["acc_low"] == pytest.approx(62 - 12.706204736 * 2, abs=1e-6)
     assert (lines[1]["method"], lines[1]["acc"], lines[1]["rank"]) == ("mad", None, None)
 
 
