@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from okdbench.cli import completion
 from okdbench.cli.options import (
+    DEFAULT_RUNS,
     BudgetFilter,
     DatasetFilter,
     ListFormat,
-    RecordsSource,
+    RecordsSources,
     TaskFilter,
     TrackFilter,
     examples,
@@ -41,7 +41,7 @@ def compare(
     teacher: Annotated[str | None, typer.Option(metavar="NETWORK", help="Only this teacher.")] = None,
     student: Annotated[str | None, typer.Option(metavar="NETWORK", help="Only this student.")] = None,
     protocol: Annotated[str | None, typer.Option(metavar="N", help="Only this version of the protocol.")] = None,
-    runs: RecordsSource = Path("runs"),
+    runs: RecordsSources = DEFAULT_RUNS,
     form: ListFormat = "text",
 ) -> None:
     """Compare the first method with the others, on the settings and seeds that both have."""

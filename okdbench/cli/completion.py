@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
 
 import typer
 
@@ -69,10 +68,11 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def run_keys(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The keys of the runs in the folder of ``--runs``."""
-    runs = Path(ctx.params.get("runs") or "runs")
-    # Sorted, because glob() has the order of the file system.
-    return sorted(path.parent.name for path in runs.glob("*/record.json") if path.parent.name.startswith(incomplete))
+    """The keys of the runs in the folders of ``--runs``."""
+    from okdbench.results.sources import run_folders
+
+    # One folder, or several where the option is repeated.
+    return sorted(name for name in run_folders(ctx.params.get("runs") or "runs") if name.startswith(incomplete))
 
 
 def _after_comma(values: Iterable[str], incomplete: str) -> list[str]:

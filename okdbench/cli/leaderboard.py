@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from okdbench.cli import completion
-from okdbench.cli.options import RecordsSource, choice, examples
+from okdbench.cli.options import DEFAULT_RUNS, RecordsSources, choice, examples
 from okdbench.core.errors import UserError
 from okdbench.core.terminal import check_format
 
@@ -24,7 +24,7 @@ FORMATS = ("csv", "md", "tex", "json")
     )
 )
 def leaderboard(
-    runs: RecordsSource = Path("runs"),
+    runs: RecordsSources = DEFAULT_RUNS,
     output: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write a file for each data set, beside the printed tables.")
     ] = None,

@@ -42,9 +42,12 @@ def examples(*commands: str) -> str:
 RunsFolder = Annotated[
     Path, typer.Option("--runs", metavar="FOLDER", help="Runs, teachers and records.", rich_help_panel=FOLDERS)
 ]
-RecordsSource = Annotated[
-    Path, typer.Option("--runs", metavar="PATH", help="Folder of runs, or an archive of records.")
+RecordsSources = Annotated[
+    list[Path],
+    typer.Option("--runs", metavar="PATH", help="Folder of runs or archives, or an archive; repeat it for more."),
 ]
+#: where a command reads records when nothing is named
+DEFAULT_RUNS = [Path("runs")]
 DataRoot = Annotated[
     Path | None,
     typer.Option(

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from okdbench.cli import completion
-from okdbench.cli.options import BudgetFilter, DatasetFilter, RecordsSource, TaskFilter, TrackFilter, choice, examples
+from okdbench.cli.options import (
+    DEFAULT_RUNS,
+    BudgetFilter,
+    DatasetFilter,
+    RecordsSources,
+    TaskFilter,
+    TrackFilter,
+    choice,
+    examples,
+)
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.terminal import check_format
 
@@ -36,7 +45,7 @@ def plot(
             metavar=choice(KINDS), help=f"Kind of figure; {ALL}: each of them.", autocompletion=completion.of(KINDS)
         ),
     ],
-    runs: RecordsSource = Path("runs"),
+    runs: RecordsSources = DEFAULT_RUNS,
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the figures.")] = Path("plots"),
     formats: Annotated[
         str,
@@ -82,7 +91,7 @@ def plot(
             print(*plots.save(figure, output, asked), sep="\n")
 
 
-def _draw_all(records: Sequence[Record], runs: Path) -> list[PlotFigure]:
+def _draw_all(records: Sequence[Record], runs: Sequence[Path]) -> list[PlotFigure]:
     """The figures of every kind; where one cannot be drawn, a line on standard error says why."""
     from okdbench.results import plots
 

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from okdbench.cli.options import RecordsSource, examples
+from okdbench.cli.options import DEFAULT_RUNS, RecordsSources, examples
 
 app = typer.Typer()
 
 
 @app.command(epilog=examples("report --runs runs --output site"))
 def report(
-    runs: RecordsSource = Path("runs"),
+    runs: RecordsSources = DEFAULT_RUNS,
     output: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the page, which is called index.html.")
     ] = Path("site"),

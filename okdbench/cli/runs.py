@@ -10,13 +10,12 @@ import typer
 
 from okdbench.cli import completion
 from okdbench.cli.interrupt import interruptible
-from okdbench.cli.options import ListFormat, RunsFolder, examples
+from okdbench.cli.options import DEFAULT_RUNS, ListFormat, RecordsSources, RunsFolder, examples
 from okdbench.core.errors import UserError
 from okdbench.core.terminal import TableColumn, check_format, print_line, print_rows, to_json
 from okdbench.core.units import in_bytes, spell_bytes
 
 if TYPE_CHECKING:
-    from okdbench.results.cleanup import Held
     from okdbench.results.records import Record
 
 app = typer.Typer(no_args_is_help=True, help="List, show and prune the runs on the disk.")
@@ -36,20 +35,26 @@ COLUMNS = (
 )
 #: what a reader asks for first, at the top of a record
 FIRST = ("method", "variant", "dataset", "setting", "task", "track", "budget", "seed", "status", "error", "command")
+#: what is left to the record's own file
+LONG = {"curves", "evaluations", "traceback", "method_text"}
 
 
 @app.command("ls", epilog=examples("runs ls", "runs ls --runs demo/runs --format json"))
-def list_runs(runs: RunsFolder = Path("runs"), form: ListFormat = "text") -> None:
-    """List the runs with what each takes on the disk."""
+def list_runs(runs: RecordsSources = DEFAULT_RUNS, form: ListFormat = "text") -> None:
+    """List the runs, the oldest first, with what each takes on the disk; a run of an archive has no files."""
     check_format(form)
-    _refuse_missing(runs)
+    for source in runs:
+        _refuse_missing(source)
     from okdbench.results import cleanup
+    from okdbench.results.sources import run_folders
+    from okdbench.results.store import read_all
 
-    held = cleanup.held(runs)
-    print_rows(COLUMNS, [_row(run) for run in held], form)
+    records = sorted(read_all(runs, none_is_fine=True), key=lambda record: (record.finished, record.key))
+    folders = run_folders(runs)
+    print_rows(COLUMNS, [_row(record, folders.get(record.key)) for record in records], form)
     # JSON must stay one document, so this line is for people alone.
     if form == "text":
-        print(f"{len(held)} runs, {spell_bytes(cleanup.size(runs))} with the teachers")
+        print(f"{len(records)} runs, {spell_bytes(sum(map(cleanup.size, runs)))} with the teachers")
 
 
 @app.command("show", epilog=examples("runs show 3f2a", "runs show 3f2a --format json"))
@@ -58,7 +63,7 @@ def show_run(
         str,
         typer.Argument(help="Key of a run or its beginning, or a run's folder.", autocompletion=completion.run_keys),
     ],
-    runs: RunsFolder = Path("runs"),
+    runs: RecordsSources = DEFAULT_RUNS,
     form: ListFormat = "text",
 ) -> None:
     """Show what a run was, its result, its cost, and the command that repeats it."""
@@ -66,16 +71,39 @@ def show_run(
     import yaml
 
     from okdbench.results import cleanup
-    from okdbench.results.store import find_record
+    from okdbench.results.store import find_among
 
-    folder, record = find_record(key, runs)
-    content, size = _summary(record), cleanup.size(folder)
+    folder, record = find_among(key, runs)
+    content = _summary(record)
     if form == "json":
-        print(to_json({**content, "folder": str(folder), "bytes": size}))
-    else:
-        # Unsorted, because the summary has what a reader asks for first at its top.
-        print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
-        print_line(f"folder: {folder} ({spell_bytes(size)})")
+        print(to_json({**content, "folder": folder, "bytes": folder and cleanup.size(folder)}))
+        return
+    # Unsorted, because the summary has what a reader asks for first at its top.
+    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
+    if folder:
+        print_line(f"folder: {folder} ({spell_bytes(cleanup.size(folder))})")
+
+
+@app.command("source", epilog=examples("runs source 3f2a", "runs source 3f2a --runs all.jsonl.gz --output theirs"))
+def show_source(
+    key: Annotated[str, typer.Argument(help="Key of a run or its beginning.", autocompletion=completion.run_keys)],
+    runs: RecordsSources = DEFAULT_RUNS,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the file here instead, for a rerun.", show_default=False),
+    ] = None,
+) -> None:
+    """Print the file of a run's local method, or write it into a folder. It is not executed: read it first."""
+    from okdbench.results import method_files
+    from okdbench.results.store import find_among
+
+    _, record = find_among(key, runs)
+    if output is None:
+        for line in method_files.text_of(record).splitlines():
+            print_line(line)
+        return
+    print(method_files.write(record, output))
+    print_line(f"once you have read it: {method_files.command_for(record, output)}")
 
 
 @app.command("prune", epilog=examples("runs prune", "runs prune --max-gb 5 --dry-run"))
@@ -114,26 +142,25 @@ def prune(
 
 
 def _refuse_missing(runs: Path) -> None:
-    """Raise a UserError unless there is such a folder."""
-    if not runs.is_dir():
+    """Raise a UserError unless there is such a folder or archive."""
+    if not runs.exists():
         raise UserError(f"there is no folder {runs}; name another with --runs")
 
 
-def _row(run: Held) -> dict[str, Any]:
+def _row(record: Record, folder: Path | None) -> dict[str, Any]:
+    from okdbench.results import cleanup
     from okdbench.results.grouping import label
 
-    record = run.record
     named = {
         name: getattr(record, name)
         for name in ("key", "dataset", "setting", "task", "track", "budget", "seed", "status")
     }
     # A failed run has no selected evaluation.
     acc = record.selected.evaluation.test.acc if record.selected else None
-    return {**named, "method": label(record), "acc": acc, "bytes": run.size, "folder": str(run.folder)}
+    return {**named, "method": label(record), "acc": acc, "bytes": folder and cleanup.size(folder), "folder": folder}
 
 
 def _summary(record: Record) -> dict[str, Any]:
     """What a reader asks for first, then the rest."""
-    # The long lists are left to the record's own file.
-    content = record.model_dump(mode="json", exclude={"curves", "evaluations", "traceback"}, exclude_none=True)
+    content = record.model_dump(mode="json", exclude=LONG, exclude_none=True)
     return {name: content.pop(name) for name in FIRST if name in content} | content

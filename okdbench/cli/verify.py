@@ -13,7 +13,7 @@ from okdbench.cli.options import DataRoot, Device, examples
 app = typer.Typer()
 
 
-@app.command(epilog=examples("verify leaderboards/digits.csv:2"))
+@app.command(epilog=examples("verify leaderboards/digits.csv:2", "verify tables/digits.csv:4 --method theirs/mine.py"))
 def verify(
     row: Annotated[str, typer.Argument(metavar="FILE:LINE", help="A row; line 1 is the header.")],
     runs: Annotated[
@@ -28,6 +28,10 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    method: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The file of a local method, once you have read it.", show_default=False),
+    ] = None,
     data_root: DataRoot = None,
     device: Device = None,
 ) -> None:
@@ -40,6 +44,6 @@ def verify(
         # Inside the block: loading torch takes seconds, in which Ctrl-C must end in the same way.
         from okdbench.sweep import verification
 
-        same = verification.verify(row, runs, records, data_root, device)
+        same = verification.verify(row, runs, records, data_root, device, method=method)
     if not same:
         raise typer.Exit(1)

@@ -9,11 +9,23 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
-from okdbench.core.code_digest import imported_names
+from okdbench.core.code_digest import imported_names, parse
 from okdbench.core.errors import UserError, one_line, os_reason
 
 SUFFIX = ".py"
+
+
+class LocalFile(NamedTuple):
+    """A plugin's file as it was read: its content, and the digest of its code without comments and docstrings."""
+
+    content: bytes
+    digest: str
+
+
+#: name of the module -> the file that it was loaded from
+_loaded: dict[str, LocalFile] = {}
 
 
 def is_path(name: str) -> bool:
@@ -30,15 +42,32 @@ def load(name: str) -> ModuleType:
     path = Path(name).expanduser().resolve()
     if not path.stem.isidentifier():
         raise UserError(f"{name}: its name must be one word of letters, digits and _, such as my_method.py")
+    file = read(name)
+    # The content is part of the module's name: an edited file is loaded again, and two files of one name do not clash.
+    module_name = f"{__name__}.{hashlib.sha256(bytes(path) + file.content).hexdigest()[:12]}.{path.stem}"
+    if module_name not in sys.modules:
+        _import(module_name, path, file.content, name)
+        _loaded[module_name] = file
+    return sys.modules[module_name]
+
+
+def read(name: str) -> LocalFile:
+    """The content of the file ``name``; nothing in it is executed.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    path = Path(name).expanduser().resolve()
     try:
-        source = path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{name}: {os_reason(error)}; give the path of an existing Python file") from None
-    # The content is part of the module's name: an edited file is loaded again, and two files of one name do not clash.
-    module_name = f"{__name__}.{hashlib.sha256(bytes(path) + source).hexdigest()[:12]}.{path.stem}"
-    if module_name not in sys.modules:
-        _import(module_name, path, source, name)
-    return sys.modules[module_name]
+    return LocalFile(content, parse(path.stem, content).digest)
+
+
+def loaded_from(module_name: str) -> LocalFile | None:
+    """The file of a module of this name as it was when :func:`load` read it; None for other modules."""
+    return _loaded.get(module_name)
 
 
 def where(error: BaseException, path: Path | str) -> str:

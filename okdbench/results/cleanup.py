@@ -7,17 +7,14 @@ leaves behind can be made again with the run's command.
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from filelock import FileLock, Timeout
 
-from okdbench.results.records import Record
 from okdbench.results.store import read_record
 
 #: useless once their run is finished: what it would have resumed from, and half-written files of a killed process
@@ -25,24 +22,6 @@ _LEFTOVERS = ("checkpoint.pt", "*.tmp")
 #: large files that the run's command makes again, in the order in which they are deleted
 _REMAKABLE = ("samples.npz", "student.safetensors")
 _TEACHER = "teacher.safetensors"
-
-
-@dataclass(frozen=True)
-class Held:
-    """A run on disk that has a record."""
-
-    folder: Path
-    record: Record
-
-    @property
-    def finished(self) -> str:
-        """When it ended, as ISO time."""
-        return self.record.finished
-
-    @property
-    def size(self) -> int:
-        """Bytes of its folder."""
-        return size(self.folder)
 
 
 class _Finished(NamedTuple):
@@ -53,11 +32,6 @@ class _Finished(NamedTuple):
     folder: Path
     teacher: str
     kind: tuple[str, ...]
-
-
-def held(runs: Path) -> list[Held]:
-    """The runs below ``runs`` that have a record, the oldest first; a line names each that cannot be read."""
-    return sorted(_each(runs, _report_skipped), key=lambda run: (run.finished, run.record.key))
 
 
 def prune(
@@ -75,7 +49,7 @@ def prune(
         dry: yield the files without deleting them.
         needed: teachers' weights that are still needed; None keeps all teachers.
     """
-    finished = sorted(_light(run) for run in _each(runs) if run.record.status == "done")
+    finished = sorted(_finished(runs))
     # Measured once, because walking through a large folder after every file would be slow.
     total = size(runs)
     teachers = [weights.parent for weights in _teachers(runs)]
@@ -91,23 +65,12 @@ def prune(
             yield file, freed
 
 
-def _each(runs: Path, skip: Callable[[Path], None] = lambda _: None) -> Iterator[Held]:
+def _finished(runs: Path) -> Iterator[_Finished]:
     for path in runs.glob("*/record.json"):
         record = read_record(path.parent)
-        if record is None:
-            skip(path)
-        else:
-            yield Held(path.parent, record)
-
-
-def _report_skipped(path: Path) -> None:
-    print(f"okdbench: skipped {path}, which is not a record that this version reads", file=sys.stderr)
-
-
-def _light(run: Held) -> _Finished:
-    record = run.record
-    teacher = record.teacher_score.key if record.teacher_score else ""
-    return _Finished(run.finished, record.key, run.folder, teacher, _kind(record.config))
+        if record and record.status == "done":
+            teacher = record.teacher_score.key if record.teacher_score else ""
+            yield _Finished(record.finished, record.key, path.parent, teacher, _kind(record.config))
 
 
 def _can_go(runs: Path, finished: list[_Finished], needed: Collection[Path] | None) -> Iterator[tuple[Path, str]]:

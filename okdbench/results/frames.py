@@ -16,7 +16,8 @@ import pandas as pd
 
 from okdbench.results.grouping import GROUP, Cell, ComparisonGroup, counted, current, group_of, label
 from okdbench.results.records import Record, Score, Traffic
-from okdbench.results.store import Source, read_all
+from okdbench.results.sources import Source
+from okdbench.results.store import read_all
 
 #: share of the way from chance to 100 % below which a run has collapsed
 _NEAR_CHANCE = 0.05

@@ -66,8 +66,18 @@ class Cell(NamedTuple):
 
 
 def label(record: Record) -> str:
-    """Name of the record's row: ``kd``, ``kd[lr=0.1]`` with changed hyper-parameters, ``mine (local)``."""
-    return spell_method(f"{record.method} ({record.origin})" if record.origin else record.method, record.variant)
+    """Name of the record's row: ``kd``, ``kd[lr=0.1]`` with changed hyper-parameters, ``mine (local, 3f9a)``."""
+    return spell_method(method_name(record.method, record.origin, record.method_digest), record.variant)
+
+
+def method_name(method: str, origin: str = "", digest: str = "") -> str:
+    """Name of a method in tables; the digest of its file tells local methods of one name apart.
+
+    >>> method_name("kd"), method_name("extra", "okd-extra"), method_name("mine", "local", "3f9abc")
+    ('kd', 'extra (okd-extra)', 'mine (local, 3f9a)')
+    """
+    places = ", ".join(text for text in (origin, digest[:4]) if text)
+    return f"{method} ({places})" if origin else method
 
 
 def group_of(record: Record) -> ComparisonGroup:

@@ -11,7 +11,18 @@ from okdbench.results.records import Evaluation, Record
 from okdbench.results.table import Row, spell
 
 #: what may explain why two results differ, but is not a result
-CIRCUMSTANCES = ("version", "commit", "source", "protocol", "key", "data_digest", "data_note", "environment", "config")
+CIRCUMSTANCES = (
+    "version",
+    "commit",
+    "source",
+    "method_digest",
+    "protocol",
+    "key",
+    "data_digest",
+    "data_note",
+    "environment",
+    "config",
+)
 #: columns that depend on other rows, or that differ between any two runs
 _OTHERS = {"rank", "gain", "seconds", "peak_memory_mb"}
 

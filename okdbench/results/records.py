@@ -14,8 +14,12 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 from okdbench.core.syntax import spell_method
 from okdbench.results.loss_curves import Curve
 
-#: version 2 added curves and origin; version 3 task, shots, test images and numbers of updates
-SCHEMA_VERSION = 3
+#: version 2 added curves and origin; 3 task, shots, test images and numbers of updates; 4 the file of a local method
+SCHEMA_VERSION = 4
+#: letters of the longest file of a local method that a record keeps
+LONGEST_METHOD = 200_000
+#: options that say where something is on a machine; the record has names and digests of what is there
+_PLACES = ("device", "method", "dataset", "teacher_weights")
 
 
 def _one_name(text: str) -> str:
@@ -123,6 +127,9 @@ class Record(_Model):
     Attributes:
         key: hash of the configuration and of the code; names the run's folder.
         origin: empty for a bundled method, ``local`` for a file of the user's, else the package that it is from.
+        method_digest: digest of a local method's file, whose comments and docstrings do not count; else empty.
+        method_text: the file of a local method, for reading and for running it again, never executed by a command that
+            reads records; empty for other methods, and where the file is too long or not UTF-8.
         source: digest of all code that the run can reach: the method, the data path, the loop and the teacher. Records
             from before this field have none.
         variant: the hyper-parameters that differ from the defaults, as ``lr=0.1``.
@@ -144,6 +151,8 @@ class Record(_Model):
     status: Literal["done", "failed"]
     method: Line
     origin: Line = ""
+    method_digest: str = Field("", pattern="^([0-9a-f]{64})?$")
+    method_text: str = Field("", max_length=LONGEST_METHOD)
     source: str = ""
     variant: Line
     role: Literal["method", "reference", "baseline", "privileged"]
@@ -200,8 +209,9 @@ class Record(_Model):
         return f"{method} {self.dataset} {self.setting} {self.track}{shots} {self.budget} seed {self.seed}"
 
     def comparable(self) -> dict[str, Any]:
-        """The record without what may differ between two runs of one key: times, memory and machine."""
-        content = self.model_dump(exclude={"environment", "command", "commit", "traceback"})
+        """The record without what may differ between two runs of one key: times, memory, machine and comments."""
+        content = self.model_dump(exclude={"environment", "command", "commit", "traceback", "method_text"})
+        content["config"] = {name: value for name, value in content["config"].items() if name not in _PLACES}
         for name in ("seconds", "stage_seconds", "peak_memory_mb"):
             del content["cost"][name]
         return content

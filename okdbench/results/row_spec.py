@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from okdbench.core import plugins, syntax
+from okdbench.core import plugin_files, plugins, syntax
 from okdbench.core.command import read_command
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
@@ -21,7 +21,7 @@ from okdbench.core.files import printable
 from okdbench.core.protocol import PROTOCOL_VERSION, tracks_of
 from okdbench.core.settings import TaskKind, task_of
 from okdbench.results.columns import shown_in
-from okdbench.results.grouping import ALL, GROUP, ComparisonGroup
+from okdbench.results.grouping import ALL, GROUP, ComparisonGroup, method_name
 
 #: the options of ``okdbench run`` that a command may use
 _RUN_OPTIONS = ("dataset", "setting", "task", "budget", "track", "shots", "teacher", "student", "pretrained",
@@ -52,11 +52,12 @@ class RowSpec:
         return int(self.columns["complete"].partition("/")[0])
 
 
-def read_row_spec(place: str) -> RowSpec:
+def read_row_spec(place: str, method: Path | None = None) -> RowSpec:
     """The row in one line of a file.
 
     Args:
         place: file and line, such as ``leaderboards/digits.csv:7``, counted as an editor does: line 1 is the header.
+        method: the file of a local method, which the user has read; it must be the one that the row is of.
 
     Raises:
         UserError: there is no such line, it is not a line of a leaderboard, or its command is not to be trusted.
@@ -69,10 +70,19 @@ def read_row_spec(place: str) -> RowSpec:
     columns = _line(file, line)
     try:
         given = read_command(columns["command"])
-        _check(given, columns)
+        _check(given, columns, method)
     except UserError as error:
         raise UserError(f"{printable(place)}: {printable(str(error))}") from error
-    return RowSpec(file, columns, given)
+    return RowSpec(file, columns, {**given, "method": _method(given, method)})
+
+
+def _method(given: Mapping[str, Any], file: Path | None) -> list[str]:
+    """The method as it is to be run: as the command has it, or with this file in place of its own."""
+    texts: list[str] = given["method"]
+    if file is None:
+        return texts
+    _, hyperparameters = syntax.parse_method(" ".join(texts))
+    return [syntax.spell_method(str(file), syntax.spell_assignments(hyperparameters))]
 
 
 def _line(file: Path, line: int) -> dict[str, str]:
@@ -92,8 +102,11 @@ def _line(file: Path, line: int) -> dict[str, str]:
     raise UserError(f"{file} has no row in line {line}; its rows are in lines 2 to {before}")
 
 
-def _check(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
-    """Raise a UserError unless the command belongs to this row, and its method and data set are bundled ones."""
+def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | None) -> None:
+    """Raise a UserError unless the command belongs to this row, and its method and data set may be executed.
+
+    These are the bundled ones, and a method in a ``file`` that the user names.
+    """
     dataset = given.get("dataset")
     # Verifying runs code of the data set and of the method, so only what is bundled is accepted.
     if dataset not in plugins.dataset_names():
@@ -110,8 +123,11 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
     default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL}
     in_command = {name: str(given.get(name) or value) for name, value in default.items()} | {"task": str(task)}
     in_command["method"] = syntax.parse_method(" ".join(given.get("method") or []))[0]
-    if in_command["method"] not in plugins.method_names():
-        raise UserError(f"its method {in_command['method']!r} is not a bundled one; run it by hand if you trust it")
+    if plugin_files.is_path(in_command["method"]):
+        in_command["method"] = _named_file(in_command["method"], file)
+    elif file or in_command["method"] not in plugins.method_names():
+        what = "no local one; leave out --method" if file else "not a bundled one; run it by hand if you trust it"
+        raise UserError(f"its method {in_command['method']!r} is {what}")
     seeds = syntax.parse_seeds(given["seeds"]) if "seeds" in given else [given.get("seed")]
     in_command["seeds"] = str(len(seeds))
     for name, text in in_command.items():
@@ -124,3 +140,15 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str]) -> None:
         float(columns["acc"])
     except ValueError as error:
         raise UserError("it has no accuracy: none of its runs is finished") from error
+
+
+def _named_file(method: str, file: Path | None) -> str:
+    """The name that the user's file has in tables; nothing in it is executed."""
+    if file is None:
+        raise UserError(
+            f"its method {method!r} is not a bundled one; get its file with okdbench runs source, read it, and name it "
+            "with --method"
+        )
+    if file.name != Path(method).name:
+        raise UserError(f"its method is in a file called {Path(method).name}, not {file.name}")
+    return method_name(file.stem, plugins.LOCAL, plugin_files.read(str(file)).digest)

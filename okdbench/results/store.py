@@ -10,8 +10,7 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +19,42 @@ from pydantic import ValidationError
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable, write_atomic
 from okdbench.results.records import SCHEMA_VERSION, Record
-
-#: a folder of runs, or an archive of records
-Source = str | Path
+from okdbench.results.repetitions import Reason, once_each
+from okdbench.results.sources import ARCHIVE, RECORD, Source, files_of, paths_of, run_folders
 
 
 def write_record(folder: Path, record: Record) -> None:
     """Store ``record`` as ``folder/record.json``."""
-    write_atomic(folder / "record.json", (record.model_dump_json(indent=1) + "\n").encode())
+    write_atomic(folder / RECORD, (record.model_dump_json(indent=1) + "\n").encode())
 
 
 def read_record(folder: Path) -> Record | None:
     """The record in ``folder``, or None when there is none that this version can read."""
     try:
-        return parse_record((folder / "record.json").read_bytes())
+        return parse_record((folder / RECORD).read_bytes())
     except (OSError, ValueError):  # missing, or damaged in one of many ways
         return None
 
 
-def read_records(source: Path) -> Iterator[Record]:
-    """The records below a folder of runs in the order of their keys, or those of an archive.
+def _warn(text: str) -> None:
+    print(f"okdbench: {text}", file=sys.stderr)
 
-    What cannot be read is skipped with a line on standard error that names the file and the reason. Another line names
-    the first record of an older schema and counts the others.
+
+def read_records(source: Path, report: Callable[[str], None] = _warn) -> Iterator[Record]:
+    """The records of a folder or archive, as often as they are there; see :func:`okdbench.results.sources.files_of`.
+
+    What cannot be read is skipped with a line that names the file and the reason. Another line names the first record
+    of an older schema and counts the others.
+
+    Args:
+        source: a folder of runs, an archive, or a folder of these.
+        report: is called with each line; prints it on standard error by default.
 
     Raises:
         UserError: an archive that cannot be opened.
     """
     older: list[str] = []
-    for name, content in _archived(source) if source.is_file() else _loose(source):
+    for name, content in _contents(source):
         try:
             # A file that cannot be opened is reported in the same way as one that cannot be parsed.
             if isinstance(content, OSError):
@@ -56,27 +62,41 @@ def read_records(source: Path) -> Iterator[Record]:
             fields = _fields(content)
             record = _validated(fields)
         except ValueError as error:
-            print(f"okdbench: skipped {name}: {printable(str(error))}", file=sys.stderr)
+            report(f"skipped {name}: {printable(str(error))}")
         else:
             if fields["schema_version"] < SCHEMA_VERSION:
                 older.append(f"{name} has schema {fields['schema_version']} and was read as schema {SCHEMA_VERSION}")
             yield record
     if older:
-        more = f"; so were {len(older) - 1} more of an older schema" if len(older) > 1 else ""
-        print(f"okdbench: {older[0]}{more}", file=sys.stderr)
+        report(older[0] + (f"; so were {len(older) - 1} more of an older schema" if len(older) > 1 else ""))
 
 
-def read_all(paths: Source | Iterable[Source]) -> list[Record]:
-    """All records of one folder or archive, or of several; see :func:`read_records`.
+def read_all(sources: Source | Iterable[Source], none_is_fine: bool = False) -> list[Record]:
+    """The records of one folder or archive, or of several together, sorted by key.
+
+    Each run counts once (:func:`okdbench.results.repetitions.once_each`); a line on standard error counts those that
+    are there with different results.
+
+    Args:
+        sources: where the records are; see :func:`okdbench.results.sources.files_of`.
+        none_is_fine: a source may be without records. Otherwise that is an error, because a misspelt name must not make
+            a smaller table.
 
     Raises:
-        UserError: there are no records, or an archive cannot be opened.
+        UserError: a source has no record, or an archive cannot be opened.
     """
-    sources = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
-    records = [record for source in sources for record in read_records(source)]
-    if not records:
-        where = ", ".join(map(str, sources))
+    found = {source: list(read_records(source)) for source in paths_of(sources)}
+    empty = [source for source, members in found.items() if not members]
+    if not none_is_fine and (empty or not found):
+        where = ", ".join(map(str, empty))
         raise UserError(f"no records below {where}; make some with okdbench run, or name another folder with --runs")
+    records, left_out = once_each(record for members in found.values() for record in members)
+    differing = [record.key for record, reason in left_out if reason is not Reason.SAME]
+    if differing:
+        _warn(
+            f"{len(differing)} runs are there more than once and differ, such as {differing[0]}; "
+            "a finished one counts, of several the last"
+        )
     return records
 
 
@@ -92,15 +112,8 @@ def find_run(name: str, runs: Path) -> Path:
     """
     if _has_record(Path(name)):
         return Path(name)
-    found = sorted(path.parent for path in runs.glob("*/record.json") if path.parent.name.startswith(name))
-    # A key that is the beginning of another one still names its own run.
-    found = [folder for folder in found if folder.name == name] or found
-    if not found:
-        raise UserError(f"there is no run {name!r} below {runs}; okdbench runs ls --runs {runs} lists them")
-    if len(found) > 1:
-        keys = ", ".join(folder.name for folder in found[:3])
-        raise UserError(f"{len(found)} runs begin with {name!r}, such as {keys}; write more of the key")
-    return found[0]
+    folders = run_folders(runs)
+    return folders[_only(name, folders, str(runs))]
 
 
 def find_record(name: str, runs: Path) -> tuple[Path, Record]:
@@ -112,44 +125,89 @@ def find_record(name: str, runs: Path) -> tuple[Path, Record]:
     folder = find_run(name, runs)
     record = read_record(folder)
     if record is None:
-        raise UserError(f"{folder / 'record.json'} is not a record that this version reads; run it again")
+        raise UserError(f"{folder / RECORD} is not a record that this version reads; run it again")
     return folder, record
+
+
+def find_among(name: str, sources: Iterable[Source]) -> tuple[Path | None, Record]:
+    """The run called ``name`` among folders and archives, with its folder unless it is in an archive alone.
+
+    Raises:
+        UserError: there is no such run, more than one, or its record cannot be read.
+    """
+    folders = run_folders(sources)
+    # First without reading every record.
+    if _has_record(Path(name)) or any(key.startswith(name) for key in folders):
+        folder = Path(name) if _has_record(Path(name)) else folders[_only(name, folders, _joined(sources))]
+        return find_record(str(folder), folder.parent)
+    records = {record.key: record for record in read_all(sources, none_is_fine=True)}
+    return None, records[_only(name, records, _joined(sources))]
+
+
+def _only(name: str, keys: Iterable[str], runs: str) -> str:
+    """The key that is called ``name``, or the only one that begins with it; ``runs`` is where they are."""
+    found = sorted(key for key in keys if key.startswith(name))
+    # A key that is the beginning of another one still names its own run.
+    found = [key for key in found if key == name] or found
+    if not found:
+        raise UserError(f"there is no run {name!r} below {runs}; okdbench runs ls --runs {runs} lists them")
+    if len(found) > 1:
+        raise UserError(f"{len(found)} runs begin with {name!r}, such as {', '.join(found[:3])}; write more of the key")
+    return found[0]
+
+
+def _joined(sources: Iterable[Source]) -> str:
+    return " --runs ".join(map(str, sources))
 
 
 def _has_record(folder: Path) -> bool:
     try:
-        return (folder / "record.json").is_file()
+        return (folder / RECORD).is_file()
     except OSError:  # the name is too long for a file
         return False
 
 
-def write_archive(path: Path, records: Iterable[Record]) -> None:
-    """Store records in one gzipped file, one line each; equal records in any order give equal bytes."""
+def archive_of(records: Iterable[Record]) -> bytes:
+    """Records as a gzipped file, one line each; equal records in any order give equal bytes."""
     ordered = sorted(records, key=lambda record: (record.dataset, record.track, record.method, record.key))
     lines = "".join(record.model_dump_json() + "\n" for record in ordered)
     # mtime=0, because gzip would store the time, so that equal records would give other bytes.
-    write_atomic(path, gzip.compress(lines.encode(), mtime=0))
+    return gzip.compress(lines.encode(), mtime=0)
+
+
+def archives_of(folder: Path, records: Iterable[Record]) -> dict[Path, bytes]:
+    """``folder/<dataset>.jsonl.gz`` -> content of the archive, for each data set."""
+    members: dict[str, list[Record]] = {}
+    for record in records:
+        members.setdefault(record.dataset, []).append(record)
+    return {folder / f"{dataset}{ARCHIVE}": archive_of(members[dataset]) for dataset in sorted(members)}
+
+
+def write_archive(path: Path, records: Iterable[Record]) -> None:
+    """Store records in one archive."""
+    write_atomic(path, archive_of(records))
 
 
 def write_archives(folder: Path, records: Iterable[Record]) -> list[Path]:
     """Write ``folder/<dataset>.jsonl.gz`` with the records of each data set, and return these files."""
-    # groupby() joins only neighbours.
-    members = sorted(records, key=lambda record: record.dataset)
-    written = []
-    for dataset, group in groupby(members, key=lambda record: record.dataset):
-        written.append(folder / f"{dataset}.jsonl.gz")
-        write_archive(written[-1], group)
-    return written
+    archives = archives_of(folder, records)
+    for path, content in archives.items():
+        write_atomic(path, content)
+    return list(archives)
 
 
-def _loose(runs: Path) -> Iterator[tuple[str, bytes | OSError]]:
-    for path in sorted(runs.glob("*/record.json")):
+def _contents(source: Path) -> Iterator[tuple[str, bytes | OSError]]:
+    """Name and content of each record in a source; the error for a file that cannot be opened."""
+    for file in files_of(source):
+        if file.name != RECORD:
+            yield from _archived(file)
+            continue
         try:
-            yield str(path), path.read_bytes()
+            yield str(file), file.read_bytes()
         except FileNotFoundError:  # removed since the folder was listed
             continue
         except OSError as error:
-            yield str(path), error
+            yield str(file), error
 
 
 def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -188,7 +246,7 @@ def _fields(content: bytes) -> dict[str, Any]:
 
 def _validated(fields: dict[str, Any]) -> Record:
     try:
-        # Everything that schemas 2 and 3 added has a default.
+        # Everything that schemas 2 to 4 added has a default.
         return Record.model_validate(fields | {"schema_version": SCHEMA_VERSION})
     except ValidationError as error:
         # The whole message of pydantic has several lines for each error; one of them is enough to find the fault.

@@ -38,6 +38,7 @@ def verify(
     data_root: Path | None,
     device: str | None,
     report: Callable[[str], None] = print,
+    method: Path | None = None,
 ) -> bool:
     """Run a row again and report what differs; True when nothing does.
 
@@ -48,11 +49,12 @@ def verify(
         data_root: folder of data sets and caches; None for the default one.
         device: where to compute; None for the default.
         report: is called with each line of the report, as soon as it is known.
+        method: the file of the row's local method, which the user has read and trusts.
 
     Raises:
         UserError: there is no such row, its command cannot be followed, or the new runs would be the old ones.
     """
-    row = read_row_spec(place)
+    row = read_row_spec(place, method)
     report = _printable(report)
     plans = checked_plans(_grid(row, device), data_root)
     then = _archived(row, records, {_cell(plan) for plan in plans}, report)

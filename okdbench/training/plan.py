@@ -13,13 +13,14 @@ from typing import Any
 
 from okdbench import registry
 from okdbench.core import config as configuration
-from okdbench.core import plugins, yaml_files
+from okdbench.core import plugin_files, plugins, yaml_files
 from okdbench.core.card_source import bundled_card
 from okdbench.core.command import words_of
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import default_data_root
 from okdbench.core.folds import fold_of
+from okdbench.core.plugin_files import LocalFile
 from okdbench.core.protocol import PROTOCOL_VERSION, Budget, Track, budget_named, tracks_of
 from okdbench.core.seeding import derive_seed
 from okdbench.core.settings import Setting, TaskKind
@@ -102,6 +103,11 @@ class Plan:
     def method_name(self) -> str:
         """The method's name; for a method given as a file, the name of the file without its ending."""
         return plugins.name_of(self.config.method)
+
+    @property
+    def method_file(self) -> LocalFile | None:
+        """The file of a local method as it was loaded, which may have been edited since; None for other methods."""
+        return plugin_files.loaded_from(self.method.__module__)
 
     @property
     def title(self) -> str:

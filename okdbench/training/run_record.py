@@ -12,7 +12,7 @@ from okdbench.core import devices, plugins
 from okdbench.core.environment import commit, environment
 from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.distill.optim import clone_state
-from okdbench.results.records import Cost, Outcome, TeacherScore, Traffic
+from okdbench.results.records import LONGEST_METHOD, Cost, Outcome, TeacherScore, Traffic
 from okdbench.training.evaluation import best
 from okdbench.training.history import History
 from okdbench.training.plan import Plan
@@ -30,6 +30,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "role": plan.method.card.role,
         "method": plan.method_name,
         "origin": plugins.origin_of(config.method),
+        **_local_file(plan),
         "source": plan.source,
         **config.model_dump(include={"setting", "budget", "seed", "teacher", "student"}),
         "dataset": plan.dataset.name,
@@ -49,6 +50,17 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "default_settings": plan.dataset.default_settings(plan.setting.task),
         "environment": environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }
+
+
+def _local_file(plan: Plan) -> dict[str, str]:
+    """The file of a local method, so that others can run it again."""
+    if not (file := plan.method_file):
+        return {}
+    try:
+        text = file.content.decode()
+    except UnicodeDecodeError:  # Python reads other encodings as well, but JSON has no bytes
+        text = ""
+    return {"method_digest": file.digest, "method_text": text if len(text) <= LONGEST_METHOD else ""}
 
 
 def resolved(plan: Plan) -> dict[str, Any]:

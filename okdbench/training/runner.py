@@ -83,6 +83,9 @@ def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
                 return record
             content = yaml.safe_dump(run_record.resolved(plan), sort_keys=False).encode()
             write_atomic(folder / "config.yaml", content)
+            if plan.method_file:
+                # under its own name, which is a part of the key, so that it can be run from here
+                write_atomic(folder / f"{plan.method_name}.py", plan.method_file.content)
             record = _attempt(plan, runs, folder, device, progress)
     # Networks and their hooks refer to each other, so they stay in memory until a collection.
     gc.collect()

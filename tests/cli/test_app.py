@@ -20,9 +20,9 @@ from okdbench.cli.app import app
 
 TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
 COMMANDS = (
-    "run", "sweep", "ls", "show", "doctor", "leaderboard", "compare", "errors", "report", "export", "predict", "verify",
-    "plot", "check", "runs ls", "runs show", "runs prune", "data add", "data download", "data check", "data ls",
-    "data rm", "new method", "new dataset",
+    "run", "sweep", "ls", "show", "doctor", "leaderboard", "compare", "merge", "errors", "report", "export", "predict",
+    "verify", "plot", "check", "runs ls", "runs show", "runs source", "runs prune", "data add", "data download",
+    "data check", "data ls", "data rm", "new method", "new dataset",
 )  # fmt: skip
 
 

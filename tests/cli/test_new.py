@@ -15,8 +15,10 @@ from support.sweep_process import Sweep
 
 from okdbench import registry
 from okdbench.cli import new as newfile
+from okdbench.core import plugin_files
 from okdbench.core.errors import UserError
 from okdbench.core.syntax import parse_method
+from okdbench.results.grouping import method_name
 from okdbench.results.store import read_records
 from okdbench.sweep.grid import Grid
 from okdbench.training.plan import Plan
@@ -120,7 +122,8 @@ def test_a_local_method_has_rows_of_its_own_that_rank(mine: Path, data_root: Pat
     assert {(record.method, record.origin) for record in records} == {("mine", "local"), ("kd", "")}
     ranked = [record.model_copy(update={"budget": "quick", "default_settings": ("MO-P",)}) for record in records]
     ranks = {method: row.rank for (method, setting), row in rows(*ranked).items() if setting == "all"}
-    assert ranks.keys() == {"kd", "mine (local)", "mine (local)[noise=0.2]"}
+    name = method_name("mine", "local", plugin_files.read(str(mine)).digest)
+    assert ranks.keys() == {"kd", name, f"{name}[noise=0.2]"}
     assert sorted(ranks.values()) in ([1, 2, 3], [1, 1, 3], [1, 2, 2], [1, 1, 1])
     command = next(record.command for record in records if record.variant)
     before = sorted((mine.parent / "runs").glob("*/record.json"))
@@ -210,7 +213,7 @@ def test_the_worked_example_of_contributing_does_what_it_says(tmp_path: Path, da
         words = shlex.split(command + extra * command.startswith("okdbench run"))
         result = Command(words[1:], tmp_path, data_root).wait(600)
         assert result.returncode == 0, result.stderr + result.stdout
-    assert "mine (local)" in result.stdout
+    assert "mine (local, " in result.stdout
     assert f"```python\n{(tmp_path / 'mine.py').read_text()}```" in text
 
 

@@ -147,7 +147,7 @@ def test_all_draws_every_possible_kind_and_names_the_others(tmp_path: Path) -> N
 def test_chosen_settings_are_all_that_is_expected() -> None:
     kept = choose([*grid(), failed("mad", "B-C", 0)], {"dataset": "digits", "track": None}, ["A-C"])
     assert {made.setting for made in kept} == {"A-C"}
-    (group,) = plot_groups(kept, None)
+    (group,) = plot_groups(kept)
     assert is_complete(group.rows["kd", ALL])
 
 

@@ -16,11 +16,12 @@ from okdbench.core.errors import UserError
 from okdbench.results.report import write_report
 from okdbench.results.report.figures import figure_groups
 from okdbench.results.samples import write_samples
-from okdbench.results.store import read_all, write_archive, write_record
+from okdbench.results.store import read_records, write_archive, write_record
 
 
 def test_samples_are_drawn_from_a_folder_only(tmp_path: Path) -> None:
     records = few()[:1]
+    write_record(tmp_path / records[0].key, records[0])
     write_samples(tmp_path / records[0].key, {"generated": np.zeros((2, 8, 8, 3), dtype=np.uint8)})
     others = {group.kind for group in figure_groups(records)}
     assert "bars" in others
@@ -36,7 +37,7 @@ def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
     shuffled = records[::-1]
     lines = "".join(one.model_dump_json() + "\n" for one in shuffled)
     (tmp_path / "records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
-    assert read_all(tmp_path / "records.jsonl.gz") == shuffled != read_all(tmp_path / "runs")
+    assert list(read_records(tmp_path / "records.jsonl.gz")) == shuffled != list(read_records(tmp_path / "runs"))
     for source, site in (("runs", "one"), ("records.jsonl.gz", "other")):
         write_report(tmp_path / source, tmp_path / site)
     assert (tmp_path / "one" / "index.html").read_bytes() == (tmp_path / "other" / "index.html").read_bytes()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from okdbench.core.errors import UserError, unknown
 from okdbench.results.plots.accuracy import plot_accuracy
@@ -18,6 +17,7 @@ from okdbench.results.plots.style import plot_style
 from okdbench.results.plots.tradeoffs import plot_pareto, plot_retention
 from okdbench.results.plots.training_curves import plot_training_curves
 from okdbench.results.records import Record
+from okdbench.results.sources import Source
 
 __all__ = ["FIGURE_FORMATS", "FROM_FILES", "KINDS", "PlotFigure", "draw", "save", "to_svg"]
 
@@ -38,13 +38,13 @@ KINDS: Mapping[str, Callable[[PlotGroup], list[PlotFigure]]] = {
 FROM_FILES = frozenset({"samples", "confusion", "calibration"})
 
 
-def draw(kind: str, records: Sequence[Record], runs: Path | None = None) -> list[PlotFigure]:
+def draw(kind: str, records: Sequence[Record], runs: Source | Iterable[Source] = ()) -> list[PlotFigure]:
     """Draw the figures of one kind, at least one; no figure mixes comparison groups.
 
     Args:
         kind: one of :data:`KINDS`.
         records: finished and failed runs of any comparison groups; superseded records are ignored.
-        runs: the folder of runs, for the kinds of :data:`FROM_FILES`.
+        runs: the folders and archives of the records, for the kinds of :data:`FROM_FILES`.
 
     Raises:
         UserError: the kind is unknown, or no comparison group has the required data; the message names what is missing.

@@ -20,6 +20,7 @@ from okdbench.results.plots.figure import PlotFigure, slug
 from okdbench.results.plots.style import add_title
 from okdbench.results.records import Record
 from okdbench.results.significance import seed_means
+from okdbench.results.sources import Source, paths_of, run_folders
 from okdbench.results.table import Row, rows_of
 
 
@@ -31,13 +32,13 @@ class PlotGroup:
         comparison_group: what all records share.
         records: finished and failed runs of the group.
         stem: common start of the file names of its figures.
-        runs: the folder of runs, or None when the records come from an archive.
+        runs: the folders that the records are from, without archives, which have no files beside the records.
     """
 
     comparison_group: ComparisonGroup
     records: list[Record]
     stem: str
-    runs: Path | None
+    runs: Sequence[Path]
 
     @cached_property
     def finished(self) -> dict[str, dict[Cell, Record]]:
@@ -49,6 +50,16 @@ class PlotGroup:
         """(method, setting) -> its row of the leaderboard, where the row has an accuracy."""
         rows = rows_of(leaderboard(to_frame(self.records)))
         return {(row["method"], row["setting"]): row for row in rows if row["acc"] is not None}
+
+    @cached_property
+    def folders(self) -> dict[str, Path]:
+        """Key -> the run's folder, where it has one."""
+        return run_folders(self.runs)
+
+    @property
+    def where(self) -> str:
+        """The folders of the records, for a message."""
+        return ", ".join(map(str, self.runs))
 
     @property
     def settings(self) -> list[str]:
@@ -94,18 +105,19 @@ class PlotGroup:
         return PlotFigure(name, title, f"{alt} ({subtitle})", figure)
 
 
-def plot_groups(records: Iterable[Record], runs: Path | None) -> list[PlotGroup]:
-    """Split the records into comparison groups, sorted by name.
+def plot_groups(records: Iterable[Record], runs: Source | Iterable[Source] = ()) -> list[PlotGroup]:
+    """Split the records into comparison groups, sorted by name; ``runs`` is where the records are from.
 
     Files are named after data set, task, track and budget; the networks are added where these are not unique.
     """
+    folders = [path for path in paths_of(runs) if path.is_dir()]
     found = list(comparison_groups(records).items())
     names = [group.place for group, _ in found]
     made = []
     for group, members in found:
         networks = (f"{group.teacher}-{group.student}", f"protocol-{group.protocol}")
         parts = group.place + networks * (names.count(group.place) > 1)
-        made.append(PlotGroup(group, members, "-".join(map(slug, parts)), runs))
+        made.append(PlotGroup(group, members, "-".join(map(slug, parts)), folders))
     return made
 
 

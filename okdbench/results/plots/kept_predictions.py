@@ -27,20 +27,22 @@ def kept_predictions(group: PlotGroup) -> dict[str, dict[str, list[Kept]]]:
     Raises:
         UserError: the folder of runs is missing, or no run keeps predictions.
     """
-    if group.runs is None or not group.runs.is_dir():
+    if not group.runs:
         raise UserError("an archive of records has no predictions; name the folder of the runs with --runs")
     found: dict[str, dict[str, list[Kept]]] = {}
     for setting in group.settings:
         for method in group.methods:
             cells: Mapping[int, Record] = {
-                cell.seed: run for cell, run in group.finished[method].items() if cell.setting == setting
+                cell.seed: run
+                for cell, run in group.finished[method].items()
+                if cell.setting == setting and run.key in group.folders
             }
             for seed in sorted(cells):
                 with suppress(UserError):
-                    kept = Kept(cells[seed], read_predictions(group.runs / cells[seed].key))
+                    kept = Kept(cells[seed], read_predictions(group.folders[cells[seed].key]))
                     found.setdefault(setting, {}).setdefault(method, []).append(kept)
     if not found:
-        raise UserError(f"no run below {group.runs} keeps predictions; run the methods again with another --runs")
+        raise UserError(f"no run below {group.where} keeps predictions; run the methods again with another --runs")
     return found
 
 

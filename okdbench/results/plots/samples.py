@@ -25,12 +25,12 @@ def plot_samples(group: PlotGroup) -> list[PlotFigure]:
     Raises:
         UserError: the folder of runs is missing, or no run keeps samples.
     """
-    if group.runs is None or not group.runs.is_dir():
+    if not group.runs:
         raise UserError("an archive of records has no images; name the folder of the runs with --runs")
     shown = {method: found for method in group.methods if (found := _first_with_samples(group, method))}
     if not shown:
         raise UserError(
-            f"no run below {group.runs} keeps generated images; run a method with a generator, or use --runs"
+            f"no run below {group.where} keeps generated images; run a method with a generator, or use --runs"
         )
     # A name with a slash is "grid/column"; the others are strips.
     strips = {
@@ -52,12 +52,9 @@ def plot_samples(group: PlotGroup) -> list[PlotFigure]:
 
 def _first_with_samples(group: PlotGroup, method: str) -> tuple[Record, dict[str, Pixels]] | None:
     """The first run of the method, by setting and seed, that keeps samples."""
-    # plot_samples has checked this; the type checker cannot know it.
-    assert group.runs is not None
     runs: dict[Cell, Record] = group.finished[method]
     for _, run in sorted(runs.items(), key=lambda item: item[0]):
-        samples = read_samples(group.runs / run.key)
-        if samples:
+        if run.key in group.folders and (samples := read_samples(group.folders[run.key])):
             return run, samples
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from okdbench.core.files import write_atomic, writing
@@ -12,14 +13,15 @@ from okdbench.results.published import compare_published
 from okdbench.results.records import Record
 from okdbench.results.report.figures import figure_groups
 from okdbench.results.report.page import render
+from okdbench.results.sources import Source
 from okdbench.results.table import rows_of
 
 
-def write_report(runs: Path, output: Path) -> Path:
+def write_report(runs: Source | Iterable[Source], output: Path) -> Path:
     """Write ``output/index.html`` and return its path; equal records give equal bytes.
 
     Args:
-        runs: a folder of runs, or an archive of records; only a folder has generated images to show.
+        runs: folders of runs and archives of records; only a folder has generated images to show.
         output: folder of the page; created when it does not exist.
 
     Raises:
@@ -27,7 +29,7 @@ def write_report(runs: Path, output: Path) -> Path:
     """
     # a fixed order: the order of files in a folder differs between machines
     records = sorted(read_runs(runs), key=_order)
-    figures = figure_groups(records, runs if runs.is_dir() else None)
+    figures = figure_groups(records, runs)
     published = rows_of(compare_published(leaderboard(to_frame(records))))
     path = output / "index.html"
     with writing(output, "--output"):

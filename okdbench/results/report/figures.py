@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from okdbench.core.errors import UserError
 from okdbench.results.plots import KINDS, draw, to_svg
 from okdbench.results.records import Record
+from okdbench.results.sources import Source, paths_of
 
 #: kind of plot -> heading, and how to read it, in the order of the page
 _HEADINGS = {
@@ -67,18 +67,18 @@ class FigureGroup:
         return len(self.figures) > _MAX_OPEN
 
 
-def figure_groups(records: Sequence[Record], runs: Path | None = None) -> list[FigureGroup]:
-    """Draw every kind of plot that these records allow; ``runs`` is their folder, for files beside the records."""
-    headings = list(_HEADINGS)
+def figure_groups(records: Sequence[Record], runs: Source | Iterable[Source] = ()) -> list[FigureGroup]:
+    """Draw every kind of plot that these records allow; ``runs`` is where they are from, for files beside them."""
+    headings, sources = list(_HEADINGS), paths_of(runs)
     kinds = sorted(KINDS, key=lambda kind: (headings.index(kind) if kind in _HEADINGS else len(headings), kind))
     # Samples are files beside the records, so an archive has none. A matrix for each method and setting, and a panel
     # for each method, would be most of the page.
-    left_out = {"confusion", "calibration"} | (set() if runs else {"samples"})
-    groups = [_group(kind, records, runs) for kind in kinds if kind not in left_out]
+    left_out = {"confusion", "calibration"} | (set() if any(path.is_dir() for path in sources) else {"samples"})
+    groups = [_group(kind, records, sources) for kind in kinds if kind not in left_out]
     return [group for group in groups if group.figures]
 
 
-def _group(kind: str, records: Sequence[Record], runs: Path | None) -> FigureGroup:
+def _group(kind: str, records: Sequence[Record], runs: Sequence[Source]) -> FigureGroup:
     try:
         plotted = draw(kind, records, runs)
     except UserError:  # these records lack what this kind of plot needs
