@@ -54,7 +54,8 @@ def list_runs(runs: RecordsSources = DEFAULT_RUNS, form: ListFormat = "text") ->
     print_rows(COLUMNS, [_row(record, folders.get(record.key)) for record in records], form)
     # JSON must stay one document, so this line is for people alone.
     if form == "text":
-        print(f"{len(records)} runs, {spell_bytes(sum(map(cleanup.size, runs)))} with the teachers")
+        disk = [cleanup.size(source) for source in runs if source.is_dir()]
+        print(f"{len(records)} runs" + (f", {spell_bytes(sum(disk))} with the teachers" if disk else ""))
 
 
 @app.command("show", epilog=examples("runs show 3f2a", "runs show 3f2a --format json"))
