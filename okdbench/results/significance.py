@@ -5,7 +5,7 @@ A comparison is adjusted for all rows of its table, not for those that are named
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -29,7 +29,7 @@ class Comparison:
         difference: mean of ``a`` minus mean of ``b``.
         low: lower end of its simultaneous 95 % interval.
         high: upper end.
-        p: adjusted p-value.
+        p: adjusted p-value; None as well where it is not asked for.
         seeds_needed: seeds of each that would show a difference of this size with a probability of 80 %; None if the
             difference is shown, or if more than 100 would be needed.
     """
@@ -150,6 +150,21 @@ def _compare_pair(runs: pd.DataFrame, defaults: set[str], a: str, b: str) -> Com
         for method, members in cells.groupby("method")
         if set(members["setting"]) == settings
     }
+    return compare_pair(rows, settings, a, b)
+
+
+def compare_pair(
+    rows: Mapping[str, SeedMeans], settings: Collection[str], a: str, b: str, with_p: bool = True
+) -> Comparison:
+    """Two rows of one table.
+
+    Args:
+        rows: method -> seed means, of every row of the table.
+        settings: the settings that these are averaged over.
+        a: one method.
+        b: the other one.
+        with_p: whether to compute the p-value, which takes ten times as long as the rest.
+    """
     found = compare_rows(rows[a], rows[b], testable(rows))
     shared = rows[a].keys() & rows[b].keys()
     value = mean([rows[a][seed] for seed in sorted(shared)]) - mean([rows[b][seed] for seed in sorted(shared)])
@@ -162,7 +177,7 @@ def _compare_pair(runs: pd.DataFrame, defaults: set[str], a: str, b: str) -> Com
         difference=value,
         low=found.low if found else None,
         high=found.high if found else None,
-        p=found.p if found else None,
+        p=found.p if found and with_p else None,
         seeds_needed=seeds_needed(found, len(shared)) if found and not found.is_shown else None,
     )
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from support.pages import ROOT
 from support.report_pages import few
 
 from okdbench.core.errors import UserError
@@ -60,3 +61,11 @@ def test_an_archive_without_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no records"):
         write_report(tmp_path / "r.jsonl.gz", tmp_path / "site")
     assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.slow
+def test_a_page_of_250_runs_is_below_three_megabytes(tmp_path: Path) -> None:
+    archive = ROOT / "leaderboards" / "records" / "digits.jsonl.gz"
+    runs = len(read_all(archive))
+    assert runs > 200
+    assert write_report(archive, tmp_path).stat().st_size < 3e6 * max(1, runs / 250)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from okdbench.core.errors import UserError
 from okdbench.results.plots import KINDS, draw, to_svg
@@ -15,11 +16,13 @@ from okdbench.results.sources import Source, paths_of
 _HEADINGS = {
     "bars": (
         "Accuracy",
-        "Further right is better. Where the intervals of two methods overlap, neither is shown to be better.",
+        "Further right is better. Lines are 95 % intervals of the mean over seeds (Student's t). Each is of one "
+        "method, so overlaps do not say whether two methods differ; the marks of the leaderboard do.",
     ),
     "cd": (
-        "Mean ranks",
-        "Closer to rank 1 is better. Methods joined by a bar do not differ significantly, given the available runs.",
+        "Differences from the best method",
+        "Closer to 0 is better. Lines are 95 % intervals, simultaneous over all rows of the table (Games and Howell). "
+        "Where one reaches 0 (≈), the method cannot be told from the best one; hollow markers are provisional.",
     ),
     "pareto": (
         "Accuracy against cost",
@@ -35,9 +38,12 @@ _HEADINGS = {
         "The best test accuracy of a run minus its accuracy at the step that validation selects. The selected accuracy "
         "is the one that is ranked; a small gap means luck or stable training.",
     ),
-    "curves": ("Training curves", "Validation accuracy and loss terms during training. Each term has its own scale."),
     "samples": ("Generated images", "Outputs of the generators. They are training data for the student, not a goal."),
 }
+#: undoes what style.css does with figures on a dark page
+_PHOTOGRAPHS = "@media screen and (prefers-color-scheme:dark){image{filter:invert(1) hue-rotate(180deg)}}"
+#: where an SVG points to an id
+_REFERENCES = re.compile(r'(?<=href="#)[^"]+|(?<=url\(#)[^)]+')
 #: with more figures of one kind than this, each is collapsed
 _MAX_OPEN = 2
 
@@ -71,9 +77,10 @@ def figure_groups(records: Sequence[Record], runs: Source | Iterable[Source] = (
     """Draw every kind of plot that these records allow; ``runs`` is where they are from, for files beside them."""
     headings, sources = list(_HEADINGS), paths_of(runs)
     kinds = sorted(KINDS, key=lambda kind: (headings.index(kind) if kind in _HEADINGS else len(headings), kind))
-    # Samples are files beside the records, so an archive has none. A matrix for each method and setting, and a panel
-    # for each method, would be most of the page.
-    left_out = {"confusion", "calibration"} | (set() if any(path.is_dir() for path in sources) else {"samples"})
+    # Samples are files beside the records, so an archive has none. A figure for each method would be most of the page,
+    # and the curves of a run are on its own page.
+    beside = set() if any(path.is_dir() for path in sources) else {"samples"}
+    left_out = {"confusion", "calibration", "curves"} | beside
     groups = [_group(kind, records, sources) for kind in kinds if kind not in left_out]
     return [group for group in groups if group.figures]
 
@@ -92,6 +99,17 @@ def data_uri(svg: str) -> str:
     """Encode an SVG as a data URI.
 
     Inside an ``<img>``, its ids, styles and scripts cannot clash with those of the page, and the page's content
-    security policy may forbid inline styles.
+    security policy may forbid inline styles. A dark page inverts its figures; photographs are inverted once more.
     """
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    svg = _shortened(svg).replace("</svg>", f"<style>{_PHOTOGRAPHS}</style></svg>")
+    # Percent signs take less room than base64, because most of an SVG is digits.
+    return "data:image/svg+xml," + quote(svg, safe=" !$&'()*+,/:;=?@[]")
+
+
+def _shortened(svg: str) -> str:
+    """The same image in half of the room: short ids, only where they are used, and no blanks between tags."""
+    used = dict.fromkeys(_REFERENCES.findall(svg))
+    short = {name: f"i{number:x}" for number, name in enumerate(used)}
+    svg = _REFERENCES.sub(lambda found: short[found[0]], svg)
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{short[found[1]]}"' if found[1] in short else "", svg)
+    return re.sub(r"\s+", " ", re.sub(r">\s+<", "><", svg))

@@ -12,9 +12,10 @@ from okdbench.core.settings import TaskKind
 from okdbench.results.columns import is_complete
 from okdbench.results.estimates import axis_start
 from okdbench.results.frames import to_frame
-from okdbench.results.grouping import ALL, GROUP, current, default_settings
+from okdbench.results.grouping import ALL, GROUP, counted, current, default_settings
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.records import Record
+from okdbench.results.significance import SeedMeans, seed_means
 from okdbench.results.table import Row, rows_of
 
 
@@ -32,19 +33,29 @@ class ReportRow:
 
     Attributes:
         row: the row of the tables, column -> value.
-        role: ``method``, or the role of a reference row.
         note: why the row has no rank; empty if it has one.
         start: accuracy at which the bars of the row's task and track begin, in percent.
         bar: the interval bar, or None without an accuracy.
         runs: setting -> the runs behind the row, ordered by seed.
+        means: the seed means of a row that can be compared with the others of its table.
     """
 
     row: Row
-    role: str
     note: str
     start: float
     bar: IntervalBar | None
     runs: dict[str, list[Record]]
+    means: SeedMeans
+
+    @property
+    def setting(self) -> str:
+        """The setting that it is found by; a row of some of the default settings is shown with those over all."""
+        return ALL if _is_partial(self.row) else str(self.row["setting"])
+
+    @property
+    def table(self) -> tuple[str, ...]:
+        """What the rows of one table have in common: the comparison group and the setting."""
+        return (*(str(self.row[name]) for name in GROUP), self.row["setting"])
 
     @property
     def networks(self) -> str:
@@ -59,15 +70,21 @@ def report_rows(records: Sequence[Record]) -> list[ReportRow]:
     frame = to_frame(records)
     rows = rows_of(leaderboard(frame))
     starts = {axis: _start(rows, axis) for axis in {bar_axis(row) for row in rows}}
-    groups = dict(list(current(frame).sort_values(["setting", "seed", "key"]).groupby(GROUP)))
+    runs = current(frame)
+    groups, done = dict(list(runs.groupby(GROUP))), counted(runs)
     made = []
     for row in rows:
         members = groups[tuple(row[name] for name in GROUP)]
-        settings = default_settings(members) if row["setting"] == ALL else {row["setting"]}
+        partial = _is_partial(row)
+        settings = default_settings(members) if partial or row["setting"] == ALL else {row["setting"]}
         behind = members[(members["method"] == row["method"]) & members["setting"].isin(settings)]
-        runs = {str(setting): [records[i] for i in found.index] for setting, found in behind.groupby("setting")}
+        shown = behind.sort_values(["setting", "seed", "key"]).groupby("setting")
+        by_setting = {str(setting): [records[i] for i in found.index] for setting, found in shown}
+        # A row of some of the default settings is of no table.
+        tested = row["acc"] is not None and not partial
+        means = seed_means(done[done.index.isin(behind.index)]) if tested else {}
         start = starts[bar_axis(row)]
-        made.append(ReportRow(row, str(behind["role"].iloc[0]), _note(row), start, _bar(row, start), runs))
+        made.append(ReportRow(row, _note(row), start, _bar(row, start), by_setting, means))
     return made
 
 
@@ -82,25 +99,35 @@ def _start(rows: Iterable[Row], axis: tuple[str, ...]) -> float:
 
 
 def default_filters(rows: Sequence[ReportRow]) -> dict[str, str]:
-    """Filter -> initial value: adapt, labelled, with a ranked budget if possible, then the group with most rows."""
+    """Filter -> initial value: the newest protocol, adapt, labelled, a ranked budget, then the group with most rows."""
     names = ("dataset", "task", "track", "shots", "budget")
     overall = [line for line in rows if line.row["setting"] == ALL]
-    sizes: Counter[tuple[str, ...]] = Counter(
-        (*(str(line.row[name]) for name in names), line.networks) for line in overall
-    )
+    sizes = Counter(line.table for line in overall)
     if not sizes:
         return {}
 
-    def preference(group: tuple[str, ...]) -> tuple[bool, bool, bool, int]:
-        return group[1] == TaskKind.ADAPT, group[2] == Track.LABELLED, group[4] not in UNRANKED_BUDGETS, sizes[group]
+    def preference(line: ReportRow) -> tuple[bool | int, ...]:
+        row = line.row
+        ranked = row["budget"] not in UNRANKED_BUDGETS
+        return (
+            int(row["protocol"]), row["task"] == TaskKind.ADAPT, row["track"] == Track.LABELLED, ranked,
+            sizes[line.table],
+        )  # fmt: skip
 
     # Sorted, so that of equally good groups the choice does not depend on the order of the rows.
-    chosen: tuple[str, ...] = max(sorted(sizes), key=preference)
-    return {"setting": ALL, **dict(zip((*names, "networks"), chosen, strict=True))}
+    chosen = max(sorted(overall, key=lambda line: line.table), key=preference)
+    return {"setting": ALL, **{name: str(chosen.row[name]) for name in names}, "networks": chosen.networks}
+
+
+def _is_partial(row: Row) -> bool:
+    """Whether a row lacks default settings, so that it is neither over all nor of one."""
+    return "settings" in row["setting"]
 
 
 def _note(row: Row) -> str:
     """Why the row has no rank; empty if it has one."""
+    if _is_partial(row):
+        return f"no rank: {row['setting']}"
     done, _, expected = row["complete"].partition("/")
     if not is_complete(row):
         missing = int(expected) - int(done)
@@ -109,6 +136,8 @@ def _note(row: Row) -> str:
         return f"no rank: budget {row['budget']} is for tests"
     if row["role"] == "privileged":
         return "no rank: it sees the teacher's own images"
+    if row["role"] != "method":
+        return "no rank: a reference row"
     return "" if row["rank"] else "no rank: trained on more images than the budget allows"
 
 

@@ -126,15 +126,20 @@ def _accuracy(record: Record) -> Part:
         "title": "solid: test, dashed: validation" if validated else "test",
         "unit": "images",
         "x": [one.images for one in evaluations],
-        "lines": [[finite(one.test.acc) for one in evaluations], [finite(one.val_acc) for one in evaluations]],
+        "lines": [[_drawn(one.test.acc) for one in evaluations], [_drawn(one.val_acc) for one in evaluations]],
         "mark": mark if mark and mark[1] is not None else None,
     }
 
 
 def _losses(stage: str, curve: Curve) -> Iterable[Part]:
     for term, values in curve.losses.items():
-        shown = [finite(value) for value in values]
+        shown = [_drawn(value) for value in values]
         yield {"group": stage, "title": term, "unit": "step", "x": curve.steps, "lines": [shown], "mark": None}
+
+
+def _drawn(value: float | None) -> float | None:
+    """A value with as many digits as a chart can show."""
+    return None if finite(value) is None else float(f"{value:.4g}")
 
 
 def _cost(record: Record) -> list[Part]:
