@@ -11,15 +11,17 @@ from okdbench.cli.options import (
     DEFAULT_RUNS,
     BudgetFilter,
     DatasetFilter,
-    ListFormat,
     RecordsSources,
     TaskFilter,
     TrackFilter,
+    choice,
     examples,
 )
-from okdbench.core.terminal import check_format
+from okdbench.core.terminal import LIST_FORMATS, check_format
 
 app = typer.Typer()
+
+FORMATS = (*LIST_FORMATS, "tex")
 
 
 @app.command(
@@ -42,10 +44,18 @@ def compare(
     student: Annotated[str | None, typer.Option(metavar="NETWORK", help="Only this student.")] = None,
     protocol: Annotated[str | None, typer.Option(metavar="N", help="Only this version of the protocol.")] = None,
     runs: RecordsSources = DEFAULT_RUNS,
-    form: ListFormat = "text",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar=choice(FORMATS),
+            help="A table, JSON for programs, or LaTeX.",
+            autocompletion=completion.of(FORMATS),
+        ),
+    ] = "text",
 ) -> None:
     """Compare the first method with the others, on the settings and seeds that both have."""
-    check_format(form)
+    check_format(form, FORMATS)
     from okdbench.results.comparison_text import print_comparison
     from okdbench.results.frames import load_records, report_superseded
 

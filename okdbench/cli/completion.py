@@ -31,6 +31,13 @@ def of_field(name: str, choices: Iterable[str]) -> Completion | None:
     return of(choices) if choices else named.get(name)
 
 
+def columns(ctx: typer.Context, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Columns of the leaderboards."""
+    from okdbench.results.columns import COLUMNS
+
+    return _after_comma([column.name for column in COLUMNS], incomplete)
+
+
 def methods(ctx: typer.Context, incomplete: str) -> list[str]:  # noqa: ARG001
     """Bundled and installed methods."""
     from okdbench.core import plugins

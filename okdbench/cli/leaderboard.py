@@ -20,7 +20,9 @@ FORMATS = ("csv", "md", "tex", "json")
 
 @app.command(
     epilog=examples(
-        "leaderboard", "leaderboard --runs runs --output leaderboards", "leaderboard --format json > rows.json"
+        "leaderboard",
+        "leaderboard --runs runs --output leaderboards",
+        "leaderboard --format tex --columns method,acc,interval,behind > table.tex",
     )
 )
 def leaderboard(
@@ -38,6 +40,15 @@ def leaderboard(
             autocompletion=completion.of(FORMATS),
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of tables for people, with commas; not of csv and json, which have all.",
+            show_default=False,
+            autocompletion=completion.columns,
+        ),
+    ] = None,
     records: Annotated[bool, typer.Option("--records", help="Also write the records, into OUTPUT/records.")] = False,
 ) -> None:
     """Make the tables from the records: print them, and write files when --output is given."""
@@ -48,18 +59,22 @@ def leaderboard(
         raise UserError("--records needs a folder; name one with --output")
     if form == "json" and output:
         raise UserError("--format json is printed; leave out --output, or choose csv, md or tex")
+    if columns and (form or ("csv" if output else "text")) in ("csv", "json"):
+        raise UserError("csv and json have every column; leave out --columns, or choose --format md or tex")
     from okdbench.core.files import writing
     from okdbench.results.frames import report_superseded, to_frame
-    from okdbench.results.rendering import print_leaderboard, write_leaderboards
+    from okdbench.results.rendering import choose_columns, print_leaderboard, write_leaderboards
     from okdbench.results.store import read_all, write_archives
 
+    names = [name.strip() for name in columns.split(",")] if columns else []
+    choose_columns(names)
     found = read_all(runs)
     frame = to_frame(found)
     report_superseded(frame)
     # With files to write, the terminal still shows the tables.
-    print_leaderboard(frame, "text" if output else form or "text")
+    print_leaderboard(frame, "text" if output else form or "text", names)
     if output:
         with writing(output, "--output"):
-            print(*write_leaderboards(frame, output, form or "csv"), sep="\n")
+            print(*write_leaderboards(frame, output, form or "csv", names), sep="\n")
             if records:
                 print(*write_archives(output / "records", found), sep="\n")

@@ -7,10 +7,14 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from okdbench.core.terminal import check_format, to_json
+from okdbench.core.terminal import LIST_FORMATS, check_format, to_json
+from okdbench.results.latex import caption_of, labels, latex_table
 from okdbench.results.rendering import print_caption, print_columns
 from okdbench.results.significance import compare_methods
 from okdbench.results.table import Column, Row, spell
+
+#: what ``okdbench compare --format`` takes
+FORMATS = (*LIST_FORMATS, "tex")
 
 
 def _difference(row: Row) -> str:
@@ -47,19 +51,24 @@ def print_comparison(records: pd.DataFrame, methods: Sequence[str], form: str = 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
         methods: at least two, as the leaderboards name them.
-        form: ``text`` or ``json``.
+        form: one of :data:`FORMATS`.
         group: ``setting``, or fields of :class:`~okdbench.results.grouping.ComparisonGroup`, such as ``track``; None
             for any value.
 
     Raises:
         UserError: there is no such form, a method has no finished run, or the runs are of several comparison groups.
     """
-    check_format(form)
+    check_format(form, FORMATS)
     pairs = compare_methods(records, methods, **group)
     if form == "json":
         print(to_json([asdict(pair) | {"sentence": pair.sentence} for pair in pairs]))
         return
-    print_columns(PAIR_COLUMNS, list(map(asdict, pairs)))
+    rows = list(map(asdict, pairs))
+    if form == "tex":
+        (label,) = labels([f"compare {methods[0]}"])
+        print(latex_table(PAIR_COLUMNS, rows, caption_of("Differences in accuracy, in points", PAIR_COLUMNS), label))
+        return
+    print_columns(PAIR_COLUMNS, rows)
     print()
     for pair in pairs:
         print(pair.sentence)

@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.text import Text
 from tabulate import tabulate
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import write_atomic
 from okdbench.core.terminal import TableColumn, check_format, print_table, to_json
-from okdbench.results.columns import csv_cells, shown_in
+from okdbench.results.columns import COLUMNS, csv_cells, shown_in
 from okdbench.results.grouping import GROUP, ComparisonGroup
+from okdbench.results.latex import caption_of, labels, latex_table
 from okdbench.results.records import Record
 from okdbench.results.table import Column, Form, Row, caption, rows_of
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 
 class _Table(NamedTuple):
-    """One table for people."""
+    """One table for people; the label names it in LaTeX."""
 
     title: str
+    label: str
     columns: Sequence[Column]
     rows: Sequence[Row]
 
@@ -52,18 +54,28 @@ def runs_to_csv(records: pd.DataFrame) -> str:
     return records.assign(default_settings=settings).to_csv(index=False, lineterminator="\n")
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """A heading and a Markdown table per comparison group, then the published numbers."""
-    return "\n".join(f"### {part.title}\n\n{_tabulated(part, 'github')}\n" for part in _tables(table, "markdown"))
+def to_markdown(table: pd.DataFrame, names: Sequence[str] = ()) -> str:
+    """A heading and a Markdown table per comparison group, then the published numbers.
+
+    Args:
+        table: leaderboards, as :func:`okdbench.leaderboard` returns them.
+        names: the columns to show, then without published numbers; by default the usual ones.
+    """
+    return "\n".join(f"### {part.title}\n\n{_tabulated(part)}\n" for part in _tables(table, "markdown", names))
 
 
-def to_latex(table: pd.DataFrame) -> str:
-    """A comment and a LaTeX table (package booktabs) per comparison group, then the published numbers."""
-    return "\n".join(f"% {part.title}\n{_tabulated(part, 'latex_booktabs')}\n" for part in _tables(table, "latex"))
+def to_latex(table: pd.DataFrame, names: Sequence[str] = ()) -> str:
+    """A LaTeX table (package booktabs) per comparison group, then the published numbers; see :func:`to_markdown`."""
+    parts = list(_tables(table, "latex", names))
+    unique = labels(part.label for part in parts)
+    return "\n".join(
+        f"% {part.title}\n{latex_table(part.columns, part.rows, caption_of(part.title, part.columns), name)}\n"
+        for part, name in zip(parts, unique, strict=True)
+    )
 
 
 #: ending of a file -> what a leaderboard is written as
-TABLE_FORMATS: Mapping[str, Callable[[pd.DataFrame], str]] = {
+TABLE_FORMATS: Mapping[str, Callable[..., str]] = {
     "csv": to_csv,
     "md": to_markdown,
     "tex": to_latex,
@@ -71,27 +83,41 @@ TABLE_FORMATS: Mapping[str, Callable[[pd.DataFrame], str]] = {
 }
 
 
-def _tables(table: pd.DataFrame, form: Form) -> Iterator[_Table]:
+def choose_columns(names: Sequence[str]) -> list[Column]:
+    """The columns of these names.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    known = {column.name: column for column in COLUMNS}
+    for name in names:
+        if name not in known:
+            raise unknown("column", name, known)
+    return [known[name] for name in names]
+
+
+def _tables(table: pd.DataFrame, form: Form, names: Sequence[str] = ()) -> Iterator[_Table]:
     """The comparison groups of each data set, and the published numbers on it if there are any."""
     from okdbench.results.published import PUBLISHED_COLUMNS, TITLE, compare_published
 
+    columns = choose_columns(names) or shown_in(form)
     # Not sorted, because the leaderboard already has its order.
     for dataset, rows in table.groupby("dataset", sort=False):
         for key, members in rows.groupby(GROUP, sort=False):
-            yield _Table(ComparisonGroup(*map(str, key)).title, shown_in(form), rows_of(members))
-        published = rows_of(compare_published(rows))
+            group = ComparisonGroup(*map(str, key))
+            yield _Table(group.title, "-".join(group.place), columns, rows_of(members))
+        published = [] if names else rows_of(compare_published(rows))
         if published:
-            yield _Table(f"{dataset}, {TITLE}", PUBLISHED_COLUMNS, published)
+            yield _Table(f"{dataset}, {TITLE}", f"{dataset}-published", PUBLISHED_COLUMNS, published)
 
 
-def _tabulated(table: _Table, style: str) -> str:
-    """The cells by heading as one table of the library ``tabulate``."""
-    cells = [{column.title: column.cell(row) for column in table.columns} for row in table.rows]
-    if style == "github":  # a bar would end the cell
-        cells = [{name: text.replace("|", "\\|") for name, text in line.items()} for line in cells]
+def _tabulated(table: _Table) -> str:
+    """The cells by heading as one Markdown table of the library ``tabulate``."""
+    # A bar would end the cell.
+    cells = [{column.title: column.cell(row).replace("|", "\\|") for column in table.columns} for row in table.rows]
     aligned = [column.align for column in table.columns]
     # disable_numparse: tabulate would read 78.10 as a number and print it as 78.1.
-    return str(tabulate(cells, headers="keys", tablefmt=style, colalign=aligned, disable_numparse=True))
+    return str(tabulate(cells, headers="keys", tablefmt="github", colalign=aligned, disable_numparse=True))
 
 
 def print_columns(columns: Sequence[Column], rows: Sequence[Row], title: str = "", section: str = "") -> None:
@@ -116,15 +142,16 @@ def print_caption(columns: Sequence[Column]) -> None:
     console.print(Text(caption(columns)), soft_wrap=not console.is_terminal)
 
 
-def print_leaderboard(records: pd.DataFrame, form: str = "text") -> None:
+def print_leaderboard(records: pd.DataFrame, form: str = "text", names: Sequence[str] = ()) -> None:
     """Print the leaderboards of all runs.
 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
         form: ``text`` for tables that fit the terminal, with a caption, or one of :data:`TABLE_FORMATS`.
+        names: the columns to show, in tables for people; by default the usual ones.
 
     Raises:
-        UserError: there is no such form, or CSV is asked for several data sets, which have a file each.
+        UserError: there is no such form or column, or CSV is asked for several data sets, which have a file each.
     """
     from okdbench.results.leaderboard import leaderboard
 
@@ -134,27 +161,28 @@ def print_leaderboard(records: pd.DataFrame, form: str = "text") -> None:
     if form == "csv" and len(datasets) > 1:
         raise UserError(f"{', '.join(datasets)}: CSV files of several data sets need a folder; name one with --output")
     if form != "text":
-        print(TABLE_FORMATS[form](table), end="")
+        print(_written(table, form, names), end="")
         return
-    for part in _tables(table, "terminal"):
+    for part in _tables(table, "terminal", names):
         print_columns(part.columns, part.rows, part.title, section="setting")
         print()
-    print_caption(shown_in("terminal"))
+    print_caption(choose_columns(names) or shown_in("terminal"))
 
 
-def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv") -> list[Path]:
+def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv", names: Sequence[str] = ()) -> list[Path]:
     """Write ``output/<dataset>.<form>`` for each data set that has runs; beside CSV, all runs as ``output/runs.csv``.
 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
         output: folder of the files.
         form: one of :data:`TABLE_FORMATS`, also the ending of the files.
+        names: the columns to show, in tables for people; by default the usual ones.
 
     Returns:
         the files.
 
     Raises:
-        UserError: there is no such form.
+        UserError: there is no such form or column.
     """
     from okdbench.results.leaderboard import leaderboard
 
@@ -162,11 +190,16 @@ def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv") -
     written = []
     for dataset, rows in leaderboard(records).groupby("dataset"):
         written.append(output / f"{dataset}.{form}")
-        write_atomic(written[-1], TABLE_FORMATS[form](rows).encode())
+        write_atomic(written[-1], _written(rows, form, names).encode())
     if form == "csv":
         written.append(output / "runs.csv")
         write_atomic(written[-1], runs_to_csv(records).encode())
     return written
+
+
+def _written(table: pd.DataFrame, form: str, names: Sequence[str]) -> str:
+    # Files for programs have every column.
+    return TABLE_FORMATS[form](table, names) if form in ("md", "tex") else TABLE_FORMATS[form](table)
 
 
 def conclude(records: Sequence[Record]) -> bool:
