@@ -61,6 +61,8 @@ def test_paper_has_every_column_and_no_control(visit: Open, tmp_path: Path) -> N
     assert page.evaluate("document.querySelector('#runs table').getBoundingClientRect().right") <= PAPER
     assert page.inner_text("#leaderboard .chosen").startswith("digits, all, adapt, labelled")
     assert page.locator("form:visible, button.copy:visible, nav:visible, .pick:visible").count() == 0
+    title = "getComputedStyle(document.querySelector('thead [data-name=acc]'), '::before').content"
+    assert page.evaluate(title) == '"Accuracy"', "a text, because no button is repeated on the second sheet"
     sticky = "all => all.filter(o => getComputedStyle(o).position === 'sticky').length"
     assert page.locator("#overview *").evaluate_all(sticky) == 0
     pdf = page.pdf(prefer_css_page_size=True, path=tmp_path / "page.pdf")
