@@ -53,7 +53,9 @@ class AuGKD(DataFree):
         keep: Literal["last", "lowest_kl"] = hyper("last", "state of stage 1 that the later stages start from")
         # Stage 2
         anchor_steps: int = hyper(2000, "steps of stage 2", ge=1)
-        lr_anchor: float = hyper(1e-3, "learning rate of Adam, anchor network", paper=1e-3, gt=0, le=1)
+        lr_anchor: float = hyper(
+            1e-3, "learning rate of Adam, anchor network", paper=1e-3, gt=0, le=1, search=(1e-4, 3e-2)
+        )
         rho: float = hyper(0.25, "share of latent dimensions that stay invariant", paper=0.25, ge=0, le=1)
         invariance: float = hyper(1.0, "weight beta / N_z of the mask term", ge=0)
         anchor_ce: float = hyper(0.1, "weight of the anchors' cross-entropy", paper=0.1, ge=0)
@@ -65,7 +67,7 @@ class AuGKD(DataFree):
         mix_b: float = hyper(0.2, "mixing factor f at the start", paper=0.2, ge=0, le=1)
         constant_f: float | None = hyper(None, "a fixed f instead of the ramp; 1: no mixup (ablation)", ge=0, le=1)
         temperature: float = hyper(10.0, "temperature tau of stage 3", paper=10, gt=0, le=100)
-        hard_weight: float = hyper(0.5, "weight u of the labels in stage 3", paper=0.5, ge=0, le=1)
+        hard_weight: float = hyper(0.5, "weight u of the labels in stage 3", paper=0.5, ge=0, le=1, search=(0.0, 1.0))
         kd_on: Literal["both", "mixed_only"] = hyper("both", "halves of the batch that are distilled on", paper="both")
         sample_latents: bool = hyper(False, "sample from the encoder in stages 2 and 3 instead of taking its mean")
         # Faults of the released code

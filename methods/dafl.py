@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from okdbench.api import Card, Deviation, Losses, TaskKind, Track, hyper
-from okdbench.distill.adversarial import QUICK_SGD, DataFree, SGDHyperparameters
+from okdbench.distill.adversarial import LR_GENERATOR, QUICK_SGD, DataFree, SGDHyperparameters
 
 
 class DAFL(DataFree):
@@ -32,15 +32,18 @@ class DAFL(DataFree):
         """Values of the release on CIFAR, with its default weights."""
 
         latent: int = hyper(1000, "latent dimensions", paper=1000, ge=2, le=4096)
-        lr_generator: float = hyper(0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1)
+        lr_generator: float = hyper(
+            0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1, search=LR_GENERATOR
+        )
         inner_steps: int = hyper(
             1, "student steps: one on the generator's images, the others on new ones", paper=1, ge=1
         )
         adversarial: float = hyper(0.0, "weight of -D(teacher, student) in the generator's loss", paper=0, ge=0)
+        # no adversarial term by default, so this one is the unit of the others' search ranges
         one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0)
         # 5 / ln 10 = 2.171
-        balance: float = hyper(2.171, "weight of the class balance, in nats", paper=2.171, ge=0)
-        activation: float = hyper(0.1, "weight of the size of the features", paper=0.1, ge=0)
+        balance: float = hyper(2.171, "weight of the class balance, in nats", paper=2.171, ge=0, search=(0.2, 20.0))
+        activation: float = hyper(0.1, "weight of the size of the features", paper=0.1, ge=0, search=(0.01, 1.0))
 
     paper_batch_size = 1024
     presets = DataFree.presets | {"quick": QUICK_SGD, "paper": {"data_free_steps": 240_000}}

@@ -9,6 +9,9 @@ from okdbench.distill.adversarial import PRIORS, QUICK_SGD, DataFree, Priors, SG
 from okdbench.distill.losses import batch_norm_kl
 from okdbench.distill.optim import cosine_overrun
 
+#: search range of the three weights
+SMALL = (1e-3, 1.0)
+
 
 class DFQ(DataFree):
     """L_G = -KL(T || S) + 0.01 (sum p ln p + mean entropy + KL of batch-norm statistics); L_S = KL(T || S)."""
@@ -41,9 +44,9 @@ class DFQ(DataFree):
         weight_decay: float = hyper(0.0, "weight decay, student, data-free stage", paper=0, ge=0, le=1)
         inner_steps: int = hyper(10, "student steps per generator step", paper=10, ge=1, le=100)
         warm_up: int = hyper(1000, "generator steps on the priors alone", paper=20_000, ge=0)
-        entropy: float = hyper(0.01, "weight of the predictions' entropy", paper=0.01, ge=0)
-        balance: float = hyper(0.01, "weight of the class balance, in nats", paper=0.01, ge=0)
-        bn: float = hyper(0.01, "weight of the divergence of batch-norm statistics", paper=0.01, ge=0)
+        entropy: float = hyper(0.01, "weight of the predictions' entropy", paper=0.01, ge=0, search=SMALL)
+        balance: float = hyper(0.01, "weight of the class balance, in nats", paper=0.01, ge=0, search=SMALL)
+        bn: float = hyper(0.01, "weight of the divergence of batch-norm statistics", paper=0.01, ge=0, search=SMALL)
         legacy_teacher_as_student: bool = legacy("Fast-Datafree's adversary is the teacher itself", "the student")
         legacy_cosine_overrun: bool = legacy(
             "the generator's cosine runs beyond its end and rises", "cosine over all steps"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from okdbench.api import BaseHyperparameters, Card, Method, Stage, Track, hyper
-from okdbench.distill.finetune import LEARNING_RATE, WEIGHT_DECAY, FineTuning
+from okdbench.distill.finetune import LEARNING_RATE, LEARNING_RATES, WEIGHT_DECAY, WEIGHT_DECAYS, FineTuning
 
 
 class FineTune(Method):
@@ -24,8 +24,10 @@ class FineTune(Method):
     class Hyperparameters(BaseHyperparameters):
         """Optimiser settings of AuG-KD's baselines."""
 
-        lr: float = hyper(LEARNING_RATE, "learning rate of Adam, constant", paper=1e-3, gt=0, le=1)
-        weight_decay: float = hyper(WEIGHT_DECAY, "weight decay of Adam", paper=1e-4, ge=0, le=1)
+        lr: float = hyper(
+            LEARNING_RATE, "learning rate of Adam, constant", paper=1e-3, gt=0, le=1, search=LEARNING_RATES
+        )
+        weight_decay: float = hyper(WEIGHT_DECAY, "weight decay of Adam", paper=1e-4, ge=0, le=1, search=WEIGHT_DECAYS)
 
     hp: Hyperparameters
 

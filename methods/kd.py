@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, TaskKind, Track, adam, hyper
+from okdbench.distill.finetune import LEARNING_RATES, WEIGHT_DECAYS
 from okdbench.distill.losses import kl, partial_cross_entropy
 
 
@@ -31,10 +32,12 @@ class PlainKD(Method):
     class Hyperparameters(BaseHyperparameters):
         """Weights and temperature as in AuG-KD's comparison."""
 
-        lr: float = hyper(1e-3, "learning rate of Adam, constant", paper=1e-3, gt=0, le=1)
-        weight_decay: float = hyper(1e-4, "weight decay of Adam", paper=1e-4, ge=0, le=1)
-        temperature: float = hyper(10.0, "temperature tau of the soft targets", paper=10, gt=0, le=100)
-        hard_weight: float = hyper(0.5, "weight u of the cross-entropy", paper=0.5, ge=0, le=1)
+        lr: float = hyper(1e-3, "learning rate of Adam, constant", paper=1e-3, gt=0, le=1, search=LEARNING_RATES)
+        weight_decay: float = hyper(1e-4, "weight decay of Adam", paper=1e-4, ge=0, le=1, search=WEIGHT_DECAYS)
+        temperature: float = hyper(
+            10.0, "temperature tau of the soft targets", paper=10, gt=0, le=100, search=(1.0, 20.0)
+        )
+        hard_weight: float = hyper(0.5, "weight u of the cross-entropy", paper=0.5, ge=0, le=1, search=(0.0, 1.0))
 
     hp: Hyperparameters
 

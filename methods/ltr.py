@@ -55,7 +55,7 @@ class LTR(Rehearsal):
         """Constants of the inner step."""
 
         order: Literal[1, 2] = hyper(2, "order of the meta-gradient: 1 omits the Hessian", ge=1, le=2)
-        alpha: float = hyper(0.9, "learning rate of the inner step", paper=0.9, ge=0, le=10)
+        alpha: float = hyper(0.9, "learning rate of the inner step", paper=0.9, ge=0, le=10, search=(0.01, 1.0))
         inner_decay: float = hyper(5e-4, "weight decay w of the inner step", paper=5e-4, ge=0, le=1)
         legacy_inert_meta: bool = legacy("no gradient through theta': one L1 mean over [new; old]", "a live one")
         legacy_concat_outer: bool = legacy("outer loss: one L1 mean over [new; old]", "on the new images alone")

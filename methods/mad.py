@@ -51,7 +51,12 @@ class MAD(DataFree):
         inner_steps: int = hyper(10, "student steps per generator step", ge=1, le=100)
         warm_up: int = hyper(1000, "generator steps without the adversarial term", ge=0)
         momentum: float = hyper(
-            0.95, "alpha of the copy; 1 freezes it, 0 makes it the generator", paper=0.95, ge=0, le=1
+            0.95,
+            "alpha of the copy; 1 freezes it, 0 makes it the generator",
+            paper=0.95,
+            ge=0,
+            le=1,
+            search=(0.5, 0.99),
         )
         copy_share: float = hyper(0.5, "lambda: share of the batch that the copy generates", ge=0, le=1)
         ema: bool = hyper(True, "false: the generator provides that share too (control)", paper=True)

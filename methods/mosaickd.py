@@ -25,7 +25,7 @@ from okdbench.api import (
     hyper,
     legacy,
 )
-from okdbench.distill.adversarial import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
+from okdbench.distill.adversarial import LR_GENERATOR, PRIORS, QUICK_SGD, WEIGHT, DataFree, Priors, SGDHyperparameters
 from okdbench.distill.losses import kl, partial_cross_entropy
 from okdbench.distill.networks.discriminators import PatchDiscriminator, patch_loss
 from okdbench.distill.optim import forward_without_buffers
@@ -77,16 +77,16 @@ class MosaicKD(DataFree):
         generator_beta1: float = hyper(0.5, "Adam's beta_1, generator and discriminator", paper=0.5, ge=0, lt=1)
         weight_decay: float = hyper(1e-4, "weight decay, student, data-free stage", paper=1e-4, ge=0, le=1)
         lr_discriminator: float = hyper(
-            1e-3, "learning rate of Adam, discriminator; cosine to 0", paper=1e-3, gt=0, le=1
+            1e-3, "learning rate of Adam, discriminator; cosine to 0", paper=1e-3, gt=0, le=1, search=LR_GENERATOR
         )
         discriminator_width: int = hyper(128, "channels of the discriminator's first layer", paper=128, ge=4, le=512)
         receptive_field: int | None = hyper(
             None, "of the discriminator's logits in pixels: 4, 10, 22, ...; none: by image size", paper=10
         )
-        local: float = hyper(1.0, "weight of the patches' authenticity", paper=1, ge=0)
-        align: float = hyper(1.0, "weight of the teacher's entropy", paper=1, ge=0)
+        local: float = hyper(1.0, "weight of the patches' authenticity", paper=1, ge=0, search=WEIGHT)
+        align: float = hyper(1.0, "weight of the teacher's entropy", paper=1, ge=0, search=WEIGHT)
         # 10 / ln 2 = 14.427: the release has 10 in bits
-        balance: float = hyper(14.427, "weight of the class balance, in nats", paper=14.427, ge=0)
+        balance: float = hyper(14.427, "weight of the class balance, in nats", paper=14.427, ge=0, search=(1.4, 140.0))
         use_ood_in_student: bool = hyper(True, "half of the student's training images are real", paper=True)
         ood_share: float = hyper(1.0, "share of a real batch that is used, the highest in teacher entropy", gt=0, le=1)
         augment_discriminator: bool = hyper(False, "shift and mirror the input of D, for small domains", paper=False)

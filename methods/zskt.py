@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, Losses, TaskKind, Track, UserError, hyper, legacy
-from okdbench.distill.adversarial import DataFree, DataFreeHyperparameters
+from okdbench.distill.adversarial import LR_STUDENT, DataFree, DataFreeHyperparameters
 from okdbench.distill.losses import attention_transfer, kl
 from okdbench.distill.networks.wrapper import ClassifierOutput
 
@@ -41,12 +41,18 @@ class ZSKT(DataFree):
         """Values of the release."""
 
         latent: int = hyper(100, "latent dimensions", paper=100, ge=2, le=4096)
-        lr_student: float = hyper(2e-3, "learning rate, student, data-free stage", paper=2e-3, gt=0, le=1)
+        lr_student: float = hyper(
+            2e-3, "learning rate, student, data-free stage", paper=2e-3, gt=0, le=1, search=LR_STUDENT
+        )
         weight_decay: float = hyper(0.0, "weight decay, student, data-free stage", paper=0, ge=0, le=1)
         inner_steps: int = hyper(10, "student steps on the images of one generator step", paper=10, ge=1, le=100)
         clip: float = hyper(5.0, "largest gradient norm; 0: no clipping", paper=5, ge=0)
         attention: float = hyper(
-            250.0, "weight beta of the attention transfer; 0 for networks without feature maps", paper=250, ge=0
+            250.0,
+            "weight beta of the attention transfer; 0 for networks without feature maps",
+            paper=250,
+            ge=0,
+            search=(25.0, 2500.0),
         )
         legacy_mean_reduction: bool = legacy("KL divided by the number of classes", "summed over classes")
         legacy_student_train_mode: bool = legacy("student in train mode in the generator's step", "eval mode")

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from okdbench.checks.finding import Finding, files
 from okdbench.checks.sandbox import Case, Sandbox
+from okdbench.core.config import extra_of
 from okdbench.core.errors import UserError
 from okdbench.core.syntax import spell_assignments
 
@@ -26,8 +27,7 @@ def idle_settings(sandbox: Sandbox) -> list[Finding]:
 
 def needed(field: FieldInfo) -> dict[str, Any]:
     """The settings that a hyper-parameter needs to have an effect, as ``hyper(when=...)`` declares them."""
-    extra: Any = field.json_schema_extra
-    return dict(extra.get("when") or {}) if isinstance(extra, dict) else {}
+    return dict(extra_of(field).get("when") or {})
 
 
 def another(value: Any, field: FieldInfo) -> Any:

@@ -25,6 +25,7 @@ from okdbench.cli import (
     runs,
     show,
     sweep,
+    tune,
     verify,
 )
 from okdbench.cli import list as ls
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 # In the order in which people need them: run, look at results, use them, extend.
 for command in (
-    run, sweep, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict, verify, plot, check
+    run, sweep, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict, verify, plot, check
 ):  # fmt: skip
     app.add_typer(command.app)
 for name, group in {"runs": runs, "data": data, "new": new}.items():

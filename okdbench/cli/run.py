@@ -29,13 +29,16 @@ def run(
     teacher_only: Annotated[
         bool, typer.Option("--teacher-only", hidden=True, help="Train no student.", rich_help_panel=FOLDERS)
     ] = False,
+    tuning: Annotated[
+        bool, typer.Option("--tuning", hidden=True, help="A trial of okdbench tune.", rich_help_panel=FOLDERS)
+    ] = False,
     **options: Any,
 ) -> None:
     """Distil: run methods on a data set's settings, one run after the other, and print the table."""
     from okdbench.cli.preflight import find_images
     from okdbench.sweep.grid import parse_grid
 
-    grid = parse_grid(options, config)
+    grid = parse_grid(options, config, tuning)
     find_images(grid, data_root)
     # Everything above loads no torch, so that a mistake is reported at once.
     with interruptible():

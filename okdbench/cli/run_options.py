@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -23,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 GRID_FIELDS = {"method": "METHODS", "dataset": "DATASETS", "setting": "SETTINGS", "seed": "SEEDS", "track": "TRACKS"}
 #: how --help names the values of other fields
 _VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE", "device": "DEVICE",
-           "image_size": "N", "shots": "N"}  # fmt: skip
+           "image_size": "N", "shots": "N", "tuned": "TEXT"}  # fmt: skip
 #: numbers that may be a word too
 _WORDS = {"shots"}
 #: no field of a run's configuration, because the setting tells the task
@@ -46,16 +46,21 @@ _DEFAULTS = {"setting": "all default settings of the data set", "shots": "all"}
 _NETWORKS = ("teacher", "student", "pretrained", "teacher_weights")
 
 
-def run_options(command: Command) -> Command:
+def run_options(command: Command, without: Collection[str] = ()) -> Command:
     """Give a command an option for each field of a run's configuration; it receives them as ``**options``.
 
     The value of an option that is not given is None. Beside the fields there is ``task``.
+
+    Args:
+        command: its own parameters replace options of the same name.
+        without: fields that it has no option for.
     """
     own = inspect.signature(command, eval_str=True).parameters.values()
     kept = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
     made = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, field))
         for name, field in RunConfig.model_fields.items()
+        if name not in {*without, *(parameter.name for parameter in kept)}
     ]
     made.insert(3, inspect.Parameter("task", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_TASK))
     # --help prints panels in the order of their first options, and options in the order of the signature.

@@ -26,7 +26,8 @@ HYPERPARAMETERS = (
     TableColumn("name", "hyper-parameter"),
     # Spelt as --set takes it, without the = that follows the empty name.
     TableColumn("default", text=lambda value: spell_assignments({"": value})[1:]),
-    TableColumn("allowed", drop=2, folds=True),
+    TableColumn("allowed", drop=3, folds=True),
+    TableColumn("search", "tune draws from", drop=2, folds=True),
     TableColumn("paper", drop=1),
     TableColumn("meaning", folds=True),
 )
@@ -64,8 +65,9 @@ def show(
 
 
 def _describe_method(name: str, method: type[Method]) -> dict[str, Any]:
-    from okdbench.core.config import choices_of, range_of
+    from okdbench.core.config import choices_of, extra_of, range_of
     from okdbench.core.plugins import origin_of
+    from okdbench.core.search import spell_search
 
     card = method.card
     hyperparameters = [
@@ -73,7 +75,8 @@ def _describe_method(name: str, method: type[Method]) -> dict[str, Any]:
             "name": key,
             "default": field.default,
             "allowed": ", ".join(choices_of(field)) or range_of(field),
-            "paper": card.paper.get(key, _extra(field).get("paper")),
+            "search": spell_search(field) or None,
+            "paper": card.paper.get(key, extra_of(field).get("paper")),
             "meaning": _meaning(field),
         }
         for key, field in method.Hyperparameters.model_fields.items()
@@ -128,14 +131,10 @@ def _point(topic: str, switch: str, **_: str) -> str:
 
 def _meaning(field: FieldInfo) -> str:
     """What a hyper-parameter is, and the values of others without which it has no effect."""
-    needed = _extra(field).get("when")
+    from okdbench.core.config import extra_of
+
+    needed = extra_of(field).get("when")
     return (field.description or "") + (f" (with {spell_assignments(needed)})" if needed else "")
-
-
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    # pydantic also takes a function or None here, which hold none of these values.
-    extra = field.json_schema_extra
-    return extra if isinstance(extra, dict) else {}
 
 
 def _describe_dataset(name: str, dataset: Dataset) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from okdbench.core.config import RunConfig, type_of
 from okdbench.core.errors import UserError
+from okdbench.core.protocol import is_tuning_seed
 from okdbench.core.syntax import spell_assignments
 
 #: options that are written even at their defaults, because a reader looks for them
@@ -30,7 +31,14 @@ def words_of(config: RunConfig) -> list[str]:
             words += _option(name, value)
     for name, value in sorted(config.hyperparameters.items()):
         words += ["--set", spell_assignments({name: value})]
+    if is_tuning_seed(config.seed):
+        words.append(flag("tuning"))
     return words
+
+
+def command_of(config: RunConfig) -> str:
+    """The command line that repeats this run."""
+    return shlex.join(["okdbench", *words_of(config)])
 
 
 def read_command(command: str) -> dict[str, Any]:
@@ -90,6 +98,7 @@ def _parser() -> _Parser:
             parser.add_argument(flag(name), action="append")
         else:
             parser.add_argument(flag(name), type=int if type_of(field) is int else str)
+    parser.add_argument(flag("tuning"), action="store_true")
     parser.add_argument("--task")
     parser.add_argument("--seeds")
     parser.add_argument("--set", dest="assignments", action="append")

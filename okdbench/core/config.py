@@ -69,12 +69,16 @@ class RunConfig(BaseModel):
         None, description="Test images: a fifth of them, or the official ones, which are the default where they exist."
     )
     hyperparameters: dict[str, Any] = Field({}, description="Hyper-parameter of the methods.")
+    tuned: str | None = Field(
+        None, description="How the hyper-parameters were chosen, for the tables; okdbench tune writes it into its file."
+    )
 
 
 def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig:
     """Merge defaults, the YAML ``file`` and ``values``; the later wins, ``hyperparameters`` key by key.
 
-    A value of None, in either place, counts as not given. ``task`` is no field: it is for who chooses the setting.
+    A value of None, in either place, counts as not given. ``task`` is no field: it is for who chooses the setting. What
+    the file says of its tuning holds for its own method and hyper-parameters, so it is dropped where one of these is given.
 
     Raises:
         UserError: an unknown or missing key, or a value that is not allowed.
@@ -84,6 +88,8 @@ def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig
         {key: value for key, value in layer.items() if value is not None and key != "task"}
         for layer in (values, in_file)
     )
+    if given.get("hyperparameters") or given.get("method", in_file.get("method")) != in_file.get("method"):
+        in_file.pop("tuned", None)
     merged = {**in_file, **given}
     layers = [layer["hyperparameters"] for layer in (in_file, given) if "hyperparameters" in layer]
     if not all(isinstance(layer, Mapping) for layer in layers):
@@ -151,15 +157,20 @@ def choices_of(field: FieldInfo) -> tuple[str, ...]:
         return tuple(str(member.value) for member in kind)
     if get_origin(kind) is Literal:
         return tuple(map(str, get_args(kind)))
-    extra = field.json_schema_extra
-    named = extra.get("choices", ()) if isinstance(extra, dict) else ()
-    return tuple(map(str, named)) if isinstance(named, list) else ()
+    return tuple(map(str, extra_of(field).get("choices", ())))
 
 
 def type_of(field: FieldInfo) -> Any:
     """The type of a field; that of an optional one without None."""
     kinds = [kind for kind in get_args(field.annotation) if kind is not NoneType]
     return kinds[0] if len(kinds) == 1 and NoneType in get_args(field.annotation) else field.annotation
+
+
+def extra_of(field: FieldInfo) -> dict[str, Any]:
+    """What a hyper-parameter declares beside pydantic's own: ``paper``, ``when``, ``search``."""
+    # pydantic also takes a function or None here, which hold none of these values
+    extra: Any = field.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
 
 
 def range_of(field: FieldInfo) -> str:

@@ -1,4 +1,4 @@
-"""The rules that every method is measured by: tracks, budgets and selection.
+"""The rules that every method is measured by: tracks, budgets, selection and the seeds of tuning.
 
 Tasks and settings are in :mod:`okdbench.core.settings`, splits in :mod:`okdbench.core.folds`.
 Nothing here depends on a method, a data set or a machine. A change of the rules changes ``PROTOCOL_VERSION``, which is
@@ -7,11 +7,12 @@ part of every key and every record, so that runs under different rules never app
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from okdbench.core.errors import unknown
+from okdbench.core.errors import UserError, unknown
+from okdbench.core.folds import FOLDS
 from okdbench.core.settings import TaskKind
 
 #: docs/protocol.md says what each version changed
@@ -87,6 +88,35 @@ def budget_named(name: str) -> Budget:
     if name not in BUDGETS:
         raise unknown("budget", name, BUDGETS)
     return BUDGETS[name]
+
+
+#: seeds from this one on are those of ``okdbench tune``, and in no table
+FIRST_TUNING_SEED = 1000
+
+
+def is_tuning_seed(seed: int) -> bool:
+    """Whether a run with this seed chooses hyper-parameters, so that no table may use it."""
+    return seed >= FIRST_TUNING_SEED
+
+
+def tuning_seeds(count: int) -> list[int]:
+    """The first ``count`` seeds of a tuning: 1000, 1005, 1010, ...
+
+    All have one test fold, so that no tuning trains on, or is scored on, the images that seeds 0, 5, 10, ... test.
+    """
+    return [FIRST_TUNING_SEED + FOLDS * index for index in range(count)]
+
+
+def refuse_tuning_seeds(seeds: Iterable[int]) -> None:
+    """Do nothing if all seeds are those of a table.
+
+    Raises:
+        UserError: one is a tuning seed.
+    """
+    for seed in filter(is_tuning_seed, seeds):
+        raise UserError(
+            f"--seed {seed}: seeds from {FIRST_TUNING_SEED} on are for okdbench tune and in no table; use a smaller one"
+        )
 
 
 def select(scores: Sequence[float | None], track: Track) -> int:

@@ -44,6 +44,12 @@ QUICK: dict[str, Any] = {"generator_width": 16, "lr_generator": 1e-2}
 #: the same for methods whose student uses SGD
 QUICK_SGD: dict[str, Any] = QUICK | {"student_optimizer": "adam", "lr_student": 1e-3}
 
+#: search ranges of okdbench tune; they hold the defaults and presets of all methods here
+LR_GENERATOR, LR_STUDENT, OPTIMIZERS = (3e-4, 3e-2), (3e-4, 0.1), ("adam", "sgd")
+#: the same of a weight of the generator's loss whose default is 1. The adversarial term is the unit of the others: Adam
+#: hardly changes if all of them are scaled.
+WEIGHT = (0.1, 10.0)
+
 #: generated images that a run keeps for its figures
 SAMPLE_COUNT = 32
 
@@ -53,10 +59,14 @@ class DataFreeHyperparameters(ChainHyperparameters):
 
     latent: int = hyper(100, "latent dimensions", ge=2, le=4096)
     generator_width: int = hyper(64, "channels of the generator's last block, and of an encoder's first", ge=4, le=512)
-    lr_generator: float = hyper(1e-3, "learning rate of Adam, generator; cosine to 0", gt=0, le=1)
+    lr_generator: float = hyper(1e-3, "learning rate of Adam, generator; cosine to 0", gt=0, le=1, search=LR_GENERATOR)
     generator_beta1: float = hyper(0.9, "Adam's beta_1, generator", ge=0, lt=1)
-    student_optimizer: Literal["adam", "sgd"] = hyper("adam", "data-free stage; sgd has momentum 0.9")
-    lr_student: float = hyper(1e-3, "learning rate, student; cosine to 0 in the data-free stage", gt=0, le=1)
+    student_optimizer: Literal["adam", "sgd"] = hyper(
+        "adam", "data-free stage; sgd has momentum 0.9", search=OPTIMIZERS
+    )
+    lr_student: float = hyper(
+        1e-3, "learning rate, student; cosine to 0 in the data-free stage", gt=0, le=1, search=LR_STUDENT
+    )
     weight_decay: float = hyper(1e-4, "weight decay, student", ge=0, le=1)
     inner_steps: int = hyper(5, "student steps per generator step", ge=1, le=100)
     data_free_steps: int | None = hyper(None, "generator steps, instead of the number that fits the budget", ge=1)
@@ -66,18 +76,22 @@ class DataFreeHyperparameters(ChainHyperparameters):
 class SGDHyperparameters(DataFreeHyperparameters):
     """For methods whose authors train the student with SGD."""
 
-    student_optimizer: Literal["adam", "sgd"] = hyper("sgd", "data-free stage; sgd has momentum 0.9", paper="sgd")
-    lr_student: float = hyper(0.1, "learning rate, student, data-free stage; cosine to 0", paper=0.1, gt=0, le=1)
+    student_optimizer: Literal["adam", "sgd"] = hyper(
+        "sgd", "data-free stage; sgd has momentum 0.9", paper="sgd", search=OPTIMIZERS
+    )
+    lr_student: float = hyper(
+        0.1, "learning rate, student, data-free stage; cosine to 0", paper=0.1, gt=0, le=1, search=LR_STUDENT
+    )
     weight_decay: float = hyper(5e-4, "weight decay, student, data-free stage", paper=5e-4, ge=0, le=1)
 
 
 class BackboneHyperparameters(DataFreeHyperparameters):
     """The generator's loss that several methods share."""
 
-    one_hot: float = hyper(1.0, "weight of the teacher's confidence", ge=0)
+    one_hot: float = hyper(1.0, "weight of the teacher's confidence", ge=0, search=WEIGHT)
     # sum p ln p = ln 10 * sum p log10 p: 20 / ln 10 = 8.686
-    balance: float = hyper(8.686, "weight of the class balance, in nats: 20 on log10", ge=0)
-    bn: float = hyper(1.0, "weight of the batch-norm statistics", ge=0)
+    balance: float = hyper(8.686, "weight of the class balance, in nats: 20 on log10", ge=0, search=(0.8, 80.0))
+    bn: float = hyper(1.0, "weight of the batch-norm statistics", ge=0, search=WEIGHT)
 
 
 class DataFree(Method):

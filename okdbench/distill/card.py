@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,7 +22,15 @@ class BaseHyperparameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
-def hyper(default: Any, doc: str, *, paper: Any = None, when: Mapping[str, Any] | None = None, **limits: Any) -> Any:
+def hyper(
+    default: Any,
+    doc: str,
+    *,
+    paper: Any = None,
+    when: Mapping[str, Any] | None = None,
+    search: Sequence[Any] | None = None,
+    **limits: Any,
+) -> Any:
     """Declare a hyper-parameter.
 
     Args:
@@ -30,9 +38,11 @@ def hyper(default: Any, doc: str, *, paper: Any = None, when: Mapping[str, Any] 
         doc: one line of documentation, shown by ``okdbench show``.
         paper: the authors' value, if known.
         when: values of other hyper-parameters without which this one has no effect.
+        search: what ``okdbench tune`` draws from: lowest and highest number, or the choices; None: it is not tuned.
         limits: limits of the value, as for ``pydantic.Field``: ``ge``, ``gt``, ``le``, ``lt``.
     """
-    return Field(default, description=doc, json_schema_extra={"paper": paper, "when": dict(when or {})}, **limits)
+    extra: dict[str, Any] = {"paper": paper, "when": dict(when or {}), "search": search and list(search)}
+    return Field(default, description=doc, json_schema_extra=extra, **limits)
 
 
 def legacy(theirs: str, ours: str, *, when: Mapping[str, Any] | None = None) -> Any:

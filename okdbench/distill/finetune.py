@@ -15,6 +15,8 @@ from okdbench.distill.optim import adam
 # AuG-KD's README example (Office-31, A+W -> DSLR); its command line defaults to a weight decay of 1e-5
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
+#: search ranges of okdbench tune, for Adam on real images
+LEARNING_RATES, WEIGHT_DECAYS = (1e-4, 1e-2), (1e-6, 1e-2)
 
 
 class ChainHyperparameters(BaseHyperparameters):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from okdbench.distill.adversarial import QUICK_SGD, DataFree, SGDHyperparameters
+from okdbench.distill.adversarial import LR_GENERATOR, QUICK_SGD, WEIGHT, DataFree, SGDHyperparameters
 from okdbench.distill.card import BaseHyperparameters, hyper, legacy
 from okdbench.distill.losses import clamped_js, gaussian_prior, js, kl, l1
 from okdbench.distill.method import Losses
@@ -80,13 +80,19 @@ class RehearsalHyperparameters(SGDHyperparameters):
     """Adversarial training as in PRE-DFKD and LTR, and their memories."""
 
     latent: int = hyper(1000, "latent dimensions", paper=1000, ge=2, le=4096)
-    lr_generator: float = hyper(0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1)
+    lr_generator: float = hyper(
+        0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1, search=LR_GENERATOR
+    )
     inner_steps: int = hyper(10, "student steps per generator step", paper=10, ge=1, le=100)
     adversary: Literal["js", "kl"] = hyper("js", "divergence that the generator maximises; js at temperature 3")
-    one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0)
+    one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0, search=WEIGHT)
     # 5 / ln 10 = 2.171
-    balance: float = hyper(2.171, "weight of the class balance, in nats: 5 on log10", paper=2.171, ge=0)
-    activation: float = hyper(0.1, "weight of the size of the penultimate features", paper=0.1, ge=0)
+    balance: float = hyper(
+        2.171, "weight of the class balance, in nats: 5 on log10", paper=2.171, ge=0, search=(0.2, 20.0)
+    )
+    activation: float = hyper(
+        0.1, "weight of the size of the penultimate features", paper=0.1, ge=0, search=(0.01, 1.0)
+    )
     bn: float = hyper(0.0, "weight of the batch-norm statistics; 1 in other methods", paper=0, ge=0)
     imitation: Literal["l1", "kl"] = hyper("l1", "loss of the student: mean |T - S| of logits, or KL", paper="l1")
     memory: Literal["buffer", "generative"] = hyper("buffer", "ring buffer or variational auto-encoder")

@@ -147,6 +147,7 @@ COLUMNS: tuple[Column, ...] = (
            text=_seconds),
     Column("peak_memory_mb", "peak memory of one run", unit="MB", heading="peak memory", averaged=True, decimals=1,
            ascending=True, forms=DETAILS),
+    Column("tuned", "how the hyper-parameters were chosen; mixed where runs differ", dtype="str", forms=DETAILS),
     Column("torch", "version of torch, mixed where runs differ", dtype="str", forms=FILES),
     Column("device", "where the runs were made, mixed where they differ", dtype="str", forms=FILES),
     Column("version", "version of okdbench, mixed where runs differ", dtype="str", forms=FILES),

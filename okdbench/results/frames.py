@@ -14,7 +14,16 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from okdbench.results.grouping import GROUP, Cell, ComparisonGroup, counted, current, group_of, label
+from okdbench.results.grouping import (
+    GROUP,
+    Cell,
+    ComparisonGroup,
+    counted,
+    current,
+    group_of,
+    label,
+    without_tuning,
+)
 from okdbench.results.records import Record, Score, Traffic
 from okdbench.results.sources import Source
 from okdbench.results.store import read_all
@@ -101,6 +110,7 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("test_images", "float64", "number of test images", lambda r: r.test_images),
     RunColumn("seconds", "float64", "duration of the run", lambda r: r.cost.seconds),
     RunColumn("peak_memory_mb", "float64", "peak memory, MB", lambda r: r.cost.peak_memory_mb),
+    RunColumn("tuned", "str", "how the hyper-parameters were chosen; empty for the defaults", lambda r: r.tuned),
     RunColumn("command", "str", "the command that repeats the run", lambda r: r.command),
     RunColumn("torch", "str", "version of torch", lambda r: r.environment.get("torch", "")),
     RunColumn("device", "str", "where the run was made", lambda r: r.environment.get("device", "")),
@@ -156,8 +166,11 @@ def read_runs(paths: Source | Iterable[Source]) -> list[Record]:
 
 
 def report_superseded(runs: pd.DataFrame) -> None:
-    """Print a line that counts the superseded runs, if there are any."""
-    superseded = len(runs) - len(current(runs))
+    """Print a line that counts the superseded runs, and one for those of a tuning, if there are any."""
+    others = without_tuning(runs)
+    if tuning := len(runs) - len(others):
+        print(f"okdbench: tuning seeds: {tuning} records are left out", file=sys.stderr)
+    superseded = len(others) - len(current(others))
     if superseded:
         # On standard error, so that CSV or JSON on standard output stays readable for programs.
         print(f"okdbench: older code or images: {superseded} records are left out", file=sys.stderr)

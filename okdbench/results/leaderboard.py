@@ -130,8 +130,8 @@ def _summary(cells: pd.DataFrame, means: SeedMeans) -> dict[str, float | None]:
 
 
 def _provenance(runs: pd.DataFrame, setting: str) -> dict[str, str]:
-    """Which code and libraries made a row's runs, and the command that repeats them."""
-    texts = {name: set(runs[name]) for name in ("torch", "device", "version", "commit")}
+    """How a row was tuned, which code and libraries made its runs, and the command that repeats them."""
+    texts = {name: set(runs[name]) for name in ("tuned", "torch", "device", "version", "commit")}
     single = {name: values.pop() if len(values) == 1 else "mixed" for name, values in texts.items()}
     return single | {"command": _command(runs, setting)}
 

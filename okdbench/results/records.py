@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
+from okdbench.core.protocol import is_tuning_seed
 from okdbench.core.syntax import spell_method
 from okdbench.results.loss_curves import Curve
 
@@ -140,6 +141,10 @@ class Record(_Model):
         classes: number of classes.
         data_note: how the images differ from the official ones; empty when they do not.
         default_settings: the data set's settings of this task that the row over all settings is about.
+        tuned: how the hyper-parameters were chosen; empty for defaults and for what was chosen by hand.
+        tuning_score: what ``okdbench tune`` compares, in percent: the selected student's validation accuracy, or in the
+            label-free track its agreement with the teacher on the images that the method sees. None without such
+            images, and on every seed that is no tuning seed.
         selected: the evaluation that is ranked.
         last: the evaluation at the end of training.
         oracle: the best evaluation on the test split, which is reported and never used.
@@ -181,6 +186,8 @@ class Record(_Model):
     stages: dict[str, Outcome] = {}
     curves: dict[str, Curve] = {}
     default_settings: tuple[str, ...] = ()
+    tuned: Line = ""
+    tuning_score: float | None = None
     selected: Outcome | None = None
     last: Outcome | None = None
     oracle: Evaluation | None = None
@@ -193,6 +200,13 @@ class Record(_Model):
     def finished(self) -> str:
         """When the run ended, as ISO time; empty where the record does not know."""
         return self.environment.get("finished", "")
+
+    @property
+    def result(self) -> str:
+        """The test accuracy, or of a run on a tuning seed the score, so that nobody tunes by what a table reports."""
+        if is_tuning_seed(self.seed):
+            return "done" if self.tuning_score is None else f"score {self.tuning_score:.2f}"
+        return f"{self.selected.evaluation.test.acc:.2f} %" if self.selected else self.status
 
     @property
     def selection_gap(self) -> float | None:

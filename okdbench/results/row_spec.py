@@ -25,7 +25,7 @@ from okdbench.results.grouping import ALL, GROUP, ComparisonGroup, method_name
 
 #: the options of ``okdbench run`` that a command may use
 _RUN_OPTIONS = ("dataset", "setting", "task", "budget", "track", "shots", "teacher", "student", "pretrained",
-                "image_size", "precision", "test_split")  # fmt: skip
+                "image_size", "precision", "test_split", "tuned")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from okdbench import registry
 from okdbench.core import plugins, syntax
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.protocol import Track
+from okdbench.core.protocol import Track, refuse_tuning_seeds
 from okdbench.core.settings import TaskKind, task_of
 from okdbench.core.yaml_files import load_yaml
 
@@ -81,7 +81,7 @@ class Grid:
         return found
 
 
-def parse_grid(given: Mapping[str, Any], file: Path | None = None) -> Grid:
+def parse_grid(given: Mapping[str, Any], file: Path | None = None, tuning: bool = False) -> Grid:
     """The grid that command-line options name; an option that is not given may be in the YAML ``file``.
 
     Args:
@@ -89,9 +89,10 @@ def parse_grid(given: Mapping[str, Any], file: Path | None = None) -> Grid:
             data set, setting, task, seed and track are lists of texts with commas between values, such as
             ``["kd,augkd", "ltr"]``; hyper-parameters are a list of ``key=value``.
         file: a YAML file of options.
+        tuning: whether the runs are trials of a tuning, which alone have its seeds.
 
     Raises:
-        UserError: no method or no data set is named, or a value is malformed.
+        UserError: no method or no data set is named, a value is malformed, or a seed is that of a tuning.
     """
     in_file = load_yaml(file) if file else {}
     several = ("method", "dataset", "setting", "task", "track")
@@ -101,6 +102,8 @@ def parse_grid(given: Mapping[str, Any], file: Path | None = None) -> Grid:
             raise UserError(f"no {name} is named; give one with --{name}, or in the file of --config")
     # The seed of the file stays there: it is one number, merged with the other fields of the configuration.
     seeds = syntax.parse_seeds(",".join(given["seed"])) if given.get("seed") else []
+    if not tuning:
+        refuse_tuning_seeds(seeds or [seed for seed in [in_file.get("seed")] if isinstance(seed, int)])
     others = {*named, "seed", "hyperparameters"}
     # Here, because the label-free track among several leaves it out.
     shots = in_file.get("shots") if given.get("shots") is None else given["shots"]

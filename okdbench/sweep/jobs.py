@@ -81,7 +81,7 @@ class RunJob(Job):
         if record is None or record.selected is None:
             self.error = (record and record.error) or self.error
             return super().summary()
-        return f"{record.selected.evaluation.test.acc:.1f} % in {spell_seconds(record.cost.seconds)}"
+        return f"{record.result} in {spell_seconds(record.cost.seconds)}"
 
     def give_up(self, error: str) -> None:
         """Write a failed record, because the children died before they could."""

@@ -53,7 +53,7 @@ def carry_out(plan: Plan, runs: Path) -> Record:
     if record.selected is None:
         result = f"failed: {record.error} ({folder / 'record.json'})"
     else:
-        result = f"{record.selected.evaluation.test.acc:.2f} % in {record.cost.seconds:.0f} s ({folder})"
+        result = f"{record.result} in {record.cost.seconds:.0f} s ({folder})"
     # the brackets of hyper-parameters in a title are no markup
     console.print(f"{plan.title}: {result}", markup=False, soft_wrap=True)
     return record

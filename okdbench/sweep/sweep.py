@@ -20,12 +20,25 @@ from okdbench.sweep.jobs import RunJob, make_jobs, refuse_unshared_files
 from okdbench.sweep.live_table import LiveTable
 from okdbench.sweep.scheduler import Job, Scheduler
 from okdbench.sweep.slurm import array_script
+from okdbench.training.runner import noted
 
 
 def sweep(
     grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | None, max_gb: float | None = None
 ) -> bool:
     """Run the cells of ``grid`` that are not finished, and print the table; False when one of them failed.
+
+    Args and Raises: as :func:`run_cells`.
+    """
+    cells = run_cells(grid, options, runs, data_root, max_gb)
+    conclude([record for cell in cells if (record := cell.record)])
+    return all(cell.state == "done" for cell in cells)
+
+
+def run_cells(
+    grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | None, max_gb: float | None = None
+) -> list[RunJob]:
+    """The cells of ``grid``, each of which is done or has failed; those that were finished before are not repeated.
 
     Args:
         grid: what to run.
@@ -43,6 +56,8 @@ def sweep(
     teachers, cells = make_jobs(grid, runs, data_root)
     if options.name == "ray" and not options.shared:
         refuse_unshared_files(cells)
+    for cell in cells:
+        noted(cell.log.parent, cell.config)
 
     # Who is told of it: the live table, and the quota, which makes room after each child.
     table = LiveTable(teachers, cells, Console(stderr=True, highlight=False))
@@ -62,8 +77,7 @@ def sweep(
             table.refresh,
             make_room,
         ).run()
-    conclude([record for cell in cells if (record := cell.record)])
-    return all(cell.state == "done" for cell in cells)
+    return cells
 
 
 def dry_run(grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | None) -> None:

@@ -114,6 +114,13 @@ class Evaluator:
         """The network's best classes on the test images."""
         return best_classes(predict(self.network, self.test, self.device), self.test)
 
+    def agreement(self, images: Images) -> float | None:
+        """Percentage of the images, whose labels are not read, on which network and teacher agree; None without any."""
+        if not len(images):
+            return None
+        student, teacher = (predict(net, images, self.device).argmax(1) for net in (self.network, self.teacher))
+        return 100.0 * float((student == teacher).double().mean())
+
     def _accuracy(self, classifier: ClassifierWrapper, images: Images) -> float | None:
         """Accuracy in percent; None without images."""
         if not len(images):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +14,7 @@ from okdbench import registry
 from okdbench.core import config as configuration
 from okdbench.core import plugin_files, plugins, yaml_files
 from okdbench.core.card_source import bundled_card
-from okdbench.core.command import words_of
+from okdbench.core.command import command_of, words_of
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import default_data_root
@@ -75,10 +74,10 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """Hash of everything that the result depends on, the device excepted."""
+        """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
         # weights and hyper-parameters are below by value, and the digest of the images has the test split
         resolved = self.config.model_dump(
-            mode="json", exclude={"device", "teacher_weights", "hyperparameters", "test_split"}
+            mode="json", exclude={"device", "teacher_weights", "hyperparameters", "test_split", "tuned"}
         )
         weights = self.config.teacher_weights
         identity = {
@@ -121,7 +120,7 @@ class Plan:
     @property
     def command(self) -> str:
         """The command line that repeats this run; defaults are omitted, paths are as they were given."""
-        return shlex.join(["okdbench", *self.words])
+        return command_of(self.config)
 
     @property
     def words(self) -> list[str]:

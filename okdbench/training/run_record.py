@@ -10,9 +10,9 @@ import torch
 
 from okdbench.core import devices, plugins
 from okdbench.core.environment import commit, environment
-from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.core.protocol import PROTOCOL_VERSION, Track, is_tuning_seed
 from okdbench.distill.optim import clone_state
-from okdbench.results.records import LONGEST_METHOD, Cost, Outcome, TeacherScore, Traffic
+from okdbench.results.records import LONGEST_METHOD, Cost, Evaluation, Outcome, TeacherScore, Traffic
 from okdbench.training.evaluation import best
 from okdbench.training.history import History
 from okdbench.training.plan import Plan
@@ -27,6 +27,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
     return {
         "key": plan.key,
         "variant": plan.variant,
+        "tuned": config.tuned or "",
         "role": plan.method.card.role,
         "method": plan.method_name,
         "origin": plugins.origin_of(config.method),
@@ -94,11 +95,20 @@ def results(trial: Trial, history: History, device: torch.device) -> dict[str, A
             for stage, index in history.stage_ends.items()
         },
         "selected": Outcome(evaluation=history.evaluations[history.selected], retention=trial.evaluator.retention()),
+        "tuning_score": _tuning_score(trial, history.evaluations[history.selected]),
         "last": last,
         "oracle": best(history.evaluations),
         "fingerprints": fingerprints,
         "cost": cost,
     }
+
+
+def _tuning_score(trial: Trial, selected: Evaluation) -> float | None:
+    """What a tuning compares; it looks at no test image, and without labels only at images that the method sees."""
+    plan = trial.plan
+    if not is_tuning_seed(plan.config.seed):
+        return None  # a pass over all images would be in vain
+    return trial.evaluator.agreement(plan.access.images) if plan.track is Track.LABEL_FREE else selected.val_acc
 
 
 def _teacher_score(trial: Trial) -> TeacherScore:

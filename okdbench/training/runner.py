@@ -13,8 +13,11 @@ import yaml
 from filelock import FileLock, Timeout
 
 from okdbench.core import devices
+from okdbench.core.command import command_of
+from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
+from okdbench.core.protocol import refuse_tuning_seeds
 from okdbench.results.loss_curves import read_curves
 from okdbench.results.predictions import write_predictions
 from okdbench.results.records import Record
@@ -56,6 +59,7 @@ def run(
         >>> okdbench.run(method="augkd", dataset="digits", setting="MP-O")  # doctest: +SKIP
     """
     plan = make_plan(options, Path(config) if config else None, Path(data_root) if data_root else None)
+    refuse_tuning_seeds([plan.config.seed])
     return execute(plan, Path(runs), progress)
 
 
@@ -68,7 +72,7 @@ def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
     # --- 1. a finished run is read
     device = devices.choose(plan.config.device)
     folder = runs / plan.key
-    if record := finished(folder):
+    if record := noted(folder, plan.config):
         return record
 
     # --- 2. what cannot run is refused before anything is written
@@ -79,7 +83,7 @@ def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             # looked up again: another process may have finished it while this one waited
-            if record := finished(folder):
+            if record := noted(folder, plan.config):
                 return record
             content = yaml.safe_dump(run_record.resolved(plan), sort_keys=False).encode()
             write_atomic(folder / "config.yaml", content)
@@ -99,6 +103,24 @@ def finished(folder: Path) -> Record | None:
         return None
     with suppress(OSError):  # a read-only folder is fine
         (folder / CHECKPOINT).unlink(missing_ok=True)
+    return record
+
+
+def noted(folder: Path, config: RunConfig) -> Record | None:
+    """The record of a finished run, which from now on says how its hyper-parameters were chosen, if ``config`` does.
+
+    The run may be older than the tuning that chose the same values. No number depends on it.
+
+    Raises:
+        UserError: the disk refuses.
+    """
+    record = finished(folder)
+    if record is None or config.tuned in (None, record.tuned):
+        return record
+    note = {"tuned": config.tuned, "command": command_of(config), "config": record.config | {"tuned": config.tuned}}
+    record = record.model_copy(update=note)
+    with writing(folder):
+        write_record(folder, record)
     return record
 
 
