@@ -15,6 +15,7 @@ from okdbench.checks.import_wall import imports_beyond
 from okdbench.checks.metadata import card_gaps
 from okdbench.checks.observer import Result, difference
 from okdbench.checks.sandbox import Case, Sandbox
+from okdbench.checks.search_ranges import bad_ranges
 from okdbench.core.errors import NonFiniteLossError, UserError, one_line
 from okdbench.core.folds import hash_of
 from okdbench.core.protocol import Track
@@ -135,6 +136,7 @@ def permuted(splits: Splits, labelled: Sequence[str] = ()) -> Splits:
 # what needs no run comes first, and what makes the most runs comes last
 CHECKS = (
     Check("its card is complete", card_gaps, needs_runs=False),
+    Check("its search ranges hold its defaults", bad_ranges, needs_runs=False),
     Check("it imports only okdbench.api and okdbench.distill", imports_beyond, needs_runs=False),
     Check("it reads nothing that is withheld", withheld, needs_runs=False),
     Check("it runs at budget smoke", runs, needs_runs=False),

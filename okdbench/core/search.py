@@ -69,7 +69,7 @@ def _value(field: FieldInfo, rng: Random) -> Any:
     if not is_range(field):
         return rng.choice(values)
     low, high = values
-    # half a step beyond the ends, so that rounding gives each whole number the same share
+    # half a step beyond the ends of whole numbers, so that rounding makes the ends no rarer than their neighbours
     margin = 0.5 if type_of(field) is int else 0.0
     ends = low - margin, high + margin
     value = math.exp(rng.uniform(*map(math.log, ends))) if is_logarithmic(low, high) else rng.uniform(*ends)

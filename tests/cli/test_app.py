@@ -22,7 +22,7 @@ TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
 COMMANDS = (
     "run", "sweep", "ls", "show", "doctor", "leaderboard", "compare", "merge", "errors", "report", "export", "predict",
     "verify", "plot", "check", "runs ls", "runs show", "runs source", "runs prune", "data add", "data download",
-    "data check", "data ls", "data rm", "new method", "new dataset",
+    "data check", "data ls", "data rm", "new method", "new dataset", "tune",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from support.error_text import refusal
 from okdbench.core import syntax
 from okdbench.core.command import flag, read_command, words_of
 from okdbench.core.config import RunConfig
-from okdbench.core.protocol import BUDGETS, Track
+from okdbench.core.protocol import BUDGETS, Track, is_tuning_seed, tuning_seeds
 
 COMMITTED = sorted((Path(__file__).parents[2] / "leaderboards").glob("*.csv"))
 NAMED = {"method": "kd", "dataset": "digits", "setting": "MP-O"}
@@ -24,7 +24,8 @@ CONFIGS = st.builds(
     method=st.sampled_from(["kd", "./my lab/mine.py"]),
     dataset=st.just("digits"),
     setting=st.sampled_from(["MP-O", "-P"]),
-    seed=st.integers(0, 99),
+    seed=st.integers(0, 99) | st.sampled_from(tuning_seeds(3)),
+    tuned=st.sampled_from([None, "8 trials, on digits; seeds 1000,1005; validation accuracy"]),
     budget=st.sampled_from(list(BUDGETS)),
     track=st.sampled_from([None, *Track]),
     shots=st.none() | st.integers(1, 100),
@@ -44,6 +45,7 @@ def test_a_command_is_read_as_the_configuration_that_wrote_it(config: RunConfig)
     given_back = read_command(shlex.join(["okdbench", *words_of(config)]))
     (method,) = given_back.pop("method")
     hyperparameters = syntax.parse_assignments(given_back.pop("assignments", []))
+    assert given_back.pop("tuning", False) == is_tuning_seed(config.seed)
     assert RunConfig(**given_back, method=method, hyperparameters=hyperparameters) == config
 
 

@@ -113,6 +113,23 @@ def test_command_line_wins_over_file_wins_over_defaults(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given_values", "kept"),
+    [
+        ({"method": "kd", "setting": "MO-P", "hyperparameters": {}}, "8 trials"),
+        ({"method": "kd", "setting": "MO-P", "budget": "smoke"}, "8 trials"),
+        ({"method": "kd", "setting": "MO-P", "hyperparameters": {"lr": 0.1}}, None),
+        ({"method": "augkd", "setting": "MO-P"}, None),
+        ({"method": "kd", "setting": "MO-P", "hyperparameters": {"lr": 0.1}, "tuned": "9 trials"}, "9 trials"),
+    ],
+)
+def test_what_a_file_says_of_its_tuning_holds_for_its_own_values_alone(
+    given_values: dict[str, Any], kept: str | None, file: Path
+) -> None:
+    file.write_text("method: kd\ndataset: digits\nhyperparameters: {lr: 1e-2}\ntuned: 8 trials\n")
+    assert config.resolve(given_values, file=file).tuned == kept
+
+
+@pytest.mark.parametrize(
     ("line", "complaint"),
     [
         ("sed: 1", "c.yaml: unknown key 'sed'; did you mean 'seed'?"),

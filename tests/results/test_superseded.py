@@ -10,10 +10,10 @@ import pytest
 from support.fake_records import GRID, record, table
 from support.fork_server import Command
 
-from okdbench.core.protocol import PROTOCOL_VERSION
-from okdbench.results.frames import to_frame
+from okdbench.core.protocol import PROTOCOL_VERSION, tuning_seeds
+from okdbench.results.frames import comparison_groups, finished_runs, to_frame
 from okdbench.results.records import Record
-from okdbench.results.rendering import to_markdown
+from okdbench.results.rendering import to_csv, to_markdown
 from okdbench.results.store import write_archive
 
 LINES = ["leaderboard", "compare kd finetune", "plot bars --output plots", "report --output site"]
@@ -22,11 +22,29 @@ LINES = ["leaderboard", "compare kd finetune", "plot bars --output plots", "repo
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_counts_what_is_left_out(line: str, tmp_path: Path, data_root: Path) -> None:
     older = record("kd", "A-C", 7, 60, data_digest="older images")
+    trials = [record("kd", "A-C", seed, 99, tuning_score=98.0) for seed in tuning_seeds(3)]
     newer = [made.model_copy(update={"environment": {"finished": "2026-01-02"}}) for made in GRID]
-    write_archive(tmp_path / "records.jsonl.gz", [*newer, older])
+    write_archive(tmp_path / "records.jsonl.gz", [*newer, older, *trials])
     result = Command([*line.split(), "--runs", "records.jsonl.gz"], tmp_path, data_root).wait()
     assert result.returncode == 0, result.stderr
     assert "okdbench: older code or images: 1 records are left out\n" in result.stderr
+    assert "okdbench: tuning seeds: 3 records are left out\n" in result.stderr
+
+
+def test_a_trial_of_a_tuning_is_in_no_table_and_changes_none() -> None:
+    trial = record("kd", "A-C", tuning_seeds(1)[0], 99, source="newer code", environment={"finished": "2027"})
+    pd.testing.assert_frame_equal(table([*GRID, trial]), table(GRID))
+    assert finished_runs([*GRID, trial]) == finished_runs(GRID)
+    assert comparison_groups([trial]) == {}
+
+
+def test_a_row_says_how_it_was_tuned() -> None:
+    tuned = [made.model_copy(update={"variant": "lr=0.1", "tuned": "8 trials"}) for made in GRID[:4]]
+    found = table([*GRID, *tuned]).set_index(["method", "setting"])["tuned"]
+    assert (found["kd", "all"], found["kd[lr=0.1]", "all"], found["kd[lr=0.1]", "A-C"]) == ("", "8 trials", "8 trials")
+    assert ",8 trials," in to_csv(table(tuned))
+    half = [*tuned[:1], *(made.model_copy(update={"tuned": ""}) for made in tuned[1:])]
+    assert table(half).set_index("setting")["tuned"]["all"] == "mixed"
 
 
 def test_records_of_two_protocols_are_shown_in_tables_of_their_own() -> None:

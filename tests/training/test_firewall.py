@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.cases import KINDS, all_cases, options_of
+from support.hidden_images import noise, other_labels
 
 from okdbench import registry
 from okdbench.checks.checks import permuted
@@ -27,17 +28,6 @@ from okdbench.training.trial import Trial, WithheldError, check
 from okdbench.training.weights_hash import fingerprint
 
 CPU = torch.device("cpu")
-
-
-def noise(images: Images) -> Images:
-    """As many images, with random pixels and permuted labels."""
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, images.pixels.shape, dtype=np.uint8)
-    return Images(pixels, rng.permutation(images.labels), images.paths)
-
-
-def other_labels(images: Images) -> Images:
-    return Images(images.pixels, np.roll(images.labels, 1) * 7 % 10, images.paths)
 
 
 def train(plan: Plan, folder: Path) -> tuple[str, str, History]:
