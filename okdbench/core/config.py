@@ -70,7 +70,9 @@ class RunConfig(BaseModel):
     )
     hyperparameters: dict[str, Any] = Field({}, description="Hyper-parameter of the methods.")
     tuned: str | None = Field(
-        None, description="How the hyper-parameters were chosen, for the tables; okdbench tune writes it into its file."
+        None,
+        pattern=r"^\P{Cc}*$",  # one line without control characters, as in records
+        description="How the hyper-parameters were chosen, for the tables; okdbench tune writes it into its file.",
     )
 
 

@@ -57,7 +57,8 @@ def run_cells(
     if options.name == "ray" and not options.shared:
         refuse_unshared_files(cells)
     for cell in cells:
-        noted(cell.log.parent, cell.config)
+        if cell.config.tuned:
+            noted(cell.log.parent, cell.config)
 
     # Who is told of it: the live table, and the quota, which makes room after each child.
     table = LiveTable(teachers, cells, Console(stderr=True, highlight=False))

@@ -129,6 +129,10 @@ def test_what_a_file_says_of_its_tuning_holds_for_its_own_values_alone(
     assert config.resolve(given_values, file=file).tuned == kept
 
 
+def test_what_is_said_of_a_tuning_is_one_line() -> None:
+    assert "string should match pattern" in refusal(config.resolve, {**NAMED, "tuned": "8\ntrials"})
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [

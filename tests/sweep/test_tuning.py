@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from support.error_text import refusal
 from support.fake_records import record
 from support.fork_server import Command, nothing
 from support.hidden_images import tiny_runs, tiny_runs_without_labels, tiny_runs_without_test_images
+from typer.testing import CliRunner
 
 import okdbench
+from okdbench.cli.app import app
 from okdbench.core.protocol import is_tuning_seed
 from okdbench.core.yaml_files import load_yaml, parse_yaml
 from okdbench.results.records import Record
@@ -215,6 +218,14 @@ def test_the_earliest_of_equals_wins_and_a_trial_with_a_failed_run_is_last() -> 
         for seed, score in zip(made.grid.seeds, both, strict=True)
     ]
     assert [(each.trial, each.score) for each in made.ranked(records)] == [(1, 70), (2, 70), (0, 50), (3, None)]
+
+
+def test_show_prints_the_ranges() -> None:
+    shown = json.loads(CliRunner().invoke(app, ["show", "dafl", "--format", "json"]).stdout)
+    ranges = {each["name"]: each["search"] for each in shown["hyperparameters"]}
+    assert (ranges["lr_student"], ranges["student_optimizer"]) == ("0.0003 to 0.1, log", "adam, sgd")
+    assert ranges["latent"] is None
+    assert "0.0003 to 0.1, log" in CliRunner().invoke(app, ["show", "dafl"]).stdout
 
 
 @pytest.mark.parametrize(
