@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_METHODS := teacher finetune kd augkd
 
-# The tests start worker processes of their own, so each gets one thread: more threads than cores would slow all of them.
+# The tests start processes of their own, so each gets one thread: more threads than cores would slow all of them. Three
+# workers keep two cores busy, because many tests wait for such a process.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 RECORDS := leaderboards/records/digits.jsonl.gz
@@ -25,7 +26,7 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 	$(BIN)/okdbench plot curves --runs $(RECORDS) --track labelled --method augkd --method mosaickd --output docs/plots
 
 test: .venv/test.stamp  ## all tests except the slow ones
-	$(PYTEST) -n 2 --dist worksteal -m "not slow"
+	$(PYTEST) -n 3 --dist worksteal -m "not slow"
 
 test-all: .venv/test.stamp  ## all tests
 	$(PYTEST) -n 2

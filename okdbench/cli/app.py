@@ -46,7 +46,8 @@ app = typer.Typer(
 )
 # In the order in which people need them: run, look at results, use them, extend.
 for command in (
-    run, sweep, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict, verify, plot, check
+    run, sweep, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict, verify, plot,
+    check,
 ):  # fmt: skip
     app.add_typer(command.app)
 for name, group in {"runs": runs, "data": data, "new": new}.items():

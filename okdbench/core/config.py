@@ -80,7 +80,8 @@ def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig
     """Merge defaults, the YAML ``file`` and ``values``; the later wins, ``hyperparameters`` key by key.
 
     A value of None, in either place, counts as not given. ``task`` is no field: it is for who chooses the setting. What
-    the file says of its tuning holds for its own method and hyper-parameters, so it is dropped where one of these is given.
+    the file says of its tuning holds for its own method and hyper-parameters, so it is dropped where one of these is
+    given.
 
     Raises:
         UserError: an unknown or missing key, or a value that is not allowed.

@@ -97,8 +97,10 @@ def difference(a: Sequence[float], b: Sequence[float], rows: int = 2) -> Differe
     if min(len(a), len(b)) < 2:
         return None
     value, parts = mean(a) - mean(b), [(_error2(values), len(values) - 1) for values in (a, b)]
-    error = math.sqrt(sum(part for part, _ in parts))
-    freedom = error**4 / sum(part**2 / count for part, count in parts) if error else math.inf
+    total = sum(part for part, _ in parts)
+    error = math.sqrt(total)
+    # Shares of the whole, because the fourth power of a small error is 0.
+    freedom = 1 / sum((part / total) ** 2 / count for part, count in parts) if error else math.inf
     half = critical(rows, freedom) * error if error else 0.0
     return Difference(value, error, freedom, value - half, value + half, rows)
 

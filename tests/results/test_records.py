@@ -45,7 +45,8 @@ def test_eight_processes_write_1600_records_while_the_leaderboard_is_made(tmp_pa
         writer.start()
     seen = [0]
     while any(writer.is_alive() for writer in writers):
-        for path in write_leaderboards(to_frame(read_records(runs)), output):
+        frame = to_frame(read_records(runs))
+        for path in write_leaderboards(frame, output)[:1] if len(frame) else ():
             header, *lines = csv.reader(path.open())
             assert {len(line) for line in [header, *lines]} == {len(shown_in("csv"))}
             rows = [dict(zip(header, line, strict=True)) for line in lines]

@@ -287,7 +287,7 @@ def test_colours_have_enough_contrast(visit: Open, scheme: str) -> None:
         "h1", ".lead", "#leaderboard > p", "summary", ".filters label", ".filters select", ".count",
         "footer p", "nav a", "thead button", "thead [aria-sort] button", ".rank", ".first .rank", "button.more",
         "th small", ".role", ".spread", ".interval .ends", ".chips a", ".chips a.failed", ".detail dt", ".detail dd",
-        ".command code", ".copy", ".conclusion", ".prose small", "#runs th a", ".status.failed",
+        ".command code", ".copy", ".verdict", ".prose small", "#runs th a", ".status.failed",
     )  # fmt: skip
     ratios = {selector: page.evaluate(CONTRAST, [selector, "color"]) for selector in texts}
     page.goto(page.url + "#run-broken")

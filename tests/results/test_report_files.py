@@ -17,7 +17,7 @@ from okdbench.core.errors import UserError
 from okdbench.results.report import write_report
 from okdbench.results.report.figures import figure_groups
 from okdbench.results.samples import write_samples
-from okdbench.results.store import read_records, write_archive, write_record
+from okdbench.results.store import read_all, read_records, write_archive, write_record
 
 
 def test_samples_are_drawn_from_a_folder_only(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from okdbench.results.records import Record
 from okdbench.results.significance import Comparison, compare, compare_methods
 
 SETTINGS = ("A-C", "B-C")
-SHIFTS = {"kd": 0.0, "augkd": 3.0, "mad": 0.1}
+SHIFTS = {"kd": 0.0, "augkd": 3.0, "mad": -0.5}
 WIGGLES = (0.0, 0.4, -0.3, 0.2, -0.5)
 
 
@@ -69,7 +69,7 @@ def test_the_sentence_follows_from_the_interval() -> None:
     assert few.sentence.endswith("provisional with fewer than 5 seeds")
     equal = pair(runs(), "kd", "mad")
     assert equal.sentence.startswith("kd and mad cannot be told apart (95 % interval of kd - mad: -")
-    assert f"{equal.seeds_needed} seeds of each would show a difference of 1.10 points" in equal.sentence
+    assert f"{equal.seeds_needed} seeds of each would show a difference of 0.50 points" in equal.sentence
     lone = pair(runs(seeds=1), "augkd", "kd")
     assert lone.sentence == "no test: augkd and kd share 1 seed, 2 settings, and a test needs 2 seeds"
     assert (lone.low, lone.high, lone.p) == (None, None, None)
@@ -89,7 +89,7 @@ def test_only_seeds_and_settings_that_both_have_count() -> None:
 def test_a_frame_of_runs_gives_a_row_per_pair() -> None:
     found = compare(to_frame(runs()), "augkd", "kd", "mad")
     assert found["b"].tolist() == ["kd", "mad"]
-    assert found["difference"].tolist() == [pytest.approx(3.5), pytest.approx(2.4)]
+    assert found["difference"].tolist() == [pytest.approx(3.5), pytest.approx(3.0)]
     assert found["sentence"][0].startswith("augkd is better than kd by 3.50 points")
 
 
@@ -143,7 +143,7 @@ def test_the_command_prints_a_table_and_a_sentence_for_each_pair(capsys: pytest.
     print_comparison(to_frame(runs()), ["augkd", "kd", "mad"])
     printed = capsys.readouterr().out
     assert "\naugkd is better than kd by 3.50 points" in printed
-    assert "\naugkd is better than mad by 2.40 points" in printed
+    assert "\naugkd is better than mad by 3.00 points" in printed
     assert "p: p-value of Games and Howell's test, adjusted for all rows of the table" in printed
 
 

@@ -157,7 +157,7 @@ def published_number(**changes: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
         "method": "kd", "dataset": "digits", "setting": "A-C", "teacher": "resnet18", "student": "resnet10t",
         "metric": "top1", "paper": 84.3, "paper_std": 1.2, "source": "table 2", "confidence": "high", "ours": 80.5,
-        "ours_low": 79.0, "ours_high": 82.0, "conclusion": "lower", "why": "another budget",
+        "difference_low": -5.3, "difference_high": -2.3, "verdict": "not reproduced", "why": "another budget",
     }  # fmt: skip
     return usual | changes
 
@@ -166,13 +166,13 @@ def hostile_extras(text: str) -> Extras:
     """A figure and a published number made of one hostile text."""
     svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>window.hacked=1</script></svg>"
     figure = ReportFigure(text, text, text, data_uri(svg))
-    texts = dict.fromkeys(("method", "dataset", "setting", "teacher", "student", "source", "conclusion", "why"), text)
+    texts = dict.fromkeys(("method", "dataset", "setting", "teacher", "student", "source", "verdict", "why"), text)
     return [FigureGroup("bars", text, text, [figure] * 3)], [published_number(**texts, confidence=text)]
 
 
 def usual_extras() -> Extras:
     """Figures of few records, because drawing takes longest, and two published numbers."""
-    return figure_groups(odd()), [published_number(), published_number(setting="B-C", ours=None, ours_low=None)]
+    return figure_groups(odd()), [published_number(), published_number(setting="B-C", ours=None, difference_low=None)]
 
 
 def write(folder: Path, name: str, records: list[Record], extras: Extras = ((), ())) -> str:
