@@ -17,13 +17,19 @@ import simulations
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
+from okdbench.core import plugins
+from okdbench.core.dataset_source import bundled_origin
 from okdbench.results.columns import shown_in
 from okdbench.results.frames import RUN_COLUMNS
 from okdbench.results.store import read_records, write_archive
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/results.md", "docs/statistics.md", "docs/released-code.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{name}.md" for name in ("data", "results", "statistics", "released-code")),
+)
 PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -79,6 +85,13 @@ def template() -> str:
     return f"```python\n{(ROOT / 'okdbench' / 'cli' / 'templates' / 'method.py').read_text()}```"
 
 
+def origins() -> str:
+    """Who made each data set, and what its licence allows."""
+    found = {name: bundled_origin(name) for name in plugins.dataset_names()}
+    rows = [f"| `{name}` | {one.citation} | {one.licence} |" for name, one in found.items()]
+    return "\n".join(["| data set | source, to cite | licence |", "|---|---|---|", *rows])
+
+
 def _table(first: str, second: str, rows: Iterable[tuple[str, str]]) -> str:
     return "\n".join([f"| {first} | {second} |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
 
@@ -95,6 +108,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "demo": demo,
     "columns": columns,
     "frames": frames,
+    "origins": origins,
     "digits labelled": partial(leaderboard, RECORDS / "digits.jsonl.gz", "labelled"),
     "digits label-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", "label-free"),
     "office10 labelled": partial(leaderboard, RECORDS / "office10.jsonl.gz", "labelled"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from okdbench.training.plan import Plan
 #: name -> its text in the file or archive, and its text now
 Differences = dict[str, tuple[str, str]]
 Records = Mapping[Cell, Record]
+_AROUND = "then and now"
 
 
 def verify(
@@ -64,10 +65,13 @@ def verify(
         cure = "its records are of another table" if then else "name the archive of its records with --records"
         raise UserError(f"the row is made of {row.runs} runs, but there are {len(plans)} to repeat; {cure}")
     report(f"{place}: {row.columns['method']} {row.columns['setting']}, runs: {len(plans)}")
+    # First of all, because it explains whatever follows.
+    machine = _machine(plans[0], then)
+    _report(_AROUND, machine, report)
     with _folder(runs) as folder:
         _refuse_the_same(plans, then, folder)
         now = {_cell(plan): _repeat(plan, folder, then.get(_cell(plan)), report) for plan in plans}
-    return _conclude(row, then, now, report)
+    return _conclude(row, then, now, report, set(machine))
 
 
 def _grid(row: RowSpec, device: str | None) -> Grid:
@@ -138,8 +142,8 @@ def _acc(record: Record) -> float:
     return record.selected.evaluation.test.acc
 
 
-def _conclude(row: RowSpec, then: Records, now: Records, report: Callable[[str], None]) -> bool:
-    """Report how the row differs, what was different around the runs, and the result; True when nothing differs."""
+def _conclude(row: RowSpec, then: Records, now: Records, report: Callable[[str], None], known: Collection[str]) -> bool:
+    """Report what was different around the runs beside what is ``known``, how the row differs, and the result."""
     if any(record.selected is None for record in now.values()):
         report("not repeated: a run failed")
         return False
@@ -147,8 +151,9 @@ def _conclude(row: RowSpec, then: Records, now: Records, report: Callable[[str],
     # the table has a row for each setting, and one for all of them together
     repeated = next(line for line in rows if line["setting"] == row.columns["setting"])
     differences = row_differences(row.columns, repeated)
+    around = _around(row, then, now)
+    _report(_AROUND, {name: texts for name, texts in around.items() if name not in known}, report)
     _report("row", differences, report)
-    _report("then and now", _around(row, then, now), report)
     same = all(first_difference(record, now[cell]) == "" for cell, record in then.items())
     if same and not differences:
         report("identical" if then else "identical in the numbers of the file")
@@ -157,6 +162,19 @@ def _conclude(row: RowSpec, then: Records, now: Records, report: Callable[[str],
         report("the runs are identical, but the numbers of the file are not those of its records")
     report(f"drift of {abs(float(row.columns['acc']) - (repeated['acc'] or 0)):.2f} points")
     return False
+
+
+def _machine(plan: Plan, then: Records) -> Differences:
+    """How libraries, processor and device differ from those of the records, as far as these know them."""
+    present = environment.environment(devices.choose(plan.config.device))
+    # The records' numbers of threads are used.
+    names = present.keys() - {"threads"}
+    return {
+        name: (record.environment[name], present[name])
+        for record in then.values()
+        for name in sorted(names & record.environment.keys())
+        if record.environment[name] != present[name]
+    }
 
 
 def _around(row: RowSpec, then: Records, now: Records) -> Differences:

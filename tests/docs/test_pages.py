@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib.metadata import requires
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
 from support.pages import PAGES, ROOT, anchors, blocks, links, text_of
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
+from okdbench.core.environment import LIBRARIES
+from okdbench.results.frames import load_records
+from okdbench.results.rendering import runs_to_csv
+from okdbench.results.store import read_all
 
 #: where images are called images, and what is plotted a figure; and the endings of text files there
 SOURCES = ("okdbench", "methods", "datasets", "docs")
@@ -52,7 +58,7 @@ def test_contributing_shows_the_file_that_a_new_method_starts_from() -> None:
 
 def test_every_column_of_a_table_is_explained() -> None:
     page = text_of("docs/results.md")
-    heads = re.findall(r"^\| *rank *\| *method *\|.*$", page, re.MULTILINE)
+    heads = re.findall(r"^\| *rank *\| *mark *\|.*$", page, re.MULTILINE)
     headings = {cell.strip() for head in heads for cell in head.strip("|").split("|")}
     explained = re.findall(r"^\| ([^|]+) \| [^|]+ \|$", page, re.MULTILINE)
     assert len(heads) == 3
@@ -70,9 +76,23 @@ def test_the_committed_leaderboards_are_those_of_the_committed_records(archive: 
 
 def test_every_committed_leaderboard_has_its_records() -> None:
     folder = ROOT / "leaderboards"
-    assert {path.stem for path in folder.glob("*.csv")} == {
-        p.name.partition(".")[0] for p in (folder / "records").iterdir()
-    }
+    archives = {path.name.partition(".")[0] for path in (folder / "records").iterdir()}
+    assert {path.stem for path in folder.glob("*.csv")} == archives | {"runs"}
+    assert text_of("leaderboards/runs.csv") == runs_to_csv(load_records([folder / "records"]))
+
+
+def test_the_constraints_are_the_versions_of_the_committed_records() -> None:
+    pinned = dict(re.findall(r"^([\w-]+)==(.+)$", text_of("constraints.txt"), re.MULTILINE))
+    records = read_all([ROOT / "leaderboards" / "records"])
+    used = {(name, record.environment[name]) for record in records for name in LIBRARIES}
+    assert used == {(name, pinned[name]) for name in LIBRARIES}
+    assert dependencies("okdbench") <= {name.lower() for name in pinned}
+
+
+def dependencies(name: str) -> set[str]:
+    """What an installed package requires without extras."""
+    found = [Requirement(text) for text in requires(name) or []]
+    return {one.name.lower() for one in found if not one.marker or one.marker.evaluate({"extra": ""})}
 
 
 @pytest.mark.parametrize("page", PAGES)
