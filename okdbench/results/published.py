@@ -1,7 +1,8 @@
 """Published numbers beside ours, with a verdict; where two numbers cannot be compared, it says why.
 
-``leaderboards/published/<dataset>.csv`` quotes papers. Its first columns name the row of our leaderboard that a number
-belongs to and on what the paper selected its evaluation; they are empty for data sets and methods that okdbench lacks.
+``leaderboards/published/<dataset>.csv`` quotes papers. Its first columns name the row of our leaderboard and the task
+that a number belongs to, and on what the paper selected its evaluation. ``row`` is empty for methods that okdbench
+lacks, and ``setting`` for data sets that it lacks.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def published_numbers(datasets: Iterable[str]) -> pd.DataFrame:
     files = {dataset: folder / f"{dataset}.csv" for dataset in datasets}
     texts = {"value": float, "std": float}
     tables = [
-        # An empty cell is an empty text, which says that there is no row of ours; only the deviation may be missing.
+        # An empty cell is an empty text, for what okdbench lacks; only the deviation may be missing.
         pd.read_csv(file, keep_default_na=False, na_values={"std": [""]}, dtype=str).assign(dataset=dataset)
         for dataset, file in files.items()
         if file.is_file()
@@ -82,7 +83,7 @@ def published_numbers(datasets: Iterable[str]) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame()
     numbers = pd.concat(tables, ignore_index=True).astype(texts)
-    return numbers[numbers["row"] != ""].reset_index(drop=True)
+    return numbers[(numbers["row"] != "") & (numbers["setting"] != "")].reset_index(drop=True)
 
 
 def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) -> pd.DataFrame:

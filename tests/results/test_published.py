@@ -12,7 +12,8 @@ from support.fake_records import record, table
 
 from okdbench import registry
 from okdbench.core import plugins
-from okdbench.core.settings import Setting
+from okdbench.core.settings import Setting, TaskKind
+from okdbench.core.syntax import parse_method
 from okdbench.results.frames import to_frame
 from okdbench.results.published import compare_published, published_numbers
 from okdbench.results.rendering import print_leaderboard, to_latex, to_markdown
@@ -51,6 +52,11 @@ def test_the_first_number_is_what_the_source_says() -> None:
 def test_every_file_can_be_read_and_its_rows_exist(path: Path) -> None:
     lines = list(csv.DictReader(path.open()))
     assert all(float(line["value"]) > 0 and line["source"] and line["confidence"] for line in lines)
+    for line in lines:
+        assert line["task"] in list(TaskKind)
+        assert (
+            not line["row"] or TaskKind(line["task"]) in registry.load_method(parse_method(line["row"])[0]).card.tasks
+        )
     numbers = rows_of(published_numbers([path.stem]))
     assert not numbers or path.stem in plugins.dataset_names()
     for number in numbers:
