@@ -142,7 +142,7 @@ def test_a_privileged_method_is_drawn_and_never_ranked() -> None:
         for seed in range(3)
     ]
     (bars,) = draw("bars", [*grid(), *seen])
-    assert "original" in texts(bars.figure)
+    assert "original\n(privileged)" in texts(bars.figure)
     (pareto,) = draw("pareto", [*grid(), *seen])
     assert "original" in " ".join(texts(pareto.figure))
     assert "original" not in pareto.alt

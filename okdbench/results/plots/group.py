@@ -75,10 +75,13 @@ class PlotGroup:
         # below every accuracy, which sorts methods without an overall row last
         return float(self.rows[method, ALL]["acc"]) if (method, ALL) in self.rows else -1.0
 
+    def role(self, method: str) -> str:
+        """The role of a method, which every one of its runs has."""
+        return next(iter(self.finished[method].values())).role
+
     def is_reference(self, method: str) -> bool:
         """Whether the method is a reference row (a bound or a baseline) and not a competing method."""
-        # A role belongs to the method, so any of its runs tells it.
-        return next(iter(self.finished[method].values())).role != "method"
+        return self.role(method) != "method"
 
     @cached_property
     def teachers(self) -> dict[Cell, Record]:

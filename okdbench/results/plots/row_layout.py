@@ -21,11 +21,13 @@ class RowLayout:
         centres: method -> the middle of its row.
         separator: where the rule above the reference rows is; None without reference rows.
         height: the sum of all rows.
+        labels: method -> its label in lines, with a word for one that sees the teacher's own images.
     """
 
     centres: dict[str, float]
     separator: float | None
     height: float
+    labels: dict[str, str]
 
 
 def layout_rows(
@@ -33,15 +35,17 @@ def layout_rows(
 ) -> RowLayout:
     """Place one row per method in the group's order; a row is as high as its label or its entry in ``sizes``."""
     centres: dict[str, float] = {}
+    labels: dict[str, str] = {}
     top, separator = 0.0, None
     for method in group.methods if methods is None else [name for name in group.methods if name in methods]:
         # the first reference row leaves room for the rule above it
         if group.is_reference(method) and separator is None and centres:
             separator, top = top + 0.35, top + 0.7
-        height = max(wrap_method(method).count("\n") + 1, (sizes or {}).get(method, 1))
+        labels[method] = wrap_method(method) + ("\n(privileged)" if group.role(method) == "privileged" else "")
+        height = max(labels[method].count("\n") + 1, (sizes or {}).get(method, 1))
         centres[method] = top + height / 2
         top += height
-    return RowLayout(centres, separator, top)
+    return RowLayout(centres, separator, top, labels)
 
 
 def label_rows(axes: Axes, rows: RowLayout, named: bool = True) -> None:
@@ -55,7 +59,7 @@ def label_rows(axes: Axes, rows: RowLayout, named: bool = True) -> None:
         axes.axhline(rows.separator, color="0.6", linewidth=0.5)
     for method, y in rows.centres.items() if named else ():
         style: Literal["italic", "normal"] = "italic" if y > (rows.separator or math.inf) else "normal"
-        annotate_row(axes, y, wrap_method(method), style=style)
+        annotate_row(axes, y, rows.labels[method], style=style)
 
 
 def annotate_row(axes: Axes, y: float, text: str, right: bool = False, **text_options: Any) -> None:
