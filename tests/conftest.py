@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.tiny_task import TINY
 
 from okdbench.checks.sandbox import with_few_evaluated
 from okdbench.training.plan import Plan, make_plan
@@ -18,9 +19,6 @@ from okdbench.training.plan import Plan, make_plan
 torch.set_num_threads(1)
 # Every run ends with a collection, which need not look at the libraries again.
 gc.freeze()
-
-#: a residual network with batch norm, 0.4 million parameters
-TINY = "test_resnet"
 
 
 @pytest.fixture(scope="session")

@@ -116,12 +116,16 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | No
             f"its runs are of protocol {columns['protocol']}, and this version runs protocol {PROTOCOL_VERSION}; "
             "docs/protocol.md says what has changed"
         )
-    task = task_of(given["setting"]) if "setting" in given else given.get("task") or TaskKind.ADAPT.value
+    settings = given["setting"].split(",") if "setting" in given else []
+    task = task_of(settings[0]) if settings else given.get("task") or TaskKind.ADAPT.value
     if task not in list(TaskKind):
         raise UserError(f"its command names the task {task!r}, which does not exist")
     default = {name: RunConfig.model_fields[name].default for name in ("budget", "teacher", "student")}
     default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL}
     in_command = {name: str(given.get(name) or value) for name, value in default.items()} | {"task": str(task)}
+    # A row of some of the default settings is called after their number, and its command names them.
+    if columns["setting"].startswith(f"{len(settings)} of "):
+        in_command["setting"] = columns["setting"]
     in_command["method"] = syntax.parse_method(" ".join(given.get("method") or []))[0]
     if plugin_files.is_path(in_command["method"]):
         in_command["method"] = _named_file(in_command["method"], file)

@@ -59,6 +59,7 @@ SETUP = "    def setup(self) -> None:\n"
 IMPORT = "import torch\n\n"
 
 
+@pytest.mark.slow
 def test_the_template_keeps_all_rules(shared: Path, data_root: Path) -> None:
     one = Sandbox(str(TEMPLATES / "method.py"), shared, data_root)
     assert list(map(str, one.cases)) == ["labelled track", "label-free track", "task transfer"]

@@ -14,9 +14,9 @@ from support.fork_server import Command
 TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
 HEADER = (
     "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,"
-    "acc_low,acc_high,tied,behind,behind_low,behind_high,worst,collapsed,top3,top5,macro_f1,ece,val_acc,"
+    "acc_low,acc_high,tied,behind,behind_low,behind_high,worst,collapsed,val_acc,top3,top5,macro_f1,ece,"
     "teacher_acc,retention,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_queries,"
-    "generator_steps,passes,test_images,seconds,peak_memory_mb,torch,device,version,commit,command"
+    "generator_steps,passes,test_images,seconds,peak_memory_mb,tuned,torch,device,version,commit,command"
 )
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY
 from support.fork_server import Command
+from support.tiny_task import TINY
 from typer.testing import CliRunner
 
 from okdbench.cli import new as newfile

@@ -46,7 +46,7 @@ def test_check_prints_a_line_for_each_rule_and_ends_with_1(mine: Path, data_root
     assert (
         "bad its loss terms are finite\n    found: stage 'distil', step 0: the loss term 'kl' is inf" in result.stdout
     )
-    assert "mine does not keep 1 of 11 rules" in result.stdout
+    assert "mine does not keep 1 of 12 rules" in result.stdout
     assert result.stdout.count("not checked") == 3
 
 
@@ -124,7 +124,8 @@ def test_a_local_method_has_rows_of_its_own_that_rank(mine: Path, data_root: Pat
     ranks = {method: row.rank for (method, setting), row in rows(*ranked).items() if setting == "all"}
     name = method_name("mine", "local", plugin_files.read(str(mine)).digest)
     assert ranks.keys() == {"kd", name, f"{name}[noise=0.2]"}
-    assert sorted(ranks.values()) in ([1, 2, 3], [1, 1, 3], [1, 2, 2], [1, 1, 1])
+    assert ranks.pop("kd") is None, "a reference row"
+    assert sorted(ranks.values()) in ([1, 2], [1, 1])
     command = next(record.command for record in records if record.variant)
     before = sorted((mine.parent / "runs").glob("*/record.json"))
     assert Command(shlex.split(command)[1:], mine.parent, data_root).wait().returncode == 0

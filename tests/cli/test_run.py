@@ -60,7 +60,7 @@ SPELLINGS = (
 )
 
 
-@pytest.mark.parametrize(("command", "spelling"), [*(("run", each) for each in SPELLINGS), ("sweep", SPELLINGS[-1])])
+@pytest.mark.parametrize(("command", "spelling"), [("run", SPELLINGS[1]), ("sweep", SPELLINGS[2])])
 def test_one_grid_can_be_written_in_several_ways(command: str, spelling: str, made: Path, data_root: Path) -> None:
     """The keys are the same, so nothing is run again."""
     before = {file: file.stat().st_mtime_ns for file in made.rglob("record.json")}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY
 from support.error_text import refusal
 from support.leaderboard_files import command, rewrite
+from support.tiny_task import TINY
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
@@ -148,7 +148,8 @@ def test_without_an_archive_the_numbers_are_compared(board: Path, again: Path, d
     assert "only the numbers in the file are compared" in said
     assert "then and now: version 0.0.1 -> " in said
     assert said.splitlines()[-1] == "identical in the numbers of the file"
-    with pytest.raises(UserError, match="made of 2 runs, but there are 6 to repeat; name the archive"):
+    rewrite(board, 2, complete="3/3")
+    with pytest.raises(UserError, match="made of 3 runs, but there are 2 to repeat; name the archive"):
         verify(f"{board}:2", data_root, "--runs", again)
 
 

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 TINY = "--dataset digits --setting MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
 
 
+@pytest.mark.slow
 def test_of_eight_starts_one_trains(tmp_path: Path, data_root: Path, plan: Callable[..., Plan]) -> None:
     notes, words = tmp_path / "notes", f"run --method kd {TINY} --runs runs".split()
     before = partial(note_trainings, tmp_path / "runs", notes)

@@ -67,7 +67,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("unusual", UNUSUAL)
-@pytest.mark.parametrize("kind", KINDS_OF_RECORDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in ("bars", "cd", "curves") else pytest.mark.slow)
+        for kind in KINDS_OF_RECORDS
+    ],
+)
 def test_unusual_records_are_drawn_within_the_figure_or_refused(kind: str, unusual: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -16,6 +16,8 @@ from okdbench.distill.accounting import Meter
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 
+#: a residual network with batch norm, 0.4 million parameters
+TINY = "test_resnet"
 CPU = torch.device("cpu")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -75,7 +75,7 @@ def compare_with_noise(method: str, where: str, trials: int, folder: Path, data_
     assert scores[0] != scores[1], "the noise was evaluated"
 
 
-@pytest.mark.parametrize(("method", "where"), CASES)
+@pytest.mark.parametrize(("method", "where"), CASES[::2])
 def test_a_tuning_reads_no_test_image_and_no_withheld_label(
     method: str, where: str, tmp_path: Path, data_root: Path
 ) -> None:

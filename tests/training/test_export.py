@@ -15,9 +15,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import TINY
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.tiny_task import TINY
 from torch import Tensor
 from typer.testing import CliRunner
 

@@ -80,7 +80,9 @@ def validation_labels_change_the_selection_at_most(real: Plan, folder: Path, las
         assert [e.val_acc for e in history.evaluations] != [e.val_acc for e in changed_history.evaluations]
 
 
-@pytest.mark.parametrize("method", ["finetune", "kd", "mosaickd", "dafl"])
+@pytest.mark.parametrize(
+    "method", ["finetune", "kd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mosaickd", "dafl"))]
+)
 def test_images_beyond_the_labelled_ones_change_nothing_in_the_labelled_track(
     light_plan: Callable[..., Plan], tmp_path: Path, method: str
 ) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import TINY
 from PIL import Image
+from support.tiny_task import TINY
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
