@@ -50,8 +50,16 @@ class ComparisonGroup(NamedTuple):
     @property
     def title(self) -> str:
         """The group as the heading of its table."""
-        version = f" (protocol {self.protocol})" if self.protocol != str(PROTOCOL_VERSION) else ""
-        return f"{', '.join(self.place)}, {self.teacher} -> {self.student}{version}"
+        return f"{', '.join(self.place)}, {self.teacher} -> {self.student}{self._older}"
+
+    @property
+    def networks(self) -> str:
+        """Teacher and student, and the version of an older protocol."""
+        return f"{self.teacher} → {self.student}{self._older}"
+
+    @property
+    def _older(self) -> str:
+        return f" (protocol {self.protocol})" if self.protocol != str(PROTOCOL_VERSION) else ""
 
 
 #: the columns that tell comparison groups apart
@@ -128,6 +136,20 @@ def counted(runs: pd.DataFrame) -> pd.DataFrame:
     """
     done = runs[(runs["status"] == "done") & runs["acc"].notna()]
     return done.drop_duplicates([*GROUP, "method", "setting", "seed"], keep="last")
+
+
+def some_settings(had: int, count: int) -> str:
+    """What the row of a method that lacks default settings has in place of a setting: ``2 of 3 settings``."""
+    return f"{had} of {count} settings"
+
+
+def is_partial(setting: str) -> bool:
+    """Whether a row with this in place of a setting lacks default settings, so that it is of no table.
+
+    >>> is_partial(some_settings(2, 3)), is_partial(ALL), is_partial("MP-O")
+    (True, False, False)
+    """
+    return "settings" in setting
 
 
 def default_settings(runs: pd.DataFrame) -> set[str]:

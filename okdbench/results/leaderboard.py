@@ -19,8 +19,8 @@ from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import format_seeds
 from okdbench.results.columns import is_complete, shown_in
 from okdbench.results.estimates import ENOUGH_SEEDS, group_mean, interval, mean
-from okdbench.results.grouping import ALL, GROUP, counted, current, default_settings
-from okdbench.results.significance import SeedMeans, compare_rows, seed_means, testable
+from okdbench.results.grouping import ALL, GROUP, counted, current, default_settings, is_partial, some_settings
+from okdbench.results.significance import SeedMeans, compare_rows, mean_difference, seed_means, testable
 from okdbench.results.table import Row, rows_of
 
 #: other accuracies that published numbers are compared with
@@ -88,7 +88,7 @@ def _row_runs(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         tried = members[members["setting"].isin(defaults)]
         had = tried["setting"].nunique()
         if had:
-            yield ALL if had == len(defaults) else f"{had} of {len(defaults)} settings", str(method), tried
+            yield ALL if had == len(defaults) else some_settings(had, len(defaults)), str(method), tried
 
 
 def _completeness(tried: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _command(runs: pd.DataFrame, setting: str) -> str:
 
 def _may_rank(row: Row) -> bool:
     """Whether a row competes: a method whose runs are all there, within the budget."""
-    competes = row["role"] == "method" and "settings" not in row["setting"]
+    competes = row["role"] == "method" and not is_partial(row["setting"])
     return competes and is_complete(row) and row["acc"] is not None and is_ranked(row["budget"], row["student_images"])
 
 
@@ -173,16 +173,16 @@ def _behind(row: Row, rows: Mapping[str, SeedMeans], best: str | None) -> dict[s
     The last is None for the best itself, and for provisional rows.
     """
     nothing: dict[str, Any] = {"behind": None, "behind_low": None, "behind_high": None, "tied": None}
-    if best is None or row["acc"] is None or not is_complete(row) or "settings" in row["setting"]:
+    if best is None or row["acc"] is None or not is_complete(row) or is_partial(row["setting"]):
         return nothing
     own, other = rows[row["method"]], rows[best]
     if row["method"] == best:
         return nothing | {"behind": 0.0}
-    shared = sorted(own.keys() & other.keys())
+    shared = own.keys() & other.keys()
     if not shared:
         return nothing
     found = compare_rows(other, own, testable(rows))
     if found is None:
-        return nothing | {"behind": mean([other[seed] for seed in shared]) - mean([own[seed] for seed in shared])}
+        return nothing | {"behind": mean_difference(other, own)}
     tied = None if len(shared) < ENOUGH_SEEDS else not found.is_shown
     return {"behind": found.value, "behind_low": found.low, "behind_high": found.high, "tied": tied}

@@ -21,7 +21,7 @@ from okdbench.core.files import printable
 from okdbench.core.protocol import PROTOCOL_VERSION, tracks_of
 from okdbench.core.settings import TaskKind, task_of
 from okdbench.results.columns import shown_in
-from okdbench.results.grouping import ALL, GROUP, ComparisonGroup, method_name
+from okdbench.results.grouping import ALL, GROUP, ComparisonGroup, is_partial, method_name
 
 #: the options of ``okdbench run`` that a command may use
 _RUN_OPTIONS = ("dataset", "setting", "task", "budget", "track", "shots", "teacher", "student", "pretrained",
@@ -124,7 +124,7 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | No
     default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL}
     in_command = {name: str(given.get(name) or value) for name, value in default.items()} | {"task": str(task)}
     # A row of some of the default settings is called after their number, and its command names them.
-    if columns["setting"].startswith(f"{len(settings)} of "):
+    if is_partial(columns["setting"]) and columns["setting"].startswith(f"{len(settings)} of "):
         in_command["setting"] = columns["setting"]
     in_command["method"] = syntax.parse_method(" ".join(given.get("method") or []))[0]
     if plugin_files.is_path(in_command["method"]):

@@ -5,14 +5,14 @@ A comparison is adjusted for all rows of its table, not for those that are named
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
 
 from okdbench.core.errors import UserError, unknown
 from okdbench.results.estimates import ENOUGH_SEEDS, MOST_SEEDS, POWER, Difference, difference, mean, seeds_needed
-from okdbench.results.grouping import GROUP, counted, current, default_settings
+from okdbench.results.grouping import GROUP, Cell, counted, current, default_settings
 
 #: seed -> mean accuracy over the settings of a row
 SeedMeans = Mapping[int, float]
@@ -75,11 +75,24 @@ class Comparison:
 
 def seed_means(cells: pd.DataFrame, column: str = "acc") -> dict[int, float]:
     """The seed means of one row from its cells; a seed that lacks one of their settings is left out."""
+    places = map(Cell, cells["setting"], cells["seed"].tolist())
+    return mean_by_seed(zip(places, cells[column].tolist(), strict=True))
+
+
+def mean_by_seed(values: Iterable[tuple[Cell, float]]) -> dict[int, float]:
+    """The mean over the settings for each seed that has all of them; a cell has one value."""
     found: dict[int, list[float]] = {}
-    for seed, value in zip(cells["seed"].tolist(), cells[column].tolist(), strict=True):
-        found.setdefault(seed, []).append(value)
-    settings = cells["setting"].nunique()
-    return {seed: mean(values) for seed, values in found.items() if len(values) == settings}
+    settings = set()
+    for cell, value in values:
+        found.setdefault(cell.seed, []).append(value)
+        settings.add(cell.setting)
+    return {seed: mean(members) for seed, members in found.items() if len(members) == len(settings)}
+
+
+def mean_difference(a: SeedMeans, b: SeedMeans) -> float:
+    """Mean of ``a`` minus mean of ``b`` on the seeds that both have; NaN without any."""
+    shared = sorted(a.keys() & b.keys())
+    return mean([a[seed] for seed in shared]) - mean([b[seed] for seed in shared])
 
 
 def compare_rows(a: SeedMeans, b: SeedMeans, rows: int) -> Difference | None:
@@ -167,14 +180,13 @@ def compare_pair(
     """
     found = compare_rows(rows[a], rows[b], testable(rows))
     shared = rows[a].keys() & rows[b].keys()
-    value = mean([rows[a][seed] for seed in sorted(shared)]) - mean([rows[b][seed] for seed in sorted(shared)])
     return Comparison(
         a=a,
         b=b,
         seeds=len(shared),
         settings=tuple(sorted(settings)),
         rows=testable(rows),
-        difference=value,
+        difference=mean_difference(rows[a], rows[b]),
         low=found.low if found else None,
         high=found.high if found else None,
         p=found.p if found and with_p else None,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.estimates import group_mean, interval
 from okdbench.results.frames import comparison_groups, finished_runs, to_frame
 from okdbench.results.grouping import ALL, Cell, ComparisonGroup
@@ -19,7 +17,7 @@ from okdbench.results.leaderboard import leaderboard
 from okdbench.results.plots.figure import PlotFigure, slug
 from okdbench.results.plots.style import add_title
 from okdbench.results.records import Record
-from okdbench.results.significance import seed_means
+from okdbench.results.significance import mean_by_seed
 from okdbench.results.sources import Source, paths_of, run_folders
 from okdbench.results.table import Row, rows_of
 
@@ -101,8 +99,7 @@ class PlotGroup:
             part: distinguishes several figures of one kind, for example the method.
         """
         group = self.comparison_group
-        older = f" (protocol {group.protocol})" if group.protocol != str(PROTOCOL_VERSION) else ""
-        subtitle = f"{', '.join(group.place)}: {group.teacher} → {group.student}{older}"
+        subtitle = f"{', '.join(group.place)}: {group.networks}"
         add_title(figure, title, subtitle)
         name = "-".join([self.stem, kind, *([slug(part)] if part else [])])
         return PlotFigure(name, title, f"{alt} ({subtitle})", figure)
@@ -136,22 +133,24 @@ def teacher_transfer_accuracy(run: Record) -> float | None:
 
 def interval_over(runs: Mapping[Cell, Record], measure: Callable[[Record], float | None]) -> tuple[float, float] | None:
     """The 95 % interval of :func:`mean_over` over seeds that have every setting; None where it is unknown."""
-    cells = [(cell, measure(run)) for cell, run in sorted(runs.items(), key=lambda item: item[0])]
-    known = [(cell, value) for cell, value in cells if value is not None and math.isfinite(value)]
-    frame = pd.DataFrame({"seed": [c.seed for c, _ in known], "setting": [c.setting for c, _ in known],
-                          "acc": [value for _, value in known]})  # fmt: skip
-    return interval(list(seed_means(frame).values()))
+    return interval(list(mean_by_seed(_known(runs, measure)).values()))
 
 
 def mean_over(runs: Mapping[Cell, Record], measure: Callable[[Record], float | None]) -> float | None:
     """Mean over settings of the mean over seeds; None when no value is finite."""
     # two steps: a setting with more seeds must not weigh more
     groups: dict[str, list[float]] = {}
-    for cell, run in sorted(runs.items(), key=lambda item: item[0]):
-        value = measure(run)
-        if value is not None and math.isfinite(value):
-            groups.setdefault(cell.setting, []).append(value)
+    for cell, value in _known(runs, measure):
+        groups.setdefault(cell.setting, []).append(value)
     return group_mean(list(groups.values())) if groups else None
+
+
+def _known(runs: Mapping[Cell, Record], measure: Callable[[Record], float | None]) -> Iterator[tuple[Cell, float]]:
+    """The finite values, sorted by cell."""
+    for cell in sorted(runs):
+        value = measure(runs[cell])
+        if value is not None and math.isfinite(value):
+            yield cell, value
 
 
 def join_names(names: Sequence[str]) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from okdbench.core.protocol import PROTOCOL_VERSION, UNRANKED_BUDGETS, Track
+from okdbench.core.protocol import UNRANKED_BUDGETS, Track
 from okdbench.core.settings import TaskKind
 from okdbench.results.columns import is_complete
 from okdbench.results.estimates import axis_start
 from okdbench.results.frames import to_frame
-from okdbench.results.grouping import ALL, GROUP, counted, current, default_settings
+from okdbench.results.grouping import ALL, GROUP, ComparisonGroup, counted, current, default_settings, is_partial
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.records import Record
 from okdbench.results.significance import SeedMeans, seed_means
@@ -50,7 +50,7 @@ class ReportRow:
     @property
     def setting(self) -> str:
         """The setting that it is found by; a row of some of the default settings is shown with those over all."""
-        return ALL if _is_partial(self.row) else str(self.row["setting"])
+        return ALL if is_partial(self.row["setting"]) else str(self.row["setting"])
 
     @property
     def table(self) -> tuple[str, ...]:
@@ -60,9 +60,7 @@ class ReportRow:
     @property
     def networks(self) -> str:
         """Teacher and student, and the version of an older protocol."""
-        version = self.row["protocol"]
-        older = f" (protocol {version})" if version != str(PROTOCOL_VERSION) else ""
-        return f"{self.row['teacher']} → {self.row['student']}{older}"
+        return ComparisonGroup(*(self.row[name] for name in GROUP)).networks
 
 
 def report_rows(records: Sequence[Record]) -> list[ReportRow]:
@@ -75,7 +73,7 @@ def report_rows(records: Sequence[Record]) -> list[ReportRow]:
     made = []
     for row in rows:
         members = groups[tuple(row[name] for name in GROUP)]
-        partial = _is_partial(row)
+        partial = is_partial(row["setting"])
         settings = default_settings(members) if partial or row["setting"] == ALL else {row["setting"]}
         behind = members[(members["method"] == row["method"]) & members["setting"].isin(settings)]
         shown = behind.sort_values(["setting", "seed", "key"]).groupby("setting")
@@ -119,14 +117,9 @@ def default_filters(rows: Sequence[ReportRow]) -> dict[str, str]:
     return {"setting": ALL, **{name: str(chosen.row[name]) for name in names}, "networks": chosen.networks}
 
 
-def _is_partial(row: Row) -> bool:
-    """Whether a row lacks default settings, so that it is neither over all nor of one."""
-    return "settings" in row["setting"]
-
-
 def _note(row: Row) -> str:
     """Why the row has no rank; empty if it has one."""
-    if _is_partial(row):
+    if is_partial(row["setting"]):
         return f"no rank: {row['setting']}"
     done, _, expected = row["complete"].partition("/")
     if not is_complete(row):
