@@ -10,14 +10,9 @@ from subprocess import CompletedProcess
 
 import pytest
 from support.fork_server import Command
+from support.leaderboard_files import HEADER
 
 TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
-HEADER = (
-    "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,"
-    "acc_low,acc_high,tied,behind,behind_low,behind_high,worst,collapsed,val_acc,top3,top5,macro_f1,ece,"
-    "teacher_acc,retention,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_queries,"
-    "generator_steps,passes,test_images,seconds,peak_memory_mb,tuned,torch,device,version,commit,command"
-)
 
 
 def okdbench(line: str, folder: Path, data_root: Path) -> CompletedProcess[str]:

@@ -59,8 +59,18 @@ SPELLINGS = (
     "--method teacher --methods finetune --dataset digits --setting MO-P,MO-P --seed 0 --seeds 1",
 )
 
+#: commands with numbers of spellings; the others are slow
+USUAL = {("run", 1), ("sweep", 2)}
 
-@pytest.mark.parametrize(("command", "spelling"), [("run", SPELLINGS[1]), ("sweep", SPELLINGS[2])])
+
+@pytest.mark.parametrize(
+    ("command", "spelling"),
+    [
+        pytest.param(command, spelling, marks=() if (command, place) in USUAL else pytest.mark.slow)
+        for command in ("run", "sweep")
+        for place, spelling in enumerate(SPELLINGS)
+    ],
+)
 def test_one_grid_can_be_written_in_several_ways(command: str, spelling: str, made: Path, data_root: Path) -> None:
     """The keys are the same, so nothing is run again."""
     before = {file: file.stat().st_mtime_ns for file in made.rglob("record.json")}

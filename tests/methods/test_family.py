@@ -1,46 +1,31 @@
-"""The data-free methods: each mechanism has an effect, and so has each switch and hyper-parameter."""
+"""The data-free methods: each mechanism has an effect, and so has each switch."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
-from support.tiny_task import another, make_method, run_stages
-from torch import nn
+from support.tiny_task import DATA_FREE, make_method, run_stages, state, trained
 
 from okdbench import registry
 from okdbench.api import Batch
-from okdbench.core import plugins
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import Track
-from okdbench.distill.adversarial import DataFree
 from okdbench.distill.losses import l1
 from okdbench.distill.networks.discriminators import PatchDiscriminator, patch_loss
-from okdbench.distill.optim import clone_state, forward_without_buffers
+from okdbench.distill.optim import forward_without_buffers
 from okdbench.distill.replay import Buffer
 from okdbench.training.weights_hash import fingerprint
-
-DATA_FREE = [n for n in plugins.method_names() if issubclass(registry.load_method(n), DataFree) and n != "augkd"]
-
-
-def state(module: nn.Module) -> str:
-    return fingerprint(clone_state(module))
-
-
-def trained(method: str, settings: dict[str, Any] | None = None, **task: Any) -> str:
-    distiller = make_method(method, settings, **task)
-    run_stages(distiller)
-    return state(distiller.student)
-
 
 # every method
 
 
 @pytest.mark.parametrize("method", DATA_FREE)
-@pytest.mark.parametrize(("classes", "size"), [(12, 32), (31, 64)])
+@pytest.mark.parametrize(
+    ("classes", "size"),
+    [(12, 32), (31, 64), *(pytest.param(*each, marks=pytest.mark.slow) for each in [(10, 32), (65, 32)])],
+)
 def test_a_method_works_for_other_classes_and_sizes(method: str, classes: int, size: int) -> None:
     losses = run_stages(make_method(method, classes=classes, size=size, images=160), steps=1)
     assert losses
@@ -78,45 +63,6 @@ def test_the_generators_step_leaves_the_student_alone(method: str) -> None:
     before = state(distiller.student)
     distiller.generator_step(distiller.generator.module(distiller.noise()))
     assert state(distiller.student) == before
-
-
-#: values that have an effect within a run of a few iterations
-VISIBLE = {
-    "receptive_field": 22, "capacity": 1, "pushes": 1, "norm_bound": 5.0, "clip": 1e-3, "data_free_steps": 1,
-    "adversary": "kl",
-}  # fmt: skip
-LABELLED: dict[str, Any] = {"track": Track.LABELLED, "images": 480, "size": 16}
-#: has an effect only if a probability is exactly 0; a test below covers it
-RARE = {("mosaickd", "legacy_entropy_rank")}
-#: those that it declares itself; the slow test of every method tries the inherited ones too
-KEYS = [(m, key) for m in DATA_FREE for key in registry.load_method(m).Hyperparameters.__annotations__]
-INHERITED = [("dfkd", key) for key in registry.load_method("dfkd").Hyperparameters.model_fields]
-#: read outside of the method, by what divides the budget
-OUTSIDE = {"data_free_share"}
-
-
-@pytest.mark.parametrize(
-    ("method", "key"),
-    [
-        # one method has all of the shared ones, and its own
-        pytest.param(*pair, marks=() if pair[0] == "dfkd" else pytest.mark.slow)
-        for pair in dict.fromkeys(KEYS + INHERITED)
-        if pair not in RARE and pair[1] not in OUTSIDE
-    ],
-)
-def test_every_hyperparameter_changes_the_training(method: str, key: str) -> None:
-    fields = registry.load_method(method).Hyperparameters.model_fields
-    extra: Any = fields[key].json_schema_extra
-    needed = dict(extra.get("when") or {})
-    value, student = reference(method, tuple(sorted(needed.items())))
-    changed = VISIBLE.get(key, another(value[key], fields[key]))
-    assert student != trained(method, {**needed, key: changed}, **LABELLED)
-
-
-@cache
-def reference(method: str, settings: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], str]:
-    """Hyper-parameters and trained student without a change, shared by many keys."""
-    return make_method(method, dict(settings), **LABELLED).hp.model_dump(), trained(method, dict(settings), **LABELLED)
 
 
 # MosaicKD

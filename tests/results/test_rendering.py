@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.fake_records import GRID, failed, record, table
+from support.leaderboard_files import HEADER
 
 from okdbench.core.errors import UserError
 from okdbench.results import columns
@@ -19,13 +20,6 @@ from okdbench.results.records import Record
 from okdbench.results.rendering import print_leaderboard, to_csv, to_latex, to_markdown, write_leaderboards
 from okdbench.results.report.page import render
 from okdbench.results.table import DETAILS, EVERYWHERE, Column
-
-HEADER = (
-    "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,"
-    "acc_low,acc_high,tied,behind,behind_low,behind_high,worst,collapsed,val_acc,top3,top5,macro_f1,ece,"
-    "teacher_acc,retention,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_queries,"
-    "generator_steps,passes,test_images,seconds,peak_memory_mb,tuned,torch,device,version,commit,command"
-)
 
 
 def rows(*records: Record, **wanted: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The report on a phone, on paper and in the dark."""
+"""The figures of the report, and the report on a phone, on paper and in the dark."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
-from support.report_pages import Open, seeded, write
+from support.report_pages import Open, column, grid, seeded, write
 
 from okdbench.results.columns import shown_in
 from okdbench.results.report.figures import figure_groups
-from okdbench.results.report.page import FILTERS
+from okdbench.results.report.page import FILTERS, render
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 #: an A4 page on its side, without its margins of 10 mm, in CSS pixels
@@ -99,3 +99,17 @@ def test_photographs_keep_their_brightness_in_the_dark(visit: Open, site: dict[s
     seen = picture(visit("samples", color_scheme="dark"), "#plots figure img")
     assert np.median(seen[: len(seen) // 8]) < 40, "the ground is dark"
     assert (seen > 200).mean() > 0.1, "the white images are white"
+
+
+def test_figures_and_published_numbers(visit: Open) -> None:
+    page = visit()
+    images = page.locator("#plots figure img")
+    assert images.evaluate_all("all => all.every(one => one.naturalWidth > 0 && one.alt)")
+    assert images.count() == 5, "one of each kind that these records allow, but the curves"
+    assert column(page, "ours", "published") == ["80.50", "–"]  # noqa: RUF001
+    assert "another budget" in page.inner_text("#published")
+    collapsed = visit("hostile").locator("#plots details")
+    assert collapsed.count() == 3
+    bare = render(grid())
+    assert 'id="published"' not in bare
+    assert 'id="plots"' not in bare

@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from okdbench import registry
 from okdbench.api import Batch, Clock, Method, Task
 from okdbench.checks.hyperparameters import another as another
+from okdbench.core import plugins
 from okdbench.core.config import check_hyperparameters
 from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
 from okdbench.distill.accounting import Meter
+from okdbench.distill.adversarial import DataFree
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
+from okdbench.distill.optim import clone_state
+from okdbench.training.weights_hash import fingerprint
 
 #: a residual network with batch norm, 0.4 million parameters
 TINY = "test_resnet"
 CPU = torch.device("cpu")
+DATA_FREE = [n for n in plugins.method_names() if issubclass(registry.load_method(n), DataFree) and n != "augkd"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -92,3 +98,15 @@ def batch(seed: int, size: int, task: Task) -> Batch:
     rng = torch.Generator().manual_seed(seed)
     images = torch.rand(size, 3, task.image_size, task.image_size, generator=rng)
     return Batch(images, torch.randint(task.classes, (size,), generator=rng))
+
+
+def state(module: nn.Module) -> str:
+    """Fingerprint of its weights and buffers."""
+    return fingerprint(clone_state(module))
+
+
+def trained(method: str, settings: dict[str, Any] | None = None, **task: Any) -> str:
+    """Fingerprint of the student after all stages."""
+    distiller = make_method(method, settings, **task)
+    run_stages(distiller)
+    return state(distiller.student)

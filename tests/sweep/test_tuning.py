@@ -51,7 +51,7 @@ def tuning(method: str = "kd", trials: int = 8, seed: int = 0, repeats: int = 2,
 
 CASES = [
     ("finetune", "--setting MO-P"),
-    ("kd", "--setting MO@P"),
+    pytest.param("kd", "--setting MO@P", marks=pytest.mark.slow),
     ("dafl", "--setting MO-P --track label-free"),
 ]
 
@@ -75,7 +75,7 @@ def compare_with_noise(method: str, where: str, trials: int, folder: Path, data_
     assert scores[0] != scores[1], "the noise was evaluated"
 
 
-@pytest.mark.parametrize(("method", "where"), CASES[::2])
+@pytest.mark.parametrize(("method", "where"), CASES)
 def test_a_tuning_reads_no_test_image_and_no_withheld_label(
     method: str, where: str, tmp_path: Path, data_root: Path
 ) -> None:
