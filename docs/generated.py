@@ -115,6 +115,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "released code": released,
     "false claims": simulations.false_claims,
     "powers": simulations.powers,
+    "coverages": simulations.coverages,
     "method template": template,
 }
 

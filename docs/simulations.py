@@ -1,4 +1,4 @@
-"""Simulates tables whose truth is known, and prints how often three tests are wrong and right, as docs/statistics.md.
+"""Simulates tables whose truth is known, and prints how often intervals and tests are right, as docs/statistics.md.
 
     python docs/simulations.py
 
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from okdbench.results.studentised_range import quantile
 
@@ -88,6 +89,30 @@ def false_claims() -> str:
     return "\n".join(lines)
 
 
+def coverages() -> str:
+    """Share of the intervals of one row that contain its true accuracy, in percent; it should be 95."""
+    lines = ["| 3 settings | seeds | Student, seed means | Satterthwaite, cells |", "|---|---:|---:|---:|"]
+    regimes = {name: REGIMES[name] for name in ("equal spreads", "settings correlated")}
+    for name, regime in regimes.items():
+        for seeds in SEEDS:
+            made = simulate(np.random.default_rng(0), regime, 3, seeds).reshape(-1, 3, seeds)
+            shares = [100 * covers(rows).mean() for rows in (made.mean(1, keepdims=True), made)]
+            lines.append(f"| {name} | {seeds} | " + " | ".join(f"{share:.1f}" for share in shares) + " |")
+    return "\n".join(lines)
+
+
+def covers(rows: Array) -> Array:
+    """Whether Satterthwaite's 95 % interval of each row contains 0; with a single stratum it is Student's.
+
+    Args:
+        rows: rows x strata x seeds.
+    """
+    strata, seeds = rows.shape[1:]
+    parts = rows.var(2, ddof=1) / seeds / strata**2
+    freedom = parts.sum(1) ** 2 / (parts**2 / (seeds - 1)).sum(1)
+    return np.asarray(abs(rows.mean((1, 2))) <= stdtrit(freedom, 0.975) * np.sqrt(parts.sum(1)))
+
+
 def powers() -> str:
     """Share of tables in which a method that is 2.5 points worse is shown to be, in percent."""
     lines = ["| a run varies by 1 point | seeds | " + " | ".join(TESTS) + " |", "|---|---:|" + "---:|" * len(TESTS)]
@@ -102,4 +127,4 @@ def powers() -> str:
 
 
 if __name__ == "__main__":
-    print(f"{false_claims()}\n\n{powers()}")
+    print(f"{coverages()}\n\n{false_claims()}\n\n{powers()}")

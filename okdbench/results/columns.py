@@ -37,10 +37,20 @@ def _method(row: Row) -> str:
     return f"{row['method']} (privileged)" if row["role"] == "privileged" else str(row["method"])
 
 
+def is_best(row: Row) -> bool:
+    """Whether the others are compared with this row."""
+    return bool(row["best"] == row["method"])
+
+
+def is_provisional(row: Row) -> bool:
+    """Whether a row has fewer than five seeds, or shares fewer with the best."""
+    if row["tied"] is not None or row["acc"] is None:
+        return False
+    return row["seeds"] < ENOUGH_SEEDS or (row["behind"] is not None and not is_best(row))
+
+
 def _mark(row: Row) -> str:
-    if row["tied"] is None:
-        return "" if row["acc"] is None or row["seeds"] >= ENOUGH_SEEDS else "provisional"
-    return "≈" if row["tied"] else ""
+    return "provisional" if is_provisional(row) else "≈" if row["tied"] else ""
 
 
 def _interval(row: Row) -> str:
@@ -65,7 +75,7 @@ def _seconds(row: Row) -> str:
 
 #: in the order of the CSV file; what a comparison group has in common is the title of a table for people, not a column
 COLUMNS: tuple[Column, ...] = (
-    Column("dataset", "the data set", dtype="str", forms=frozenset({"frame"})),
+    Column("dataset", "the data set", dtype="str", forms=FILES),
     Column(
         "rank",
         "place in the order of the means; reference rows have none, and neither has a row that lacks runs: 4/6 counts "
@@ -76,7 +86,7 @@ COLUMNS: tuple[Column, ...] = (
         text=_rank,
     ),
     Column("mark", "≈: cannot be told from the best at a family-wise 5 %; provisional: it has fewer than "
-           f"{ENOUGH_SEEDS} seeds", dtype="str", forms=TABLES, text=_mark),
+           f"{ENOUGH_SEEDS} seeds, or shares fewer with the best", dtype="str", forms=TABLES, text=_mark),
     Column("method", "the method, with the hyper-parameters that differ from the defaults; privileged rows see the "
            "teacher's own images, which no method may", dtype="str", folds=True, text=_method),
     Column("setting", "one setting, or all: the mean over the data set's default settings, if all of them are there",
@@ -102,6 +112,7 @@ COLUMNS: tuple[Column, ...] = (
            label="95\u00a0%\u00a0interval", forms=TABLES, drop=4, text=_interval),
     Column("tied", "whether the row cannot be told from the best; empty for the best and for provisional rows",
            dtype="boolean", forms=FILES),
+    Column("best", "the method that the row is compared with", dtype="str", forms=FILES),
     Column("behind", "how far behind the best method the row is, on the seeds that both have; in brackets the 95 % "
            "interval, simultaneous over all rows", unit="points", ascending=True, drop=3, text=_behind),
     Column("behind_low", "lower end of the simultaneous 95 % interval of behind", unit="points", forms=FILES),
@@ -128,7 +139,7 @@ COLUMNS: tuple[Column, ...] = (
            heading="best on test", label="Best accuracy on test", averaged=True, forms=DETAILS),
     *(
         Column(f"{name}_{end}", f"{word} end of the 95 % interval of {name}", unit="%", forms=frozenset({"frame"}))
-        for name in ("top5", "last_acc", "oracle_acc")
+        for name in ("top5", "last_acc", "oracle_acc", "retention")
         for end, word in (("low", "lower"), ("high", "upper"))
     ),
     Column("selection_gap", "what choosing the evaluation on the test split would add to the accuracy", unit="points",

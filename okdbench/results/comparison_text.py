@@ -18,7 +18,7 @@ FORMATS = (*LIST_FORMATS, "tex")
 
 
 def _difference(row: Row) -> str:
-    return f"{row['difference']:+.2f}"
+    return "-" if row["difference"] is None else f"{row['difference']:+.2f}"
 
 
 def _interval(row: Row) -> str:

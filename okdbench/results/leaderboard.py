@@ -23,8 +23,8 @@ from okdbench.results.grouping import ALL, GROUP, counted, current, default_sett
 from okdbench.results.significance import SeedMeans, compare_rows, mean_difference, seed_means, testable
 from okdbench.results.table import Row, rows_of
 
-#: other accuracies that published numbers are compared with
-_WITH_INTERVAL = ("top5", "last_acc", "oracle_acc")
+#: other accuracies that published numbers are compared with, or that a figure shows with their interval
+_WITH_INTERVAL = ("top5", "last_acc", "oracle_acc", "retention")
 
 
 def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def _group_rows(runs: pd.DataFrame) -> pd.DataFrame:
         cells = own[own["seed"].isin(means)].sort_values(["seed", "setting"], kind="stable")
         tables.setdefault(setting, {})[method] = means
         # A setting is named here, because a partial row is of no setting.
-        row = {"setting": setting, "method": method, "role": tried["role"].iloc[0]} | _completeness(tried, cells)
+        row = {"setting": setting, "method": method, "role": tried["role"].iloc[0]} | _completeness(tried, own)
         rows.append(row | _summary(cells, means) | _provenance(cells if len(cells) else tried, setting))
     table = pd.DataFrame(rows).assign(**runs.iloc[0][GROUP])
     ranked = [_may_rank(row) for row in rows_of(table)]
@@ -91,12 +91,20 @@ def _row_runs(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             yield ALL if had == len(defaults) else some_settings(had, len(defaults)), str(method), tried
 
 
-def _completeness(tried: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]:
-    """Finished and expected runs: every setting with each seed that was tried in all of them, or else in any."""
+def _completeness(tried: pd.DataFrame, own: pd.DataFrame) -> dict[str, Any]:
+    """Finished and expected runs: every setting with each seed that was tried in all of them, or else in any.
+
+    The worst is of the finished runs, also of those whose seed lacks another setting.
+    """
     settings = tried.groupby("seed")["setting"].nunique()
-    seeds = settings[settings == settings.max()]
-    done = cells["seed"].nunique()
-    return {"seeds": done, "complete": f"{len(cells)}/{max(len(seeds), done) * tried['setting'].nunique()}"}
+    seeds = settings.index[settings == settings.max()]
+    done = own[own["seed"].isin(seeds)]
+    known = done["collapsed"].notna().all() and len(done)
+    return {
+        "complete": f"{len(done)}/{len(seeds) * tried['setting'].nunique()}",
+        "worst": done["acc"].min(),
+        "collapsed": int(done["collapsed"].sum()) if known else None,
+    }
 
 
 def _with_gain(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -121,12 +129,8 @@ def _summary(cells: pd.DataFrame, means: SeedMeans) -> dict[str, float | None]:
         summary |= {f"{name}_low": ends[0], f"{name}_high": ends[1]}
     values = [means[seed] for seed in sorted(means)]
     low, high = interval(values) or (math.nan, math.nan)
-    known = cells["collapsed"].notna().all() and len(cells)
-    collapsed = int(cells["collapsed"].sum()) if known else None
     # The mean of the seed means, so that rank and interval are of the same number.
-    return summary | {
-        "acc": mean(values), "acc_low": low, "acc_high": high, "worst": cells["acc"].min(), "collapsed": collapsed
-    }  # fmt: skip
+    return summary | {"seeds": len(values), "acc": mean(values), "acc_low": low, "acc_high": high}
 
 
 def _provenance(runs: pd.DataFrame, setting: str) -> dict[str, str]:
@@ -172,17 +176,13 @@ def _behind(row: Row, rows: Mapping[str, SeedMeans], best: str | None) -> dict[s
 
     The last is None for the best itself, and for provisional rows.
     """
-    nothing: dict[str, Any] = {"behind": None, "behind_low": None, "behind_high": None, "tied": None}
+    nothing: dict[str, Any] = {"best": None, "behind": None, "behind_low": None, "behind_high": None, "tied": None}
     if best is None or row["acc"] is None or not is_complete(row) or is_partial(row["setting"]):
         return nothing
     own, other = rows[row["method"]], rows[best]
-    if row["method"] == best:
-        return nothing | {"behind": 0.0}
-    shared = own.keys() & other.keys()
-    if not shared:
-        return nothing
-    found = compare_rows(other, own, testable(rows))
+    result = nothing | {"best": best, "behind": mean_difference(other, own)}
+    found = compare_rows(other, own, testable(rows)) if row["method"] != best else None
     if found is None:
-        return nothing | {"behind": mean_difference(other, own)}
-    tied = None if len(shared) < ENOUGH_SEEDS else not found.is_shown
-    return {"behind": found.value, "behind_low": found.low, "behind_high": found.high, "tied": tied}
+        return result
+    tied = None if len(own.keys() & other.keys()) < ENOUGH_SEEDS else not found.is_shown
+    return result | {"behind_low": found.low, "behind_high": found.high, "tied": tied}

@@ -24,7 +24,7 @@ CIRCUMSTANCES = (
     "config",
 )
 #: columns that depend on other rows, or that differ between any two runs
-_OTHERS = {"rank", "gain", "seconds", "peak_memory_mb"}
+_OTHERS = {"rank", "behind", "behind_low", "behind_high", "gain", "seconds", "peak_memory_mb"}
 
 
 def first_difference(then: Record, now: Record) -> str:

@@ -20,7 +20,7 @@ from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import write_atomic
 from okdbench.core.terminal import TableColumn, check_format, print_table, to_json
 from okdbench.results.columns import COLUMNS, csv_cells, shown_in
-from okdbench.results.grouping import GROUP, ComparisonGroup
+from okdbench.results.grouping import GROUP, ComparisonGroup, current
 from okdbench.results.latex import caption_of, labels, latex_table
 from okdbench.results.records import Record
 from okdbench.results.table import Column, Form, Row, caption, rows_of
@@ -170,7 +170,9 @@ def print_leaderboard(records: pd.DataFrame, form: str = "text", names: Sequence
 
 
 def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv", names: Sequence[str] = ()) -> list[Path]:
-    """Write ``output/<dataset>.<form>`` for each data set that has runs; beside CSV, all runs as ``output/runs.csv``.
+    """Write ``output/<dataset>.<form>`` for each data set that has runs; beside CSV, the runs as ``output/runs.csv``.
+
+    Superseded runs and those of a tuning are in neither.
 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
@@ -193,7 +195,7 @@ def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv", n
         write_atomic(written[-1], _written(rows, form, names).encode())
     if form == "csv":
         written.append(output / "runs.csv")
-        write_atomic(written[-1], runs_to_csv(records).encode())
+        write_atomic(written[-1], runs_to_csv(current(records).sort_index()).encode())
     return written
 
 

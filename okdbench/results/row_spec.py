@@ -20,7 +20,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.files import printable
 from okdbench.core.protocol import PROTOCOL_VERSION, tracks_of
 from okdbench.core.settings import TaskKind, task_of
-from okdbench.results.columns import shown_in
+from okdbench.results.columns import is_complete, shown_in
 from okdbench.results.grouping import ALL, GROUP, ComparisonGroup, is_partial, method_name
 
 #: the options of ``okdbench run`` that a command may use
@@ -44,12 +44,16 @@ class RowSpec:
     @property
     def group(self) -> ComparisonGroup:
         """The comparison group of the row."""
-        return ComparisonGroup(self.given["dataset"], *(self.columns[name] for name in GROUP[1:]))
+        return ComparisonGroup(*(self.columns[name] for name in GROUP))
 
     @property
     def runs(self) -> int:
-        """How many finished runs the row is the mean of."""
+        """How many finished runs the row has."""
         return int(self.columns["complete"].partition("/")[0])
+
+    def is_mean_of(self, runs: int) -> bool:
+        """Whether the row can be the mean of so many runs: seeds that lack a run do not count in it."""
+        return runs == self.runs or (not is_complete(self.columns) and runs < self.runs)
 
 
 def read_row_spec(place: str, method: Path | None = None) -> RowSpec:
@@ -121,7 +125,7 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | No
     if task not in list(TaskKind):
         raise UserError(f"its command names the task {task!r}, which does not exist")
     default = {name: RunConfig.model_fields[name].default for name in ("budget", "teacher", "student")}
-    default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL}
+    default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL, "dataset": dataset}
     in_command = {name: str(given.get(name) or value) for name, value in default.items()} | {"task": str(task)}
     # A row of some of the default settings is called after their number, and its command names them.
     if is_partial(columns["setting"]) and columns["setting"].startswith(f"{len(settings)} of "):

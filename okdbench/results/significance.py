@@ -39,7 +39,7 @@ class Comparison:
     seeds: int
     settings: tuple[str, ...]
     rows: int
-    difference: float
+    difference: float | None
     low: float | None
     high: float | None
     p: float | None
@@ -55,7 +55,7 @@ class Comparison:
         """The result in words, which follow from the interval."""
         settings = f"{len(self.settings)} settings" if len(self.settings) > 1 else f"setting {self.settings[0]}"
         basis = f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}, {settings}"
-        if self.low is None or self.high is None:
+        if self.difference is None or self.low is None or self.high is None:
             return f"no test: {self.a} and {self.b} share {basis}, and a test needs 2 seeds"
         size = f"{abs(self.difference):.2f} points"
         if self.is_shown:
@@ -89,10 +89,10 @@ def mean_by_seed(values: Iterable[tuple[Cell, float]]) -> dict[int, float]:
     return {seed: mean(members) for seed, members in found.items() if len(members) == len(settings)}
 
 
-def mean_difference(a: SeedMeans, b: SeedMeans) -> float:
-    """Mean of ``a`` minus mean of ``b`` on the seeds that both have; NaN without any."""
+def mean_difference(a: SeedMeans, b: SeedMeans) -> float | None:
+    """Mean of ``a`` minus mean of ``b`` on the seeds that both have; None without any."""
     shared = sorted(a.keys() & b.keys())
-    return mean([a[seed] for seed in shared]) - mean([b[seed] for seed in shared])
+    return mean([a[seed] for seed in shared]) - mean([b[seed] for seed in shared]) if shared else None
 
 
 def compare_rows(a: SeedMeans, b: SeedMeans, rows: int) -> Difference | None:
@@ -102,8 +102,11 @@ def compare_rows(a: SeedMeans, b: SeedMeans, rows: int) -> Difference | None:
 
 
 def testable(rows: Mapping[str, SeedMeans]) -> int:
-    """How many rows of a table have a spread, and are compared with each other."""
-    return sum(len(means) > 1 for means in rows.values())
+    """How many rows of a table the test is adjusted for: those with a finished seed.
+
+    Rows of one seed count, so that their second seed changes no other row.
+    """
+    return sum(map(bool, rows.values()))
 
 
 def compare(records: pd.DataFrame, a: str, *others: str, **group: str | None) -> pd.DataFrame:
@@ -145,6 +148,8 @@ def compare_methods(records: pd.DataFrame, methods: Sequence[str], **group: str 
         kept = kept if value is None else kept[kept[name] == value]
     runs = counted(kept)
     _refuse_mixed(runs)
+    # Failed runs of other groups have default settings too.
+    kept = kept[(kept[GROUP] == runs.iloc[0][GROUP]).all(axis="columns")]
     for method in methods:
         if method not in set(runs["method"]):
             raise unknown("method with a finished run", method, sorted(set(runs["method"])))

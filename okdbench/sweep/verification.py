@@ -61,7 +61,7 @@ def verify(
     then = _archived(row, records, {_cell(plan) for plan in plans}, report)
     # a row is the mean of finished runs, so a cell whose old run failed is not part of it
     plans = [plan for plan in plans if not then or _cell(plan) in then]
-    if len(plans) != row.runs:
+    if not row.is_mean_of(len(plans)):
         cure = "its records are of another table" if then else "name the archive of its records with --records"
         raise UserError(f"the row is made of {row.runs} runs, but there are {len(plans)} to repeat; {cure}")
     report(f"{place}: {row.columns['method']} {row.columns['setting']}, runs: {len(plans)}")

@@ -8,6 +8,7 @@ from importlib.metadata import requires
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 from packaging.requirements import Requirement
 from support.pages import PAGES, ROOT, anchors, blocks, links, text_of
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 from okdbench.cli.app import app
 from okdbench.core.environment import LIBRARIES
 from okdbench.results.frames import load_records
+from okdbench.results.grouping import current
+from okdbench.results.leaderboard import leaderboard
 from okdbench.results.rendering import runs_to_csv
 from okdbench.results.store import read_all
 
@@ -78,7 +81,21 @@ def test_every_committed_leaderboard_has_its_records() -> None:
     folder = ROOT / "leaderboards"
     archives = {path.name.partition(".")[0] for path in (folder / "records").iterdir()}
     assert {path.stem for path in folder.glob("*.csv")} == archives | {"runs"}
-    assert text_of("leaderboards/runs.csv") == runs_to_csv(load_records([folder / "records"]))
+    assert text_of("leaderboards/runs.csv") == runs_to_csv(current(load_records([folder / "records"])).sort_index())
+
+
+def test_the_files_read_as_the_frames_that_they_are_written_from() -> None:
+    """docs/results.md says so of both, and asks its questions of the frames."""
+    records = load_records([ROOT / "leaderboards" / "records" / "digits.jsonl.gz"])
+    for name, frame in {"digits": leaderboard(records), "runs": current(records)}.items():
+        read = pd.read_csv(ROOT / "leaderboards" / f"{name}.csv").query("dataset == 'digits'")
+        shared = [column for column in read if frame[column].notna().any() and column != "default_settings"]
+        assert {"method", "setting", "acc", "teacher_queries"} <= set(shared)
+        order = ["key"] if name == "runs" else ["track", "setting", "method"]
+        sorted_ = (one.astype({"protocol": int}).sort_values(order, ignore_index=True) for one in (frame, read))
+        both = (one[shared].replace("", pd.NA).convert_dtypes() for one in sorted_)
+        # Files have two decimals, and whole numbers of images.
+        pd.testing.assert_frame_equal(*both, check_dtype=False, atol=0.05, rtol=1e-4)
 
 
 def test_the_constraints_are_the_versions_of_the_committed_records() -> None:

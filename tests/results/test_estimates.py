@@ -191,12 +191,12 @@ def test_93_to_97_percent_of_20000_intervals_contain_the_true_mean(
 SPREADS = np.full(METHODS, 1 / math.sqrt(SETTINGS))
 
 
-def test_five_seeds_show_2_5_points_in_at_least_90_percent() -> None:
+def test_five_seeds_of_three_settings_show_2_5_points_in_at_least_90_percent() -> None:
     assert power(600, 5, [2.5, *[0.0] * (METHODS - 1)], SPREADS) >= 0.9
 
 
 @pytest.mark.slow
-def test_five_seeds_show_2_5_points_in_at_least_90_percent_of_10000() -> None:
+def test_five_seeds_of_three_settings_show_2_5_points_in_at_least_90_percent_of_10000() -> None:
     assert power(10_000, 5, [2.5, *[0.0] * (METHODS - 1)], SPREADS) >= 0.9
 
 

@@ -98,3 +98,13 @@ def test_a_row_is_compared_in_the_numbers_that_a_repetition_repeats() -> None:
     assert found["acc"] == ("60.00", "61.00")
     assert "top5" in found
     assert "ece" not in found
+
+
+def test_a_row_is_not_blamed_for_the_rows_that_it_was_ranked_with() -> None:
+    others = [record(name, "A-C", seed, acc + seed) for name, acc in [("kd", 60), ("mad", 70)] for seed in range(3)]
+    then, now = (
+        next(row for row in rows_of(table(records)) if (row["method"], row["setting"]) == ("kd", "A-C"))
+        for records in (others, others[:3])
+    )
+    assert (then["rank"], then["behind"], now["behind"]) == (2, 10, 0)
+    assert row_differences(csv_cells(then), now) == {}

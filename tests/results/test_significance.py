@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import tukey_hsd
-from support.fake_records import record, rows
+from support.fake_records import failed, record, rows
 
 from okdbench.core.errors import UserError
 from okdbench.results.comparison_text import print_comparison
@@ -73,6 +73,9 @@ def test_the_sentence_follows_from_the_interval() -> None:
     lone = pair(runs(seeds=1), "augkd", "kd")
     assert lone.sentence == "no test: augkd and kd share 1 seed, 2 settings, and a test needs 2 seeds"
     assert (lone.low, lone.high, lone.p) == (None, None, None)
+    apart = pair([*runs(), *runs({"late": 9.0}, seeds=7)[5:7], *runs({"late": 9.0}, seeds=7)[12:]], "kd", "late")
+    assert (apart.seeds, apart.difference) == (0, None)
+    assert apart.sentence.startswith("no test: kd and late share 0 seeds")
 
 
 def test_only_seeds_and_settings_that_both_have_count() -> None:
@@ -98,15 +101,18 @@ ACCURACY = st.floats(0, 100).map(lambda value: round(value, 2))
 
 @st.composite
 def grids(draw: st.DrawFn) -> list[Record]:
-    """A few methods with two to six seeds in one or two settings, some runs missing."""
+    """A few methods with one to six seeds in one or two settings; runs are missing, failed or of another group."""
     made = []
     for method in "abcd"[: draw(st.integers(2, 4))]:
         middle, spread = draw(ACCURACY), draw(st.sampled_from([0.0, 0.5, 5.0]))
         for setting in SETTINGS[: draw(st.integers(1, 2))]:
-            for seed in range(draw(st.integers(2, 6))):
+            for seed in range(draw(st.integers(1, 6))):
                 acc = min(100.0, max(0.0, middle + spread * draw(st.floats(-1, 1))))
                 made.append(record(method, setting, seed, acc, default_settings=SETTINGS))
-    return made
+            made += [failed(method, setting, 6, default_settings=SETTINGS)] * draw(st.integers(0, 1))
+    # Only a finished run of another group is refused.
+    other = failed("other", "Z-C", 0, track="label-free", default_settings=(*SETTINGS, "Z-C"))
+    return [*made, *[other] * draw(st.integers(0, 1))]
 
 
 @settings(max_examples=60, deadline=None)
@@ -116,11 +122,10 @@ def test_compare_and_the_table_never_disagree(records: list[Record]) -> None:
     places = {setting for _, setting in table}
     for place in places & {*SETTINGS, "all"}:
         named = {method: row for (method, setting), row in table.items() if setting == place and row.behind is not None}
-        best = [method for method, row in named.items() if row.behind == 0 and row.behind_low is None]
         for other, row in named.items():
-            if other in best or row.behind_low is None:
+            if other == row.best or row.behind_low is None:
                 continue
-            found = pair(records, best[0], other, setting=None if place == "all" else place)
+            found = pair(records, row.best, other, setting=None if place == "all" else place)
             if place != "all" or set(found.settings) == set(SETTINGS):
                 assert found.difference == pytest.approx(row.behind)
                 assert (found.low, found.high) == pytest.approx((row.behind_low, row.behind_high))

@@ -9,8 +9,8 @@ from okdbench.results.columns import shown_in
 
 #: the first line of every file: a contract, so it is written out
 HEADER = (
-    "rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,"
-    "acc_low,acc_high,tied,behind,behind_low,behind_high,worst,collapsed,val_acc,top3,top5,macro_f1,ece,"
+    "dataset,rank,method,setting,role,task,track,shots,budget,teacher,student,protocol,seeds,complete,acc,"
+    "acc_low,acc_high,tied,best,behind,behind_low,behind_high,worst,collapsed,val_acc,top3,top5,macro_f1,ece,"
     "teacher_acc,retention,gain,last_acc,oracle_acc,selection_gap,student_images,teacher_queries,"
     "generator_steps,passes,test_images,seconds,peak_memory_mb,tuned,torch,device,version,commit,command"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.ticker import MaxNLocator
 
 from okdbench.core.errors import UserError
+from okdbench.results.columns import is_best, is_provisional
 from okdbench.results.estimates import ENOUGH_SEEDS
 from okdbench.results.grouping import ALL
 from okdbench.results.plots.figure import PlotFigure
@@ -22,7 +23,7 @@ def plot_differences(group: PlotGroup) -> list[PlotFigure]:
     """
     rows = {method: row for method in group.methods if (row := group.rows.get((method, ALL)))}
     tested = {method: row for method, row in rows.items() if row["behind_low"] is not None}
-    best = next((method for method, row in rows.items() if row["behind"] == 0.0 and row["behind_low"] is None), None)
+    best = next((method for method, row in rows.items() if is_best(row)), None)
     if best is None or not tested:
         raise UserError(
             "no method can be compared with the best one, which takes two seeds that both have in every default "
@@ -36,7 +37,7 @@ def plot_differences(group: PlotGroup) -> list[PlotFigure]:
         row, (colour, marker) = rows[method], method_style(method)
         if method != best:
             axes.errorbar(row["behind"], y, xerr=_reach(row), color=colour, capsize=2, elinewidth=1.2, zorder=2)
-        axes.plot(row["behind"], y, marker, color=colour, mfc=colour if _is_certain(row) else "white", zorder=3)
+        axes.plot(row["behind"], y, marker, color=colour, mfc="white" if is_provisional(row) else colour, zorder=3)
         annotate_row(axes, y, "best" if method == best else "≈" if row["tied"] else "", right=True, color=GREY)
     label_rows(axes, layout)
     axes.set_xlabel(f"points behind {best}")
@@ -46,7 +47,7 @@ def plot_differences(group: PlotGroup) -> list[PlotFigure]:
         figure,
         "lines: 95 % intervals, simultaneous over all rows (Games and Howell)",
         "≈: cannot be told from the best" if any(row["tied"] for row in tested.values()) else "",
-        f"hollow: fewer than {ENOUGH_SEEDS} seeds" if not all(map(_is_certain, rows.values())) else "",
+        f"hollow: fewer than {ENOUGH_SEEDS} seeds" if any(map(is_provisional, rows.values())) else "",
     )
     return [group.finish("cd", "Differences from the best method", _alt(best, tested), figure)]
 
@@ -54,10 +55,6 @@ def plot_differences(group: PlotGroup) -> list[PlotFigure]:
 def _reach(row: Row) -> list[list[float]]:
     """Distances from the difference to both ends, as matplotlib takes them."""
     return [[row["behind"] - row["behind_low"]], [row["behind_high"] - row["behind"]]]
-
-
-def _is_certain(row: Row) -> bool:
-    return int(row["seeds"]) >= ENOUGH_SEEDS
 
 
 def _alt(best: str, tested: dict[str, Row]) -> str:

@@ -15,14 +15,12 @@ from okdbench.results.grouping import ALL
 from okdbench.results.plots.figure import PlotFigure
 from okdbench.results.plots.group import (
     PlotGroup,
-    interval_over,
     join_names,
     mean_over,
     teacher_own_accuracy,
     teacher_transfer_accuracy,
 )
 from okdbench.results.plots.style import COLUMN_WIDTH, FAINT, GREY, add_legend, method_style, new_figure, within_percent
-from okdbench.results.records import Record
 from okdbench.results.table import Row
 
 #: column of the leaderboard -> axis label; less is better
@@ -105,7 +103,7 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
     marks = _marks(rows)
     axes = figure.subplots()
     for method, row in rows.items():
-        _cross(axes, row, interval_over(group.finished[method], _retention), method_style(method).colour)
+        _cross(axes, row, method_style(method).colour)
     _scatter(axes, {m: Point(row["acc"], row["retention"]) for m, row in rows.items()}, [], complete)
     within_percent(axes)
     own, transfer = (
@@ -126,17 +124,13 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
     return [group.finish("retention", "Accuracy on the student's and teacher's domains", alt, figure)]
 
 
-def _retention(run: Record) -> float | None:
-    return run.selected.retention if run.selected else None
-
-
-def _cross(axes: Axes, row: Row, retention: tuple[float, float] | None, colour: str) -> None:
+def _cross(axes: Axes, row: Row, colour: str) -> None:
     """Both intervals of a row, as thin lines behind its mark."""
     look: dict[str, Any] = {"color": colour, "linewidth": 0.7, "alpha": 0.6, "zorder": 2}
     if row["acc_low"] is not None:
         axes.plot([row["acc_low"], row["acc_high"]], [row["retention"]] * 2, **look)
-    if retention is not None:
-        axes.plot([row["acc"]] * 2, retention, **look)
+    if row["retention_low"] is not None:
+        axes.plot([row["acc"]] * 2, [row["retention_low"], row["retention_high"]], **look)
 
 
 def _rows(group: PlotGroup) -> dict[str, Row]:

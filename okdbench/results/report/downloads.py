@@ -21,10 +21,10 @@ Sheet = dict[str, list[Any]]
 
 def sheets(rows: Sequence[ReportRow], records: Sequence[Record]) -> dict[str, Sheet]:
     """Section -> its table with every column of the files that ``okdbench leaderboard`` writes, or of the runs."""
-    cells = [[line.row["dataset"], *csv_cells(line.row).values()] for line in rows]
+    cells = [list(csv_cells(line.row).values()) for line in rows]
     runs = [list(row.values()) for row in rows_of(to_frame(records))]
     return {
-        "leaderboard": {"head": ["dataset", *(column.name for column in shown_in("csv"))], "rows": cells},
+        "leaderboard": {"head": [column.name for column in shown_in("csv")], "rows": cells},
         "runs": {"head": [column.name for column in RUN_COLUMNS], "rows": runs},
     }
 
