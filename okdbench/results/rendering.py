@@ -98,7 +98,8 @@ def choose_columns(names: Sequence[str]) -> list[Column]:
 
 def _tables(table: pd.DataFrame, form: Form, names: Sequence[str] = ()) -> Iterator[_Table]:
     """The comparison groups of each data set, and the published numbers on it if there are any."""
-    from okdbench.results.published import PUBLISHED_COLUMNS, TITLE, compare_published
+    from okdbench.results.published import compare_published
+    from okdbench.results.published_columns import PUBLISHED_COLUMNS, TITLE
 
     columns = choose_columns(names) or shown_in(form)
     # Not sorted, because the leaderboard already has its order.
@@ -108,7 +109,8 @@ def _tables(table: pd.DataFrame, form: Form, names: Sequence[str] = ()) -> Itera
             yield _Table(group.title, "-".join(group.place), columns, rows_of(members))
         published = [] if names else rows_of(compare_published(rows))
         if published:
-            yield _Table(f"{dataset}, {TITLE}", f"{dataset}-published", PUBLISHED_COLUMNS, published)
+            shown = [column for column in PUBLISHED_COLUMNS if form in column.forms]
+            yield _Table(f"{dataset}, {TITLE}", f"{dataset}-published", shown, published)
 
 
 def _tabulated(table: _Table) -> str:

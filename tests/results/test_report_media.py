@@ -107,7 +107,13 @@ def test_figures_and_published_numbers(visit: Open) -> None:
     assert images.evaluate_all("all => all.every(one => one.naturalWidth > 0 && one.alt)")
     assert images.count() == 5, "one of each kind that these records allow, but the curves"
     assert column(page, "ours", "published") == ["80.50", "–"]  # noqa: RUF001
-    assert "another budget" in page.inner_text("#published")
+    assert column(page, "setting", "published") == ["A-C", "A -> C"]
+    for part in (
+        "another budget",
+        "Theirs: ImageNet weights, 64 px; budget: 9 epochs, ours: paper, 100 student images.",
+        "Theirs: unknown weights, unknown size; budget: unknown, ours: none.",
+    ):
+        assert part in page.inner_text("#published")
     collapsed = visit("hostile").locator("#plots details")
     assert collapsed.count() == 3
     bare = render(grid())

@@ -156,8 +156,10 @@ def published_number(**changes: Any) -> dict[str, Any]:
     """A published number beside ours."""
     usual: dict[str, Any] = {
         "method": "kd", "dataset": "digits", "setting": "A-C", "teacher": "resnet18", "student": "resnet10t",
-        "metric": "top1", "paper": 84.3, "paper_std": 1.2, "source": "table 2", "confidence": "high", "ours": 80.5,
+        "teacher_domain": "A", "student_domain": "C", "pretrained": "true", "image_size": "64", "budget": "9 epochs",
+        "our_budget": "paper, 100 student images", "metric": "top1", "paper": 84.3, "paper_std": 1.2, "ours": 80.5,
         "difference_low": -5.3, "difference_high": -2.3, "verdict": "not reproduced", "why": "another budget",
+        "source": "table 2", "confidence": "high",
     }  # fmt: skip
     return usual | changes
 
@@ -166,13 +168,17 @@ def hostile_extras(text: str) -> Extras:
     """A figure and a published number made of one hostile text."""
     svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>window.hacked=1</script></svg>"
     figure = ReportFigure(text, text, text, data_uri(svg))
-    texts = dict.fromkeys(("method", "dataset", "setting", "teacher", "student", "source", "verdict", "why"), text)
-    return [FigureGroup("bars", text, text, [figure] * 3)], [published_number(**texts, confidence=text)]
+    texts = dict.fromkeys(
+        ("method", "dataset", "setting", "teacher", "student", "source", "verdict", "why", "image_size", "budget"), text
+    )
+    numbers = [published_number(**texts, confidence=text, our_budget=text)]
+    return [FigureGroup("bars", text, text, [figure] * 3)], numbers
 
 
 def usual_extras() -> Extras:
     """Figures of few records, because drawing takes longest, and two published numbers."""
-    return figure_groups(odd()), [published_number(), published_number(setting="B-C", ours=None, difference_low=None)]
+    unknown = {"setting": "", "pretrained": "", "image_size": "", "budget": "", "our_budget": ""}
+    return figure_groups(odd()), [published_number(), published_number(**unknown, ours=None, difference_low=None)]
 
 
 def write(folder: Path, name: str, records: list[Record], extras: Extras = ((), ())) -> str:

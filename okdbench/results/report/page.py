@@ -14,6 +14,7 @@ from markupsafe import Markup
 from okdbench.results.columns import shown_in
 from okdbench.results.estimates import ENOUGH_SEEDS
 from okdbench.results.grouping import label
+from okdbench.results.published_columns import conditions, place
 from okdbench.results.records import Record
 from okdbench.results.report.about import citation, newest_date, origins
 from okdbench.results.report.comparisons import comparisons
@@ -88,6 +89,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "label": label, "finite": finite, "breakable": _breakable}
+    environment.filters |= {"place": place, "conditions": conditions}
     return environment
 
 
