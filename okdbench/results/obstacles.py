@@ -36,7 +36,7 @@ def obstacles(pair: Row) -> list[str]:
 
 
 def unknown_conditions(number: Row) -> list[str]:
-    """What the source of a published number does not tell; this alone is no obstacle, or few numbers had a verdict."""
+    """What the source of a published number does not tell; alone it is no obstacle."""
     return [name for name in (*_SHARED, "budget") if not number[name]]
 
 

@@ -19,7 +19,7 @@ from tabulate import tabulate
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.files import write_atomic
 from okdbench.core.terminal import TableColumn, check_format, print_table, to_json
-from okdbench.results.columns import COLUMNS, csv_cells, shown_in
+from okdbench.results.columns import COLUMNS, shown_in
 from okdbench.results.grouping import GROUP, ComparisonGroup, current
 from okdbench.results.latex import caption_of, labels, latex_table
 from okdbench.results.records import Record
@@ -40,18 +40,22 @@ class _Table(NamedTuple):
 
 def to_csv(table: pd.DataFrame) -> str:
     """A leaderboard as CSV with a header line and LF line ends; a missing value is an empty cell."""
-    text = io.StringIO()
-    # The module csv ends lines with CRLF by default, but the committed leaderboards have LF.
-    writer = csv.DictWriter(text, [column.name for column in shown_in("csv")], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(csv_cells, rows_of(table)))
-    return text.getvalue()
+    return _csv(shown_in("csv"), rows_of(table))
 
 
 def runs_to_csv(records: pd.DataFrame) -> str:
     """Runs as CSV, one row each, with every digit; the default settings are divided by blanks."""
     settings = records["default_settings"].map(" ".join)
     return records.assign(default_settings=settings).to_csv(index=False, lineterminator="\n")
+
+
+def published_to_csv(table: pd.DataFrame) -> str:
+    """Every published number with its verdict as CSV, whether or not ``table``, our leaderboards, has its data set."""
+    from okdbench.results.published import compare_published, published_numbers
+    from okdbench.results.published_columns import PUBLISHED_COLUMNS
+
+    columns = [column for column in PUBLISHED_COLUMNS if "csv" in column.forms]
+    return _csv(columns, rows_of(compare_published(table, published_numbers())))
 
 
 def to_markdown(table: pd.DataFrame, names: Sequence[str] = ()) -> str:
@@ -94,6 +98,15 @@ def choose_columns(names: Sequence[str]) -> list[Column]:
         if name not in known:
             raise unknown("column", name, known)
     return [known[name] for name in names]
+
+
+def _csv(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    # The module csv ends lines with CRLF by default, but the committed leaderboards have LF.
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(column.name for column in columns)
+    writer.writerows([column.value(row) for column in columns] for row in rows)
+    return text.getvalue()
 
 
 def _tables(table: pd.DataFrame, form: Form, names: Sequence[str] = ()) -> Iterator[_Table]:
@@ -172,9 +185,10 @@ def print_leaderboard(records: pd.DataFrame, form: str = "text", names: Sequence
 
 
 def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv", names: Sequence[str] = ()) -> list[Path]:
-    """Write ``output/<dataset>.<form>`` for each data set that has runs; beside CSV, the runs as ``output/runs.csv``.
+    """Write ``output/<dataset>.<form>`` for each data set that has runs.
 
-    Superseded runs and those of a tuning are in neither.
+    Beside CSV, the runs are written as ``output/runs.csv``, and all published numbers as ``output/published.csv``.
+    Superseded runs and those of a tuning are in none of them.
 
     Args:
         records: runs as :func:`okdbench.load_records` returns them.
@@ -191,14 +205,14 @@ def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv", n
     from okdbench.results.leaderboard import leaderboard
 
     check_format(form, tuple(TABLE_FORMATS))
-    written = []
-    for dataset, rows in leaderboard(records).groupby("dataset"):
-        written.append(output / f"{dataset}.{form}")
-        write_atomic(written[-1], _written(rows, form, names).encode())
+    table = leaderboard(records)
+    texts = {str(dataset): _written(rows, form, names) for dataset, rows in table.groupby("dataset")}
     if form == "csv":
-        written.append(output / "runs.csv")
-        write_atomic(written[-1], runs_to_csv(current(records).sort_index()).encode())
-    return written
+        texts |= {"runs": runs_to_csv(current(records).sort_index()), "published": published_to_csv(table)}
+    paths = [output / f"{name}.{form}" for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_atomic(path, text.encode())
+    return paths
 
 
 def _written(table: pd.DataFrame, form: str, names: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from okdbench.core.environment import LIBRARIES
 from okdbench.results.frames import load_records
 from okdbench.results.grouping import current
 from okdbench.results.leaderboard import leaderboard
-from okdbench.results.rendering import runs_to_csv
+from okdbench.results.rendering import published_to_csv, runs_to_csv
 from okdbench.results.store import read_all
 
 #: where images are called images, and what is plotted a figure; and the endings of text files there
@@ -80,8 +80,10 @@ def test_the_committed_leaderboards_are_those_of_the_committed_records(archive: 
 def test_every_committed_leaderboard_has_its_records() -> None:
     folder = ROOT / "leaderboards"
     archives = {path.name.partition(".")[0] for path in (folder / "records").iterdir()}
-    assert {path.stem for path in folder.glob("*.csv")} == archives | {"runs"}
-    assert text_of("leaderboards/runs.csv") == runs_to_csv(current(load_records([folder / "records"])).sort_index())
+    assert {path.stem for path in folder.glob("*.csv")} == archives | {"runs", "published"}
+    records = load_records([folder / "records"])
+    assert text_of("leaderboards/runs.csv") == runs_to_csv(current(records).sort_index())
+    assert text_of("leaderboards/published.csv") == published_to_csv(leaderboard(records))
 
 
 def test_the_files_read_as_the_frames_that_they_are_written_from() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from okdbench.core.syntax import parse_method
 from okdbench.results.frames import to_frame
 from okdbench.results.published import compare_published, published_numbers
 from okdbench.results.published_columns import PUBLISHED_COLUMNS
-from okdbench.results.rendering import print_leaderboard, to_latex, to_markdown
+from okdbench.results.rendering import print_leaderboard, published_to_csv, to_latex, to_markdown
 from okdbench.results.table import rows_of
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "published"
@@ -71,6 +72,11 @@ def test_all_numbers_are_listed_with_a_verdict_and_a_reason() -> None:
     found = rows_of(compare_published(ours, published_numbers()))
     assert len(found) == sum(len(path.read_text().splitlines()) - 1 for path in PUBLISHED.glob("*.csv")) == 428
     assert all(one["verdict"] and one["why"] for one in found)
+    listed = list(csv.DictReader(io.StringIO(published_to_csv(ours))))
+    assert [(one["dataset"], one["why"]) for one in listed] == [(one["dataset"], one["why"]) for one in found]
+    assert {one["verdict"] for one in listed if one["dataset"] != "office31"} == {"not comparable"}
+    (compared_one,) = (one for one in listed if one["ours"])
+    assert (compared_one["verdict"], compared_one["our_budget"]) == ("inconclusive", "paper, 100 student images")
 
 
 def test_the_networks_of_data_sets_of_small_images_are_not_those_of_timm() -> None:

@@ -16,8 +16,16 @@ from support.leaderboard_files import HEADER
 from okdbench.core.errors import UserError
 from okdbench.results import columns
 from okdbench.results.frames import to_frame
+from okdbench.results.leaderboard import leaderboard
 from okdbench.results.records import Record
-from okdbench.results.rendering import print_leaderboard, to_csv, to_latex, to_markdown, write_leaderboards
+from okdbench.results.rendering import (
+    print_leaderboard,
+    published_to_csv,
+    to_csv,
+    to_latex,
+    to_markdown,
+    write_leaderboards,
+)
 from okdbench.results.report.page import render
 from okdbench.results.table import DETAILS, EVERYWHERE, Column
 
@@ -53,9 +61,10 @@ def test_csv_quotes_variants_and_has_no_negative_zero() -> None:
 def test_one_file_for_each_data_set(tmp_path: Path) -> None:
     records = to_frame([*GRID, record("kd", "A-W", 0, 50, dataset="office31")])
     paths = write_leaderboards(records, tmp_path / "new")
-    assert [path.name for path in paths] == ["digits.csv", "office31.csv", "runs.csv"]
+    assert [path.name for path in paths] == ["digits.csv", "office31.csv", "runs.csv", "published.csv"]
     assert paths[0].read_text() == to_csv(table(GRID))
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["digits.csv", "office31.csv", "runs.csv"]
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {path.name for path in paths}
+    assert paths[-1].read_text() == published_to_csv(leaderboard(records))
     runs = pd.read_csv(tmp_path / "new" / "runs.csv")
     assert len(runs) == len(records)
     assert runs.groupby("method")["acc"].max().to_dict() == {"finetune": 83, "kd": 82}
