@@ -16,7 +16,8 @@ from okdbench.core.command import flag, read_command, words_of
 from okdbench.core.config import RunConfig
 from okdbench.core.protocol import BUDGETS, Track, is_tuning_seed, tuning_seeds
 
-COMMITTED = [path for path in sorted((Path(__file__).parents[2] / "leaderboards").glob("*.csv")) if path.stem != "runs"]
+LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
+COMMITTED = [file for file in sorted(LEADERBOARDS.glob("*.csv")) if file.stem not in ("runs", "published")]
 NAMED = {"method": "kd", "dataset": "digits", "setting": "MP-O"}
 
 CONFIGS = st.builds(

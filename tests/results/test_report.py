@@ -33,7 +33,7 @@ def test_the_first_view_is_one_comparison_group_with_its_ranks(visit: Open) -> N
     assert column(page, "method") == ["kd", "augkd", "finetune", "mad[ema=false]", "dfq"]
     assert column(page, "rank") == ["1", "2", "–", "3/4", "0/1"]  # noqa: RUF001
     assert column(page, "mark") == ["provisional"] * 4 + [""]
-    for note in ("no rank: 2 runs missing", "no rank: a reference row", "no rank: 1 of 2 settings"):
+    for note in ("no rank: 1 run missing", "no rank: a reference row", "no rank: 1 of 2 settings"):
         assert note in page.inner_text("#leaderboard")
     assert page.text_content("#leaderboard .count") == f"5 of {len(report_rows(grid()))} rows shown"
     assert page.locator("thead [data-name=rank]").first.get_attribute("aria-sort") == "ascending"
