@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,14 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """float64 where no type is named: new weights, and tensors made of numbers."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="session")
