@@ -252,3 +252,16 @@ def same_loss(
     gradients = torch.autograd.grad(loss, list(inputs.values())) if inputs else ()
     for name, gradient in zip(inputs, gradients, strict=True):
         same_tensor(gradient, source[f"{key}_grad_{name}"], name, tolerance)
+
+
+def generate_in_eval_mode(method: Any) -> None:
+    """Let the method's generator draw the student's images in eval mode, as some releases do; no switch does it."""
+    generate = method.generate
+
+    def in_eval_mode(z: Tensor) -> Tensor:
+        method.generator.module.eval()
+        images: Tensor = generate(z)
+        method.generator.module.train()
+        return images
+
+    method.generate = in_eval_mode
