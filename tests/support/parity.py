@@ -113,15 +113,17 @@ def make_method(
     *,
     noise: Iterable[Tensor] = (),
     batch_size: int = BATCH_SIZE,
+    generator: str = "G",
 ) -> Any:
     """A method in float64 that draws this noise; teacher and student have their stored weights, and S is in train mode.
 
     Args:
         name: of the method.
-        source: where the weights come from; a generator is filled from the arrays below ``G``.
+        source: where the weights come from.
         settings: hyper-parameters beside the sizes of the stored networks.
         noise: what the method draws from its random generator, in that order.
         batch_size: images per student update.
+        generator: start of the keys of the generator's weights, for a method that has one.
     """
     cls = registry.load_method(name)
     sizes = {key: value for key, value in SIZES.items() if key in cls.Hyperparameters.model_fields}
@@ -144,7 +146,7 @@ def make_method(
     )
     method: Any = cls(task, hp)
     if hasattr(method, "generator"):
-        load(method.generator.module, source.group("G"))
+        load(method.generator.module, source.group(generator))
     return method
 
 
