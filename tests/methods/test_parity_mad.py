@@ -50,5 +50,5 @@ def test_warm_up_and_iterations_are_those_of_the_equations(part: str) -> None:
     # of the first step with an adversarial term
     same_tensors(generator.gradients[WARM_UP], SOURCE.group(f"{part}/grad_G_adversarial"))
     student.same_as(SOURCE, part, "S")
-    same_tensors(list(method.ema_generator.module.parameters()), SOURCE.group(f"{part}/after_copy"))
+    same_tensors(list(method.ema_generator.parameters()), SOURCE.group(f"{part}/after_copy"))
     assert not method.task.stored
