@@ -277,3 +277,14 @@ def test_cores_are_divided_unless_the_user_sets_the_threads(tmp_path: Path, monk
         monkeypatch.setenv("OMP_NUM_THREADS", value) if value else monkeypatch.delenv("OMP_NUM_THREADS")
         child_process.launch(["run"], tmp_path / "log.txt", 8)
     assert [environment["OMP_NUM_THREADS"] for environment in started] == ["3", "8"]
+
+
+def test_children_keep_their_memory_unless_the_user_sets_the_allocator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(child_process.subprocess, "Popen", lambda *_args, env, **_rest: started.append(env))
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "7")
+    child_process.launch(["run"], tmp_path / "log.txt", 1)
+    assert started[0]["MALLOC_MMAP_MAX_"] == "0"
+    assert started[0]["MALLOC_TOP_PAD_"] == "7"
