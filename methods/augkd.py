@@ -147,7 +147,7 @@ class AuGKD(DataFree):
         """Updates of S and E: L_E = mean_b |z' - z|^2 + 2.5e-4 KL(N(mu, sigma^2) || N(0, I)), z' ~ E(G(z))."""
         z = self.noise()
         images = self.generate(z)
-        teacher_logits = self.query_teacher(images)
+        teacher_logits = self.teacher.targets(images)
         losses = self.distill_step(images, teacher_logits)
         # the teacher's prediction is the label, because generated images have none
         mean, log_var = self.encoder.module(images, teacher_logits.argmax(1))
@@ -166,7 +166,7 @@ class AuGKD(DataFree):
             if self.hp.legacy_ckpt_rule:
                 scores = [self.weighted_sum(self.generator_terms(x)) for x in images]
             else:
-                scores = [kl(self.query_teacher(x), self.student(x)) for x in images]
+                scores = [kl(self.teacher.targets(x), self.student(x)) for x in images]
         self.generator.module.train()
         self.best.update(float(torch.stack(scores).mean()))
 
@@ -202,7 +202,7 @@ class AuGKD(DataFree):
         real = self.task.normaliser.inverse(batch.images) if self.hp.legacy_unnormalised_real else batch.images
         images = torch.cat([real, self.mix(batch)])
         student_logits = self.student(images)
-        teacher_logits = self.student(images) if self.hp.legacy_self_kd else self.query_teacher(images)
+        teacher_logits = self.student(images) if self.hp.legacy_self_kd else self.teacher.targets(images)
         hard = F.cross_entropy(student_logits, torch.cat([batch.labels, batch.labels]))
         distilled = slice(len(real) if self.hp.kd_on == "mixed_only" else 0, None)
         soft = kl(teacher_logits[distilled], student_logits[distilled], self.hp.temperature)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, TaskKind, Track, adam, hyper
@@ -67,6 +66,4 @@ class PlainKD(Method):
     def soft_loss(self, batch: Batch, student_logits: Tensor) -> Tensor:
         """KL_tau(T || S), with gradients to the student alone."""
         # kl() includes tau^2, which keeps the weight of the soft targets at any temperature (Hinton et al., Sec. 2)
-        with torch.no_grad():
-            teacher_logits = self.teacher(batch.images)
-        return kl(teacher_logits, student_logits, self.hp.temperature)
+        return kl(self.teacher.targets(batch.images), student_logits, self.hp.temperature)

@@ -6,6 +6,7 @@ min L_Acq(theta) + L_Ret(theta'), theta' = theta - alpha (grad L_Acq(theta) + w 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -95,28 +96,33 @@ class LTR(Rehearsal):
         if self.hp.legacy_inert_meta or self.hp.legacy_concat_outer:
             return self.released_replay_step(new, new_teacher_logits, old, old_teacher_logits)
         acquisition = self.student_loss(new_teacher_logits, self.student(new))
-        theta_prime, gradients = self.inner_step(acquisition)
-        # an evaluation at theta': the student itself keeps theta, and its running statistics
-        retention = self.student_loss(
-            old_teacher_logits, forward_without_buffers(self.student, old, parameters=theta_prime)
-        )
-        # grad L_Acq(theta) is known from the inner step; the backward pass adds d L_Ret(theta') / d theta
-        self.learner.update(retention, extra_gradients=gradients)
+        retention, gradients, meta_gradients = self.meta_step(acquisition, old, old_teacher_logits)
+        self.learner.update_by(torch._foreach_add(gradients, meta_gradients))
         return {"disagreement": acquisition, "retention": retention}
 
-    def inner_step(self, acquisition: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The parameters theta' by name, and grad L_Acq(theta).
+    def meta_step(
+        self, acquisition: Tensor, old: Tensor, old_teacher_logits: Tensor
+    ) -> tuple[Tensor, list[Tensor], Sequence[Tensor]]:
+        """L_Ret(theta'), grad L_Acq(theta) and d L_Ret(theta') / d theta.
 
-        In second order, theta' is differentiable through the gradient: d L_Ret / d theta = (1 - alpha w) v - alpha H v
-        with v = grad L_Ret(theta') and the Hessian H of L_Acq. In first order it is v.
+        The last is (1 - alpha w) v - alpha H v, with v = grad L_Ret(theta') and the Hessian H of L_Acq; in first order
+        it is v. Written out, because a graph through theta' has four operations for each parameter.
         """
         hp, second_order = self.hp, self.hp.order == 2
-        gradients = self.learner.gradients(acquisition, differentiable=second_order)
-        theta_prime = {}
-        for (name, theta), gradient in zip(self.learner.named_parameters().items(), gradients, strict=True):
-            decay = hp.inner_decay * (theta if second_order else theta.detach())
-            theta_prime[name] = theta - hp.alpha * (gradient + decay)
-        return theta_prime, [gradient.detach() for gradient in gradients]
+        graph = self.learner.gradients(acquisition, differentiable=second_order)
+        gradients = [gradient.detach() for gradient in graph]
+        theta = [parameter.detach() for parameter in self.learner.parameters]
+        decayed = torch._foreach_add(gradients, theta, alpha=hp.inner_decay)
+        theta_prime = [new.requires_grad_() for new in torch._foreach_add(theta, decayed, alpha=-hp.alpha)]
+        # An evaluation at theta': the student itself keeps theta, and its running statistics.
+        logits = forward_without_buffers(self.student, old, self.learner.named(theta_prime))
+        retention = self.student_loss(old_teacher_logits, logits)
+        v = self.learner.gradients(retention, of=theta_prime)
+        if not second_order:
+            return retention, gradients, v
+        meta = torch._foreach_mul(v, 1 - hp.alpha * hp.inner_decay)
+        torch._foreach_add_(meta, self.learner.product(graph, v), alpha=-hp.alpha)
+        return retention, gradients, meta
 
     def released_replay_step(
         self, new: Tensor, new_teacher_logits: Tensor, old: Tensor, old_teacher_logits: Tensor
@@ -129,16 +135,13 @@ class LTR(Rehearsal):
             old: images from the memory.
             old_teacher_logits: the teacher's logits on them.
         """
-        if self.hp.legacy_inert_meta:
-            # higher.innerloop_ctx copies the initial weights by default, which cuts the graph from theta' to theta
-            retention = torch.zeros((), device=new.device)
-        else:
+        # higher.innerloop_ctx copies the initial weights by default, which cuts the graph from theta' to theta
+        retention = torch.zeros((), device=new.device)
+        meta_gradients: Sequence[Tensor] = ()
+        if not self.hp.legacy_inert_meta:
             acquisition = self.student_loss(new_teacher_logits, forward_without_buffers(self.student, new))
-            theta_prime, _ = self.inner_step(acquisition)
-            retention = self.student_loss(
-                old_teacher_logits, forward_without_buffers(self.student, old, parameters=theta_prime)
-            )
+            retention, _, meta_gradients = self.meta_step(acquisition, old, old_teacher_logits)
         teacher_logits = torch.cat([new_teacher_logits, old_teacher_logits])
         joint = self.student_loss(teacher_logits, self.student(torch.cat([new, old])))
-        self.learner.update(joint + retention)
+        self.learner.update(joint, meta_gradients)
         return {"disagreement": joint, "retention": retention}

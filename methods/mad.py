@@ -6,10 +6,12 @@ With ema=false both halves of a batch come from G: the control row without the c
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from okdbench.api import Card, Deviation, Losses, Stage, TaskKind, Track, hyper
 from okdbench.distill.adversarial import QUICK_SGD, BackboneHyperparameters, DataFree, SGDHyperparameters
@@ -77,9 +79,7 @@ class MAD(DataFree):
         if self.hp.conditional:
             self.hp = self.hp.model_copy(update={"one_hot": 0.0, "balance": 0.0, "bn": 0.0})
         self.prepare(self.task.student_images, self.hp.warm_up)
-        # the first update of an averaged model copies the weights, later ones apply the momentum
-        copy = AveragedModel(self.generator.module, multi_avg_fn=get_ema_multi_avg_fn(self.hp.momentum))
-        self.ema_generator = self.place("slow generator", copy)
+        self.ema_generator = self.place("slow generator", deepcopy(self.generator.module).requires_grad_(False))
 
     def make_generator(self) -> Generator:
         size = (self.hp.latent, self.task.image_size, self.hp.generator_width)
@@ -87,17 +87,20 @@ class MAD(DataFree):
 
     def stages(self) -> list[Stage]:
         # phi~ = phi at the end of pre-training
-        return [Stage("warm-up", self.hp.warm_up, self.prior_step, finish=self.update_ema), *super().stages()]
+        finish = partial(self.update_ema, momentum=0.0)
+        return [Stage("warm-up", self.hp.warm_up, self.prior_step, finish=finish), *super().stages()]
 
-    def update_ema(self) -> None:
-        """phi~ <- alpha phi~ + (1 - alpha) phi."""
-        self.ema_generator.update_parameters(self.generator.module)
+    @torch.no_grad()
+    def update_ema(self, momentum: float) -> None:
+        """phi~ <- alpha phi~ + (1 - alpha) phi with the momentum alpha."""
+        pair = (list(net.parameters()) for net in (self.ema_generator, self.generator.module))
+        torch._foreach_lerp_(*pair, 1 - momentum)
 
     # Generator
 
     def generator_step(self, images: Tensor) -> Losses:
         losses = super().generator_step(images)
-        self.update_ema()  # per generator step, never per student step
+        self.update_ema(self.hp.momentum)  # per generator step, never per student step
         return losses
 
     def generator_terms(
@@ -142,7 +145,7 @@ class MAD(DataFree):
         current = size if hp.full_batches else size - slow
         images = [self.generate(self.noise(current))] if current else []
         if slow:
-            codes = self.noise(slow, self.ema_generator.module if hp.ema and hp.ema_embeddings else None)
+            codes = self.noise(slow, self.ema_generator if hp.ema and hp.ema_embeddings else None)
             images.append(self.generate_ema(codes) if hp.ema else self.generate(codes))
         # one batch, so that the student's running statistics describe the mixture
         return torch.cat(images)

@@ -180,14 +180,14 @@ class MosaicKD(DataFree):
             images = torch.cat([self.sample_images(), self.student_view(self.select_ood(batch))])
         else:
             images = self.generate(self.noise(self.step_images))
-        return self.distill_step(images, self.query_teacher(images))
+        return self.distill_step(images, self.teacher.targets(images))
 
     def joint_step(self, batch: Batch) -> Losses:
         """L_S = w KL(fakes) + (1 - w) [u CE(real, y) + (1 - u) KL_tau(real)], w linear in the stage's share."""
         hp, selected, count = self.hp, self.select_ood(batch), self.batch_size
         # the first `count` images are generated, the others real
         images = torch.cat([self.sample_images(), self.student_view(selected)])
-        teacher_logits, student_logits = self.query_teacher(images), self.student(images)
+        teacher_logits, student_logits = self.teacher.targets(images), self.student(images)
         fake = kl(teacher_logits[:count], student_logits[:count])
         hard = partial_cross_entropy(student_logits[count:], selected.labels)
         soft = kl(teacher_logits[count:], student_logits[count:], hp.temperature)
@@ -208,7 +208,7 @@ class MosaicKD(DataFree):
         """The share of the batch in which the teacher's entropy is highest: the images most out of its domain."""
         if self.hp.ood_share == 1:
             return batch
-        log_p = self.query_teacher(batch.images).log_softmax(1)
+        log_p = self.teacher.targets(batch.images).log_softmax(1)
         p = log_p.exp()
         # in the release, 0 * log 0 is NaN, which argsort ranks highest, so the most confident images come first
         entropy = -(p * (p.log() if self.hp.legacy_entropy_rank else log_p)).sum(1)

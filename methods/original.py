@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, TaskKind, Track, adam, hyper
 from okdbench.distill.losses import kl
 
@@ -41,8 +39,6 @@ class OriginalData(Method):
         return [Stage("distil", self.task.student_images // self.task.batch_size, self.step, data="teacher_train")]
 
     def step(self, batch: Batch) -> Losses:
-        with torch.no_grad():
-            teacher_logits = self.teacher(batch.images)
-        soft = kl(teacher_logits, self.student(batch.images), self.hp.temperature)
+        soft = kl(self.teacher.targets(batch.images), self.student(batch.images), self.hp.temperature)
         self.learner.update(soft)
         return {"kl": soft}

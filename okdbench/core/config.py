@@ -64,7 +64,9 @@ class RunConfig(BaseModel):
     )
     image_size: int = Field(32, ge=16, le=512, multiple_of=16, description="Input resolution in pixels.")
     device: str = Field("auto", description="Such as cpu, cuda or cuda:1; auto is the first GPU, or else the CPU.")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="Precision of the forward passes.")
+    precision: Literal["float32", "bfloat16-targets", "bfloat16"] = Field(
+        "float32", description="Number format of the forward passes; bfloat16-targets: of the teacher's targets alone."
+    )
     test_split: Literal["folds", "official"] | None = Field(
         None, description="Test images: a fifth of them, or the official ones, which are the default where they exist."
     )

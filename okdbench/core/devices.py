@@ -33,12 +33,16 @@ def choose(name: str) -> torch.device:
         # benchmark mode may choose another convolution algorithm in the next run, with other rounding
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
+    # float32 means float32: by default, cuDNN rounds its inputs to the ten bits of TF32
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     return device
 
 
 def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
-    """A factory of contexts for forward passes in ``precision``, which is ``float32`` or ``bfloat16``."""
-    return lambda: torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    """A factory of contexts for the steps of a run; one in bfloat16 alone changes forward passes."""
+    # The cache would keep copies of the weights until the context ends, and a step updates weights and uses them again.
+    return lambda: torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ def environment(device: torch.device) -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "device": gpu or device.type,
+        "tf32": "on" if torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32 else "off",
     }
 
 

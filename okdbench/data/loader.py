@@ -92,7 +92,7 @@ class Stream:
 
     def batch(self, step: int) -> Batch:
         """Batch number ``step`` >= 0, always of ``batch_size`` images."""
-        chosen, top, left, mirrored = torch.from_numpy(self._draw(step)).to(self._device)
+        chosen, top, left, mirrored = self._moved(torch.from_numpy(self._draw(step)))
         height, width = (torch.arange(side, device=self._device) for side in self._size)
         if self._resident is None:
             padded, index = self._read(step), torch.arange(self.batch_size, device=self._device)
@@ -115,9 +115,13 @@ class Stream:
         """The images at ``which`` with black margins, on the device; a batch is transferred asynchronously."""
         padding = [(0, 0), *((margin, margin) for margin in self._margins), (0, 0)]
         pixels = torch.from_numpy(np.pad(self._source[which], padding))
-        if isinstance(which, slice) or self._device.type != "cuda":
-            return pixels.to(self._device)
-        return pixels.pin_memory().to(self._device, non_blocking=True)
+        return pixels.to(self._device) if isinstance(which, slice) else self._moved(pixels)
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        """The tensor on the device; a GPU gets it without a wait."""
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        return tensor.pin_memory().to(self._device, non_blocking=True)
 
     def _read(self, step: int) -> Tensor:
         """The padded images of batch ``step``; a thread has read them ahead if the last call was for ``step - 1``."""

@@ -236,7 +236,7 @@ class DataFree(Method):
     def student_step(self) -> Losses:
         """One update of the student on new images."""
         images = self.sample_images()
-        return self.distill_step(images, self.query_teacher(images))
+        return self.distill_step(images, self.teacher.targets(images))
 
     def sample_images(self) -> Tensor:
         """Images for one student step."""
@@ -247,12 +247,6 @@ class DataFree(Method):
         """Images of these latents, without gradients to the generator."""
         images: Tensor = self.generator.module(z)
         return images
-
-    @torch.no_grad()
-    def query_teacher(self, images: Tensor) -> Tensor:
-        """The teacher's logits as targets, without gradients."""
-        logits: Tensor = self.teacher(images)
-        return logits
 
     def distill_step(self, images: Tensor, teacher_logits: Tensor) -> Losses:
         """One update of the student towards the teacher's logits on these images."""

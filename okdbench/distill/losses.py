@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.linalg import vector_norm
 
 from okdbench.distill.networks.wrapper import BatchStatistics
 
@@ -69,7 +68,8 @@ def clamped_js(teacher: Tensor, student: Tensor, temperature: float = 3.0) -> Te
     """
     p, q = (F.softmax(logits / temperature, 1) for logits in (teacher, student))
     p, q, middle = (side.clamp(0.01, 0.99) for side in (p, q, (p + q) / 2))
-    return torch.stack([F.kl_div(side.log(), middle, reduction="mean") for side in (p, q)]).mean().clamp(0, 1)
+    # not reduction="mean", whose meaning PyTorch is going to change
+    return torch.stack([F.kl_div(side.log(), middle, reduction="none").mean() for side in (p, q)]).mean().clamp(0, 1)
 
 
 def attention_transfer(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
@@ -112,10 +112,12 @@ def batch_norm_l2(statistics: Sequence[BatchStatistics], per_layer: bool = False
     ||mean - running mean||_2 + ||var - running var||_2 over the channels of all layers together, as in AuG-KD's
     released code, or summed over layers with ``per_layer`` (DeepInversion, Yin et al., 2020).
     """
-    means = [s.mean - s.running_mean for s in statistics]
-    variances = [s.var - s.running_var for s in statistics]
-    differences = means + variances if per_layer else [torch.cat(means), torch.cat(variances)]
-    return torch.stack([vector_norm(difference) for difference in differences]).sum()
+    mean, var, running_mean, running_var = (torch.cat(parts) for parts in zip(*statistics, strict=True))
+    differences = [mean - running_mean, var - running_var]
+    if per_layer:
+        sizes = [len(s.mean) for s in statistics]
+        differences = [part for difference in differences for part in torch.split(difference, sizes)]
+    return torch.stack(torch._foreach_norm(differences)).sum()
 
 
 def batch_norm_kl(statistics: Sequence[BatchStatistics]) -> Tensor:

@@ -63,7 +63,8 @@ class Task:
     """Everything that a method may read; no other image and no other label can be reached through it.
 
     Attributes:
-        teacher: frozen, always in eval mode; ``teacher(x)`` returns the logits of raw images x in [0, 1].
+        teacher: frozen, always in eval mode; ``teacher(x)`` returns the logits of raw images x in [0, 1], and
+            ``teacher.targets(x)`` those that the student imitates, without gradients.
         student: the network to train.
         classes: number of classes C.
         image_size: input resolution in pixels; images are square.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -77,7 +78,7 @@ class Learner:
         self.optimizer = optimizer
         self.scheduler = LambdaLR(optimizer, schedule) if schedule else None
         self._meter = meter
-        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
 
     def update(self, loss: Tensor, extra_gradients: Sequence[Tensor] = (), clip: float = 0.0) -> None:
         """One optimiser step that minimises ``loss``, a scalar.
@@ -92,30 +93,51 @@ class Learner:
         """
         self.optimizer.zero_grad(set_to_none=True)
         with self._meter.learning(self.module):
-            torch.autograd.backward(loss, inputs=self._parameters)
+            torch.autograd.backward(loss, inputs=self.parameters)
         # strict=False: there are either no extra gradients or one per parameter
-        for parameter, gradient in zip(self._parameters, extra_gradients, strict=False):
+        for parameter, gradient in zip(self.parameters, extra_gradients, strict=False):
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        self._step(clip)
+
+    def update_by(self, gradients: Sequence[Tensor]) -> None:
+        """One optimiser step with these gradients, one per parameter."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._step()
+
+    def _step(self, clip: float = 0.0) -> None:
         if clip:
-            clip_grad_norm_(self._parameters, clip)
+            clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
         self._meter.count_update(self.module)
         if self.scheduler is not None:
             self.scheduler.step()
 
-    def gradients(self, loss: Tensor, differentiable: bool = False) -> tuple[Tensor, ...]:
-        """Gradients of ``loss`` with respect to the parameters, one tensor per parameter, without an update.
+    def gradients(
+        self, loss: Tensor, of: Sequence[Tensor] | None = None, differentiable: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Gradients of ``loss`` with respect to the parameters, without an update.
 
         Args:
             loss: a scalar.
+            of: tensors that stand in for the parameters in ``loss``.
             differentiable: keep the graph, so that the gradients can be differentiated (second order).
+
+        Returns:
+            One tensor per parameter.
         """
         with self._meter.learning(self.module):
-            return torch.autograd.grad(loss, self._parameters, create_graph=differentiable)
+            return torch.autograd.grad(loss, of or self.parameters, create_graph=differentiable)
 
-    def named_parameters(self) -> dict[str, Tensor]:
-        """The parameters by their names in the module, in the order of :meth:`gradients`."""
-        return dict(self.module.named_parameters())
+    def product(self, gradients: Sequence[Tensor], vector: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The product of the Hessian with a vector, from differentiable :meth:`gradients`; two backward passes."""
+        with self._meter.learning(self.module):
+            return torch.autograd.grad(gradients, self.parameters, vector, materialize_grads=True)
+
+    def named(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+        """These tensors, one per parameter, by the names of the parameters in the module."""
+        names = {parameter: name for name, parameter in self.module.named_parameters()}
+        return {names[parameter]: tensor for parameter, tensor in zip(self.parameters, tensors, strict=True)}
 
     @property
     def lr(self) -> float:
@@ -148,9 +170,15 @@ def forward_without_buffers(
         inputs: its input.
         parameters: name -> tensor to use in place of the module's parameters, such as those after an inner step.
     """
-    # batch norm in train mode writes to its buffers, so it gets copies that are thrown away
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    output: Tensor = functional_call(module, {**buffers, **(parameters or {})}, inputs)
+    # In train mode, a batch norm that tracks nothing gives the same output and has nothing to write.
+    tracking = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
+    for norm in tracking:
+        norm.track_running_stats = False
+    try:
+        output: Tensor = functional_call(module, dict(parameters), inputs) if parameters else module(inputs)
+    finally:
+        for norm in tracking:
+            norm.track_running_stats = True
     return output
 
 

@@ -6,7 +6,7 @@ stored batches, or a variational auto-encoder (VAE) that generates them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -50,7 +50,9 @@ class Buffer:
         """One stored batch, chosen uniformly; None if the buffer is empty."""
         if not self.batches:
             return None
-        return self.batches[int(torch.randint(len(self.batches), (), generator=rng, device=rng.device))]
+        # Chosen on the device, because a GPU would have to finish all its work before a number of its could be read.
+        number = torch.randint(len(self.batches), (1,), generator=rng, device=rng.device)
+        return torch.stack(self.batches).index_select(0, number)[0]
 
     def state_dict(self) -> dict[str, Any]:
         """Batches and count, as tensors and plain types."""
@@ -156,13 +158,15 @@ class Rehearsal(DataFree):
     def student_step(self) -> Losses:
         """One update on new and replayed images; on new ones alone while the memory is empty."""
         new, old = self.sample_images(), self.sample_memory()
-        teacher_logits = self.query_teacher(new)
+        new_targets = self.teacher.targets(new)
         if old is None:
-            losses = self.distill_step(new, teacher_logits)
+            seen, targets = [new], [new_targets]
+            losses = self.distill_step(new, new_targets)
         else:
-            losses = self.replay_step(new, teacher_logits, old, self.query_teacher(old))
+            seen, targets = [new, old], [new_targets, self.teacher.targets(old)]
+            losses = self.replay_step(new, new_targets, old, targets[1])
         if self.hp.memory == "generative" and self.inner_step_index < VAE_STEPS:
-            losses |= self.update_vae(new, old)
+            losses |= self.update_vae(seen, targets)
         self.newest, self.inner_step_index = new, self.inner_step_index + 1
         return losses
 
@@ -227,15 +231,18 @@ class Rehearsal(DataFree):
         """Weights of the terms that the latents of replayed images minimise."""
         return {name: getattr(self.hp, name) for name in ("balance", "one_hot")}
 
-    def update_vae(self, new: Tensor, old: Tensor | None) -> Losses:
+    def update_vae(self, seen: Sequence[Tensor], targets: Sequence[Tensor]) -> Losses:
         """One update of the auto-encoder on half of the new images and on replayed ones.
 
         L = mean |x' - x| + mean |T(x') - T(x)| + 1e-5 KL(q(z | x) || N(0, I)), with the reconstruction x'.
+
+        Args:
+            seen: new images and, if there are any, replayed ones.
+            targets: the teacher's logits on them.
         """
-        half = new[: self.step_images // 2]
-        targets = half if old is None else torch.cat([half, old])
-        noise = self.noise(len(targets))
-        images, mean, log_var = self.vae.module(targets, noise)
-        loss = F.l1_loss(images, targets) + l1(self.query_teacher(targets), self.teacher(images))
+        half = self.step_images // 2
+        x, x_targets = (torch.cat([parts[0][:half], *parts[1:]]) for parts in (seen, targets))
+        images, mean, log_var = self.vae.module(x, self.noise(len(x)))
+        loss = F.l1_loss(images, x) + l1(x_targets, self.teacher(images))
         self.vae.update(loss + VAE_KL_WEIGHT * gaussian_prior(mean, log_var))
         return {"memory": loss}

@@ -23,6 +23,7 @@ from okdbench.results.grouping import (
     group_of,
     label,
     without_tuning,
+    without_void,
 )
 from okdbench.results.records import Record, Score, Traffic
 from okdbench.results.sources import Source
@@ -86,6 +87,8 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("budget", "str", "the budget's name", lambda r: r.budget),
     RunColumn("teacher", "str", "teacher and conditions that are not the default", lambda r: group_of(r).teacher),
     RunColumn("student", "str", "the student's architecture", lambda r: r.student),
+    RunColumn("precision", "str", "number format of the forward passes",
+              lambda r: r.config.get("precision", "float32")),
     RunColumn("default_settings", "object", "default settings of the data set, a tuple", lambda r: r.default_settings),
     *(RunColumn(name, "float64", f"{name} on the test images, %", _test(name))
       for name in Score.model_fields),
@@ -166,14 +169,17 @@ def read_runs(paths: Source | Iterable[Source]) -> list[Record]:
 
 
 def report_superseded(runs: pd.DataFrame) -> None:
-    """Print a line that counts the superseded runs, and one for those of a tuning, if there are any."""
-    others = without_tuning(runs)
-    if tuning := len(runs) - len(others):
-        print(f"okdbench: tuning seeds: {tuning} records are left out", file=sys.stderr)
-    superseded = len(others) - len(current(others))
-    if superseded:
+    """Print a line for each reason why runs count nowhere, with their number."""
+    for why, kept in ("tuning seeds", without_tuning), ("bfloat16 before protocol 3", without_void):
+        runs = _reported(runs, kept(runs), why)
+    _reported(runs, current(runs), "older code or images")
+
+
+def _reported(runs: pd.DataFrame, kept: pd.DataFrame, why: str) -> pd.DataFrame:
+    if left_out := len(runs) - len(kept):
         # On standard error, so that CSV or JSON on standard output stays readable for programs.
-        print(f"okdbench: older code or images: {superseded} records are left out", file=sys.stderr)
+        print(f"okdbench: {why}: {left_out} records are left out", file=sys.stderr)
+    return kept
 
 
 def comparison_groups(records: Iterable[Record]) -> dict[ComparisonGroup, list[Record]]:

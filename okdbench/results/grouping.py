@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from okdbench.core.config import RunConfig
-from okdbench.core.protocol import FIRST_TUNING_SEED, PROTOCOL_VERSION
+from okdbench.core.protocol import FIRST_BFLOAT16_VERSION, FIRST_TUNING_SEED, PROTOCOL_VERSION
 from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import spell_assignments, spell_method
 from okdbench.results.records import Record
@@ -116,13 +116,18 @@ def without_tuning(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["seed"] < FIRST_TUNING_SEED]
 
 
+def without_void(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs but for those in bfloat16 of the versions of the protocol that trained on stale weights."""
+    return runs[(runs["precision"] != "bfloat16") | (runs["protocol"].astype(int) >= FIRST_BFLOAT16_VERSION)]
+
+
 def current(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that are not superseded, in the order in which they finished; none is on a tuning seed.
+    """The runs that are not superseded, in the order in which they finished; none is void or on a tuning seed.
 
     For each setting the images, and then for each method the code, are those of the run that finished last.
     """
     # The time is an ISO text, so its order is that of time.
-    kept = without_tuning(runs).sort_values("finished", kind="stable")
+    kept = without_void(without_tuning(runs)).sort_values("finished", kind="stable")
     # Images first: a run on other images must not decide which code is the latest.
     for key, digest in ("setting", "data_digest"), ("method", "source"):
         kept = kept[kept[digest] == kept.groupby([*GROUP, key])[digest].transform("last")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class LoopConfig:
         rng: the run's random generator, on the device.
         meter: counts the images that pass through each network.
         progress: called every few steps.
-        autocast: makes the context that sets the precision of a step.
+        autocast: makes the context that sets the precision of a step; float32 by default.
         evaluate: (stage, step, images learned from) -> evaluation of the network; None for training without one.
         retention: accuracy on the teacher's domains in percent, measured at the end of each stage.
         evaluations: evaluations per stage, the one at its end included.
@@ -54,7 +54,7 @@ class LoopConfig:
     rng: torch.Generator
     meter: Meter
     progress: ProgressCallback
-    autocast: Callable[[], AbstractContextManager[Any]]
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     evaluate: Callable[[str, int, int], Evaluation] | None = None
     retention: Callable[[], float | None] = lambda: None
     evaluations: int = 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
-from okdbench.core import devices
 from okdbench.core.code_digest import digest_of
 from okdbench.core.files import write_atomic
 from okdbench.core.plugins import DATASETS
@@ -81,7 +80,6 @@ def teacher_key(plan: Plan) -> str:
             # a data set from elsewhere is no module of okdbench; the digest of its images includes its code
             "source": digest_of(__name__, _DATA_PATH, f"{DATASETS.package}.{plan.dataset.name}"),
             "data": plan.splits.teacher_train.digest,
-            "precision": config.precision,
             "setting": plan.setting.name,
             "seed": config.seed,
             "pretrained": config.pretrained,
@@ -132,18 +130,11 @@ class TeacherStore:
     Args:
         folder: folder of teachers, with a folder for each.
         device: where the teachers are trained and returned.
-        autocast: makes the context that sets the precision of a training step.
         progress: called every few steps.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        device: torch.device,
-        autocast: Callable[[], AbstractContextManager[Any]],
-        progress: ProgressCallback,
-    ) -> None:
-        self._folder, self._device, self._autocast, self._progress = folder, device, autocast, progress
+    def __init__(self, folder: Path, device: torch.device, progress: ProgressCallback) -> None:
+        self._folder, self._device, self._progress = folder, device, progress
 
     def get(self, plan: Plan) -> ClassifierWrapper:
         """The teacher of ``plan``, frozen and in eval mode.
@@ -193,7 +184,6 @@ class TeacherStore:
             rng=torch.Generator(self._device).manual_seed(plan.seed_for("teacher noise")),
             meter=meter,
             progress=self._progress,
-            autocast=self._autocast,
         )
         history = TrainingLoop(trainable, classifier, loop_config).run()
         training = Training(
@@ -224,6 +214,4 @@ def teacher_of(plan: Plan, runs: Path, device: torch.device, progress: ProgressC
         UserError: the network is unknown, or the user's weights do not fit it.
     """
     # This is here, not in the runner, because a teacher's key covers what this module can reach.
-    autocast = devices.autocast(device, plan.config.precision)
-    store = TeacherStore(runs / "teachers", device, autocast, progress)
-    return store.get(plan)
+    return TeacherStore(runs / "teachers", device, progress).get(plan)

@@ -60,6 +60,8 @@ class Trial:
         # --- the method: it is given the task, which reaches no image
         self.meter = Meter()
         self.rng = torch.Generator(device).manual_seed(plan.seed_for("noise"))
+        if config.precision != "float32":
+            teacher.make_targets_fast(plan.config.image_size)
         task = make_task(plan, teacher, self.rng, self.meter)
         # after the student is built, which has set the global generators
         torch.manual_seed(plan.seed_for("method"))

@@ -54,9 +54,9 @@ def only(findings: list[Finding]) -> Finding:
     return finding
 
 
-STEP = "        with torch.no_grad():\n"
+STEP = "        noise = self.hp.noise * self.task.noise(*batch.images.shape)\n"
 SETUP = "    def setup(self) -> None:\n"
-IMPORT = "import torch\n\n"
+IMPORT = "from okdbench.api import BaseHyperparameters"
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ SEEDS = {
 @pytest.mark.parametrize("code", SEEDS)
 def test_a_global_random_source_is_named_with_its_line(bench: Callable[..., Sandbox], code: str) -> None:
     extra, before, complaint = SEEDS[code]
-    one = bench((IMPORT, extra + IMPORT), (before, f"{before}        {'    ' * (before == STEP)}{code}\n"))
+    one = bench((IMPORT, f"{extra}import torch\n\n{IMPORT}"), (before, f"{before}        {code}\n"))
     finding = only(checks.randomness(one))
     assert complaint in finding.found
     assert f"({line_of(one, code)})" in finding.found
@@ -96,6 +96,7 @@ def test_a_generator_without_the_runs_seed_is_reported(bench: Callable[..., Sand
 
 def test_state_that_is_not_registered_is_named(bench: Callable[..., Sandbox]) -> None:
     one = bench(
+        (IMPORT, f"import torch\n\n{IMPORT}"),
         (SETUP, f"{SETUP}        self.running = torch.zeros(())\n"),
         ("        self.learner.update(loss)", "        self.running = 0.9 * self.running + loss.detach()\n"
          "        loss = loss + loss / (1 + self.running)\n        self.learner.update(loss)"),
@@ -116,7 +117,7 @@ TEACHER = {
 
 @pytest.mark.parametrize("code", TEACHER)
 def test_a_changed_teacher_is_reported(bench: Callable[..., Sandbox], code: str) -> None:
-    finding = only(checks.teacher(bench((STEP, f"{STEP}            {code}\n"))))
+    finding = only(checks.teacher(bench((STEP, f"{STEP}        {code}\n"))))
     assert finding.found.startswith("stage 'distil', step 0: ")
     assert TEACHER[code] in finding.found
 

@@ -99,7 +99,7 @@ MISTAKES = {
     "run --method kd --dataset digits --setting MX-O": "no domain has the letter 'X'",
     "run --method kd --dataset digits --budget quik": "did you mean 'quick'",
     "run --method kd --dataset digits --track labeled": "did you mean 'labelled'",
-    "run --method kd --dataset digits --precision half": "allowed 'float32' or 'bfloat16'",
+    "run --method kd --dataset digits --precision half": "allowed 'float32', 'bfloat16-targets' or 'bfloat16'",
     "run --method kd --dataset digits --set temprature=2": "did you mean 'temperature'",
     "run --method kd --dataset digits --set temperature=-1": "out of range",
     "run --method kd --dataset digits --set temperature": "key=value",

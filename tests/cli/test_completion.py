@@ -51,7 +51,7 @@ def complete(line: str, folder: Path) -> list[str]:
         ("okdbench run --budget ", ["smoke", "quick", "standard", "paper"]),
         ("okdbench run --track ", ["labelled", "semi", "label-free"]),
         ("okdbench run --track label", ["labelled", "label-free"]),
-        ("okdbench run --precision b", ["bfloat16"]),
+        ("okdbench run --precision b", ["bfloat16-targets", "bfloat16"]),
         ("okdbench sweep --engine ", ["local", "ray"]),
         ("okdbench plot c", ["curves", "cd", "confusion", "calibration"]),
         ("okdbench plot bars --format png,", ["png,svg", "png,pdf"]),

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from okdbench.cli.app import app
 from okdbench.core import syntax
 from okdbench.core.errors import UserError
+from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.frames import to_frame
 from okdbench.results.records import Record
 from okdbench.results.rendering import write_leaderboards
@@ -91,10 +92,12 @@ def test_a_row_that_repeats_is_identical(line: int, board: Path, again: Path, da
         ("kd", "MO@P", {}),
         pytest.param("dafl", "MO", {}, marks=pytest.mark.slow),
         pytest.param("original", "MO", {}, marks=pytest.mark.slow),
+        pytest.param("dfad", "MO", {"precision": "bfloat16"}, marks=pytest.mark.slow),
+        pytest.param("kd", "MO@P", {"precision": "bfloat16-targets"}, marks=pytest.mark.slow),
     ],
-    ids=["adapt", "transfer", "data-free", "privileged"],
+    ids=["adapt", "transfer", "data-free", "privileged", "bfloat16", "bfloat16-targets"],
 )
-def test_a_row_of_each_task_repeats(
+def test_a_row_of_each_task_and_precision_repeats(
     method: str, setting: str, options: dict[str, Any], tmp_path: Path, data_root: Path
 ) -> None:
     publish(Grid([method], ["digits"], [setting], options={**OPTIONS, **options}), tmp_path, data_root)
@@ -107,7 +110,7 @@ def test_a_row_of_each_task_repeats(
 def test_a_row_of_another_protocol_is_refused(board: Path, tmp_path: Path, data_root: Path) -> None:
     rewrite(board, ROW, protocol="1")
     said = refusal(verify, f"{board}:{ROW}", data_root, "--runs", tmp_path / "runs")
-    assert "its runs are of protocol 1, and this version runs protocol 2; docs/protocol.md says what" in said
+    assert f"its runs are of protocol 1, and this version runs protocol {PROTOCOL_VERSION}; docs/protocol.md" in said
     assert not (tmp_path / "runs").exists()
 
 

@@ -32,7 +32,7 @@ CONFIGS = st.builds(
     shots=st.none() | st.integers(1, 100),
     pretrained=st.booleans(),
     image_size=st.sampled_from([32, 64]),
-    precision=st.sampled_from(["float32", "bfloat16"]),
+    precision=st.sampled_from(["float32", "bfloat16-targets", "bfloat16"]),
     test_split=st.sampled_from([None, "folds", "official"]),
     hyperparameters=st.dictionaries(
         st.sampled_from(["lr", "mixed", "form", "betas"]),

@@ -141,7 +141,10 @@ def test_what_is_said_of_a_tuning_is_one_line() -> None:
         ("seed: true", "c.yaml: seed=True: input should be a valid integer; allowed at least 0"),
         ("image_size: 20", "c.yaml: image_size=20: out of range; allowed 16 to 512, multiples of 16"),
         ("image_size: 1024", "c.yaml: image_size=1024: out of range; allowed 16 to 512, multiples of 16"),
-        ("precision: half", "c.yaml: precision='half': not a choice; allowed 'float32' or 'bfloat16'"),
+        (
+            "precision: half",
+            "c.yaml: precision='half': not a choice; allowed 'float32', 'bfloat16-targets' or 'bfloat16'",
+        ),
         ("track: free", "c.yaml: track='free': not a choice; allowed 'labelled', 'semi' or 'label-free'"),
         ("pretrained: no", "c.yaml: pretrained='no': input should be a valid boolean"),
         ("hyperparameters: 3", "c.yaml: hyperparameters are 'name: value' lines of their own"),

@@ -11,6 +11,7 @@ from support.error_text import refusal
 from torch import Tensor, nn
 
 from okdbench.distill.networks.anchor import AnchorNet
+from okdbench.distill.networks.convolutions import UpConv2d
 from okdbench.distill.networks.generators import Encoder, Generator, Subsample, sample
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -46,7 +47,7 @@ def test_generator_layers_have_the_shapes_of_the_release() -> None:
     net, z = Generator(100, 32), torch.randn(2, 100)
     assert shapes(net, nn.Linear, z) == [[16384]]
     assert shapes(net, nn.BatchNorm2d, z) == [[256, 8, 8], [128, 16, 16], [64, 32, 32]]
-    assert shapes(net, nn.Upsample, z) == [[256, 16, 16], [128, 32, 32]]
+    assert shapes(net, UpConv2d, z) == [[128, 16, 16], [64, 32, 32]]
     assert shapes(net, nn.Conv2d, z) == [[128, 16, 16], [64, 32, 32], [3, 32, 32]]
     assert [m.bias is not None for m in net.modules() if isinstance(m, nn.Conv2d)] == [False, False, True]
     assert {m.negative_slope for m in net.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}

@@ -129,7 +129,7 @@ def test_the_ranking_of_the_release_puts_the_most_confident_first() -> None:
     distiller: Any = make_method("mosaickd", {"ood_share": 0.5, "legacy_entropy_rank": True})
     logits = torch.zeros(4, 10)
     logits[2, 0] = 1e4
-    distiller.query_teacher = lambda _images: logits
+    distiller.teacher.targets = lambda _images: logits
     images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 32, 32)
     selected = distiller.select_ood(Batch(images, None)).images[:, 0, 0, 0]
     assert selected[0] == 2
@@ -155,7 +155,7 @@ def after_replay_step(method: str, settings: dict[str, Any]) -> Any:
     """The method after one replay step with SGD on fixed new and old images, in float64."""
     distiller = double_method(method, {"student_optimizer": "sgd", "weight_decay": 0.0, **settings})
     new, old = random_images(5, 12).double(), random_images(6, 4).double()
-    distiller.replay_step(new, distiller.query_teacher(new), old, distiller.query_teacher(old))
+    distiller.replay_step(new, distiller.teacher.targets(new), old, distiller.teacher.targets(old))
     return distiller
 
 
@@ -175,7 +175,7 @@ def test_the_inert_meta_gradient_is_the_plain_l1_step_on_new_and_old_images() ->
     released = after_replay_step("ltr", {"legacy_inert_meta": True})
     distiller = double_method("ltr", {"student_optimizer": "sgd", "weight_decay": 0.0})
     both = torch.cat([random_images(5, 12), random_images(6, 4)]).double()
-    distiller.learner.update(l1(distiller.query_teacher(both), distiller.student(both)))
+    distiller.learner.update(l1(distiller.teacher.targets(both), distiller.student(both)))
     assert state(released.student) == state(distiller.student)
 
 
@@ -184,24 +184,27 @@ def test_the_retention_term_alone_moves_every_parameter(order: int) -> None:
     distiller: Any = make_method("ltr", {"order": order})
     distiller.student.train()
     new, old = random_images(5, 12), random_images(6, 4)
-    theta_prime, _ = distiller.inner_step(l1(distiller.query_teacher(new), distiller.student(new)))
-    retention = l1(distiller.query_teacher(old), forward_without_buffers(distiller.student, old, theta_prime))
-    moved = torch.autograd.grad(retention, list(distiller.student.parameters()))
+    acquisition = l1(distiller.teacher.targets(new), distiller.student(new))
+    _, _, moved = distiller.meta_step(acquisition, old, distiller.teacher.targets(old))
     assert all(gradient.abs().sum() > 0 for gradient in moved)
 
 
 def test_the_second_order_gradient_is_that_of_finite_differences() -> None:
     distiller = double_method("ltr", {"alpha": 0.3, "inner_decay": 0.01})
     new, old = random_images(5, 12).double(), random_images(6, 4).double()
-    new_logits, old_logits = distiller.query_teacher(new), distiller.query_teacher(old)
+    new_logits, old_logits = distiller.teacher.targets(new), distiller.teacher.targets(old)
     parameters = list(distiller.student.parameters())
 
-    def total() -> torch.Tensor:
+    def meta_step() -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         acquisition = l1(new_logits, forward_without_buffers(distiller.student, new))
-        theta_prime, _ = distiller.inner_step(acquisition)
-        return acquisition + l1(old_logits, forward_without_buffers(distiller.student, old, theta_prime))
+        return *distiller.meta_step(acquisition, old, old_logits), acquisition.detach()
 
-    exact = torch.autograd.grad(total(), parameters)
+    def total() -> torch.Tensor:
+        retention, _, _, acquisition = meta_step()
+        return acquisition + retention
+
+    _, gradients_, meta, _ = meta_step()
+    exact = [one + other for one, other in zip(gradients_, meta, strict=True)]
     for index in (0, len(parameters) // 2, len(parameters) - 2):
         direction = torch.randn(parameters[index].shape, generator=torch.Generator().manual_seed(7)).double()
         direction /= direction.norm()
@@ -220,10 +223,17 @@ def test_the_update_is_the_gradient_of_acquisition_and_retention() -> None:
     distiller = after_replay_step("ltr", {"alpha": 0.3})
     other = double_method("ltr", {"alpha": 0.3})
     new, old = random_images(5, 12).double(), random_images(6, 4).double()
-    acquisition = l1(other.query_teacher(new), other.student(new))
-    theta_prime, _ = other.inner_step(acquisition)
-    total = acquisition + l1(other.query_teacher(old), forward_without_buffers(other.student, old, theta_prime))
-    expected = torch.autograd.grad(total, list(other.student.parameters()))
+    acquisition = l1(other.teacher.targets(new), other.student(new))
+    # The same by a graph through theta'.
+    parameters = dict(other.student.named_parameters())
+    first = torch.autograd.grad(acquisition, list(parameters.values()), create_graph=True)
+    decay = other.hp.inner_decay
+    theta_prime = {
+        name: theta - 0.3 * (gradient + decay * theta)
+        for (name, theta), gradient in zip(parameters.items(), first, strict=True)
+    }
+    retention = l1(other.teacher.targets(old), forward_without_buffers(other.student, old, theta_prime))
+    expected = torch.autograd.grad(acquisition + retention, list(parameters.values()))
     for one, gradient in zip(gradients(distiller), expected, strict=True):
         torch.testing.assert_close(one, gradient, rtol=1e-9, atol=1e-12)
 
@@ -265,22 +275,16 @@ def test_with_momentum_1_the_copy_is_frozen() -> None:
     after: list[str] = []
     update_ema = distiller.update_ema
 
-    def recorded() -> None:
-        update_ema()
-        after.append(fingerprint(dict(distiller.ema_generator.module.named_parameters())))
+    def recorded(momentum: float) -> None:
+        update_ema(momentum)
+        after.append(fingerprint(dict(distiller.ema_generator.named_parameters())))
 
     distiller.update_ema = recorded
-    for stage in distiller.stages():
-        finish = distiller.update_ema if stage.name == "warm-up" else None
-        for step in range(stage.steps):
-            distiller.set_clock(type(distiller.clock)(step, stage.steps))
-            stage.step()
-        if finish:
-            after.clear()
-            finish()
-    assert len(after) > 2
+    run_stages(distiller)
+    # The first one copies, at the end of the warm-up.
+    assert len(after) >= 3
     assert len(set(after)) == 1
-    assert state(distiller.generator.module) != state(distiller.ema_generator.module)
+    assert state(distiller.generator.module) != state(distiller.ema_generator)
 
 
 def test_the_copy_is_not_trained_and_its_forwards_change_nothing() -> None:

@@ -15,6 +15,7 @@ from support.report_pages import HOSTILE, seeded
 
 from okdbench.cli import compare
 from okdbench.core.errors import UserError
+from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results import comparison_text
 from okdbench.results.latex import escape, labels
 from okdbench.results.rendering import to_latex
@@ -26,7 +27,7 @@ CURE = "this test compiles with a real TeX: install it as CONTRIBUTING.md says"
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     """Records of one comparison group."""
-    write_archive(tmp_path / "runs.jsonl.gz", [one for one in seeded() if one.protocol == 2])
+    write_archive(tmp_path / "runs.jsonl.gz", [one for one in seeded() if one.protocol == PROTOCOL_VERSION])
     return tmp_path / "runs.jsonl.gz"
 
 
@@ -58,7 +59,8 @@ def test_the_best_and_the_second_of_the_ranked_rows_are_set_off_in_each_setting(
 
 def test_intervals_have_en_dashes_unless_an_end_is_negative() -> None:
     latex = to_latex(
-        table(one for one in seeded() if one.protocol == 2), ["method", "setting", "interval", "behind", "gain"]
+        table(one for one in seeded() if one.protocol == PROTOCOL_VERSION),
+        ["method", "setting", "interval", "behind", "gain"],
     )
     row = cells(latex, "kd", "MP-O")
     assert "--" in row[2]

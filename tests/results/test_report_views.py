@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 from support.fake_records import record, table
 from support.report_pages import Open, choose, column, full, grid, head, open_row, seeded
 
+from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.frames import to_frame
 from okdbench.results.rendering import to_csv
 from okdbench.results.report.comparisons import comparisons
@@ -91,7 +92,7 @@ def test_the_address_of_a_method_lists_its_rows_and_runs(visit: Open) -> None:
 def test_two_rows_are_shown_side_by_side_with_their_test(visit: Open) -> None:
     page = visit("seeded")
     tick(page, "kd", "augkd")
-    records = to_frame([one for one in seeded() if one.protocol == 2])
+    records = to_frame([one for one in seeded() if one.protocol == PROTOCOL_VERSION])
     (pair,) = compare_methods(records, ["augkd", "kd"])
     shown = page.inner_text("#comparison")
     assert f"{pair.sentence}." in shown
@@ -151,7 +152,14 @@ def test_all_records_are_saved_as_an_archive_that_commands_read(visit: Open, tmp
 
 def test_the_page_says_how_to_cite_it_whose_images_it_is_about_and_how_old_it_is(visit: Open) -> None:
     text = visit("seeded").inner_text("#about")
-    for part in ("2026-01-02", "@misc{okdbench", "year = {2026}", "protocol 1, 2", "CC BY-SA 3.0", "LeCun et al."):
+    for part in (
+        "2026-01-02",
+        "@misc{okdbench",
+        "year = {2026}",
+        f"protocol 1, {PROTOCOL_VERSION}",
+        "CC BY-SA 3.0",
+        "LeCun et al.",
+    ):
         assert part in text
     own = render([full("kd", "A-C", 0, 60, dataset="mine")])
     assert "does not know its licence" in own

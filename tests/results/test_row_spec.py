@@ -9,6 +9,7 @@ from support.fake_records import record
 from support.leaderboard_files import command, rewrite
 
 from okdbench.core.errors import UserError
+from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.frames import to_frame
 from okdbench.results.grouping import ComparisonGroup
 from okdbench.results.rendering import write_leaderboards
@@ -29,7 +30,8 @@ def board(tmp_path: Path) -> Path:
 def test_a_row_says_what_to_run(board: Path) -> None:
     found = read_row_spec(f"{board}:{ROW}")
     assert found.file == board
-    assert found.group == ComparisonGroup("digits", "adapt", "labelled", "all", "quick", "resnet18", "resnet10t", "2")
+    place = ("digits", "adapt", "labelled", "all", "quick", "resnet18", "resnet10t")
+    assert found.group == ComparisonGroup(*place, str(PROTOCOL_VERSION))
     assert found.runs == 2
     assert (found.columns["method"], found.columns["acc"]) == ("kd[temperature=2.0]", "60.50")
     assert {name: value for name, value in found.options.items() if value is not None} == {

@@ -24,11 +24,13 @@ def test_a_line_counts_what_is_left_out(line: str, tmp_path: Path, data_root: Pa
     older = record("kd", "A-C", 7, 60, data_digest="older images")
     trials = [record("kd", "A-C", seed, 99, tuning_score=98.0) for seed in tuning_seeds(3)]
     newer = [made.model_copy(update={"environment": {"finished": "2026-01-02"}}) for made in GRID]
-    write_archive(tmp_path / "records.jsonl.gz", [*newer, older, *trials])
+    void = record("kd", "B-C", 8, 99, protocol=2, config={"precision": "bfloat16"})
+    write_archive(tmp_path / "records.jsonl.gz", [*newer, older, *trials, void])
     result = Command([*line.split(), "--runs", "records.jsonl.gz"], tmp_path, data_root).wait()
     assert result.returncode == 0, result.stderr
     assert "okdbench: older code or images: 1 records are left out\n" in result.stderr
     assert "okdbench: tuning seeds: 3 records are left out\n" in result.stderr
+    assert "okdbench: bfloat16 before protocol 3: 1 records are left out\n" in result.stderr
 
 
 def test_a_trial_of_a_tuning_is_in_no_table_and_changes_none() -> None:
@@ -36,6 +38,13 @@ def test_a_trial_of_a_tuning_is_in_no_table_and_changes_none() -> None:
     pd.testing.assert_frame_equal(table([*GRID, trial]), table(GRID))
     assert finished_runs([*GRID, trial]) == finished_runs(GRID)
     assert comparison_groups([trial]) == {}
+
+
+def test_runs_that_trained_on_stale_weights_are_void() -> None:
+    void = record("kd", "A-C", 9, 99, protocol=2, config={"precision": "bfloat16"})
+    pd.testing.assert_frame_equal(table([*GRID, void]), table(GRID))
+    for changes in ({"protocol": 3}, {"config": {"precision": "bfloat16-targets"}}, {"config": {}}):
+        assert len(table([void.model_copy(update=changes)])) == 2
 
 
 def test_a_row_says_how_it_was_tuned() -> None:

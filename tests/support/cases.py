@@ -30,10 +30,11 @@ def one_per_task(method: str) -> list[Case]:
     return list({case.task: case for case in reversed(cases_of(method))}.values())
 
 
-def all_methods() -> list[Any]:
-    """Methods as parameters of a test; those that repeat what another of their kind shows are slow."""
+def all_methods(*more: str) -> list[Any]:
+    """Methods as parameters of a test; those that repeat what another of their kind shows are slow, except ``more``."""
+    usual = (*KINDS, *more)
     return [
-        pytest.param(method, marks=() if method in KINDS else pytest.mark.slow) for method in plugins.method_names()
+        pytest.param(method, marks=() if method in usual else pytest.mark.slow) for method in plugins.method_names()
     ]
 
 

@@ -50,13 +50,14 @@ def make_method(
     classes: int = 10,
     size: int = 32,
     teacher: str = "test_resnet",
+    student: str = "test_resnet",
 ) -> Method:
     """The method, set up with these hyper-parameters on top of those of budget smoke; nothing is trained yet."""
     cls = registry.load_method(method)
     hp = check_hyperparameters(cls.Hyperparameters, cls.presets.get("smoke", {}), settings or {}, method)
     task = Task(
         teacher=untrained_classifier(1, teacher, classes, size).lock(),
-        student=untrained_classifier(2, "test_resnet", classes, size),
+        student=untrained_classifier(2, student, classes, size),
         classes=classes,
         image_size=size,
         kind=kind,

@@ -20,13 +20,13 @@ OPTIONS = (
 )
 
 
-def start(runs: Path, data_root: Path) -> Command:
-    words = [*OPTIONS.split(), "--runs", str(runs)]
+def start(runs: Path, data_root: Path, *options: str) -> Command:
+    words = [*OPTIONS.split(), *options, "--runs", str(runs)]
     return Command(words, data_root, data_root, checkpoint_every_step)
 
 
-def finish(runs: Path, data_root: Path) -> Path:
-    done = start(runs, data_root).wait()
+def finish(runs: Path, data_root: Path, *options: str) -> Path:
+    done = start(runs, data_root, *options).wait()
     assert done.returncode == 0, done.stderr
     (folder,) = (path.parent for path in runs.glob("*/record.json"))
     return folder
@@ -37,9 +37,9 @@ def reached(runs: Path, stage: str) -> bool:
     return any(f'"stage": "{stage}"' in log.read_text() for log in logs)
 
 
-def stop_in(stage: str, number: signal.Signals, runs: Path, data_root: Path) -> tuple[int, str]:
+def stop_in(stage: str, number: signal.Signals, runs: Path, data_root: Path, *options: str) -> tuple[int, str]:
     """Start the run and send the signal as soon as ``stage`` has logged a step; exit code and standard error."""
-    command = start(runs, data_root)
+    command = start(runs, data_root, *options)
     deadline = time.monotonic() + 240
     while not reached(runs, stage) and command.running() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -70,6 +70,20 @@ def test_a_killed_run_is_resumed_bit_identically(
     code, _ = stop_in(stage, signal.SIGKILL, tmp_path, data_root)
     assert code == -signal.SIGKILL, f"the run ended before it could be killed in {stage}"
     assert_same(finish(tmp_path, data_root), uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16-targets", "bfloat16"])
+def test_a_run_in_another_precision_is_resumed_bit_identically(
+    precision: str, tmp_path: Path, data_root: Path, uninterrupted: Path
+) -> None:
+    for name in ("whole", "killed"):
+        # Teachers are float32 in every precision.
+        copy_teacher(tmp_path / name, uninterrupted)
+    code, _ = stop_in("data-free", signal.SIGKILL, tmp_path / "killed", data_root, "--precision", precision)
+    assert code == -signal.SIGKILL
+    whole, resumed = (finish(tmp_path / name, data_root, "--precision", precision) for name in ("whole", "killed"))
+    assert_same(resumed, whole)
 
 
 def test_ctrl_c_says_how_to_resume_and_keeps_the_step(tmp_path: Path, data_root: Path, uninterrupted: Path) -> None:

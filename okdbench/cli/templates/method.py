@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from okdbench.api import BaseHyperparameters, Batch, Card, Losses, Method, Stage, TaskKind, Track, adam, hyper
 from okdbench.distill.losses import kl
 
@@ -41,8 +39,7 @@ class Mine(Method):
         # images are raw, in [0, 1]; teacher and student normalise them
         noise = self.hp.noise * self.task.noise(*batch.images.shape)
         images = (batch.images + noise).clamp(0, 1)
-        with torch.no_grad():
-            teacher_logits = self.teacher(images)
+        teacher_logits = self.teacher.targets(images)  # without gradients
         loss = kl(teacher_logits, self.student(images))
         self.learner.update(loss)
         return {"kl": loss}

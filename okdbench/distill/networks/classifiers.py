@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError, one_line, unknown
+from okdbench.distill.networks.batch_norm import smooth
+from okdbench.distill.networks.convolutions import trim
 
 
 def build_classifier(name: str, classes: int, image_size: int, pretrained: bool = False) -> nn.Module:
@@ -29,7 +31,7 @@ def build_classifier(name: str, classes: int, image_size: int, pretrained: bool 
     """
     check_name(name, pretrained)
     try:
-        net = _create(name, classes, image_size, pretrained).to(memory_format=torch.channels_last)
+        net = trim(_create(name, classes, image_size, pretrained)).to(memory_format=torch.channels_last)
         # some networks reject an image size only in their first forward pass
         with torch.no_grad():
             net.eval()(torch.zeros(1, 3, image_size, image_size))
@@ -54,7 +56,8 @@ class HardSigmoid(nn.Module):
 
 
 def make_twice_differentiable(net: nn.Module) -> None:
-    """Replace hard sigmoids by ones with a second derivative, and disable dropout, in place."""
+    """Replace what has no second derivative, or a slow one, and disable dropout, in place."""
+    smooth(net)
     # Dropout would draw another mask in each forward pass, so that a gradient at theta and one at theta' would belong
     # to different networks.
     for parent in list(net.modules()):

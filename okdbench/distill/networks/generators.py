@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError
+from okdbench.distill.networks.convolutions import UpConv2d
 
 #: largest side of the generator's first feature map, and of the encoder's last
 LARGEST_GRID = 8
@@ -34,9 +35,8 @@ def halvings(image_size: int) -> tuple[int, int]:
     return count, side
 
 
-def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
-    conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
-    return [conv, nn.BatchNorm2d(channels_out), nn.LeakyReLU(0.2, inplace=True)]
+def _block(conv: nn.Conv2d) -> list[nn.Module]:
+    return [conv, nn.BatchNorm2d(conv.out_channels), nn.LeakyReLU(0.2, inplace=True)]
 
 
 class Generator(nn.Module):
@@ -62,7 +62,7 @@ class Generator(nn.Module):
         widths = [4 * width] + [width * min(4, 2 ** (doublings - 1 - i)) for i in range(doublings)]
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]  # without an activation, as released
         for channels_in, channels_out in pairwise(widths):
-            layers += [nn.Upsample(scale_factor=2), *_block(channels_in, channels_out)]
+            layers += _block(UpConv2d(channels_in, channels_out))
         layers += [nn.Conv2d(widths[-1], 3, 3, padding=1), nn.Sigmoid()]
         self.latent = latent
         self.grid = (widths[0], side, side)
@@ -120,7 +120,7 @@ class Encoder(nn.Module):
         widths = [4 if classes else 3] + [width * min(2, 2**i) for i in range(count)]
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]
         for channels_in, channels_out in pairwise(widths):
-            layers += [Subsample(), *_block(channels_in, channels_out)]
+            layers += [Subsample(), *_block(nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False))]
         layers += [nn.Conv2d(widths[-1], 4 * width, 3, padding=1), nn.BatchNorm2d(4 * width), nn.Tanh(), nn.Flatten()]
         self.shrink = nn.Sequential(*layers)
         self.mean = nn.Linear(4 * width * side * side, latent)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from okdbench.distill.networks.folding import folded
+
 
 class Normaliser(nn.Module):
     """Channel-wise (x - mean) / std: the only place where images are normalised."""
@@ -77,11 +79,29 @@ class ClassifierWrapper(nn.Module):
         self.net = net
         self.normaliser = normaliser
         self._locked = False
+        # in a tuple, so that it is no part of this module
+        self._fast: tuple[nn.Module, ...] = ()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits, B x classes, of raw images, B x 3 x H x W."""
-        logits: Tensor = self.net(self.normaliser(images))
+    def forward(self, images: Tensor, as_targets: bool = False) -> Tensor:
+        """Logits, B x classes, of raw images, B x 3 x H x W; ``as_targets`` is for :meth:`targets`."""
+        normal = self.normaliser(images)
+        if as_targets and self._fast:
+            logits: Tensor = self._fast[0](normal.to(torch.bfloat16)).float()
+        else:
+            logits = self.net(normal)
         return logits
+
+    @torch.no_grad()
+    def targets(self, images: Tensor) -> Tensor:
+        """The logits that a student learns to imitate, without gradients; the run's precision may be another here."""
+        logits: Tensor = self(images, as_targets=True)
+        return logits
+
+    def make_targets_fast(self, image_size: int) -> None:
+        """From now on :meth:`targets` are in bfloat16, from a folded copy of this locked network."""
+        device = next(self.net.parameters()).device
+        noise = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)).to(device)
+        self._fast = (folded(self.net, self.normaliser(noise)).to(torch.bfloat16),)
 
     def forward_with_features(self, images: Tensor, *features: Feature) -> ClassifierOutput:
         """Logits of raw images and ``features`` of the same forward pass, all differentiable."""
