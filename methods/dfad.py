@@ -26,6 +26,7 @@ class DFAD(DataFree):
             ),
             Deviation("generator's head", "release: tanh, batch norm, in normalised space", "sigmoid: raw images"),
             Deviation("schedule", "release: x0.1 at 1/5 and 2/5, optional", "cosine"),
+            Deviation("student in the generator's step", "release: train mode", "eval mode"),
         ),
     )
 

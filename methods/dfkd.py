@@ -33,6 +33,7 @@ class DFKD(DataFree):
         deviations=(
             Deviation("batch-norm term", "release: one norm over all layers", "summed over layers, as DeepInversion"),
             Deviation("variances", "CMI's code: biased", "unbiased, as AuG-KD's"),
+            Deviation("student in the generator's step", "release: train mode", "eval mode"),
         ),
     )
 

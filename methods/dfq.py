@@ -33,6 +33,10 @@ class DFQ(DataFree):
             Deviation("student", "da2so: Nesterov momentum", "momentum"),
             Deviation("generator's head", "da2so: tanh, batch norm", "sigmoid: raw images"),
             Deviation("variance of a batch", "da2so: biased", "unbiased, as running statistics are"),
+            Deviation(
+                "divergence of statistics", "da2so: without epsilon", "epsilon of batch norm beside each variance"
+            ),
+            Deviation("generator in the student's steps", "da2so: eval mode", "train mode, as in its own step"),
         ),
     )
 

@@ -49,6 +49,9 @@ class LTR(Rehearsal):
                 "the common generator's",
             ),
             Deviation("steps at paper", "release: 28,800 of batch 512", "14,400 of 1024, as its controls"),
+            Deviation(
+                "images of the auto-encoder", "release: half of the new ones", "half of a batch, and replayed ones"
+            ),
         ),
     )
 

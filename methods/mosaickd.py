@@ -58,6 +58,9 @@ class MosaicKD(DataFree):
             Deviation("a domain's own statistics", "release: of the whole set", "legacy switch: of each batch"),
             Deviation("balance", "release: 10 on log2; README's weights", "the same in nats: 14.427"),
             Deviation(
+                "weight of D's loss", "release: that of the local term", "1; Adam is blind to it but for epsilon"
+            ),
+            Deviation(
                 "fine-tuning of form plus",
                 "unknown; with KL of the teacher beside it",
                 "labels alone, as after all methods",
