@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.scenes import SCENES, counted, set_plain, stepper
+from support.scenes import SCENES, Operations, set_plain, stepper
 from torch.utils.flop_counter import FlopCounterMode
 
 WARM_UP = 2
@@ -49,7 +49,7 @@ def test_form(benchmark: Any, name: str, precision: str) -> None:
     if precision != "float32":
         method.teacher.make_targets_fast(32)
     benchmark.pedantic(step, setup=plain, rounds=ROUNDS[name], warmup_rounds=WARM_UP)
-    with counted() as operations, FlopCounterMode(display=False) as flops:
+    with Operations() as operations, FlopCounterMode(display=False) as flops:
         step()
     gflop, seconds = flops.get_total_flops() / 1e9, benchmark.stats.stats.median if benchmark.enabled else 1.0
     benchmark.extra_info |= {

@@ -7,7 +7,7 @@ import copy
 import pytest
 import timm
 import torch
-from support.scenes import counted
+from support.scenes import Operations
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -59,7 +59,7 @@ def test_derivatives_are_those_of_finite_differences() -> None:
 def test_a_second_derivative_takes_half_of_the_operations() -> None:
     totals = []
     for layer in pair():
-        with counted() as operations:
+        with Operations() as operations:
             second_order(layer, torch.randn(4, 3, 5, 2))
         totals.append(operations.total)
     assert totals[1] < totals[0] / 2

@@ -46,12 +46,6 @@ def generative(noise: Iterable[Tensor]) -> Any:
     return method
 
 
-def targets(method: Any, images: Tensor) -> Tensor:
-    """The teacher's logits, without gradients."""
-    logits: Tensor = method.teacher(images).detach()
-    return logits
-
-
 # Losses
 
 
@@ -68,7 +62,7 @@ def test_the_losses_are_those_of_the_release() -> None:
 def test_a_step_on_new_and_old_images_is_that_of_the_release(part: str, settings: Mapping[str, Any]) -> None:
     method = ltr(settings)
     record, new, old = Record(method.learner), SOURCE["new"], SOURCE["old"]
-    losses = method.replay_step(new, targets(method, new), old, targets(method, old))
+    losses = method.replay_step(new, method.teacher.targets(new), old, method.teacher.targets(old))
     _, retention, outer = SOURCE[f"step/{part}/losses"]
     same_losses([losses["disagreement"]], outer.view(1))
     # without a gradient, retention is not computed
@@ -81,7 +75,7 @@ def test_a_step_of_the_control_is_that_of_the_release() -> None:
     # declared in the card of replay: the release has one mean over new and old images, as LTR's inert step has
     method = ltr(INERT)
     record, new, old = Record(method.learner), SOURCE["new"], SOURCE["old"]
-    method.replay_step(new, targets(method, new), old, targets(method, old))
+    method.replay_step(new, method.teacher.targets(new), old, method.teacher.targets(old))
     same_tensors(record.gradients[0], SOURCE.group("step/mb/grad_S"))
     same_tensors(state(method.student), SOURCE.group("step/mb/after_S"))
 
@@ -90,7 +84,7 @@ def test_a_step_of_the_control_is_that_of_the_release() -> None:
 def test_a_step_without_a_memory_is_that_of_the_release(name: str) -> None:
     method = ltr({}, name=name)
     record = Record(method.learner)
-    method.distill_step(SOURCE["new"], targets(method, SOURCE["new"]))
+    method.distill_step(SOURCE["new"], method.teacher.targets(SOURCE["new"]))
     same_tensors(record.gradients[0], SOURCE.group("step/empty/grad_S"))
     same_tensors(state(method.student), SOURCE.group("step/empty/after_S"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def within(stage: Any, context: Context) -> Any:
         with context():
             return stage.step(*batches)
 
-    return type(stage)(**{**vars(stage), "step": step})
+    return replace(stage, step=step)
 
 
 @pytest.mark.parametrize("method", all_methods("ltr"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support.cases import all_methods
-from support.scenes import SCENES, counted, stepper
+from support.scenes import SCENES, Operations, stepper
 from support.tiny_task import batch, make_method
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
@@ -49,7 +49,7 @@ def test_what_may_wait_is_found(method: str, name: str, value: str) -> None:
 
 def test_the_draw_of_a_number_on_the_host_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def sample(buffer: Buffer, rng: torch.Generator) -> torch.Tensor | None:
-        if not buffer.batches:
+        if not buffer.pushed:
             return None
         return buffer.batches[int(torch.randint(len(buffer.batches), (), generator=rng))]
 
@@ -64,6 +64,6 @@ def test_a_step_of_ltr_takes_less_than_half_of_the_operations_that_it_took() -> 
     step = stepper(SCENES["LTR"].build())
     for _ in range(2):
         step()
-    with counted() as operations:
+    with Operations() as operations:
         step()
     assert operations.total < 25_106 / 2

@@ -204,9 +204,9 @@ class Record:
         learner.update = recorded  # type: ignore[method-assign]
 
     def _keep(self) -> None:
-        parameters = [p for group in self.learner.optimizer.param_groups for p in group["params"]]
         self.rates.append(self.learner.lr)
-        self.gradients.append([torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in self.learner.parameters]
+        self.gradients.append(gradients)
 
     def same_as(self, source: Numbers, part: str, name: str, without: Collection[str] = ()) -> None:
         """Assert that losses, first gradient and weights at the end are those of network ``name`` in a part.

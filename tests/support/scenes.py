@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -146,10 +145,3 @@ class Operations(TorchDispatchMode):
     def total(self) -> int:
         """Operations so far."""
         return sum(self.counts.values())
-
-
-@contextmanager
-def counted() -> Iterator[Operations]:
-    """Count the operations inside."""
-    with Operations() as mode:
-        yield mode
