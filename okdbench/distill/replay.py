@@ -36,31 +36,36 @@ class Buffer:
 
     def __init__(self, capacity: int) -> None:
         self.capacity, self.pushed = capacity, 0
-        self.batches: list[Tensor] = []
+        # Capacity x batch; made by the first push, which knows the shape of a batch.
+        self._rows = torch.empty(0)
+
+    @property
+    def batches(self) -> Tensor:
+        """The stored batches, in the order of their places."""
+        return self._rows[: self.pushed]
 
     def push(self, images: Tensor) -> None:
         """Store a copy, in place of the oldest batch if the buffer is full."""
-        if len(self.batches) < self.capacity:
-            self.batches.append(images.clone())
-        else:
-            self.batches[self.pushed % self.capacity] = images.clone()
+        if not self.pushed:
+            self._rows = images.new_zeros((self.capacity, *images.shape))
+        self._rows[self.pushed % self.capacity] = images
         self.pushed += 1
 
     def sample(self, rng: torch.Generator) -> Tensor | None:
         """One stored batch, chosen uniformly; None if the buffer is empty."""
-        if not self.batches:
+        if not self.pushed:
             return None
         # Chosen on the device, because a GPU would have to finish all its work before a number of its could be read.
         number = torch.randint(len(self.batches), (1,), generator=rng, device=rng.device)
-        return torch.stack(self.batches).index_select(0, number)[0]
+        return self._rows.index_select(0, number)[0]
 
     def state_dict(self) -> dict[str, Any]:
         """Batches and count, as tensors and plain types."""
-        return {"pushed": self.pushed, "batches": self.batches}
+        return {"pushed": self.pushed, "batches": self._rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        self.pushed, self.batches = state["pushed"], state["batches"]
+        self.pushed, self._rows = state["pushed"], state["batches"]
 
 
 class VAEMemory(nn.Module):
