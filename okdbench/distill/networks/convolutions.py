@@ -48,11 +48,12 @@ class TrimmedConv2d(nn.Conv2d):
     On a map of 1 x 1 eight of the nine taps of a padded 3x3 kernel meet zeros alone.
     """
 
+    padding: tuple[int, int]
+
     def forward(self, images: Tensor) -> Tensor:
         """B x C x H x W -> B x C' x H' x W', as :class:`torch.nn.Conv2d`."""
-        rows, columns = (
-            live_taps(int(images.shape[2 + axis]), *(_pair(self, name)[axis] for name in _GEOMETRY)) for axis in (0, 1)
-        )
+        sides = map(int, images.shape[2:])
+        rows, columns = map(live_taps, sides, self.kernel_size, self.stride, self.padding, self.dilation)
         # Negative padding cuts, and its backward pass fills the rest of the gradient with zeros in the same operation.
         cut = (-columns.before, -columns.after, -rows.before, -rows.after)
         weight = F.pad(self.weight, cut) if any(cut) else self.weight
@@ -66,14 +67,6 @@ class Taps(NamedTuple):
     before: int
     after: int
     padding: int
-
-
-_GEOMETRY = ("kernel_size", "stride", "padding", "dilation")
-
-
-def _pair(layer: nn.Conv2d, name: str) -> tuple[int, int]:
-    value: tuple[int, int] = getattr(layer, name)
-    return value
 
 
 @cache

@@ -18,18 +18,15 @@ def folded(net: nn.Module, images: Tensor) -> nn.Module:
     """A frozen copy of a network in eval mode, with its batch norms folded where that does not change its output.
 
     Args:
-        net: the network, which stays as it is.
+        net: the network, frozen and in eval mode, which stays as it is.
         images: B x 3 x H x W, to find what follows what, and to compare the outputs.
     """
-    plain, copy = (deepcopy(net).eval().requires_grad_(False) for _ in range(2))
-    expected = plain(images)
+    copy, expected = deepcopy(net), net(images)
     for convolution, parent, name in list(_pairs(copy, images)):
-        norm = getattr(parent, name)
-        _fold(convolution, norm)
-        setattr(parent, name, _rest(norm))
+        setattr(parent, name, _fold(convolution, getattr(parent, name)))
     error = (copy(images) - expected).abs().max()
     # A convolution whose output has a second reader, or that is used twice, cannot be folded.
-    return copy if error <= _TOLERANCE * expected.abs().max() else plain
+    return copy if error <= _TOLERANCE * expected.abs().max() else deepcopy(net)
 
 
 def _pairs(net: nn.Module, images: Tensor) -> Iterator[tuple[nn.Conv2d, nn.Module, str]]:
@@ -59,11 +56,15 @@ def _pairs(net: nn.Module, images: Tensor) -> Iterator[tuple[nn.Conv2d, nn.Modul
                 yield read[layer], parent, name
 
 
-def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Gamma (w x + b - mean) / sigma + beta = (gamma / sigma) w x + gamma (b - mean) / sigma + beta."""
+def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Module:
+    """Gamma (w x + b - mean) / sigma + beta = (gamma / sigma) w x + gamma (b - mean) / sigma + beta.
+
+    Returns:
+        What is left of the norm: timm's has an activation. One without running statistics stays.
+    """
     mean, var = norm.running_mean, norm.running_var
     if mean is None or var is None:
-        return
+        return norm
     scale = (var + norm.eps).rsqrt()
     shift = -mean if convolution.bias is None else convolution.bias - mean
     if norm.affine:
@@ -71,8 +72,4 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     bias = shift * scale + (norm.bias if norm.affine else 0)
     convolution.weight.mul_(scale[:, None, None, None])
     convolution.bias = nn.Parameter(bias, requires_grad=False)
-
-
-def _rest(norm: nn.BatchNorm2d) -> nn.Module:
-    """What a norm does beside normalising: timm's has an activation."""
     return nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
