@@ -73,6 +73,9 @@ def _seconds(row: Row) -> str:
     return spell(row["seconds"], 0)
 
 
+#: accuracies, beside ``acc``, whose interval published numbers are compared with or a figure shows
+WITH_INTERVAL = ("top5", "last_acc", "oracle_acc", "retention")
+
 #: in the order of the CSV file; what a comparison group has in common is the title of a table for people, not a column
 COLUMNS: tuple[Column, ...] = (
     Column("dataset", "the data set", dtype="str", forms=FILES),
@@ -139,7 +142,7 @@ COLUMNS: tuple[Column, ...] = (
            heading="best on test", label="Best accuracy on test", averaged=True, forms=DETAILS),
     *(
         Column(f"{name}_{end}", f"{word} end of the 95 % interval of {name}", unit="%", forms=frozenset({"frame"}))
-        for name in ("top5", "last_acc", "oracle_acc", "retention")
+        for name in WITH_INTERVAL
         for end, word in (("low", "lower"), ("high", "upper"))
     ),
     Column("selection_gap", "what choosing the evaluation on the test split would add to the accuracy", unit="points",

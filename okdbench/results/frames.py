@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from okdbench.core.protocol import FIRST_BFLOAT16_VERSION
 from okdbench.results.grouping import (
     GROUP,
     Cell,
@@ -68,6 +69,9 @@ def _collapsed(record: Record) -> float | None:
     # The F1 score as well, because one class may be most of the images.
     return float(min(test.acc, test.macro_f1) < chance + _NEAR_CHANCE * (100 - chance))
 
+
+#: why the runs that :func:`okdbench.results.grouping.without_void` leaves out count nowhere
+VOID = f"bfloat16 before protocol {FIRST_BFLOAT16_VERSION}"
 
 #: columns that the frame has in common with the leaderboards have the same meaning there
 RUN_COLUMNS: tuple[RunColumn, ...] = (
@@ -170,7 +174,7 @@ def read_runs(paths: Source | Iterable[Source]) -> list[Record]:
 
 def report_superseded(runs: pd.DataFrame) -> None:
     """Print a line for each reason why runs count nowhere, with their number."""
-    for why, kept in ("tuning seeds", without_tuning), ("bfloat16 before protocol 3", without_void):
+    for why, kept in ("tuning seeds", without_tuning), (VOID, without_void):
         runs = _reported(runs, kept(runs), why)
     _reported(runs, current(runs), "older code or images")
 

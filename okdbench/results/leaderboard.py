@@ -17,14 +17,11 @@ import pandas as pd
 from okdbench.core.protocol import is_ranked
 from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import format_seeds
-from okdbench.results.columns import is_complete, shown_in
+from okdbench.results.columns import WITH_INTERVAL, is_complete, shown_in
 from okdbench.results.estimates import ENOUGH_SEEDS, group_mean, interval, mean
 from okdbench.results.grouping import ALL, GROUP, counted, current, default_settings, is_partial, some_settings
 from okdbench.results.significance import SeedMeans, compare_rows, mean_difference, seed_means, testable
 from okdbench.results.table import Row, rows_of
-
-#: other accuracies that published numbers are compared with, or that a figure shows with their interval
-_WITH_INTERVAL = ("top5", "last_acc", "oracle_acc", "retention")
 
 
 def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
@@ -124,7 +121,7 @@ def _summary(cells: pd.DataFrame, means: SeedMeans) -> dict[str, float | None]:
         groups = [[value for value in table[:, index].tolist() if not math.isnan(value)] for table in tables]
         # Unlike pandas' mean this one does not depend on the order, so that equal rows share a rank.
         summary[name] = group_mean([group for group in groups if group])
-    for name in _WITH_INTERVAL:
+    for name in WITH_INTERVAL:
         ends = interval(list(seed_means(cells, name).values())) or (math.nan, math.nan)
         summary |= {f"{name}_low": ends[0], f"{name}_high": ends[1]}
     values = [means[seed] for seed in sorted(means)]

@@ -44,9 +44,10 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def runs_to_csv(records: pd.DataFrame) -> str:
-    """Runs as CSV, one row each, with every digit; the default settings are divided by blanks."""
-    settings = records["default_settings"].map(" ".join)
-    return records.assign(default_settings=settings).to_csv(index=False, lineterminator="\n")
+    """The current runs as CSV, one row each, with every digit; the default settings are divided by blanks."""
+    runs = current(records).sort_index()
+    settings = runs["default_settings"].map(" ".join)
+    return runs.assign(default_settings=settings).to_csv(index=False, lineterminator="\n")
 
 
 def published_to_csv(table: pd.DataFrame) -> str:
@@ -208,7 +209,7 @@ def write_leaderboards(records: pd.DataFrame, output: Path, form: str = "csv", n
     table = leaderboard(records)
     texts = {str(dataset): _written(rows, form, names) for dataset, rows in table.groupby("dataset")}
     if form == "csv":
-        texts |= {"runs": runs_to_csv(current(records).sort_index()), "published": published_to_csv(table)}
+        texts |= {"runs": runs_to_csv(records), "published": published_to_csv(table)}
     paths = [output / f"{name}.{form}" for name in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         write_atomic(path, text.encode())
