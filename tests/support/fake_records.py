@@ -67,6 +67,12 @@ def failed(method: str, setting: str, seed: int, **changes: Any) -> Record:
     return record(method, setting, seed, 0, status="failed", selected=None, last=None, oracle=None, **changes)
 
 
+def own(row: SimpleNamespace) -> dict[str, object]:
+    """What a row says of itself: all but its place among the others."""
+    place = {"rank", "best", "tied", "behind", "behind_low", "behind_high"}
+    return {name: value for name, value in vars(row).items() if name not in place}
+
+
 def put(runs: Path, made: Record, hour: int) -> Path:
     """Store a record that finished at this hour, with the other files of a run; returns the run's folder."""
     folder = runs / made.key
