@@ -166,7 +166,7 @@ class AuGKD(DataFree):
             if self.hp.legacy_ckpt_rule:
                 scores = [self.weighted_sum(self.generator_terms(x)) for x in images]
             else:
-                scores = [kl(self.teacher.targets(x), self.student(x)) for x in images]
+                scores = [kl(self.teacher(x), self.student(x)) for x in images]
         self.generator.module.train()
         self.best.update(float(torch.stack(scores).mean()))
 

@@ -211,7 +211,8 @@ class MosaicKD(DataFree):
         """The share of the batch in which the teacher's entropy is highest: the images most out of its domain."""
         if self.hp.ood_share == 1:
             return batch
-        log_p = self.teacher.targets(batch.images).log_softmax(1)
+        with torch.no_grad():
+            log_p = self.teacher(batch.images).log_softmax(1)
         p = log_p.exp()
         # in the release, 0 * log 0 is NaN, which argsort ranks highest, so the most confident images come first
         entropy = -(p * (p.log() if self.hp.legacy_entropy_rank else log_p)).sum(1)

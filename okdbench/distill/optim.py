@@ -163,7 +163,7 @@ class Learner:
 def forward_without_buffers(
     module: nn.Module, inputs: Tensor, parameters: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """``module(inputs)`` in its current mode, without a change of its buffers (batch-norm statistics).
+    """``module(inputs)`` in its current mode, without a change of the statistics of its batch norms.
 
     Args:
         module: module to call.

@@ -35,12 +35,20 @@ def second_order(layer: nn.Module, x: Tensor) -> list[Tensor]:
     return [output, *first, *second]
 
 
-def test_outputs_and_all_derivatives_are_those_of_pytorch() -> None:
+@pytest.mark.parametrize("shape", [(4, 3, 5, 2), (64, 3, 1, 1), (2, 3, 9, 9)])
+def test_outputs_and_all_derivatives_are_those_of_pytorch(shape: tuple[int, ...]) -> None:
     usual, ours = pair()
-    x = torch.randn(4, 3, 5, 2)
+    x = torch.randn(shape)
     for one, other in zip(second_order(ours, x), second_order(usual, x), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
     assert all(torch.equal(a, b) for a, b in zip(ours.buffers(), usual.buffers(), strict=True))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (4, 3)])
+def test_what_pytorch_refuses_is_refused(shape: tuple[int, ...]) -> None:
+    for layer in pair():
+        with pytest.raises(ValueError, match="(?i)expected"):
+            layer(torch.randn(shape))
 
 
 def test_derivatives_are_those_of_finite_differences() -> None:

@@ -119,7 +119,10 @@ def test_only_targets_are_in_bfloat16() -> None:
     assert meter.traffic()["teacher"]["forward"] == 8
 
 
-@pytest.mark.parametrize("method", ["dfad", "kd", "ltr", "mosaickd", "augkd"])
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("ltr", "mosaickd", "augkd")]
+
+
+@pytest.mark.parametrize("method", ["dfad", "kd", *SLOW])
 def test_a_method_in_each_precision_has_the_same_bits_twice_and_others_in_another(method: str) -> None:
     results = {}
     for precision in ("float32", "bfloat16-targets", "bfloat16"):
@@ -137,7 +140,7 @@ def test_a_method_in_each_precision_has_the_same_bits_twice_and_others_in_anothe
 
 
 def test_float32_is_not_rounded_to_tf32() -> None:
-    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     devices.choose("cpu")
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32

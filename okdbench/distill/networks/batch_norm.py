@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class _Forward(torch.autograd.Function):
@@ -51,6 +52,7 @@ class _Backward(torch.autograd.Function):
         return (slope * _wide(weight)).to(x.dtype), along, total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, v: Tensor | None, c: Tensor | None, total: Tensor | None) -> tuple[Tensor | None, ...]:
         x, weight, mean, invstd, slope, along = ctx.saved_tensors
         v = torch.zeros_like(x) if v is None else v.to(x.dtype)
@@ -90,7 +92,7 @@ class SmoothBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x H x W -> the same."""
-        return _normalise(self, x) if _is_common(self) else super().forward(x)
+        return _normalise(self, x) if _is_common(self, x) else super().forward(x)
 
 
 class SmoothBatchNormAct2d(BatchNormAct2d):
@@ -98,7 +100,7 @@ class SmoothBatchNormAct2d(BatchNormAct2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x H x W -> the same."""
-        output: Tensor = self.act(self.drop(_normalise(self, x))) if _is_common(self) else super().forward(x)  # type: ignore[no-untyped-call]
+        output: Tensor = self.act(self.drop(_normalise(self, x))) if _is_common(self, x) else super().forward(x)  # type: ignore[no-untyped-call]
         return output
 
 
@@ -109,8 +111,10 @@ def smooth(net: nn.Module) -> None:
         layer.__class__ = kinds.get(type(layer), type(layer))
 
 
-def _is_common(layer: nn.BatchNorm2d) -> bool:
-    return layer.training and layer.affine and layer.momentum is not None
+def _is_common(layer: nn.BatchNorm2d, x: Tensor) -> bool:
+    # PyTorch itself refuses other shapes, and channels with one value.
+    has_variance = x.ndim == 4 and x.numel() > x.shape[1]
+    return has_variance and layer.training and layer.affine and layer.momentum is not None
 
 
 def _normalise(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class TrimmedConv2d(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """B x C x H x W -> B x C' x H' x W', as :class:`torch.nn.Conv2d`."""
-        sides = map(int, images.shape[2:])
+        sides = map(int, images.shape[-2:])
         rows, columns = map(live_taps, sides, self.kernel_size, self.stride, self.padding, self.dilation)
         # Negative padding cuts, and its backward pass fills the rest of the gradient with zeros in the same operation.
         cut = (-columns.before, -columns.after, -rows.before, -rows.after)
