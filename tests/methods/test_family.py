@@ -129,7 +129,7 @@ def test_the_ranking_of_the_release_puts_the_most_confident_first() -> None:
     distiller: Any = make_method("mosaickd", {"ood_share": 0.5, "legacy_entropy_rank": True})
     logits = torch.zeros(4, 10)
     logits[2, 0] = 1e4
-    distiller.teacher.targets = lambda _images: logits
+    distiller.teacher.forward = lambda _images: logits
     images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 32, 32)
     selected = distiller.select_ood(Batch(images, None)).images[:, 0, 0, 0]
     assert selected[0] == 2

@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Protocol
 
+import okdbench.training.loss_log
 import okdbench.training.runner
 from support.fork_server import CONTEXT, Command
 
@@ -39,8 +40,9 @@ def print_recovery(fault: str, seconds: float) -> None:
 
 
 def checkpoint_every_step() -> None:
-    """Write a checkpoint after every step instead of every 20 seconds."""
+    """Write a checkpoint after every step instead of every 20 seconds, and nothing at a time that the load decides."""
     okdbench.training.runner.CHECKPOINT_SECONDS = 0.0
+    okdbench.training.loss_log.FLUSH_SECONDS = float("inf")
 
 
 def on_write(runs: Path, react: Callable[[str], None]) -> None:

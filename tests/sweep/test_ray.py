@@ -247,8 +247,10 @@ def test_a_run_that_always_kills_fails_and_the_rest_is_done(
     step = "    def step(self, batch: Batch) -> Losses:\n"
     assert step in source
     kill = f"        print('farewell', flush=True), time.sleep(2), os.kill({victim}, 9), time.sleep(60)\n"
+    first = "from collections.abc import Sequence\n"
+    assert first in source
     (tmp_path / "killer.py").write_text(
-        source.replace(step, step + kill).replace("import torch", "import os, time, torch")
+        source.replace(step, step + kill).replace(first, f"import os\nimport time\n{first}")
     )
     sweep = Sweep("./killer.py,finetune", cluster.address, tmp_path, data_root)
     code, errors = sweep.end()
