@@ -48,11 +48,16 @@ class Digits(Dataset):
     classes = tuple("0123456789")
     domains: ClassVar = {"M": "mnist", "O": "optical", "P": "print"}
     settings = ("MP-O", "MO-P", "OP-M")
-    flip = False
+    channels = 1
+    # of all images of the three domains, to three digits
+    mean, std = (0.111,), (0.280,)
+    augmentation = ("shift",)
+    teacher_augmentation = ()
+    teacher, student = "lenet5_bn", "lenet5_half_bn"
     bundled = True
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:
-        """All images of ``domain`` as 32 x 32 x 3 arrays with equal channels, made once and kept in ``root``.
+        """All images of ``domain`` as 32 x 32 arrays, made once and kept in ``root``.
 
         Raises:
             UserError: there is no such domain, or ``root`` cannot be written.
@@ -70,7 +75,7 @@ _LOADED: dict[str, tuple[Sample, ...]] = {}
 
 def _make(domain: str) -> Iterator[Sample]:
     for name, label, image in _SOURCES[domain]():
-        yield Sample(f"{domain}/{label}/{name}.png", label, np.repeat(_centred(image)[..., None], 3, axis=2))
+        yield Sample(f"{domain}/{label}/{name}.png", label, _centred(image))
 
 
 def _centred(image: Grey) -> Grey:

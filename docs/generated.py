@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import released_code
 import simulations
@@ -21,7 +20,6 @@ from okdbench.core import plugins
 from okdbench.core.dataset_source import bundled_origin
 from okdbench.results.columns import shown_in
 from okdbench.results.frames import RUN_COLUMNS
-from okdbench.results.store import read_records, write_archive
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
@@ -61,20 +59,6 @@ def frames() -> str:
     return "\n\n".join([_table("`load_records`", "meaning", runs), _table("`leaderboard`", "meaning", board)])
 
 
-def demo() -> str:
-    """The table of ``make demo``, whose twelve runs are among the committed ones, without its heading."""
-    (methods,) = re.findall(r"^DEMO_METHODS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    runs = [
-        record
-        for record in read_records(RECORDS / "digits.jsonl.gz")
-        if record.seed == 0 and record.track == "labelled" and record.method in methods.split() and not record.variant
-    ]
-    with TemporaryDirectory() as folder:
-        archive = Path(folder) / "demo.jsonl.gz"
-        write_archive(archive, runs)
-        return leaderboard(archive, "labelled").partition("\n")[2]
-
-
 def released() -> str:
     """The effect of every switch that restores a fault of released code, a table for each method."""
     return "\n\n".join(f"### `{method}`\n\n{table}" for method, table in released_code.tables().items())
@@ -105,7 +89,6 @@ def _cells(line: str) -> list[str]:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
-    "demo": demo,
     "columns": columns,
     "frames": frames,
     "origins": origins,

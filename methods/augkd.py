@@ -12,14 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from okdbench.api import Batch, Card, Deviation, Losses, Snapshot, Stage, hyper, legacy
-from okdbench.distill.adversarial import PRIORS, QUICK, BackboneHyperparameters, DataFree, Priors
+from okdbench.distill.adversarial import PRIORS, QUICK, RELEASED_GENERATOR, BackboneHyperparameters, DataFree, Priors
 from okdbench.distill.losses import batch_norm_l2, energy, gaussian_prior, kl, least_confidence
 from okdbench.distill.networks.anchor import AnchorNet
 from okdbench.distill.networks.generators import Encoder, sample
 from okdbench.distill.optim import adam, cosine, cosine_overrun, set_eval, slow_start
 
-#: checkpoint rules score stage 1 this often, on this many fixed batches of latents (the release: 10 batches)
-EVALUATIONS, FIXED_BATCHES = 20, 10
+#: checkpoint rules score stage 1 on this many fixed batches of latents, as the release
+FIXED_BATCHES = 10
+#: states of stage 1 that the release compares, one for each epoch
+RELEASED_CANDIDATES = 200
 
 
 class AuGKD(DataFree):
@@ -30,15 +32,60 @@ class AuGKD(DataFree):
         venue="ICLR",
         year=2024,
         url="https://arxiv.org/abs/2403.07030",
-        paper={"latent": 100, "generator_width": 64, "lr_generator": 1e-3, "lr_student": 1e-3, "weight_decay": 1e-4},
+        release="IshiKura-a/AuG-KD@4c38ac9",
+        paper={
+            **RELEASED_GENERATOR,
+            "latent": 100,
+            "lr_generator": 1e-3,
+            "lr_student": 1e-3,
+            "weight_decay": 1e-4,
+        },
         reads=("teacher logits, input gradients and batch-norm statistics", "labelled student-domain images"),
         deviations=(
-            Deviation("latents in stages 2 and 3", "release: sampled", "the mean; sample_latents restores it"),
-            Deviation("end of stage 2", "release: lowest loss on evaluation images", "last state: none are available"),
-            Deviation("what f multiplies", "paper unknown; release: latents and images alike", "as the release"),
-            Deviation("share of the budget in stage 1", "unknown at equal budgets", "0.5: data_free_share"),
-            Deviation("batch of stage 3", "release: B real and B mixed", "half and half: the budget of other methods"),
-            Deviation("steps of stage 2", "release: 200 epochs, one or more steps each", "2000 steps"),
+            Deviation(
+                "latents in stages 2 and 3",
+                "release: sampled",
+                "the mean; sample_latents restores it",
+                where="models/generator.py:122",
+            ),
+            Deviation(
+                "end of stage 2",
+                "release: lowest loss on evaluation images",
+                "last state: none are available",
+                where="main.py:343",
+            ),
+            Deviation(
+                "what f multiplies",
+                "paper unknown; release: latents and images alike",
+                "as the release",
+                where="utils/trainer.py:119, :121",
+            ),
+            Deviation(
+                "share of the budget in stage 1",
+                "unknown at equal budgets",
+                "0.5: data_free_share",
+                where="not in the release",
+            ),
+            Deviation(
+                "batch of stage 3",
+                "release: B real and B mixed",
+                "half and half: the budget of other methods",
+                where="utils/trainer.py:124",
+            ),
+            Deviation("f", "release: constant in an epoch", "a ramp over the steps", where="utils/trainer.py:256"),
+            Deviation("KL", "release: the teacher's are at least 1e-8", "exact", where="utils/criteria.py:16"),
+            Deviation(
+                "schedules of stage 1",
+                "release: G and S, once in 200 iterations",
+                "at each update",
+                where="utils/trainer.py:433",
+            ),
+            Deviation(
+                "steps of stage 2",
+                "release: 200 epochs, one or more steps each",
+                "2000 steps",
+                where="IshiKura-a/AuG-KD@f0f6174 README.md:71",
+            ),
         ),
     )
 
@@ -51,6 +98,7 @@ class AuGKD(DataFree):
         bn_per_layer: bool = hyper(False, "one norm for each layer instead of one for all", paper=False)
         prior: float = hyper(2.5e-4, "weight of the encoder's Gaussian prior", paper=2.5e-4, ge=0)
         keep: Literal["last", "lowest_kl"] = hyper("last", "state of stage 1 that the later stages start from")
+        candidates: int = hyper(20, "states of stage 1 that are compared", paper=200, ge=1, when={"keep": "lowest_kl"})
         # Stage 2
         anchor_steps: int = hyper(2000, "steps of stage 2", ge=1)
         lr_anchor: float = hyper(
@@ -71,18 +119,33 @@ class AuGKD(DataFree):
         kd_on: Literal["both", "mixed_only"] = hyper("both", "halves of the batch that are distilled on", paper="both")
         sample_latents: bool = hyper(False, "sample from the encoder in stages 2 and 3 instead of taking its mean")
         # Faults of the released code
-        legacy_self_kd: bool = legacy("stage 3 distils from the student instead of the teacher", "the true teacher")
-        legacy_unnormalised_real: bool = legacy("stage 3's real half is not normalised", "both halves normalised")
-        legacy_inv_sum: bool = legacy("anchor loss summed over the batch, one mask target for it", "means, per sample")
-        legacy_mask: bool = legacy("mask in [0, 1/3), so that 1 - rho is out of reach", "sigmoid in (0, 1)")
-        legacy_ckpt_rule: bool = legacy("stage 1 keeps the lowest generator loss", "the last state")
-        legacy_sched: bool = legacy("cosine per batch, E constant, first five steps at 1/3", "cosine; stage 3 constant")
+        legacy_self_kd: bool = legacy(
+            "stage 3 distils from the student instead of the teacher", "the true teacher", "utils/trainer.py:127"
+        )
+        legacy_unnormalised_real: bool = legacy(
+            "stage 3's real half is not normalised", "both halves normalised", "utils/trainer.py:124"
+        )
+        legacy_inv_sum: bool = legacy(
+            "anchor loss summed over the batch, one mask target for it", "means, per sample", "utils/criteria.py:314"
+        )
+        legacy_mask: bool = legacy(
+            "mask in [0, 1/3), so that 1 - rho is out of reach", "sigmoid in (0, 1)", "models/anchor_net.py:47"
+        )
+        legacy_ckpt_rule: bool = legacy(
+            "stage 1 keeps the lowest generator loss", "the last state", "utils/trainer.py:466"
+        )
+        legacy_sched: bool = legacy(
+            "cosine per batch, E constant, first five steps at 1/3",
+            "cosine; stage 3 constant",
+            "utils/trainer.py:167, :433; main.py:355",
+        )
 
     paper_batch_size = 2048
     presets = {
         "smoke": {"generator_width": 8, "anchor_steps": 8},
-        "quick": {**QUICK, "lr_encoder": 1e-3, "anchor_steps": 60, "lr_anchor": 1e-2},
-        "paper": {"data_free_steps": 40_000, "mixup_epochs": 200},
+        # the encoder has 500 steps instead of 200,000; as many anchor steps as the release takes with few images
+        "quick": {**QUICK, "lr_encoder": 1e-3, "anchor_steps": 200},
+        "paper": {"data_free_steps": 40_000, "candidates": 200, "mixup_epochs": 200},
     }
     data_free = False
 
@@ -95,7 +158,7 @@ class AuGKD(DataFree):
         remaining = max(0, task.student_images - self.iterations * hp.inner_steps * task.batch_size)
         self.mixup_steps = (hp.mixup_epochs * task.train_size if hp.mixup_epochs else remaining // 2) // self.half
         # E
-        encoder = Encoder(hp.latent, task.image_size, task.classes, hp.generator_width)
+        encoder = Encoder(hp.latent, task.image_size, task.classes, hp.generator_width, task.channels)
         schedule = None if hp.legacy_sched else cosine(self.iterations * hp.inner_steps)
         self.encoder = self.own("encoder", encoder, adam(encoder, hp.lr_encoder), schedule)
         # A; the release's cosine has the length of its epochs, but is stepped once per batch
@@ -108,10 +171,8 @@ class AuGKD(DataFree):
         schedule = slow_start if hp.legacy_sched else None
         self.mixup_learner = self.own("student in mixup", self.student, optimizer, schedule)
         # Checkpoint rule of stage 1
-        evaluations = EVALUATIONS if hp.legacy_ckpt_rule or hp.keep == "lowest_kl" else 0
-        snapshot = Snapshot(
-            self.generator.module, encoder, self.student, evaluations=evaluations, steps=self.iterations
-        )
+        candidates = RELEASED_CANDIDATES if hp.legacy_ckpt_rule else hp.candidates if hp.keep == "lowest_kl" else 0
+        snapshot = Snapshot(self.generator.module, encoder, self.student, evaluations=candidates, steps=self.iterations)
         self.best = self.state["best of stage 1"] = snapshot
         self.fixed_latents = task.noise(FIXED_BATCHES, task.batch_size, hp.latent)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from okdbench.api import Card, Deviation, Losses, TaskKind, Track, hyper
-from okdbench.distill.adversarial import LR_GENERATOR, QUICK_SGD, DataFree, SGDHyperparameters
+from okdbench.distill.adversarial import LN_10, LR_GENERATOR, QUICK, DataFree, SGDHyperparameters
+from okdbench.distill.networks.generators import HeadKind
 
 
 class DAFL(DataFree):
@@ -14,17 +15,25 @@ class DAFL(DataFree):
         venue="ICCV",
         year=2019,
         url="https://arxiv.org/abs/1904.01186",
+        release="huawei-noah/Efficient-Computing@132e841",
         reads=("teacher logits, input gradients and penultimate features",),
         tasks=tuple(TaskKind),
         tracks=tuple(Track),
         deviations=(
             Deviation(
-                "weights", "release: (0.05, 5, 0.01) CIFAR-10, (0.5, 20, 0.1) CIFAR-100", "its defaults (1, 5, 0.1)"
+                "weights",
+                "release: (0.05, 5, 0.01) CIFAR-10, (0.5, 20, 0.1) CIFAR-100",
+                "its defaults (1, 5, 0.1)",
+                where="huawei-noah/Efficient-Computing@38a6cfa Data-Efficient-Model-Compression/DAFL/README.md:29, :35",
             ),
-            Deviation("class balance", "release: log10", "the same in nats: 5 becomes 2.171"),
-            Deviation("generator's head", "release: tanh, batch norm, in normalised space", "sigmoid: raw images"),
-            Deviation("generator's learning rate", "release: 0.02 on CIFAR, 0.2 on MNIST, constant", "0.02, cosine"),
-            Deviation("student's schedule", "release: x0.1 at 2/5 and 4/5", "cosine"),
+            Deviation("class balance", "release: log10", "the same in nats: 5 / ln 10", where="DAFL/DAFL-train.py:179"),
+            Deviation(
+                "generator's learning rate",
+                "release: 0.02 on CIFAR, 0.2 on MNIST, constant",
+                "0.02, cosine",
+                where="DAFL/DAFL-train.py:35, :140",
+            ),
+            Deviation("student's schedule", "release: x0.1 at 2/5 and 4/5", "cosine", where="DAFL/DAFL-train.py:145"),
         ),
     )
 
@@ -32,6 +41,8 @@ class DAFL(DataFree):
         """Values of the release on CIFAR, with its default weights."""
 
         latent: int = hyper(1000, "latent dimensions", paper=1000, ge=2, le=4096)
+        head: HeadKind = hyper("tanh_bn", "end of the generator", paper="tanh_bn")
+        stem: int = hyper(2, "channels of the generator's first stage, in widths", paper=2, ge=1, le=8)
         lr_generator: float = hyper(
             0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1, search=LR_GENERATOR
         )
@@ -41,12 +52,13 @@ class DAFL(DataFree):
         adversarial: float = hyper(0.0, "weight of -D(teacher, student) in the generator's loss", paper=0, ge=0)
         # no adversarial term by default, so this one is the unit of the others' search ranges
         one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0)
-        # 5 / ln 10 = 2.171
-        balance: float = hyper(2.171, "weight of the class balance, in nats", paper=2.171, ge=0, search=(0.2, 20.0))
+        balance: float = hyper(
+            5 / LN_10, "weight of the class balance, in nats: 5 / ln 10", paper=5 / LN_10, ge=0, search=(0.2, 20.0)
+        )
         activation: float = hyper(0.1, "weight of the size of the features", paper=0.1, ge=0, search=(0.01, 1.0))
 
     paper_batch_size = 1024
-    presets = DataFree.presets | {"quick": QUICK_SGD, "paper": {"data_free_steps": 240_000}}
+    presets = DataFree.presets | {"quick": QUICK, "paper": {"data_free_steps": 240_000}}
 
     def iteration(self) -> Losses:
         # G and S share one forward of the teacher; S trains on the images from before G's update

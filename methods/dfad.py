@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, TaskKind, Track, hyper, legacy
-from okdbench.distill.adversarial import QUICK_SGD, DataFree, SGDHyperparameters
+from okdbench.distill.adversarial import QUICK, DataFree, SGDHyperparameters
 from okdbench.distill.losses import l1
+from okdbench.distill.networks.generators import HeadKind
 
 
 class DFAD(DataFree):
@@ -17,16 +18,19 @@ class DFAD(DataFree):
         venue="arXiv",
         year=2019,
         url="https://arxiv.org/abs/1912.11006",
+        release="VainF/Data-Free-Adversarial-Distillation@053861f",
         reads=("teacher logits and input gradients",),
         tasks=tuple(TaskKind),
         tracks=tuple(Track),
         deviations=(
             Deviation(
-                "order in an iteration", "release: student steps, then generator", "generator first, as in the others"
+                "order in an iteration",
+                "release: student steps, then generator",
+                "generator first, as in the others",
+                where="DFAD_cifar.py:24",
             ),
-            Deviation("generator's head", "release: tanh, batch norm, in normalised space", "sigmoid: raw images"),
-            Deviation("schedule", "release: x0.1 at 1/5 and 2/5, optional", "cosine"),
-            Deviation("student in the generator's step", "release: train mode", "eval mode"),
+            Deviation("schedule", "release: x0.1 at 1/5 and 2/5, optional", "cosine", where="DFAD_cifar.py:154"),
+            Deviation("student in the generator's step", "release: train mode", "eval mode", where="DFAD_cifar.py:19"),
         ),
     )
 
@@ -34,10 +38,16 @@ class DFAD(DataFree):
         """Values of the release."""
 
         latent: int = hyper(256, "latent dimensions", paper=256, ge=2, le=4096)
-        legacy_teacher_as_student: bool = legacy("Fast-Datafree's adversary is the teacher itself", "the student")
+        head: HeadKind = hyper("tanh_bn", "end of the generator", paper="tanh_bn")
+        stem: int = hyper(2, "channels of the generator's first stage, in widths", paper=2, ge=1, le=8)
+        legacy_teacher_as_student: bool = legacy(
+            "Fast-Datafree's adversary is the teacher itself",
+            "the student",
+            "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
+        )
 
     # the release: 500 epochs of 50 iterations
-    presets = DataFree.presets | {"quick": QUICK_SGD, "paper": {"data_free_steps": 25_000}}
+    presets = DataFree.presets | {"quick": QUICK, "paper": {"data_free_steps": 25_000}}
 
     def adversary_logits(self, images: Tensor) -> Tensor:
         # |T - T| = 0 has no gradient, so with this switch the generator is never trained

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from okdbench.api import Card, Deviation, TaskKind, Track
-from okdbench.distill.adversarial import BackboneHyperparameters, DataFree
+from okdbench.distill.adversarial import LN_10, RELEASED_GENERATOR, BackboneHyperparameters, DataFree
 
 
 class DFKD(DataFree):
@@ -14,26 +14,39 @@ class DFKD(DataFree):
         venue="NeurIPS",
         year=2021,
         url="https://arxiv.org/abs/2110.15094",
+        release="zju-vipa/MosaicKD@ed68157",
         reads=("teacher logits, input gradients and batch-norm statistics",),
         tasks=tuple(TaskKind),
         tracks=tuple(Track),
         # README of MosaicKD's released code, kd_datafree.py
         paper={
+            **RELEASED_GENERATOR,
             "latent": 100,
-            "generator_width": 64,
             "lr_generator": 1e-3,
             "student_optimizer": "adam",
             "lr_student": 1e-3,
             "weight_decay": 1e-4,
             "inner_steps": 5,
             "one_hot": 1,
-            "balance": 8.686,
+            "balance": 20 / LN_10,
             "bn": 1,
         },
         deviations=(
-            Deviation("batch-norm term", "release: one norm over all layers", "summed over layers, as DeepInversion"),
-            Deviation("variances", "CMI's code: biased", "unbiased, as AuG-KD's"),
-            Deviation("student in the generator's step", "release: train mode", "eval mode"),
+            Deviation(
+                "batch-norm term",
+                "release: one norm over all layers",
+                "summed over layers, as DeepInversion",
+                where="kd_datafree.py:341",
+            ),
+            Deviation(
+                "variances",
+                "CMI's code: biased",
+                "unbiased, as AuG-KD's",
+                where="zju-vipa/CMI@9e79fa9 datafree/hooks.py",
+            ),
+            Deviation(
+                "student in the generator's step", "release: train mode", "eval mode", where="kd_datafree.py:322"
+            ),
         ),
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, Schedule, Stage, TaskKind, Track, hyper, legacy
-from okdbench.distill.adversarial import PRIORS, QUICK_SGD, DataFree, Priors, SGDHyperparameters
+from okdbench.distill.adversarial import PRIORS, QUICK, DataFree, Priors, SGDHyperparameters
 from okdbench.distill.losses import batch_norm_kl
+from okdbench.distill.networks.generators import HeadKind
 from okdbench.distill.optim import cosine_overrun
 
 #: search range of the three weights
@@ -21,22 +22,48 @@ class DFQ(DataFree):
         venue="CVPR Workshops",
         year=2020,
         url="https://arxiv.org/abs/2005.04136",
+        release="da2so/Data-Free_Network_Quantization_With_Adversarial_Knowledge_Distillation@c7c9d46",
         reads=("teacher logits, input gradients and batch-norm statistics",),
         tasks=tuple(TaskKind),
         tracks=tuple(Track),
         deviations=(
             Deviation(
-                "official code", "none; two re-implementations disagree in signs", "the signs of the first, da2so's"
+                "official code",
+                "none; two re-implementations disagree in signs",
+                "the signs of the first, da2so's",
+                where="Hao840/CDFKD-MFS@9197b94 DFQ.py:125; da2so@c7c9d46 dfqad.py:85",
             ),
-            Deviation("weight 0.01", "da2so's; the paper's value is unknown", "the same, one hyper-parameter per term"),
-            Deviation("warm-up", "da2so: 20,000 generator steps", "1000; the student is not trained in it"),
-            Deviation("student", "da2so: Nesterov momentum", "momentum"),
-            Deviation("generator's head", "da2so: tanh, batch norm", "sigmoid: raw images"),
-            Deviation("variance of a batch", "da2so: biased", "unbiased, as running statistics are"),
             Deviation(
-                "divergence of statistics", "da2so: without epsilon", "epsilon of batch norm beside each variance"
+                "weight 0.01",
+                "da2so's; the paper's value is unknown",
+                "the same, one hyper-parameter per term",
+                where="@9c40587 main.py:29",
             ),
-            Deviation("generator in the student's steps", "da2so: eval mode", "train mode, as in its own step"),
+            Deviation(
+                "warm-up",
+                "da2so: 20,000 generator steps",
+                "1000; the student is not trained in it",
+                where="dfqad.py:146",
+            ),
+            Deviation("student", "da2so: Nesterov momentum", "momentum", where="@9c40587 utils/core.py:28"),
+            Deviation(
+                "variance of a batch",
+                "da2so: biased",
+                "unbiased, as running statistics are",
+                where="@9c40587 utils/core.py:56",
+            ),
+            Deviation(
+                "divergence of statistics",
+                "da2so: without epsilon",
+                "epsilon of batch norm beside each variance",
+                where="@9c40587 utils/core.py:69",
+            ),
+            Deviation(
+                "generator in the student's steps",
+                "da2so: eval mode",
+                "train mode, as in its own step",
+                where="dfqad.py:103",
+            ),
         ),
     )
 
@@ -44,6 +71,8 @@ class DFQ(DataFree):
         """Values of the re-implementation whose signs follow the paper."""
 
         latent: int = hyper(512, "latent dimensions", paper=512, ge=2, le=4096)
+        head: HeadKind = hyper("tanh_bn", "end of the generator", paper="tanh_bn")
+        stem: int = hyper(2, "channels of the generator's first stage, in widths", paper=2, ge=1, le=8)
         generator_beta1: float = hyper(0.5, "Adam's beta_1, generator", paper=0.5, ge=0, lt=1)
         weight_decay: float = hyper(0.0, "weight decay, student, data-free stage", paper=0, ge=0, le=1)
         inner_steps: int = hyper(10, "student steps per generator step", paper=10, ge=1, le=100)
@@ -51,15 +80,19 @@ class DFQ(DataFree):
         entropy: float = hyper(0.01, "weight of the predictions' entropy", paper=0.01, ge=0, search=SMALL)
         balance: float = hyper(0.01, "weight of the class balance, in nats", paper=0.01, ge=0, search=SMALL)
         bn: float = hyper(0.01, "weight of the divergence of batch-norm statistics", paper=0.01, ge=0, search=SMALL)
-        legacy_teacher_as_student: bool = legacy("Fast-Datafree's adversary is the teacher itself", "the student")
+        legacy_teacher_as_student: bool = legacy(
+            "Fast-Datafree's adversary is the teacher itself",
+            "the student",
+            "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
+        )
         legacy_cosine_overrun: bool = legacy(
-            "the generator's cosine runs beyond its end and rises", "cosine over all steps"
+            "the generator's cosine runs beyond its end and rises", "cosine over all steps", "dfqad.py:176"
         )
 
     # da2so: 50 epochs of 400 generator steps, then 200 epochs of 400 iterations
     presets = DataFree.presets | {
         "smoke": {"generator_width": 8, "warm_up": 2},
-        "quick": {**QUICK_SGD, "warm_up": 20},
+        "quick": {**QUICK, "warm_up": 20},
         "paper": {"data_free_steps": 80_000, "warm_up": 20_000},
     }
 

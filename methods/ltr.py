@@ -26,31 +26,76 @@ class LTR(Rehearsal):
         venue="CVPR",
         year=2023,
         url="https://arxiv.org/abs/2302.14290",
+        release="gaurav104/LRA@5a5dd67",
         reads=("teacher logits, input gradients and penultimate features",),
         tasks=tuple(TaskKind),
         tracks=tuple(Track),
         deviations=(
-            Deviation("running statistics", "release: follow [new; old]", "one update a step, from the new images"),
-            Deviation("batch", "release: B new and B/8 old images", "8B/9 and B/9: the same budget as other methods"),
-            Deviation("generator's head", "release: spectral norm, tanh, batch norm", "sigmoid: raw images"),
-            Deviation("generator's learning rate", "release: 0.02, constant", "0.02, cosine"),
             Deviation(
-                "generative memory", "release: student and auto-encoder sample separately", "one sample for both"
-            ),
-            Deviation("networks", "unknown for dropout and hard sigmoids", "dropout off, the sigmoids made of ReLU6"),
-            Deviation(
-                "inner learning rate at quick",
-                "0.9, which has no effect in the release",
-                "0.1: 0.9 overshoots on the new images",
+                "running statistics",
+                "release: follow [new; old]",
+                "one update a step, from the new images",
+                where="src/agents/predfkd_meta_memory.py:323",
             ),
             Deviation(
-                "generator's blocks and initialisation",
-                "release: 128, 64 channels, U(-0.08, 0.08)",
-                "the common generator's",
+                "batch",
+                "release: B new and B/8 old images",
+                "8B/9 and B/9: the same budget as other methods",
+                where="src/agents/predfkd_meta_memory.py:278",
             ),
-            Deviation("steps at paper", "release: 28,800 of batch 512", "14,400 of 1024, as its controls"),
             Deviation(
-                "images of the auto-encoder", "release: half of the new ones", "half of a batch, and replayed ones"
+                "generator's learning rate",
+                "release: 0.02, constant",
+                "0.02, cosine",
+                where="src/configs/Ours-1.json:25; agents/predfkd_meta_memory.py:101",
+            ),
+            Deviation(
+                "generative memory",
+                "release: student and auto-encoder sample separately",
+                "one sample for both",
+                where="src/agents/base.py:149; agents/predfkd_meta.py:323",
+            ),
+            Deviation(
+                "networks",
+                "unknown for dropout and hard sigmoids",
+                "dropout off, the sigmoids made of ReLU6",
+                where="not in the release",
+            ),
+            Deviation(
+                "generator's batch norm and initialisation",
+                "release: eps 0.8 in the blocks, U(-0.08, 0.08)",
+                "PyTorch's defaults",
+                where="src/networks/generator.py:16, :34",
+            ),
+            Deviation(
+                "steps at paper",
+                "release: 28,800 of batch 512",
+                "14,400 of 1024, as its controls",
+                where="src/agents/predfkd_meta_memory.py:254",
+            ),
+            Deviation(
+                "auto-encoder",
+                "release: its own encoder; errors in normalised space; latents drawn in train mode",
+                "the common encoder; errors of raw images; eval mode",
+                where="src/networks/generator.py:98; agents/predfkd_meta.py:296",
+            ),
+            Deviation(
+                "replay in the first round",
+                "release: images of an untrained memory generator",
+                "none",
+                where="src/agents/predfkd_meta.py:302",
+            ),
+            Deviation(
+                "first push to the buffer",
+                "release: after the first epoch",
+                "after the first iteration",
+                where="src/agents/predfkd_meta_memory.py:277",
+            ),
+            Deviation(
+                "student's schedule",
+                "release: cosine, per epoch",
+                "cosine, per update",
+                where="src/agents/predfkd_meta_memory.py:99, :282",
             ),
         ),
     )
@@ -61,14 +106,25 @@ class LTR(Rehearsal):
         order: Literal[1, 2] = hyper(2, "order of the meta-gradient: 1 omits the Hessian", ge=1, le=2)
         alpha: float = hyper(0.9, "learning rate of the inner step", paper=0.9, ge=0, le=10, search=(0.01, 1.0))
         inner_decay: float = hyper(5e-4, "weight decay w of the inner step", paper=5e-4, ge=0, le=1)
-        legacy_inert_meta: bool = legacy("no gradient through theta': one L1 mean over [new; old]", "a live one")
-        legacy_concat_outer: bool = legacy("outer loss: one L1 mean over [new; old]", "on the new images alone")
-        legacy_double_steps: bool = legacy("half the batch and twice the steps of the controls", "equal steps")
+        legacy_inert_meta: bool = legacy(
+            "no gradient through theta': one L1 mean over [new; old]",
+            "a live one",
+            "src/agents/predfkd_meta_memory.py:309",
+        )
+        legacy_concat_outer: bool = legacy(
+            "outer loss: one L1 mean over [new; old]",
+            "on the new images alone",
+            "src/agents/predfkd_meta_memory.py:325",
+        )
+        legacy_double_steps: bool = legacy(
+            "half the batch and twice the steps of the controls",
+            "equal steps",
+            "src/configs/Ours-1.json:23; configs/MB-DFKD.json:23",
+        )
 
     paper_batch_size = 1024
     presets = {
         **Rehearsal.presets,
-        "quick": {**Rehearsal.presets["quick"], "alpha": 0.1},
         "paper": {"data_free_steps": 14_400},
     }
 

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from okdbench.api import Card, Deviation, Losses, Stage, TaskKind, Track, hyper
-from okdbench.distill.adversarial import QUICK_SGD, BackboneHyperparameters, DataFree, SGDHyperparameters
+from okdbench.distill.adversarial import QUICK, BackboneHyperparameters, DataFree, SGDHyperparameters
 from okdbench.distill.losses import kl
 from okdbench.distill.networks.generators import ConditionalGenerator, Generator
 from okdbench.distill.networks.wrapper import ClassifierOutput
-from okdbench.distill.optim import forward_without_buffers
+from okdbench.distill.optim import copy_spectral_norms, forward_without_buffers
 
 CONDITIONAL = {"conditional": True}
 
@@ -35,13 +35,40 @@ class MAD(DataFree):
         tasks=tuple(TaskKind),
         tracks=tuple(Track),
         deviations=(
-            Deviation("released code", "none is known", "from the equations; what follows is chosen"),
-            Deviation("divergence D", "unknown", "KL at temperature 1"),
-            Deviation("generator's loss", "unknown beyond adversary and batch-norm term", "the common backbone's"),
-            Deviation("batch", "unknown: halves or two whole batches", "halves; full_batches gives two"),
-            Deviation("steps", "unknown", "1000 of pre-training; one of the generator to ten of the student"),
-            Deviation("copy's batch norm", "unknown", "statistics of each batch; its forwards change no buffer"),
-            Deviation("norm term", "bound unknown", "max(|z + e|^2 - 1.5 N_z, 0)"),
+            Deviation(
+                "released code", "none is known", "from the equations; what follows is chosen", where="no code known"
+            ),
+            Deviation("divergence D", "unknown", "KL at temperature 1", where="arXiv:2209.10359; no code known"),
+            Deviation(
+                "generator's loss",
+                "unknown beyond adversary and batch-norm term",
+                "the common backbone's",
+                where="arXiv:2209.10359; no code known",
+            ),
+            Deviation(
+                "batch",
+                "unknown: halves or two whole batches",
+                "halves; full_batches gives two",
+                where="arXiv:2209.10359; no code known",
+            ),
+            Deviation(
+                "steps",
+                "unknown",
+                "1000 of pre-training; one of the generator to ten of the student",
+                where="arXiv:2209.10359, App. A; no code known",
+            ),
+            Deviation(
+                "copy's batch norm",
+                "unknown",
+                "statistics of each batch; its forwards change no buffer",
+                where="arXiv:2209.10359; no code known",
+            ),
+            Deviation(
+                "norm term",
+                "bound unknown",
+                "max(|z + e|^2 - 1.5 N_z, 0)",
+                where="arXiv:2209.10359, App. A; no code known",
+            ),
         ),
     )
 
@@ -72,7 +99,7 @@ class MAD(DataFree):
         stratified_labels: bool = hyper(False, "every class equally often in each batch", when=CONDITIONAL)
         ema_embeddings: bool = hyper(False, "the copy has embeddings of its own", paper=False, when=CONDITIONAL)
 
-    presets = {**DataFree.presets, "smoke": {"generator_width": 8, "warm_up": 2}, "quick": {**QUICK_SGD, "warm_up": 20}}
+    presets = {**DataFree.presets, "smoke": {"generator_width": 8, "warm_up": 2}, "quick": {**QUICK, "warm_up": 20}}
 
     def setup(self) -> None:
         # the conditional loss has three terms: adversary, likelihood and norm
@@ -82,8 +109,10 @@ class MAD(DataFree):
         self.ema_generator = self.place("slow generator", deepcopy(self.generator.module).requires_grad_(False))
 
     def make_generator(self) -> Generator:
-        size = (self.hp.latent, self.task.image_size, self.hp.generator_width)
-        return ConditionalGenerator(self.task.classes, *size) if self.hp.conditional else Generator(*size)
+        if not self.hp.conditional:
+            return super().make_generator()
+        options = self.generator_options()
+        return ConditionalGenerator(self.task.classes, self.hp.latent, self.task.image_size, **options)
 
     def stages(self) -> list[Stage]:
         # phi~ = phi at the end of pre-training
@@ -92,9 +121,10 @@ class MAD(DataFree):
 
     @torch.no_grad()
     def update_ema(self, momentum: float) -> None:
-        """phi~ <- alpha phi~ + (1 - alpha) phi with the momentum alpha."""
+        """phi~ <- alpha phi~ + (1 - alpha) phi with the momentum alpha; the power iteration's vectors are phi's."""
         pair = (list(net.parameters()) for net in (self.ema_generator, self.generator.module))
         torch._foreach_lerp_(*pair, 1 - momentum)
+        copy_spectral_norms(self.generator.module, self.ema_generator)
 
     # Generator
 

@@ -6,6 +6,7 @@ the teacher's normaliser. The label-free track runs form M0; the others run M1 (
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -25,7 +26,16 @@ from okdbench.api import (
     hyper,
     legacy,
 )
-from okdbench.distill.adversarial import LR_GENERATOR, PRIORS, QUICK_SGD, WEIGHT, DataFree, Priors, SGDHyperparameters
+from okdbench.distill.adversarial import (
+    LR_GENERATOR,
+    PRIORS,
+    QUICK,
+    RELEASED_GENERATOR,
+    WEIGHT,
+    DataFree,
+    Priors,
+    SGDHyperparameters,
+)
 from okdbench.distill.losses import kl, partial_cross_entropy
 from okdbench.distill.networks.discriminators import PatchDiscriminator, patch_loss
 from okdbench.distill.optim import forward_without_buffers
@@ -47,26 +57,60 @@ class MosaicKD(DataFree):
         venue="NeurIPS",
         year=2021,
         url="https://arxiv.org/abs/2110.15094",
+        release="zju-vipa/MosaicKD@ed68157",
+        paper=RELEASED_GENERATOR,
         reads=("teacher logits and input gradients", "student-domain images", "their labels, with form=joint"),
         tasks=(TaskKind.ADAPT, TaskKind.TRANSFER),
         tracks=tuple(Track),
         deviations=(
-            Deviation("student's batch", "release: 256 generated and 256 real images", "half and half of one batch"),
             Deviation(
-                "out-of-domain subset", "release: of the whole set, once", "of each batch, with ood_share below 1"
+                "student's batch",
+                "release: 256 generated and 256 real images",
+                "half and half of one batch",
+                where="kd_mosaic.py:455",
             ),
-            Deviation("a domain's own statistics", "release: of the whole set", "legacy switch: of each batch"),
-            Deviation("balance", "release: 10 on log2; README's weights", "the same in nats: 14.427"),
             Deviation(
-                "weight of D's loss", "release: that of the local term", "1; Adam is blind to it but for epsilon"
+                "out-of-domain subset",
+                "release: of the whole set, once",
+                "of each batch, with ood_share below 1",
+                where="kd_mosaic.py:368",
+            ),
+            Deviation(
+                "a domain's own statistics",
+                "release: of the whole set",
+                "legacy switch: of each batch",
+                where="registry.py:21",
+            ),
+            Deviation(
+                "balance",
+                "release: 10 on log2; README's weights",
+                "the same in nats: 10 / ln 2",
+                where="kd_mosaic.py:430",
+            ),
+            Deviation(
+                "weight of D's loss",
+                "release: that of the local term",
+                "1, as the README; 0.1 with legacy_argparse_weights",
+                where="kd_mosaic.py:398",
             ),
             Deviation(
                 "fine-tuning of form plus",
                 "unknown; with KL of the teacher beside it",
                 "labels alone, as after all methods",
+                where="not in the release",
             ),
-            Deviation("weight of balance", "published for 10 and 100 classes", "the same for any number of classes"),
-            Deviation("larger images", "release: networks without a script", "one rule: at least 8 x 8 windows"),
+            Deviation(
+                "weight of balance",
+                "published for 100 classes",
+                "the same for any number of classes",
+                where="zju-vipa/MosaicKD@26745c6 README.md:39",
+            ),
+            Deviation(
+                "larger images",
+                "release: networks without a script",
+                "one rule: at least 8 x 8 windows",
+                where="zju-vipa/MosaicKD@a8d8e2c engine/models/generator.py",
+            ),
         ),
     )
 
@@ -88,30 +132,40 @@ class MosaicKD(DataFree):
         )
         local: float = hyper(1.0, "weight of the patches' authenticity", paper=1, ge=0, search=WEIGHT)
         align: float = hyper(1.0, "weight of the teacher's entropy", paper=1, ge=0, search=WEIGHT)
-        # 10 / ln 2 = 14.427: the release has 10 in bits
-        balance: float = hyper(14.427, "weight of the class balance, in nats", paper=14.427, ge=0, search=(1.4, 140.0))
+        # the release has 10 in bits
+        balance: float = hyper(
+            10 / math.log(2), "weight of the class balance, in nats", paper=10 / math.log(2), ge=0, search=(1.4, 140.0)
+        )
         use_ood_in_student: bool = hyper(True, "half of the student's training images are real", paper=True)
         ood_share: float = hyper(1.0, "share of a real batch that is used, the highest in teacher entropy", gt=0, le=1)
-        augment_discriminator: bool = hyper(False, "shift and mirror the input of D, for small domains", paper=False)
+        augment_discriminator: bool = hyper(
+            False, "change the input of D at random as a student's images, for small domains", paper=False
+        )
         form: Literal["plus", "joint"] = hyper("plus", "with labels: fine-tuning after it, or labels within it")
         joint_start: float = hyper(0.8, "weight w of generated images, at the start", ge=0, le=1, when=JOINT)
         joint_end: float = hyper(0.2, "the same at the end, linear between", ge=0, le=1, when=JOINT)
         hard_weight: float = hyper(0.5, "weight u of the labels", ge=0, le=1, when=JOINT)
         temperature: float = hyper(10.0, "temperature tau for real images", gt=0, le=100, when=JOINT)
-        legacy_argparse_weights: bool = legacy("weights 0.1, 0.1, 1, 0 without flags", "the README's 1, 1, 1, 10")
-        legacy_ood_normalisation: bool = legacy(
-            "real images are normalised with their own statistics for T and S", "the teacher's"
+        legacy_argparse_weights: bool = legacy(
+            "weights 0.1, 0.1, 1, 0 without flags", "the README's 1, 1, 1, 10", "kd_mosaic.py:58"
         )
-        legacy_patch_sum: bool = legacy("sum over windows", "64 x their mean", when={"receptive_field": 22})
-        legacy_student_train_mode: bool = legacy("student in train mode in G's step", "eval mode")
-        legacy_entropy_rank: bool = legacy("p log p is NaN at p = 0 and ranks first", "finite", when={"ood_share": 0.5})
+        legacy_ood_normalisation: bool = legacy(
+            "real images are normalised with their own statistics for T and S", "the teacher's", "kd_mosaic.py:160"
+        )
+        legacy_patch_sum: bool = legacy(
+            "sum over windows", "64 x their mean", "kd_mosaic.py:423", when={"receptive_field": 22}
+        )
+        legacy_student_train_mode: bool = legacy("student in train mode in G's step", "eval mode", "kd_mosaic.py:380")
+        legacy_entropy_rank: bool = legacy(
+            "p log p is NaN at p = 0 and ranks first", "finite", "kd_mosaic.py:365, :368", when={"ood_share": 0.5}
+        )
 
     # 256 generated and 256 real images; 200 epochs of 196 iterations
     paper_batch_size = 512
     presets = {
         **DataFree.presets,
         "smoke": {"generator_width": 8, "discriminator_width": 8},
-        "quick": {**QUICK_SGD, "discriminator_width": 32},
+        "quick": {**QUICK, "discriminator_width": 32},
         "paper": {"data_free_steps": 39_200},
     }
 
@@ -124,7 +178,7 @@ class MosaicKD(DataFree):
             self.hp = self.hp.model_copy(update=RELEASED_WEIGHTS)
         super().setup()
         hp, size = self.hp, self.task.image_size
-        discriminator = PatchDiscriminator(size, hp.receptive_field, hp.discriminator_width)
+        discriminator = PatchDiscriminator(size, hp.receptive_field, hp.discriminator_width, self.task.channels)
         optimizer = adam(discriminator, hp.lr_discriminator, betas=(hp.generator_beta1, 0.999))
         self.discriminator = self.own("discriminator", discriminator, optimizer, cosine(self.iterations))
 
@@ -164,6 +218,8 @@ class MosaicKD(DataFree):
         fake_loss = patch_loss(self.window_logits(fake), False, summed)
         real_loss = patch_loss(self.window_logits(real), True, summed)
         loss = (fake_loss + real_loss) / 2
+        if self.hp.legacy_argparse_weights:
+            loss = self.hp.local * loss
         self.discriminator.update(loss)
         return {"discriminator": loss}
 

@@ -14,18 +14,61 @@ class Replay(Rehearsal):
         venue="AAAI",
         year=2022,
         url="https://arxiv.org/abs/2201.03019",
+        release="kuluhan/PRE-DFKD@0b39f6a",
         reads=("teacher logits, input gradients and penultimate features",),
         tasks=tuple(TaskKind),
         tracks=tuple(Track),
         deviations=(
-            Deviation("batches", "release: one L1 mean over new and old together", "one mean for each, as LTR's Eq. 7"),
-            Deviation("generator's head", "release: spectral norm, tanh, batch norm", "sigmoid: raw images"),
-            Deviation("generator's learning rate", "release: 0.02, constant", "0.02, cosine"),
-            Deviation("batch", "release: B new and B/8 old images", "8B/9 and B/9: the same budget as other methods"),
-            Deviation("running statistics", "release: follow [new; old]", "one update a step, from the new images"),
             Deviation(
-                "generative memory", "release: student and auto-encoder sample separately", "one sample for both"
+                "batches",
+                "release: one L1 mean over new and old together",
+                "one mean for each, as LTR's Eq. 7",
+                where="distillation.py:39",
             ),
+            Deviation("generator's learning rate", "release: 0.02, constant", "0.02, cosine", where="main.py:28, :56"),
+            Deviation(
+                "batch",
+                "release: B new and B/8 old images",
+                "8B/9 and B/9: the same budget as other methods",
+                where="main.py:84",
+            ),
+            Deviation(
+                "running statistics",
+                "release: follow [new; old]",
+                "one update a step, from the new images",
+                where="distillation.py:36",
+            ),
+            Deviation(
+                "generative memory",
+                "release: student and auto-encoder sample separately",
+                "one sample for both",
+                where="distillation.py:15, :98",
+            ),
+            Deviation(
+                "generator's batch norm and initialisation",
+                "release: eps 0.8 in the blocks, U(-0.08, 0.08)",
+                "PyTorch's defaults",
+                where="networks/generator.py:17, :32",
+            ),
+            Deviation(
+                "auto-encoder",
+                "release: its own encoder; errors in normalised space; latents drawn in train mode",
+                "the common encoder; errors of raw images; eval mode",
+                where="networks/generator.py:99; distillation.py:73",
+            ),
+            Deviation(
+                "replay in the first round",
+                "release: images of an untrained memory generator",
+                "none",
+                where="distillation.py:12",
+            ),
+            Deviation(
+                "first push to the buffer",
+                "release of LTR: after the first epoch",
+                "after the first iteration",
+                where="gaurav104/LRA@5a5dd67 src/agents/predfkd_meta_memory.py:277",
+            ),
+            Deviation("student's schedule", "release: cosine, per epoch", "cosine, per update", where="main.py:70"),
         ),
     )
 

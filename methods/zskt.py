@@ -8,6 +8,7 @@ from torch import Tensor
 from okdbench.api import Card, Deviation, Losses, TaskKind, Track, UserError, hyper, legacy
 from okdbench.distill.adversarial import LR_STUDENT, DataFree, DataFreeHyperparameters
 from okdbench.distill.losses import attention_transfer, kl
+from okdbench.distill.networks.generators import HeadKind
 from okdbench.distill.networks.wrapper import ClassifierOutput
 
 
@@ -22,18 +23,29 @@ class ZSKT(DataFree):
         venue="NeurIPS",
         year=2019,
         url="https://arxiv.org/abs/1905.09768",
+        release="polo5/ZeroShotKnowledgeTransfer@492cbff",
         reads=("teacher logits, input gradients and feature maps",),
         tasks=tuple(TaskKind),
         tracks=tuple(Track),
         deviations=(
-            Deviation("generator's head", "release: affine batch norm, unbounded", "sigmoid: raw images"),
-            Deviation("images of the student's steps", "release: generated in each", "once: they are the same"),
+            Deviation(
+                "images of the student's steps",
+                "release: generated in each",
+                "once: they are the same",
+                where="solver.py:89",
+            ),
             Deviation(
                 "attention",
-                "release: three blocks of WRNs; off for different architectures",
+                "release: for a teacher and a student of one family",
                 "on if all stages have feature maps of equal size",
+                where="polo5/ZeroShotKnowledgeTransfer@f9060a1 models/wresnet.py:99; @492cbff main.py:73",
             ),
-            Deviation("beta", "250 beside a KL divided by the classes", "250 beside the KL; legacy_mean_reduction"),
+            Deviation(
+                "beta",
+                "250 beside a KL divided by the classes",
+                "250 beside the KL; legacy_mean_reduction",
+                where="solver.py:215; main.py:59",
+            ),
         ),
     )
 
@@ -41,6 +53,8 @@ class ZSKT(DataFree):
         """Values of the release."""
 
         latent: int = hyper(100, "latent dimensions", paper=100, ge=2, le=4096)
+        head: HeadKind = hyper("bn", "end of the generator", paper="bn")
+        stem: int = hyper(2, "channels of the generator's first stage, in widths", paper=2, ge=1, le=8)
         lr_student: float = hyper(
             2e-3, "learning rate, student, data-free stage", paper=2e-3, gt=0, le=1, search=LR_STUDENT
         )
@@ -54,9 +68,17 @@ class ZSKT(DataFree):
             ge=0,
             search=(25.0, 2500.0),
         )
-        legacy_mean_reduction: bool = legacy("KL divided by the number of classes", "summed over classes")
-        legacy_student_train_mode: bool = legacy("student in train mode in the generator's step", "eval mode")
-        legacy_teacher_as_student: bool = legacy("Fast-Datafree's adversary is the teacher itself", "the student")
+        legacy_mean_reduction: bool = legacy(
+            "KL divided by the number of classes", "summed over classes", "solver.py:215"
+        )
+        legacy_student_train_mode: bool = legacy(
+            "student in train mode in the generator's step", "eval mode", "solver.py:31"
+        )
+        legacy_teacher_as_student: bool = legacy(
+            "Fast-Datafree's adversary is the teacher itself",
+            "the student",
+            "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
+        )
 
     paper_batch_size = 128
     presets = DataFree.presets | {"paper": {"data_free_steps": 80_000}}
@@ -70,7 +92,7 @@ class ZSKT(DataFree):
         super().setup()
         self.clip = self.hp.clip
         # attention maps are compared pixel by pixel: H x W of the stages must agree, channels need not
-        blank = torch.zeros(2, 3, self.task.image_size, self.task.image_size, device=self.task.device)
+        blank = torch.zeros(2, self.task.channels, self.task.image_size, self.task.image_size, device=self.task.device)
         with torch.no_grad(), self.student.eval_mode():
             shapes = [
                 [f.shape[2:] for f in net.forward_with_features(blank, "stages").stages]

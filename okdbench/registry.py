@@ -60,6 +60,10 @@ def load_dataset(name: str) -> Dataset:
     from okdbench.data.dataset import Dataset
 
     dataset: Dataset = _only_class(found, Dataset)()
+    # Until protocol 4 this attribute said whether training images are mirrored; to ignore it would mirror digits.
+    if hasattr(dataset, "flip"):
+        kinds = '("shift",)' if not dataset.flip else '("shift", "flip")'
+        raise UserError(f"{name}: flip is not read any more; write augmentation = teacher_augmentation = {kinds}")
     if name not in DATASETS.names():
         # part of the images' digest, and so of all keys, teachers' keys included
         dataset.registered_name, dataset.extra_key = name_of(name), digest_of(*_sources(type(dataset)))

@@ -23,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 GRID_FIELDS = {"method": "METHODS", "dataset": "DATASETS", "setting": "SETTINGS", "seed": "SEEDS", "track": "TRACKS"}
 #: how --help names the values of other fields
 _VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE", "device": "DEVICE",
-           "image_size": "N", "shots": "N", "tuned": "TEXT"}  # fmt: skip
+           "image_size": "N", "shots": "N", "mean": "NUMBERS", "std": "NUMBERS", "tuned": "TEXT"}  # fmt: skip
 #: numbers that may be a word too
 _WORDS = {"shots"}
 #: no field of a run's configuration, because the setting tells the task
@@ -42,7 +42,9 @@ _TASK = Annotated[
 #: what --help adds to the description of a field
 _NOTES = {"seed": "Also several, such as 0-2."}
 #: defaults that are not the field's
-_DEFAULTS = {"setting": "all default settings of the data set", "shots": "all"}
+_DEFAULTS = {"setting": "all default settings of the data set", "shots": "all"} | dict.fromkeys(
+    ("teacher", "student", "channels", "mean", "std"), "of the data set"
+)
 _NETWORKS = ("teacher", "student", "pretrained", "teacher_weights")
 
 

@@ -11,7 +11,7 @@ import typer
 from okdbench.cli import completion
 from okdbench.cli.options import ListFormat, examples
 from okdbench.core.settings import TaskKind
-from okdbench.core.syntax import spell_assignments
+from okdbench.core.syntax import rounded, spell_assignments
 from okdbench.core.terminal import TableColumn, check_format, print_line, print_table, to_json
 
 if TYPE_CHECKING:
@@ -22,19 +22,25 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+
+def _short(value: Any) -> str:
+    """A value as --set takes it."""
+    return spell_assignments({"": rounded(value) if isinstance(value, float) else value})[1:]
+
+
 HYPERPARAMETERS = (
     TableColumn("name", "hyper-parameter"),
-    # Spelt as --set takes it, without the = that follows the empty name.
-    TableColumn("default", text=lambda value: spell_assignments({"": value})[1:]),
+    TableColumn("default", text=_short),
     TableColumn("allowed", drop=3, folds=True),
     TableColumn("search", "tune draws from", drop=2, folds=True),
-    TableColumn("paper", drop=1),
+    TableColumn("paper", drop=1, text=_short),
     TableColumn("meaning", folds=True),
 )
 DEVIATIONS = (
     TableColumn("point", folds=True),
     TableColumn("theirs", "paper or release", folds=True),
     TableColumn("ours", "here", folds=True),
+    TableColumn("where", drop=1, folds=True),
 )
 
 
@@ -95,6 +101,7 @@ def _describe_method(name: str, method: type[Method]) -> dict[str, Any]:
         "tracks": card.tracks,
         "hyperparameters": hyperparameters,
         "presets": {budget: dict(preset) for budget, preset in method.presets.items()},
+        "release": card.release,
         "deviations": [vars(deviation) for deviation in method.deviations()],
     }
 
@@ -110,7 +117,8 @@ def _print_method(content: dict[str, Any]) -> None:
     for budget, preset in content["presets"].items():
         print_line(f"budget {budget}: " + ", ".join(f"{key}={value}" for key, value in preset.items()))
     deviations = [{**each, "point": _point(**each)} for each in content["deviations"]]
-    _print_section("Deviations from the paper or the authors' release", DEVIATIONS, deviations)
+    release = f" ({content['release']})" if content["release"] else ""
+    _print_section(f"Deviations from the paper or the authors' release{release}", DEVIATIONS, deviations)
     # The measurements are of the bundled methods.
     if any(each["switch"] for each in deviations) and not content["package"]:
         print_line("the effect of each switch on a result: docs/released-code.md")
@@ -147,6 +155,13 @@ def _describe_dataset(name: str, dataset: Dataset) -> dict[str, Any]:
         "classes": dataset.classes,
         "domains": dict(dataset.domains),
         "settings": {task.value: dataset.default_settings(task) for task in TaskKind},
+        "teacher": dataset.teacher,
+        "student": dataset.student,
+        "channels": dataset.channels,
+        "mean": dataset.mean,
+        "std": dataset.std,
+        "augmentation": dataset.augmentation,
+        "teacher_augmentation": dataset.teacher_augmentation,
         "facts": dataset.facts(),
     }
 
@@ -160,5 +175,10 @@ def _print_dataset(content: dict[str, Any]) -> None:
     for task, settings in content["settings"].items():
         if settings:
             print_line(f"default settings, {task}: {', '.join(settings)}")
+    print_line(f"default networks: {content['teacher']} -> {content['student']}")
+    mean, std = (", ".join(f"{value:g}" for value in content[name]) for name in ("mean", "std"))
+    print_line(f"channels: {content['channels']}; mean {mean}; std {std}")
+    student, teacher = (", ".join(content[name]) or "none" for name in ("augmentation", "teacher_augmentation"))
+    print_line(f"augmentation: {student} for the student, {teacher} for the teacher")
     for line in content["facts"]:
         print_line(line)

@@ -75,6 +75,8 @@ def flag(name: str) -> str:
 def _option(name: str, value: Any) -> list[str]:
     if value is True:
         return [flag(name)]
+    if isinstance(value, list):
+        return [flag(name), ",".join(map(str, value))]
     # A value such as the setting -P must not be taken for an option.
     return [f"{flag(name)}={value}"] if str(value).startswith("-") else [flag(name), str(value)]
 

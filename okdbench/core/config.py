@@ -17,10 +17,23 @@ from pydantic_core import ErrorDetails
 
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.protocol import BUDGETS, Track
-from okdbench.core.syntax import spell_assignments
+from okdbench.core.syntax import rounded, spell_assignments
 from okdbench.core.yaml_files import load_yaml
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def _numbers(value: object) -> object:
+    """Numbers as they are typed, 0.5,0.4,0.4, or as YAML and records have them."""
+    if isinstance(value, str):
+        return tuple(value.split(","))
+    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, int | float) else value
+
+
+#: numbers between 0 and 1
+Numbers = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=1, strict=False)], ...], BeforeValidator(_numbers), Field(min_length=1)
+]
 
 #: pydantic's error type -> the text that replaces its message, which repeats the limits
 _OUT_OF_RANGE = dict.fromkeys(
@@ -56,13 +69,20 @@ class RunConfig(BaseModel):
     shots: Annotated[int | None, BeforeValidator(lambda value: None if value == "all" else value)] = Field(
         None, ge=1, strict=False, description="Labels per class of the student's domain, or all."
     )
-    teacher: str = Field("resnet18", description="Architecture of the teacher, a timm classifier.")
-    student: str = Field("resnet10t", description="Architecture of the student, a timm classifier.")
+    teacher: str = Field("", description="Architecture of the teacher: a classifier of timm, lenet5 or lenet5_bn.")
+    student: str = Field("", description="The same of the student.")
     pretrained: bool = Field(False, description="Start teacher and student from timm's ImageNet weights.")
     teacher_weights: str | None = Field(
         None, description="File of a trained teacher, .safetensors or state dict; no teacher is trained then."
     )
     image_size: int = Field(32, ge=16, le=512, multiple_of=16, description="Input resolution in pixels.")
+    channels: Annotated[Literal[1, 3] | None, BeforeValidator(lambda v: {"1": 1, "3": 3}.get(v, v))] = Field(
+        None, description="Channels of the images, 1 for grey; others are converted. By default the data set's own."
+    )
+    mean: Numbers | None = Field(
+        None, description="Mean of each channel, in [0, 1], for the normalisation of both networks: 0.5,0.5,0.5."
+    )
+    std: Numbers | None = Field(None, description="The same for the standard deviation.")
     device: str = Field("auto", description="Such as cpu, cuda or cuda:1; auto is the first GPU, or else the CPU.")
     precision: Literal["float32", "bfloat16-targets", "bfloat16"] = Field(
         "float32", description="Number format of the forward passes; bfloat16-targets: of the teacher's targets alone."
@@ -136,11 +156,18 @@ def check_hyperparameters(
     Raises:
         UserError: an unknown name, or a value that is not allowed.
     """
+    usual = {name: field.default for name, field in model.model_fields.items()} | dict(budget_preset)
+    # A default as okdbench show prints it is the default, and no other value next to it.
+    typed = {name: usual.get(name) if _is_shown_as(value, usual.get(name)) else value for name, value in given.items()}
     try:
-        return model.model_validate({**budget_preset, **given})
+        return model.model_validate({**budget_preset, **typed})
     except ValidationError as error:
         message = _message(error, model, "hyper-parameter", "hyper-parameter ")
         raise UserError(f"{source}: {message}" if source else message) from error
+
+
+def _is_shown_as(value: Any, default: Any) -> bool:
+    return isinstance(value, float) and isinstance(default, float) and value == rounded(default)
 
 
 def variant_name(model: type[BaseModel], budget_preset: Mapping[str, Any], given: Mapping[str, Any]) -> str:

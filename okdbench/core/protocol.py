@@ -16,7 +16,7 @@ from okdbench.core.folds import FOLDS
 from okdbench.core.settings import TaskKind
 
 #: docs/protocol.md says what each version changed
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 #: runs in bfloat16 of earlier versions are void: after an update, the rest of a step used the old weights
 FIRST_BFLOAT16_VERSION = 3
 
@@ -46,6 +46,7 @@ class Budget:
         student_images: images that the student is trained on, summed over all stages.
         batch_size: images in one update of the student.
         teacher_images: images that the teacher is trained on.
+        teacher_batch_size: images in one update of the teacher.
         evaluations: evaluations of the student in each stage that trains it.
     """
 
@@ -53,16 +54,19 @@ class Budget:
     student_images: int
     batch_size: int
     teacher_images: int
+    teacher_batch_size: int
     evaluations: int
 
 
 BUDGETS = {
     budget.name: budget
     for budget in (
-        Budget("smoke", student_images=640, batch_size=16, teacher_images=640, evaluations=2),
-        Budget("quick", student_images=20_000, batch_size=64, teacher_images=24_000, evaluations=10),
-        Budget("standard", student_images=10_000_000, batch_size=256, teacher_images=2_000_000, evaluations=20),
-        Budget("paper", student_images=10_000_000, batch_size=256, teacher_images=2_000_000, evaluations=50),
+        Budget("smoke", 640, batch_size=16, teacher_images=640, teacher_batch_size=32, evaluations=2),
+        Budget("quick", 128_000, batch_size=128, teacher_images=60_000, teacher_batch_size=64, evaluations=10),
+        Budget(
+            "standard", 10_000_000, batch_size=256, teacher_images=2_000_000, teacher_batch_size=512, evaluations=20
+        ),
+        Budget("paper", 10**7, batch_size=256, teacher_images=2 * 10**6, teacher_batch_size=512, evaluations=50),
     )
 }
 
@@ -70,7 +74,11 @@ BUDGETS = {
 UNRANKED_BUDGETS = frozenset({"smoke"})
 
 
-def is_ranked(budget: str, student_images: float) -> bool:
+#: student images of budget quick before version 4
+_EARLIER_QUICK = 20_000
+
+
+def is_ranked(budget: str, student_images: float, protocol: int = PROTOCOL_VERSION) -> bool:
     """Whether a row gets a rank: its budget is a ranked one and was not exceeded.
 
     With explicit step counts, and with some bugs of released code, the student is trained on more images than the
@@ -78,6 +86,8 @@ def is_ranked(budget: str, student_images: float) -> bool:
     """
     # Records from elsewhere may have a budget that is unknown here: there is no limit to compare with.
     limit = BUDGETS[budget].student_images if budget in BUDGETS and budget != "paper" else float("inf")
+    if budget == "quick" and protocol < 4:
+        limit = _EARLIER_QUICK
     return budget not in UNRANKED_BUDGETS and student_images <= limit
 
 

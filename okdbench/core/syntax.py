@@ -34,6 +34,15 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
     return values
 
 
+def rounded(number: float) -> float:
+    """The number with six digits, which are enough to read.
+
+    >>> rounded(20 / 3)
+    6.66667
+    """
+    return float(f"{number:.6g}")
+
+
 def spell_assignments(values: Mapping[str, Any]) -> str:
     """Format pairs as one word, sorted by key; :func:`parse_assignments` parses each of them.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.seeding import derive_seed
-from okdbench.data.dataset import Dataset, Sample
+from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.folder_dataset import FolderDataset, read_table
 from okdbench.data.image_files import images_in
 from okdbench.data.remote import Remote
 from okdbench.data.sample_store import kept_samples
 
 __all__ = [
+    "Augmentation",
     "Dataset",
     "FolderDataset",
     "Remote",

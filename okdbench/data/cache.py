@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Sequence
 from itertools import repeat
@@ -24,7 +25,10 @@ from okdbench.data.decoding import decode, decoding_pool
 from okdbench.data.images import BLOCK, Images
 
 #: to be increased whenever the same samples are decoded to other bytes
-RECIPE = 2
+RECIPE = 3
+
+#: height, width and channels of an image
+Shape = tuple[int, int, int]
 
 
 def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> Images:
@@ -42,11 +46,11 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     samples = sorted(dataset.samples(domain, root), key=lambda sample: sample.path)
     if not samples:
         raise UserError(f"the domain {domain!r} has no images in {root}; check --data-root")
-    key = _key(samples, image_size)
+    key = _key(samples, image_size, dataset.channels)
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
     pixels = _read(file, key)
     if pixels is None:
-        pixels = _build(file, key, samples, image_size)
+        pixels = _build(file, key, samples, (image_size, image_size, dataset.channels))
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
     return Images(pixels, labels, tuple(sample.path for sample in samples), dataset.extra_key)
 
@@ -54,9 +58,9 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
 # The key: what the cached bytes depend on.
 
 
-def _key(samples: Sequence[Sample], image_size: int) -> str:
+def _key(samples: Sequence[Sample], image_size: int, channels: int) -> str:
     """SHA-256 of everything that the cached bytes depend on."""
-    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, image_size]).encode())
+    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, image_size, channels]).encode())
     for sample in samples:
         content.update(json.dumps([sample.path, sample.label, *_fingerprint(sample)]).encode())
     return content.hexdigest()
@@ -95,7 +99,7 @@ def _read(file: Path, key: str) -> npt.NDArray[np.uint8] | None:
     return pixels
 
 
-def _build(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> npt.NDArray[np.uint8]:
+def _build(file: Path, key: str, samples: Sequence[Sample], shape: Shape) -> npt.NDArray[np.uint8]:
     """Decode ``samples`` into ``file`` and read it back; of several processes one decodes and the others wait."""
     with writing(file.parent, "--data-root"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,14 +107,14 @@ def _build(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> 
             # Another process may have written it while this one waited for the lock.
             pixels = _read(file, key)
             if pixels is None:
-                _write(file, key, samples, image_size)
+                _write(file, key, samples, shape)
                 pixels = _read(file, key)
     if pixels is None:
         raise UserError(f"{file} differs from what was written; check the disk or choose another --data-root")
     return pixels
 
 
-def _write(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> None:
+def _write(file: Path, key: str, samples: Sequence[Sample], shape: Shape) -> None:
     """Write the array and its manifest; the caller holds the lock.
 
     When the process is killed or interrupted, the blocks on the disk are kept, and the next call continues after them.
@@ -119,7 +123,7 @@ def _write(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> 
     try:
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
-            _fill(stream, samples, image_size, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
+            _fill(stream, samples, shape, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
             stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         # The manifest first: without its array it is ignored, and an array is never without its checksum.
@@ -131,12 +135,12 @@ def _write(file: Path, key: str, samples: Sequence[Sample], image_size: int) -> 
         raise
 
 
-def _fill(stream: BinaryIO, samples: Sequence[Sample], image_size: int, title: str) -> None:
+def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, title: str) -> None:
     """Write a ``.npy`` array of all samples; whole blocks that the file has already are not decoded again."""
     header = io.BytesIO()
-    shape = (len(samples), image_size, image_size, 3)
-    np.lib.format.write_array_header_1_0(header, {"shape": shape, "fortran_order": False, "descr": "|u1"})
-    block_bytes = BLOCK * image_size**2 * 3
+    whole = (len(samples), *shape)
+    np.lib.format.write_array_header_1_0(header, {"shape": whole, "fortran_order": False, "descr": "|u1"})
+    block_bytes = BLOCK * math.prod(shape)
     blocks_done = max(0, stream.seek(0, os.SEEK_END) - len(header.getvalue())) // block_bytes
     stream.truncate(len(header.getvalue()) + blocks_done * block_bytes if blocks_done else 0)
     if not blocks_done:
@@ -145,7 +149,7 @@ def _fill(stream: BinaryIO, samples: Sequence[Sample], image_size: int, title: s
         advance(blocks_done * BLOCK)
         for start in range(blocks_done * BLOCK, len(samples), BLOCK):
             block = samples[start : start + BLOCK]
-            stream.write(np.stack(list(pool.map(decode, block, repeat(image_size)))).data)
+            stream.write(np.stack(list(pool.map(decode, block, repeat(shape[0]), repeat(shape[2])))).data)
             stream.flush()
             os.fsync(stream.fileno())  # the next start trusts every whole block that it finds
             advance(len(block))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from okdbench.core.config import validate
+from okdbench.core.config import Numbers, validate
 from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
-from okdbench.data.dataset import Dataset, Sample
+from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.image_files import canonical, class_folders, images_in
+
+# strict models take no text for an enum
+Kind = Annotated[Augmentation, Field(strict=False)]
 
 
 class OwnDatasetFile(BaseModel):
@@ -28,6 +32,12 @@ class OwnDatasetFile(BaseModel):
     settings: list[str] = []
     unlabelled: list[str] = []
     flip: bool = True
+    #: of the student's training, and of the teacher's
+    augmentation: list[Kind] = [Augmentation.SHIFT, Augmentation.FLIP]
+    teacher_augmentation: list[Kind] | None = None
+    channels: Literal[1, 3] = 3
+    mean: Numbers | None = None
+    std: Numbers | None = None
 
 
 class OwnDataset(Dataset):
@@ -94,15 +104,27 @@ def own_dataset(file: Path) -> Dataset:
         "domains": letters,
         "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
         "unlabelled": frozenset(content.unlabelled),
-        "flip": content.flip,
+        "augmentation": _augmentation(content, content.augmentation),
+        "teacher_augmentation": _augmentation(
+            content, content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
+        ),
         "folders": folders,
         "file": file.resolve(),
-        # The digest of the images covers classes and folders; only mirroring is not visible in the images.
-        "extra_key": "" if content.flip else "flip: false",
     }
     # A class for each file, because classes, domains and settings are class attributes of every data set.
     made: Dataset = type("Own", (OwnDataset,), attributes)()
+    try:
+        made = made.with_format(content.channels, content.mean, content.std)
+    except UserError as error:
+        raise UserError(f"{file}: {str(error).removeprefix('--')}") from error
+    # The digest of the images covers classes and folders; how they are changed for training is not visible in them.
+    made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, made.mean, made.std])
     return made
+
+
+def _augmentation(content: OwnDatasetFile, kinds: Collection[Augmentation]) -> tuple[str, ...]:
+    """In one order, and without mirroring where that changes a class."""
+    return tuple(kind for kind in Augmentation if kind in kinds and (content.flip or kind is not Augmentation.FLIP))
 
 
 def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Collection[str]) -> dict[str, list[str]]:

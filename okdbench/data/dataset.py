@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting, TaskKind, settings_of
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and a list of data sets needs no array
@@ -18,6 +21,18 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class Augmentation(StrEnum):
+    """A random change of training images.
+
+    shift: by up to an eighth of height and width, with black at the border. flip: mirrored horizontally with
+    probability 1/2. crop: a random part of at least a quarter of the area, enlarged to the image's size.
+    """
+
+    SHIFT = "shift"
+    FLIP = "flip"
+    CROP = "crop"
+
+
 @dataclass(frozen=True)
 class Sample:
     """One labelled image.
@@ -25,7 +40,7 @@ class Sample:
     Attributes:
         path: relative path, unique in the data set and equal on every machine; the splits are a function of it.
         label: index of the class; -1 in an unlabelled domain.
-        source: an encoded image file, or a decoded H x W x 3 ``uint8`` array.
+        source: an encoded image file, or a decoded ``uint8`` array, H x W or H x W x 3.
         sha256: expected hash of the file's content in hexadecimal; empty if any content is accepted.
     """
 
@@ -50,13 +65,22 @@ class Dataset(ABC):
     unlabelled: ClassVar[frozenset[str]] = frozenset()
     #: domain -> domain whose images are its official test split
     official_tests: ClassVar[Mapping[str, str]] = {}
-    #: whether an image keeps its class when it is mirrored horizontally
-    flip: ClassVar[bool] = True
-    #: channel statistics for the normalisation of every network, for pixels in [0, 1]
-    mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
-    std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
+    #: random changes of training images that keep their class, of :class:`Augmentation`
+    augmentation: ClassVar[tuple[str, ...]] = ("shift", "flip")
+    #: the same in the training of a teacher
+    teacher_augmentation: ClassVar[tuple[str, ...]] = ("shift", "flip")
+    #: architectures that are used where none is named
+    teacher: ClassVar[str] = "resnet18"
+    student: ClassVar[str] = "resnet10t"
     #: whether all images are bundled with the installed packages, so that ``okdbench check`` can run methods on them
     bundled: ClassVar[bool] = False
+
+    # Also set for one run, by with_format().
+    #: channels of the images that networks see: 1 for grey, 3 for colour; files of the other kind are converted
+    channels: int = 3
+    #: statistics of each channel for the normalisation of every network, for pixels in [0, 1]
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     # Set by the registry, for a data set that is not part of okdbench.
     #: name on the command line; empty for the lower-case name of the class
@@ -93,6 +117,23 @@ class Dataset(ABC):
         own = [*setting.teacher_domains, *([setting.input_domain] if setting.input_domain else [])]
         return own + tests if official else own
 
+    def with_format(self, channels: int | None, mean: Sequence[float] | None, std: Sequence[float] | None) -> Dataset:
+        """This data set with other channels or statistics; None keeps its own.
+
+        Where only the number of channels changes, grey images have the mean of the statistics of a colour image, and
+        each channel of a colour image has those of the grey one.
+
+        Raises:
+            UserError: there is not one positive number for each channel.
+        """
+        made = copy(self)
+        made.channels = channels or self.channels
+        made.mean = _converted(self.mean, made.channels) if mean is None else _checked("mean", mean, made.channels)
+        made.std = _converted(self.std, made.channels) if std is None else _checked("std", std, made.channels)
+        if min(made.std) <= 0:
+            raise UserError(f"--std {', '.join(map(str, made.std))}: each number must be more than 0")
+        return made
+
     def facts(self) -> list[str]:
         """Additional lines for ``okdbench show``."""
         return []
@@ -124,3 +165,14 @@ class Dataset(ABC):
         Raises:
             UserError: the images are not available; the message says how to get them.
         """
+
+
+def _converted(own: Sequence[float], channels: int) -> tuple[float, ...]:
+    return tuple(own) if len(own) == channels else (sum(own) / len(own),) * channels
+
+
+def _checked(name: str, given: Sequence[float], channels: int) -> tuple[float, ...]:
+    if len(given) not in (1, channels):
+        allowed = "one number" if channels == 1 else "one or three numbers, separated by commas"
+        raise UserError(f"--{name} {','.join(map(str, given))}: these images need {allowed}")
+    return tuple(given) * (channels // len(given))

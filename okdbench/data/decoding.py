@@ -39,14 +39,14 @@ def decoding_pool() -> Iterator[ThreadPoolExecutor]:
             yield pool
 
 
-def decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
-    """Decode ``sample`` to ``size`` x ``size`` x 3, stretched to the square, white where it is transparent.
+def decode(sample: Sample, size: int, channels: int = 3) -> npt.NDArray[np.uint8]:
+    """Decode ``sample`` to ``size`` x ``size`` x ``channels``, stretched to the square, white where it is transparent.
 
     Raises:
         UserError: the file is not a readable image, or its content is not the registered one.
     """
     if isinstance(sample.source, np.ndarray):
-        return _resize(Image.fromarray(sample.source), size)
+        return _resize(Image.fromarray(sample.source), size, channels)
     try:
         content = sample.source.read_bytes()
         if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
@@ -54,20 +54,20 @@ def decode(sample: Sample, size: int) -> npt.NDArray[np.uint8]:
         with Image.open(io.BytesIO(content)) as image:
             # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
             image.draft("RGB", (2 * size, 2 * size))
-            return _resize(_to_rgb(ImageOps.exif_transpose(image)), size)
+            return _resize(_to_rgb(ImageOps.exif_transpose(image)), size, channels)
     except _UNDECODABLE as error:
         raise UserError(
             f"cannot read the image {sample.source} ({_reason(error)}); replace or delete it, then run again"
         ) from error
 
 
-def read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
-    """Decode a file to ``size`` x ``size`` x 3, exactly as in training.
+def read_image(path: Path, size: int, channels: int = 3) -> npt.NDArray[np.uint8]:
+    """Decode a file to ``size`` x ``size`` x ``channels``, exactly as in training.
 
     Raises:
         UserError: the file is not a readable image.
     """
-    return decode(Sample(path.name, 0, path), size)
+    return decode(Sample(path.name, 0, path), size, channels)
 
 
 def decoding_error(content: bytes) -> str:
@@ -86,8 +86,10 @@ def _reason(error: Exception) -> str:
     return one_line(error)
 
 
-def _resize(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+def _resize(image: Image.Image, size: int, channels: int) -> npt.NDArray[np.uint8]:
+    image = image.convert("L" if channels == 1 else "RGB")
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    return pixels.reshape(size, size, channels)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

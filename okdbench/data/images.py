@@ -25,7 +25,7 @@ class Images:
     """N labelled images of one or more domains.
 
     Attributes:
-        pixels: N x H x W x 3; an array, a read-only memory map, or lazy rows that are read when they are indexed.
+        pixels: N x H x W x C; an array, a read-only memory map, or lazy rows that are read when they are indexed.
         labels: N class indices.
         paths: N relative paths, those of the samples.
         extra_key: the data set's own part of the digest, for what the images do not show.

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from okdbench.core.devices import fits
 from okdbench.core.seeding import derive_seed
+from okdbench.data.augmentation import SHIFT_SHARE, cropped
+from okdbench.data.dataset import Augmentation
 from okdbench.data.images import Images
 
 
@@ -24,7 +25,7 @@ class Batch:
     """B images on the device.
 
     Attributes:
-        images: B x 3 x H x W ``float32`` in [0, 1], in ``channels_last`` layout.
+        images: B x C x H x W ``float32`` in [0, 1], in ``channels_last`` layout.
         classes: B ``int64`` class indices, or None if they are withheld.
     """
 
@@ -48,18 +49,16 @@ class Stream:
 
     The data order is a sequence of random permutations of all images, cut into batches of equal size. So every batch is
     full, also where there are fewer images than in a batch, and ``i`` is all that a run needs to resume at step ``i``.
-    Each image is shifted by up to an eighth of its height and width, padded with black, and mirrored with probability
-    1/2. These random numbers are drawn on the CPU, so that they are equal on all devices.
+    The random numbers of the augmentation are drawn on the CPU, so that they are equal on all devices.
 
     Args:
         images: N images, N >= 1. Their bytes stay on ``device`` if they fit there; otherwise they are read batch by
             batch, one batch ahead. The batches are the same.
         batch_size: images in a batch.
-        seed: seed of order, shifts and mirroring, in 0 .. 2**63 - 1.
-        flip: whether images may be mirrored.
+        seed: seed of order and augmentation, in 0 .. 2**63 - 1.
         device: where the batches are.
+        augmentation: random changes of the images.
         labelled: whether the batches have labels.
-        augment: if False, the images are unchanged and only their order is random.
     """
 
     def __init__(
@@ -68,15 +67,15 @@ class Stream:
         *,
         batch_size: int,
         seed: int,
-        flip: bool,
         device: torch.device,
+        augmentation: Collection[Augmentation] = (),
         labelled: bool = True,
-        augment: bool = True,
     ) -> None:
         self.batch_size = batch_size
-        self._size = images.pixels.shape[1:3]
-        self._margins = tuple(side // 8 if augment else 0 for side in self._size)
-        self._flip = flip and augment
+        self._size, self._channels = images.pixels.shape[1:3], images.pixels.shape[3]
+        shifted = Augmentation.SHIFT in augmentation
+        self._margins = tuple(side // SHIFT_SHARE if shifted else 0 for side in self._size)
+        self._flip, self._crop = Augmentation.FLIP in augmentation, Augmentation.CROP in augmentation
         self._seed = seed
         self._device = device
         self._source, self._count = images.pixels, len(images)
@@ -104,12 +103,15 @@ class Stream:
         columns = left[:, None] + torch.where(mirrored[:, None] == 1, width.flip(0), width)
         positions = rows[:, :, None] * padded_width + columns[:, None, :]
         # On the CPU, selecting whole pixels takes a fifth of the time of indexing with three tensors.
-        pixels = padded.view(-1, 3).index_select(0, positions.view(-1)).view(*positions.shape, 3)
-        return Batch(_to_float(pixels), None if self._labels is None else self._labels[chosen])
+        flat = padded.view(-1, self._channels).index_select(0, positions.view(-1))
+        images = _to_float(flat.view(*positions.shape, self._channels))
+        if self._crop:
+            images = cropped(images, self._moved(self._draw_crops(step)))
+        return Batch(images, None if self._labels is None else self._labels[chosen])
 
     def _bytes(self) -> int:
         padded: list[int] = [side + 2 * margin for side, margin in zip(self._size, self._margins, strict=True)]
-        return 3 * len(self) * math.prod(padded)
+        return math.prod((self._channels, len(self), *padded))
 
     def _padded(self, which: npt.NDArray[np.int64] | slice) -> Tensor:
         """The images at ``which`` with black margins, on the device; a batch is transferred asynchronously."""
@@ -138,26 +140,17 @@ class Stream:
         mirrored = rng.integers(0, 2 if self._flip else 1, self.batch_size)
         return np.stack([self._order(step), top, left, mirrored])
 
+    def _draw_crops(self, step: int) -> Tensor:
+        """B x 3 numbers in [0, 1), of their own stream, so that the other draws are the same without crops."""
+        rng = np.random.default_rng(derive_seed("crops", self._seed, step))
+        return torch.from_numpy(rng.random((self.batch_size, 3), np.float32))
+
     def _order(self, step: int) -> npt.NDArray[np.int64]:
         """Images ``step * B`` to ``(step + 1) * B - 1`` of the endless order."""
         first, start = divmod(step * self.batch_size, len(self))
         last = (start + self.batch_size - 1) // len(self)
         epochs = [_permutation(self._seed, first + number, len(self)) for number in range(last + 1)]
         return np.concatenate(epochs)[start : start + self.batch_size]
-
-
-def augment(images: Tensor, rng: torch.Generator, flip: bool) -> Tensor:
-    """The augmentation of :class:`Stream` for B x 3 x H x W images, with random numbers from ``rng``."""
-    count, _, height, width = images.shape
-    padded = F.pad(images, [width // 8] * 2 + [height // 8] * 2)
-    draw = partial(torch.randint, size=(count, 1), generator=rng, device=images.device)
-    rows = draw(high=2 * (height // 8) + 1) + torch.arange(height, device=images.device)
-    columns = draw(high=2 * (width // 8) + 1) + torch.arange(width, device=images.device)
-    # Mirroring reverses the columns of the crop, so that one indexing does both.
-    if flip:
-        columns = torch.where(draw(high=2) == 1, columns.flip(1), columns)
-    each = torch.arange(count, device=images.device)[:, None, None]
-    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def evaluation_batches(images: Images, batch_size: int, device: torch.device) -> Iterator[Batch]:
@@ -175,6 +168,6 @@ def _permutation(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
 
 
 def _to_float(pixels: Tensor) -> Tensor:
-    """B x H x W x 3 bytes -> B x 3 x H x W in [0, 1]."""
+    """B x H x W x C bytes -> B x C x H x W in [0, 1]."""
     # permute() does not move the bytes, so that the result is in channels_last layout.
     return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)

@@ -15,7 +15,7 @@ class LazyRows:
     """Selected rows of several arrays, in any order; indexing reads the rows that are asked for.
 
     Args:
-        arrays: each N_i x H x W x 3, possibly memory-mapped, with the same H and W.
+        arrays: each N_i x H x W x C, possibly memory-mapped, with the same H and W.
         chosen: for each row its position in the concatenation of ``arrays``.
     """
 

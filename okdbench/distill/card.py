@@ -45,7 +45,7 @@ def hyper(
     return Field(default, description=doc, json_schema_extra=extra, **limits)
 
 
-def legacy(theirs: str, ours: str, *, when: Mapping[str, Any] | None = None) -> Any:
+def legacy(theirs: str, ours: str, where: str = "", *, when: Mapping[str, Any] | None = None) -> Any:
     """Declare a switch, off by default, that restores the behaviour of released code.
 
     It is listed among the method's deviations as well.
@@ -53,21 +53,31 @@ def legacy(theirs: str, ours: str, *, when: Mapping[str, Any] | None = None) -> 
     Args:
         theirs: what the released code does.
         ours: what this code does while the switch is off.
+        where: repository, commit, file and line that show it.
         when: values of other hyper-parameters without which the switch has no effect.
     """
     # both texts are kept beside the field: Method.deviations() and the documentation read them
-    extra: dict[str, Any] = {"theirs": theirs, "ours": ours, "when": dict(when or {}), "paper": None}
+    extra: dict[str, Any] = {"theirs": theirs, "ours": ours, "where": where, "when": dict(when or {}), "paper": None}
     return Field(False, description=f"restore: {theirs}", json_schema_extra=extra)
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """One point where this code differs from the paper or from the authors' released code."""
+    """One point where this code differs from the paper or from the authors' released code.
+
+    Attributes:
+        topic: what it is about.
+        theirs: what the paper or the release does.
+        ours: what this code does.
+        switch: the hyper-parameter that restores it; empty if there is none.
+        where: repository, commit, file and line that show it, or the place in the paper.
+    """
 
     topic: str
     theirs: str
     ours: str
     switch: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,8 @@ class Card:
         venue: conference or journal.
         year: year of publication.
         url: address of the paper; empty if there is none.
+        release: repository and commit of the code that the deviations are from; their places are in it, unless they
+            name another. Empty if there is none.
         reads: what the method takes from the teacher and from the images that it sees.
         tasks: tasks that it plays.
         tracks: tracks in which it can run; the tasks transfer and data-free are label-free.
@@ -93,6 +105,7 @@ class Card:
     year: int
     url: str
     reads: tuple[str, ...]
+    release: str = ""
     tasks: tuple[TaskKind, ...] = (TaskKind.ADAPT,)
     tracks: tuple[Track, ...] = (Track.LABELLED,)
     role: Role = "method"

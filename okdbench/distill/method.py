@@ -18,7 +18,9 @@ from torch.optim import Optimizer
 
 from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
-from okdbench.data.loader import Batch, augment
+from okdbench.data.augmentation import augment
+from okdbench.data.dataset import Augmentation
+from okdbench.data.loader import Batch
 from okdbench.distill.accounting import Meter
 from okdbench.distill.card import BaseHyperparameters, Card, Deviation
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
@@ -42,7 +44,7 @@ class Stage:
             label-free track refuses ``"labelled"`` and ``"partly"``.
         batch_size: images per batch, if it differs from the budget's.
         batches: batches per step.
-        augment: whether the images are shifted and mirrored.
+        augment: whether the images have the data set's augmentation.
         begin: called before the first step, and again when the stage is resumed: sets modes, changes no state.
         finish: called once after the last step.
     """
@@ -68,13 +70,14 @@ class Task:
         student: the network to train.
         classes: number of classes C.
         image_size: input resolution in pixels; images are square.
+        channels: of the images, 1 or 3.
         kind: adapt, transfer or data-free.
         train_size: number of images that the method sees; 0 in task data-free.
         student_images: number of images that the student may learn from, all stages together.
         batch_size: images per student update.
         track: which labels may be read.
         normaliser: maps raw images to what the networks' layers expect.
-        flip: whether a mirrored image keeps its class.
+        augmentation: random changes of images that keep their class.
         device: device of the networks and batches.
         rng: the run's random generator, on the device.
         meter: counts the images that pass through the owned modules.
@@ -84,13 +87,14 @@ class Task:
     student: ClassifierWrapper
     classes: int
     image_size: int
+    channels: int
     kind: TaskKind
     train_size: int
     student_images: int
     batch_size: int
     track: Track
     normaliser: Normaliser
-    flip: bool
+    augmentation: frozenset[Augmentation]
     device: torch.device
     rng: torch.Generator
     meter: Meter = field(default_factory=Meter)
@@ -101,8 +105,8 @@ class Task:
         return torch.randn(*shape, generator=self.rng, device=self.device)
 
     def augment(self, images: Tensor) -> Tensor:
-        """Raw images with the augmentation of a stage: shifted, and mirrored if that keeps their class."""
-        return augment(images, self.rng, self.flip)
+        """Raw images with the augmentation of a stage."""
+        return augment(images, self.rng, self.augmentation)
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -218,7 +222,8 @@ class Method(Trainable):
         for name, declared in cls.Hyperparameters.model_fields.items():
             extra: Any = declared.json_schema_extra
             if name.startswith("legacy_"):
-                switched.append(Deviation(name.removeprefix("legacy_"), extra["theirs"], extra["ours"], name))
+                topic, theirs, ours = name.removeprefix("legacy_"), extra["theirs"], extra["ours"]
+                switched.append(Deviation(topic, theirs, ours, switch=name, where=extra["where"]))
         return (*switched, *cls.card.deviations)
 
     @classmethod
@@ -232,7 +237,7 @@ class Method(Trainable):
         return self.student
 
     def samples(self, batch: Batch | None) -> dict[str, Tensor]:  # noqa: ARG002 - for methods that show real images
-        """Images to look at, each N x 3 x H x W and raw; called once when the run ends, without gradients.
+        """Images to look at, each N x C x H x W and raw; called once when the run ends, without gradients.
 
         A name ``grid/column`` makes a column of a grid with one image per row; any other name is a strip. The method
         may draw from the run's generator; modes, weights and buffers must stay as they are.

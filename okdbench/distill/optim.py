@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -163,7 +164,7 @@ class Learner:
 def forward_without_buffers(
     module: nn.Module, inputs: Tensor, parameters: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """``module(inputs)`` in its current mode, without a change of the statistics of its batch norms.
+    """``module(inputs)`` in its current mode, without a change of the state of its batch and spectral norms.
 
     Args:
         module: module to call.
@@ -172,14 +173,27 @@ def forward_without_buffers(
     """
     # In train mode, a batch norm that tracks nothing gives the same output and has nothing to write.
     tracking = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
+    # In eval mode, a spectral norm takes no step of its power iteration.
+    iterating = [m for m in module.modules() if isinstance(m, _SpectralNorm) and m.training]
     for norm in tracking:
         norm.track_running_stats = False
+    for spectral in iterating:
+        spectral.training = False
     try:
         output: Tensor = functional_call(module, dict(parameters), inputs) if parameters else module(inputs)
     finally:
         for norm in tracking:
             norm.track_running_stats = True
+        for spectral in iterating:
+            spectral.training = True
     return output
+
+
+def copy_spectral_norms(source: nn.Module, target: nn.Module) -> None:
+    """Give ``target`` the singular vectors of the spectral norms of ``source``, a network of the same layers."""
+    for own, other in zip(target.modules(), source.modules(), strict=True):
+        if isinstance(own, _SpectralNorm):
+            own.load_state_dict(other.state_dict())
 
 
 def set_eval(*learners: Learner) -> None:
@@ -200,12 +214,13 @@ class Snapshot:
     def __init__(self, *modules: nn.Module, evaluations: int = 0, steps: int = 1) -> None:
         self._modules = modules
         self._every = max(1, steps // evaluations) if evaluations else 0
+        self._last = steps - 1
         self.score = math.inf
         self._states: list[dict[str, Tensor]] = []
 
     def is_due(self, step: int) -> bool:
-        """Whether the score is to be computed after ``step``."""
-        return bool(self._every) and step % self._every == 0
+        """Whether the score is to be computed after ``step``, counted from 0; so after the last one."""
+        return bool(self._every) and (self._last - step) % self._every == 0
 
     def update(self, score: float) -> None:
         """Copy the current state if ``score`` is lower than all scores before."""

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from okdbench.distill.adversarial import LR_GENERATOR, QUICK_SGD, WEIGHT, DataFree, SGDHyperparameters
+from okdbench.distill.adversarial import LN_10, LR_GENERATOR, QUICK, WEIGHT, DataFree, SGDHyperparameters
 from okdbench.distill.card import BaseHyperparameters, hyper, legacy
 from okdbench.distill.losses import clamped_js, gaussian_prior, js, kl, l1
 from okdbench.distill.method import Losses
-from okdbench.distill.networks.generators import Encoder, Generator, sample
+from okdbench.distill.networks.generators import Encoder, Generator, HeadKind, sample
 from okdbench.distill.optim import adam, forward_without_buffers
 
 # Constants of the released code, whose batches have B new and B / 8 replayed images
@@ -71,11 +71,9 @@ class Buffer:
 class VAEMemory(nn.Module):
     """A variational auto-encoder of images: an encoder and a memory generator."""
 
-    def __init__(self, latent: int, image_size: int, width: int) -> None:
+    def __init__(self, encoder: Encoder, generator: Generator) -> None:
         super().__init__()
-        self.latent = latent
-        self.encoder = Encoder(latent, image_size, 0, width)
-        self.generator = Generator(latent, image_size, width)
+        self.encoder, self.generator = encoder, generator
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstructions of raw images, and mean and log-variance of their latents."""
@@ -87,15 +85,17 @@ class RehearsalHyperparameters(SGDHyperparameters):
     """Adversarial training as in PRE-DFKD and LTR, and their memories."""
 
     latent: int = hyper(1000, "latent dimensions", paper=1000, ge=2, le=4096)
+    head: HeadKind = hyper("tanh_bn", "end of the generator", paper="tanh_bn")
+    stem: int = hyper(2, "channels of the generator's first stage, in widths", paper=2, ge=1, le=8)
+    spectral_norm: bool = hyper(True, "spectral normalisation of the generator's convolutions", paper=True)
     lr_generator: float = hyper(
         0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1, search=LR_GENERATOR
     )
     inner_steps: int = hyper(10, "student steps per generator step", paper=10, ge=1, le=100)
     adversary: Literal["js", "kl"] = hyper("js", "divergence that the generator maximises; js at temperature 3")
     one_hot: float = hyper(1.0, "weight of the teacher's confidence", paper=1, ge=0, search=WEIGHT)
-    # 5 / ln 10 = 2.171
     balance: float = hyper(
-        2.171, "weight of the class balance, in nats: 5 on log10", paper=2.171, ge=0, search=(0.2, 20.0)
+        5 / LN_10, "weight of the class balance, in nats: 5 / ln 10", paper=5 / LN_10, ge=0, search=(0.2, 20.0)
     )
     activation: float = hyper(
         0.1, "weight of the size of the penultimate features", paper=0.1, ge=0, search=(0.01, 1.0)
@@ -108,15 +108,23 @@ class RehearsalHyperparameters(SGDHyperparameters):
     lr_memory: float = hyper(
         5e-4, "learning rate of Adam, auto-encoder", paper=5e-4, gt=0, le=1, when={"memory": "generative"}
     )
-    legacy_clamped_js: bool = legacy("JS clamped to [0.01, 0.99], mean over classes", "unclamped, summed over classes")
-    legacy_student_train_mode: bool = legacy("student in train mode in the generator's step", "eval mode")
+    legacy_clamped_js: bool = legacy(
+        "JS clamped to [0.01, 0.99], mean over classes",
+        "unclamped, summed over classes",
+        "gaurav104/LRA@5a5dd67 src/graphs/losses/kd_losses.py:19",
+    )
+    legacy_student_train_mode: bool = legacy(
+        "student in train mode in the generator's step",
+        "eval mode",
+        "gaurav104/LRA@5a5dd67 src/agents/predfkd_meta_memory.py:368",
+    )
 
 
 class Rehearsal(DataFree):
     """The student learns from new images and from replayed ones, together in batches of the usual size."""
 
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = RehearsalHyperparameters
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {**DataFree.presets, "quick": QUICK_SGD}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {**DataFree.presets, "quick": QUICK}
 
     def setup(self) -> None:
         """Create networks, learners and the memory.
@@ -129,7 +137,10 @@ class Rehearsal(DataFree):
         self.buffer = self.state["memory"] = Buffer(hp.capacity)
         self.inner_step_index = 0
         if hp.memory == "generative":
-            vae = VAEMemory(hp.latent, self.task.image_size, hp.generator_width)
+            encoder = Encoder(hp.latent, self.task.image_size, 0, hp.generator_width, self.task.channels)
+            # as released, without the spectral normalisation of the other generator
+            options = {**self.generator_options(), "spectral": False}
+            vae = VAEMemory(encoder, Generator(hp.latent, self.task.image_size, **options))
             self.vae = self.own("memory", vae, adam(vae, hp.lr_memory))
             # it is also called without the encoder, which the auto-encoder's hook does not count
             self.task.meter.watch("memory generator", vae.generator)
@@ -245,7 +256,7 @@ class Rehearsal(DataFree):
             seen: new images and, if there are any, replayed ones.
             targets: the teacher's logits on them.
         """
-        half = self.step_images // 2
+        half = len(seen[0]) // 2
         x, x_targets = (torch.cat([parts[0][:half], *parts[1:]]) for parts in (seen, targets))
         images, mean, log_var = self.vae.module(x, self.noise(len(x)))
         loss = F.l1_loss(images, x) + l1(x_targets, self.teacher(images))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ALL = "all"
 
 #: conditions that make two teachers or students incomparable, besides their architectures
-_CONDITIONS = ("image_size", "pretrained", "precision", "teacher_weights", "test_split")
+_CONDITIONS = ("image_size", "channels", "mean", "std", "pretrained", "precision", "teacher_weights", "test_split")
 
 
 class ComparisonGroup(NamedTuple):

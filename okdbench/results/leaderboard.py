@@ -153,8 +153,9 @@ def _command(runs: pd.DataFrame, setting: str) -> str:
 
 def _may_rank(row: Row) -> bool:
     """Whether a row competes: a method whose runs are all there, within the budget."""
-    competes = row["role"] == "method" and not is_partial(row["setting"])
-    return competes and is_complete(row) and row["acc"] is not None and is_ranked(row["budget"], row["student_images"])
+    if row["role"] != "method" or is_partial(row["setting"]) or not is_complete(row) or row["acc"] is None:
+        return False
+    return is_ranked(row["budget"], row["student_images"], int(row["protocol"]))
 
 
 # How far behind the best a row is.

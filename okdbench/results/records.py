@@ -139,6 +139,9 @@ class Record(_Model):
         data_digest: digest of all images of the setting's domains, in whatever fold.
         test_images: number of test images; None in records of schema version 2, as is ``classes``.
         classes: number of classes.
+        mean: of each channel, for the normalisation of the networks; as many as the images have channels. Empty in
+            records of earlier protocols, as is ``std``.
+        std: the same for the standard deviation.
         data_note: how the images differ from the official ones; empty when they do not.
         default_settings: the data set's settings of this task that the row over all settings is about.
         tuned: how the hyper-parameters were chosen; empty for defaults and for what was chosen by hand.
@@ -179,6 +182,8 @@ class Record(_Model):
     data_note: str = ""
     test_images: Int64 | None = None
     classes: Int64 | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None
     # Pydantic copies a default for each record, so these lists and mappings are not shared.

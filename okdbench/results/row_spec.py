@@ -25,7 +25,7 @@ from okdbench.results.grouping import ALL, GROUP, ComparisonGroup, is_partial, m
 
 #: the options of ``okdbench run`` that a command may use
 _RUN_OPTIONS = ("dataset", "setting", "task", "budget", "track", "shots", "teacher", "student", "pretrained",
-                "image_size", "precision", "test_split", "tuned")  # fmt: skip
+                "image_size", "channels", "mean", "std", "precision", "test_split", "tuned")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,9 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | No
     task = task_of(settings[0]) if settings else given.get("task") or TaskKind.ADAPT.value
     if task not in list(TaskKind):
         raise UserError(f"its command names the task {task!r}, which does not exist")
-    default = {name: RunConfig.model_fields[name].default for name in ("budget", "teacher", "student")}
+    # Without a name, a command means the networks of the data set, which verifying it finds out.
+    default = {name: columns[name].partition("[")[0] for name in ("teacher", "student")}
+    default["budget"] = RunConfig.model_fields["budget"].default
     default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL, "dataset": dataset}
     in_command = {name: str(given.get(name) or value) for name, value in default.items()} | {"task": str(task)}
     # A row of some of the default settings is called after their number, and its command names them.

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 from okdbench.core.plugins import name_of
-from okdbench.core.protocol import BUDGETS
+from okdbench.core.protocol import BUDGETS, PROTOCOL_VERSION
 from okdbench.core.units import spell_seconds
 from okdbench.results.store import read_records
 from okdbench.sweep.jobs import RunJob, TeacherJob
@@ -93,9 +93,9 @@ def _mean_of(by_budget: dict[str, list[float]], budget: str) -> float:
 def _measurements(runs: Path) -> Iterator[tuple[_Work, float]]:
     """Finished runs and trainings of teachers with their seconds."""
     for record in read_records(runs):
-        # for a budget of another version the number of images is not known
-        if record.status == "done" and record.budget in BUDGETS:
+        # in another version of the protocol a budget may have had another number of images
+        if record.status == "done" and record.budget in BUDGETS and record.protocol == PROTOCOL_VERSION:
             yield _run_work(record.method, record.budget, record.config), record.cost.seconds
     for training in read_trainings(runs / "teachers"):
-        if training.budget in BUDGETS:
+        if training.budget in BUDGETS and training.protocol == PROTOCOL_VERSION:
             yield _teacher_work(training.network, training.image_size, training.budget), training.seconds

@@ -42,7 +42,7 @@ def export(name: str, form: str, output: Path | None, runs: Path) -> Path:
     """Write the student called ``name`` as a file and print what it is.
 
     Every format contains the student's card under the name ``okdbench``, as JSON. ONNX and TorchScript take images,
-    N x 3 x S x S in [0, 1], and normalise them; safetensors contains the weights alone.
+    N x C x S x S in [0, 1], and normalise them; safetensors contains the weights alone.
 
     Args:
         name: a run, as of :func:`okdbench.training.student_lookup.load`.
@@ -78,7 +78,7 @@ def check(exported: Classifier, student: Student) -> None:
     """
     rng = torch.Generator().manual_seed(0)
     for count in BATCHES:
-        images = torch.rand(count, 3, student.card.image_size, student.card.image_size, generator=rng)
+        images = torch.rand(count, *_shape(student), generator=rng)
         expected = student.classifier(images)
         try:
             error = float((exported(images) - expected).abs().max() / expected.abs().max())
@@ -96,7 +96,12 @@ def _read_safetensors(content: bytes) -> Classifier:
 
 def _example(student: Student) -> Tensor:
     """An example input. It has two images, because a batch of one would be exported as a fixed batch size."""
-    return torch.zeros(2, 3, student.card.image_size, student.card.image_size)
+    return torch.zeros(2, *_shape(student))
+
+
+def _shape(student: Student) -> tuple[int, int, int]:
+    """Channels, height and width of an image."""
+    return len(student.card.mean), student.card.image_size, student.card.image_size
 
 
 def _write_onnx(student: Student) -> bytes:

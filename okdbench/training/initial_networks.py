@@ -36,7 +36,8 @@ def initial_network(role: Literal["teacher", "student"], plan: Plan) -> nn.Modul
     # a teacher from a file needs no pretrained weights, which might have to be downloaded
     pretrained = config.pretrained and not (role == "teacher" and config.teacher_weights)
     seed = plan.seed_for(role)
-    net, random_state = _build(name, len(plan.dataset.classes), config.image_size, pretrained, seed)
+    dataset = plan.dataset
+    net, random_state = _build(name, len(dataset.classes), config.image_size, pretrained, dataset.channels, seed)
     torch.manual_seed(seed)  # the generators of all devices; construction has advanced the CPU's
     torch.set_rng_state(random_state)
     # a copy, because methods change the student in place, and hooks of one run must not reach another
@@ -49,8 +50,10 @@ def forget_initial_networks() -> None:
 
 
 @lru_cache(maxsize=2)  # one teacher and one student
-def _build(name: str, classes: int, image_size: int, pretrained: bool, seed: int) -> tuple[nn.Module, Tensor]:
+def _build(
+    name: str, classes: int, image_size: int, pretrained: bool, channels: int, seed: int
+) -> tuple[nn.Module, Tensor]:
     """A network, and the state in which its construction leaves torch's generator of the CPU."""
     torch.manual_seed(seed)
-    net = build_classifier(name, classes, image_size, pretrained)
+    net = build_classifier(name, classes, image_size, pretrained, channels)
     return net, torch.get_rng_state()

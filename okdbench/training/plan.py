@@ -75,10 +75,9 @@ class Plan:
     @property
     def key(self) -> str:
         """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
-        # weights and hyper-parameters are below by value, and the digest of the images has the test split
-        resolved = self.config.model_dump(
-            mode="json", exclude={"device", "teacher_weights", "hyperparameters", "test_split", "tuned"}
-        )
+        # weights, hyper-parameters and statistics are below by value; the digest of the images has split and channels
+        elsewhere = {"teacher_weights", "hyperparameters", "test_split", "channels", "mean", "std"}
+        resolved = self.config.model_dump(mode="json", exclude={"device", "tuned", *elsewhere})
         weights = self.config.teacher_weights
         identity = {
             **resolved,
@@ -89,6 +88,7 @@ class Plan:
             "budget": vars(self.budget),
             "source": self.source,
             "data": self.splits.digest,
+            "normalisation": [self.dataset.mean, self.dataset.std],
             "protocol": PROTOCOL_VERSION,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -119,7 +119,7 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The command line that repeats this run; defaults are omitted, paths are as they were given."""
+        """The command line that repeats this run: networks are named, other defaults omitted, paths as given."""
         return command_of(self.config)
 
     @property
@@ -151,10 +151,13 @@ def make_plan(
     dataset = registry.load_dataset(str(values.get("dataset") or in_file.get("dataset") or ""))
     setting = dataset.setting(_setting_name(values, in_file, dataset))
     config = configuration.resolve({**values, "setting": setting.name}, file=file)
+    dataset, image_format = _with_format(dataset, config)
     rule, is_default = _split_rule(config, dataset, setting)
     track = config.track or tracks_of(setting.task)[0]
     # What is the default here is written as not given, so that it gives no second name to a run.
-    config = config.model_copy(update={"track": track} | ({"test_split": None} if is_default else {}))
+    networks = {"teacher": config.teacher or dataset.teacher, "student": config.student or dataset.student}
+    own = {"track": track, **networks, **image_format, **({"test_split": None} if is_default else {})}
+    config = config.model_copy(update=own)
 
     # --- 2. the method, the networks and the setting
     method = registry.load_method(config.method)
@@ -200,6 +203,17 @@ def _setting_name(values: Mapping[str, Any], in_file: Mapping[str, Any], dataset
     if not (defaults := dataset.default_settings(TaskKind(task))):
         raise UserError(f"{dataset.name} has no default settings of task {task}; name a setting")
     return defaults[0]
+
+
+def _with_format(dataset: Dataset, config: RunConfig) -> tuple[Dataset, dict[str, Any]]:
+    """The data set in the format of the configuration, and the fields that say so: None for what is the default."""
+    usual = dataset.with_format(config.channels, None, None)
+    made = dataset.with_format(config.channels, config.mean, config.std)
+    return made, {
+        "channels": None if made.channels == dataset.channels else made.channels,
+        "mean": None if made.mean == usual.mean else made.mean,
+        "std": None if made.std == usual.std else made.std,
+    }
 
 
 def check_access(name: str, method: type[Method], setting: Setting, track: Track, shots: int | None) -> None:

@@ -22,7 +22,7 @@ from okdbench.data.image_files import images_in
 from okdbench.data.images import Images
 from okdbench.training.evaluation import BATCH_SIZE
 from okdbench.training.evaluation import predict as logits_of
-from okdbench.training.student import Student
+from okdbench.training.student import Student, StudentCard
 from okdbench.training.student_lookup import load
 
 
@@ -91,7 +91,7 @@ def predictions_of(student: Student, files: Sequence[Path], top: int, device: to
     with decoding_pool() as pool, counter("predicting", len(files)) as advance:
         for start in range(0, len(files), BATCH_SIZE):
             part = files[start : start + BATCH_SIZE]
-            images = list(pool.map(lambda file: _read(file, student.card.image_size), part))
+            images = list(pool.map(lambda file: _read(file, student.card), part))
             readable = [image for image in images if not isinstance(image, str)]
             # an iterator, because files that cannot be read have no entry among the logits
             best = iter(_best(student, readable, top, device) if readable else [])
@@ -100,10 +100,10 @@ def predictions_of(student: Student, files: Sequence[Path], top: int, device: to
             advance(len(part))
 
 
-def _read(file: Path, size: int) -> npt.NDArray[np.uint8] | str:
+def _read(file: Path, card: StudentCard) -> npt.NDArray[np.uint8] | str:
     """The image, or why it cannot be read."""
     try:
-        return read_image(file, size)
+        return read_image(file, card.image_size, len(card.mean))
     except UserError as error:
         return str(error)
 

@@ -48,6 +48,8 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "data_note": plan.data_note,
         "test_images": len(plan.splits.test),
         "classes": len(plan.dataset.classes),
+        "mean": plan.dataset.mean,
+        "std": plan.dataset.std,
         "default_settings": plan.dataset.default_settings(plan.setting.task),
         "environment": environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from okdbench.core.syntax import spell_method
-from okdbench.data.dataset import Dataset
+from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.results.records import FileName, Record
@@ -29,7 +30,7 @@ class StudentCard(BaseModel):
         architecture: name of the network in timm.
         classes: names of the classes, in the order of the logits.
         image_size: input resolution in pixels.
-        mean: the normaliser's mean of each channel, for pixels in [0, 1].
+        mean: the normaliser's mean of each channel, one for grey images, for pixels in [0, 1].
         std: the normaliser's standard deviation of each channel.
         method: the method, with its variant.
         dataset: the data set.
@@ -45,8 +46,8 @@ class StudentCard(BaseModel):
     architecture: str
     classes: tuple[str, ...]
     image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     method: str
     dataset: str
     setting: str
@@ -54,6 +55,12 @@ class StudentCard(BaseModel):
     key: FileName
     command: str
     version: str
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> Self:
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or min(self.std) <= 0:
+            raise ValueError("mean and std need one positive number for each channel, one or three")
+        return self
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,9 @@ def card_of(record: Record, dataset: Dataset) -> StudentCard:
         architecture=record.student,
         classes=dataset.classes,
         image_size=record.config["image_size"],
-        mean=dataset.mean,
-        std=dataset.std,
+        # Records of earlier protocols have none: all networks were then made for ImageNet's.
+        mean=record.mean or IMAGENET_MEAN,
+        std=record.std or IMAGENET_STD,
         method=spell_method(record.method, record.variant),
         accuracy=record.selected.evaluation.test.acc,
         **record.model_dump(include={"dataset", "setting", "key", "command", "version"}),
@@ -103,7 +111,7 @@ def unpack(content: bytes, old: Callable[[], StudentCard] | None = None) -> Stud
     card = _card_in(content) or (old and old())
     if card is None:
         raise ValueError("it does not name its classes")
-    net = build_classifier(card.architecture, len(card.classes), card.image_size)
+    net = build_classifier(card.architecture, len(card.classes), card.image_size, channels=len(card.mean))
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:

@@ -20,6 +20,7 @@ from okdbench.core.code_digest import digest_of
 from okdbench.core.files import write_atomic
 from okdbench.core.plugins import DATASETS
 from okdbench.core.protocol import PROTOCOL_VERSION, budget_named
+from okdbench.data.augmentation import kinds_of
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.method import Losses, Stage, Trainable
@@ -84,11 +85,16 @@ def teacher_key(plan: Plan) -> str:
             "seed": config.seed,
             "pretrained": config.pretrained,
             "images": budget.teacher_images,
-            "batch_size": 2 * budget.batch_size,
+            "batch_size": budget.teacher_batch_size,
             "recipe": [LEARNING_RATE, WEIGHT_DECAY, WARM_UP],
             "protocol": PROTOCOL_VERSION,
         }
-    identity |= {"network": config.teacher, "image_size": config.image_size}
+    identity |= {
+        "network": config.teacher,
+        "image_size": config.image_size,
+        "channels": plan.dataset.channels,
+        "normalisation": [plan.dataset.mean, plan.dataset.std],
+    }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -107,6 +113,7 @@ class Training(BaseModel):
     image_size: int
     budget: str
     seconds: float
+    protocol: int = 0
 
 
 def read_trainings(folder: Path) -> Iterator[Training]:
@@ -169,10 +176,10 @@ class TeacherStore:
         budget = budget_named(config.budget)
         stream = Stream(
             plan.splits.teacher_train,
-            batch_size=2 * budget.batch_size,
+            batch_size=budget.teacher_batch_size,
             seed=plan.seed_for("teacher data"),
-            flip=plan.dataset.flip,
             device=self._device,
+            augmentation=kinds_of(plan.dataset.teacher_augmentation),
         )
         meter = Meter()
         meter.watch("teacher", classifier)
@@ -191,6 +198,7 @@ class TeacherStore:
             image_size=config.image_size,
             budget=config.budget,
             seconds=sum(history.stage_seconds.values()),
+            protocol=PROTOCOL_VERSION,
         )
         # before the weights, whose presence means that the teacher is complete
         write_atomic(folder / TRAINING, training.model_dump_json().encode())

@@ -14,6 +14,7 @@ from okdbench.core import devices
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
+from okdbench.data.augmentation import kinds_of
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.finetune import Chain, FineTuning, data_free_share
@@ -138,10 +139,9 @@ class Trial:
             images,
             batch_size=stage.batch_size or plan.budget.batch_size,
             seed=plan.seed_for("data", stage.name),
-            flip=plan.dataset.flip,
             device=self.device,
+            augmentation=kinds_of(plan.dataset.augmentation) if stage.augment else (),
             labelled=stage.data != "images",
-            augment=stage.augment,
         )
 
 
@@ -167,13 +167,14 @@ def make_task(plan: Plan, teacher: ClassifierWrapper, rng: torch.Generator, mete
         student=student,
         classes=len(plan.dataset.classes),
         image_size=plan.config.image_size,
+        channels=plan.dataset.channels,
         kind=plan.setting.task,
         train_size=len(plan.access.images),
         student_images=round(plan.budget.student_images * share),
         batch_size=plan.budget.batch_size,
         track=plan.track,
         normaliser=teacher.normaliser,
-        flip=plan.dataset.flip,
+        augmentation=kinds_of(plan.dataset.augmentation),
         device=rng.device,
         rng=rng,
         meter=meter,
@@ -262,13 +263,14 @@ def check_once(plan: Plan, checked: set[str]) -> None:
 
 
 def to_pixels(images: Tensor) -> Pixels:
-    """Images, N x 3 x H x W in [0, 1] on any device, as N x H x W x 3 bytes.
+    """Images, N x 1 or 3 x H x W in [0, 1] on any device, as N x H x W x 3 bytes.
 
     Raises:
         ValueError: they have another shape.
     """
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images are N x 3 x H x W, not {' x '.join(map(str, images.shape))}")
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"images are N x 1 or 3 x H x W, not {' x '.join(map(str, images.shape))}")
     # clamp() keeps NaN, which has no defined byte, so it becomes 0
+    images = images.expand(-1, 3, -1, -1)
     values = images.detach().float().clamp(0, 1).nan_to_num().mul(255).round().cpu().numpy()
     return np.ascontiguousarray(values.transpose(0, 2, 3, 1).astype(np.uint8))

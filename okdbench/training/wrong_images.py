@@ -44,7 +44,8 @@ def copy_images(folder: Path, record: Record, predictions: Predictions, dataset:
     with counter("copying images", len(files)) as advance:
         for path, pixels in _tested_images(record, dataset, labels, root):
             content = io.BytesIO()
-            Image.fromarray(pixels).save(content, "PNG")
+            # Pillow has no images of one channel with an axis for it.
+            Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(content, "PNG")
             write_atomic(folder / files[path], content.getvalue())
             advance(1)
     return len(files)

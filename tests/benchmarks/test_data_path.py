@@ -50,7 +50,7 @@ def measure(benchmark: Any, epoch: Callable[[], Iterable[torch.Tensor]]) -> None
 
 def test_stream(benchmark: Any, root: Path) -> None:
     images = load_domain(Folder(), "optical", 32, root)
-    stream = Stream(images, batch_size=BATCH_SIZE, seed=0, flip=False, device=torch.device("cpu"))
+    stream = Stream(images, batch_size=BATCH_SIZE, seed=0, device=torch.device("cpu"), augmentation=["shift"])
     measure(benchmark, lambda: (stream.batch(step).images for step in range(len(stream) // BATCH_SIZE)))
 
 

@@ -182,7 +182,7 @@ def test_step(
     if declared.begin:
         declared.begin()
     batch_size = declared.batch_size or BATCH_SIZE
-    data = Stream(chosen.splits.train, batch_size=batch_size, seed=0, flip=False, device=CPU)
+    data = Stream(chosen.splits.train, batch_size=batch_size, seed=0, device=CPU)
     inputs = [data.batch(0)] if declared.data else []
     bare = Bare(chosen.dataset.mean, chosen.dataset.std)
     interleave(benchmark, lambda: declared.step(*inputs), lambda: by_hand(bare, *inputs), rounds)

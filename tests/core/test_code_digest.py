@@ -275,7 +275,7 @@ def test_the_code_of_a_local_data_set_is_part_of_both_keys(plan: Callable[..., P
         made = plan("kd", dataset=str(file))
         return made.key, teacher_key(made)
 
-    usual, other, words = keys_of(text), keys_of(text + "    flip = True\n"), keys_of("# words\n" + text)
+    usual, other, words = keys_of(text), keys_of(text + "    augmentation = ()\n"), keys_of("# words\n" + text)
     assert usual[0] != other[0]
     assert usual[1] != other[1]
     assert usual == words

@@ -189,6 +189,8 @@ def test_a_variant_is_what_differs_from_the_defaults_of_the_budget() -> None:
     preset = {"steps": 9}
     assert config.variant_name(Hyperparameters, preset, {}) == ""
     assert config.variant_name(Hyperparameters, preset, {"steps": 9, "rho": 0.5}) == ""
+    assert config.variant_name(Hyperparameters, {"rho": 2 / 3}, {"rho": 0.666667}) == "", "as show prints it"
+    assert config.variant_name(Hyperparameters, {"rho": 2 / 3}, {"rho": 0.6667}) == "rho=0.6667"
     assert (
         config.variant_name(Hyperparameters, preset, {"steps": 3, "kd_on": "mixed_only"}) == "kd_on=mixed_only,steps=3"
     )

@@ -82,6 +82,13 @@ def test_what_is_wrong_with_a_file_is_reported_to_its_author(folder: Path, sourc
     assert str(caught.value) == f"{folder / 'wrong.py'}: {complaint}"
 
 
+def test_an_attribute_that_is_not_read_any_more_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(DATASET.format(name="Mine") + "\n    flip = False\n")
+    with pytest.raises(UserError, match=r'write augmentation = teacher_augmentation = \("shift",\)'):
+        registry.load_dataset(str(file))
+
+
 def test_a_mistake_in_a_file_keeps_its_own_traceback(folder: Path) -> None:
     (folder / "broken.py").write_text("import no_such_library\n")
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):

@@ -44,7 +44,7 @@ def test_images_come_out_unchanged_and_sorted_by_path(folder: Folder, root: Path
     assert images.paths == tuple(sample.path for sample in expected)
     assert images.labels.tolist() == [sample.label for sample in expected]
     assert images.labels.dtype == np.int64
-    assert (images.pixels == np.stack([np.asarray(Image.open(sample.source)) for sample in expected])).all()
+    assert (images.pixels == np.stack([np.asarray(Image.open(sample.source)) for sample in expected])[..., None]).all()
     assert files(root) == [".json", ".npy"]
 
 
@@ -52,7 +52,7 @@ def test_arrays_are_cached_like_files(root: Path) -> None:
     samples = sorted(Digits().samples("optical", root), key=lambda sample: sample.path)
     images = load_domain(Digits(), "optical", 32, root)
     assert len(images) == len(samples) > cache.BLOCK
-    assert (images.pixels == np.stack([sample.source for sample in samples])).all()
+    assert (images.pixels == np.stack([sample.source for sample in samples])[..., None]).all()
 
 
 def test_the_order_on_disk_does_not_matter(folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,10 +156,10 @@ def build(samples: Sequence[Sample], root: Path, log: Path, start: Any, results:
     """Load the cache at the same time as the other process; every decoded image leaves a byte in ``log``."""
     decode = cache.decode
 
-    def logged(sample: Sample, size: int) -> Any:
+    def logged(sample: Sample, size: int, channels: int) -> Any:
         with log.open("ab") as file:
             file.write(b".")
-        return decode(sample, size)
+        return decode(sample, size, channels)
 
     cache.decode = logged
     start.wait(60)
@@ -188,11 +188,11 @@ def test_an_interrupted_cache_continues_after_its_last_whole_block(
     monkeypatch.setattr(cache, "BLOCK", 5)
     whole, decoded = cache.decode, []
 
-    def decode(sample: Sample, size: int) -> np.ndarray:
+    def decode(sample: Sample, size: int, channels: int) -> np.ndarray:
         decoded.append(sample.path)
         if len(decoded) == 12:
             raise KeyboardInterrupt
-        return whole(sample, size)
+        return whole(sample, size, channels)
 
     monkeypatch.setattr(cache, "decode", decode)
     with pytest.raises(KeyboardInterrupt):
@@ -210,11 +210,11 @@ def killed_while_decoding(folder: Folder, root: Path) -> None:
     """Load with blocks of five, and be killed at the twelfth image."""
     whole, count = cache.decode, itertools.count(1)
 
-    def decode(sample: Sample, size: int) -> np.ndarray:
+    def decode(sample: Sample, size: int, channels: int) -> np.ndarray:
         if next(count) == 12:
             time.sleep(0.3)  # the other decoders of the block finish, and the blocks before it are on the disk
             os.kill(os.getpid(), signal.SIGKILL)
-        return whole(sample, size)
+        return whole(sample, size, channels)
 
     cache.BLOCK, cache.decode = 5, decode
     load_domain(folder, "any", 32, root)
@@ -231,7 +231,7 @@ def test_a_killed_process_leaves_whole_blocks_to_continue_from(
     decoded: list[str] = []
     monkeypatch.setattr(cache, "BLOCK", 5)
     whole = cache.decode
-    monkeypatch.setattr(cache, "decode", lambda sample, size: (decoded.append(sample.path), whole(sample, size))[1])
+    monkeypatch.setattr(cache, "decode", lambda sample, *how: (decoded.append(sample.path), whole(sample, *how))[1])
     assert (load_domain(folder, "any", 32, root).pixels == expected).all()
     assert decoded == ["10.png", "11.png"]
 

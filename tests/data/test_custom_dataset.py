@@ -111,7 +111,7 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
     file = write(tmp_path / "other.yaml", domains=DOMAINS, classes=["pen", "cup", "lamp"], settings=["P-S"], flip=False)
     dataset = registry.load_dataset(str(file))
     assert dataset.settings == ("P-S",)
-    assert not dataset.flip
+    assert dataset.augmentation == dataset.teacher_augmentation == ("shift",)
     labels = {sample.path.split("/")[1]: sample.label for sample in dataset.samples("phone", tmp_path)}
     assert labels == {"pen": 0, "cup": 1, "lamp": 2}
 

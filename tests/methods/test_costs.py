@@ -100,7 +100,7 @@ def test_the_concatenated_outer_loss_learns_twice_from_every_image() -> None:
 
 def test_the_memory_generator_is_counted_with_and_without_the_encoder() -> None:
     cost = iteration_cost("replay", memory="generative")
-    half = BATCH // 2
+    half = (BATCH - OLD) // 2  # of the new images
     assert cost["memory"] == (4 * (half + OLD), 4 * (half + OLD), 4 * (half + OLD))
     assert cost["memory generator"] == (4 * (half + OLD) + 10 * 2 * OLD, 4 * (half + OLD) + 10 * OLD, 0)
 

@@ -296,6 +296,16 @@ def test_the_copy_is_not_trained_and_its_forwards_change_nothing() -> None:
     assert all(p.grad is None for p in distiller.ema_generator.parameters())
 
 
+def test_the_copy_has_the_spectral_norms_vectors_of_the_generator() -> None:
+    distiller: Any = make_method("mad", {"spectral_norm": True, "momentum": 0.9})
+    run_stages(distiller)
+    distiller.update_ema(0.9)
+    own, copied = ({n: b for n, b in net.named_buffers() if n.endswith(("._u", "._v"))}
+                   for net in (distiller.generator.module, distiller.ema_generator))  # fmt: skip
+    assert own
+    assert all(torch.equal(own[name], copied[name]) for name in own)
+
+
 def test_the_student_has_as_many_training_images_as_in_every_other_row() -> None:
     learned = {}
     for method in ("dfkd", "mad", "mosaickd", "dfad"):

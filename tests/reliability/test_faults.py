@@ -147,7 +147,7 @@ def test_a_folder_that_can_only_be_read_loses_nothing(tmp_path: Path, reference:
         make_writable(runs)
 
 
-@pytest.mark.parametrize("name", ["record.json", "teacher/teacher.safetensors"])
+@pytest.mark.parametrize("name", ["record.json", pytest.param("teacher/teacher.safetensors", marks=pytest.mark.slow)])
 def test_the_checkpoint_of_what_is_done_goes_even_when_its_process_was_killed_before(
     name: str, tmp_path: Path, reference: Path, data_root: Path
 ) -> None:

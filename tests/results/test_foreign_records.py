@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from okdbench.cli.app import app
 from okdbench.core.errors import UserError
+from okdbench.data.dataset import IMAGENET_MEAN
+from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.results.records import Record, TeacherScore
 from okdbench.results.samples import read_samples
 from okdbench.training import checkpoint
@@ -130,3 +132,15 @@ def test_a_data_set_in_a_record_is_not_executed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is code, which is not run because a record names it"):
         load(made.key, tmp_path / "runs")
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize(("statistics", "mean"), [((), IMAGENET_MEAN), ((0.1, 0.2, 0.3), (0.1, 0.2, 0.3))])
+def test_a_student_without_a_card_has_the_statistics_of_its_record(
+    statistics: tuple[float, ...], mean: tuple[float, ...], tmp_path: Path
+) -> None:
+    made = record("kd", "MO-P", 0, 60, student="test_resnet", mean=statistics, std=statistics)
+    made = made.model_copy(update={"config": {"dataset": "digits", "image_size": 32}})
+    put(tmp_path / "runs", made, 1)
+    weights = {n: w.contiguous() for n, w in build_classifier("test_resnet", 10, 32).state_dict().items()}
+    (tmp_path / "runs" / made.key / "student.safetensors").write_bytes(to_safetensors(weights))
+    assert load(made.key, tmp_path / "runs").card.mean == mean

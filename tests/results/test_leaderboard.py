@@ -10,7 +10,7 @@ from support.fake_records import GRID, failed, own, record, rows, table
 
 from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.columns import COLUMNS
-from okdbench.results.records import Cost, Record
+from okdbench.results.records import Cost, Record, Traffic
 from okdbench.results.rendering import to_markdown
 from okdbench.results.table import rows_of
 
@@ -149,6 +149,13 @@ def test_a_failed_run_is_missing_in_its_own_row_alone() -> None:
 
 def test_smoke_is_never_ranked() -> None:
     assert rows(record("kd", "A-C", 0, 60, budget="smoke"))["kd", "A-C"].rank is None
+
+
+def test_a_row_of_an_earlier_protocol_is_ranked_by_its_own_budget() -> None:
+    for protocol, rank in ((PROTOCOL_VERSION, 1), (3, None)):
+        made = record("augkd", "A-C", 0, 60, protocol=protocol)
+        made.cost.traffic["student"] = Traffic(learned=30_000, updates=5)
+        assert rows(made)["augkd", "A-C"].rank == rank
 
 
 def test_variants_and_unusual_conditions_have_rows_of_their_own() -> None:

@@ -41,12 +41,12 @@ def rows(*records: Record, **wanted: Any) -> Any:
 def test_csv_is_the_contract() -> None:
     assert to_csv(rows(*GRID, method="kd", setting="B-C")).splitlines() == [
         HEADER,
-        "digits,1,kd,B-C,method,adapt,labelled,all,quick,resnet18,resnet10t,3,2,2/2,81.00,68.29,93.71,,kd,0.00,,,"
+        "digits,1,kd,B-C,method,adapt,labelled,all,quick,resnet18,resnet10t,4,2,2/2,81.00,68.29,93.71,,kd,0.00,,,"
         "80.00,0,81.00,82.00,83.00,80.00,5.00,40.00,30.00,-1.00,79.00,84.00,3.00,100,200,7,200,400,10.0,500.0,,2.9,cpu,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting B-C --seeds 0-1 --budget quick",
     ]
     assert to_csv(rows(GRID[0], setting="A-C")).splitlines()[1] == (
-        "digits,1,kd,A-C,method,adapt,labelled,all,quick,resnet18,resnet10t,3,1,1/1,60.00,,,,kd,0.00,,,"
+        "digits,1,kd,A-C,method,adapt,labelled,all,quick,resnet18,resnet10t,4,1,1/1,60.00,,,,kd,0.00,,,"
         "60.00,0,60.00,61.00,62.00,59.00,5.00,40.00,30.00,,58.00,63.00,3.00,100,200,7,200,400,10.0,500.0,,2.9,cpu,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting A-C --seed 0 --budget quick"
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from okdbench.api import Batch, Clock, Learner
 from okdbench.core.config import check_hyperparameters
+from okdbench.data.dataset import Augmentation
 from okdbench.data.images import Images
 from okdbench.data.loader import Stream
 from okdbench.data.splits import Splits
@@ -52,9 +53,9 @@ def small_plan(plan: Plan, batch_size: int, student_images: int) -> Plan:
 def make_teacher(plan: Plan, name: str = "test_resnet") -> ClassifierWrapper:
     """An untrained network of 10 classes with confident predictions and running statistics unlike the defaults."""
     torch.manual_seed(7)
-    teacher = ClassifierWrapper(build_classifier(name, 10, 32), normaliser(plan, CPU))
+    teacher = ClassifierWrapper(build_classifier(name, 10, 32, channels=1), normaliser(plan, CPU))
     for _ in range(5):
-        teacher(torch.rand(16, 3, 32, 32))
+        teacher(torch.rand(16, 1, 32, 32))
     with torch.no_grad():
         head = teacher.net.get_classifier()
         head.weight.mul_(20)
@@ -85,7 +86,8 @@ def networks(trial: Trial) -> dict[str, nn.Module]:
 
 
 def make_batch(trial: Trial, size: int = BATCH_SIZE, step: int = 0) -> Batch:
-    return Stream(trial.plan.splits.train, batch_size=size, seed=0, flip=False, device=CPU).batch(step)
+    images = trial.plan.splits.train
+    return Stream(images, batch_size=size, seed=0, device=CPU, augmentation=[Augmentation.SHIFT]).batch(step)
 
 
 def run_stage(trial: Trial, name: str, steps: int | None = 1) -> list[dict[str, float]]:

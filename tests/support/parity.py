@@ -21,7 +21,15 @@ from support.tiny_task import CPU, MEAN, STD
 DATA = Path(__file__).parents[1] / "data" / "parity"
 CLASSES, IMAGE_SIZE, BATCH_SIZE = 5, 32, 6
 #: of every method that has these hyper-parameters; with so many steps a cosine is 1 in the first ones
-SIZES = {"latent": 8, "generator_width": 4, "discriminator_width": 4, "data_free_steps": 10**9}
+SIZES = {
+    "latent": 8,
+    "generator_width": 4,
+    "head": "sigmoid",
+    "stem": 4,
+    "spectral_norm": False,
+    "discriminator_width": 4,
+    "data_free_steps": 10**9,
+}
 #: the largest difference of gradients and weights, as a share of the tensor's largest entry
 TENSOR_TOLERANCE = 1e-6
 #: the largest relative difference of losses; those of AuG-KD have a stricter one
@@ -133,13 +141,14 @@ def make_method(
         student=classifier(source.group("S")),
         classes=CLASSES,
         image_size=IMAGE_SIZE,
+        channels=3,
         kind=TaskKind.ADAPT,
         train_size=2 * BATCH_SIZE,
         student_images=2 * BATCH_SIZE,
         batch_size=batch_size,
         track=Track.LABELLED,
         normaliser=Normaliser(MEAN, STD),
-        flip=False,
+        augmentation=frozenset(),
         device=CPU,
         rng=torch.Generator().manual_seed(0),
         stored=list(noise),

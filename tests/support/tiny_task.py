@@ -14,6 +14,7 @@ from okdbench.core import plugins
 from okdbench.core.config import check_hyperparameters
 from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
+from okdbench.data.dataset import Augmentation
 from okdbench.distill.accounting import Meter
 from okdbench.distill.adversarial import DataFree
 from okdbench.distill.networks.classifiers import build_classifier
@@ -28,13 +29,16 @@ DATA_FREE = [n for n in plugins.method_names() if issubclass(registry.load_metho
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def untrained_classifier(seed: int, name: str = "test_resnet", classes: int = 10, size: int = 32) -> ClassifierWrapper:
+def untrained_classifier(
+    seed: int, name: str = "test_resnet", classes: int = 10, size: int = 32, channels: int = 3
+) -> ClassifierWrapper:
     """An untrained network with confident predictions and running statistics that differ from their defaults."""
     torch.manual_seed(seed)
-    net = ClassifierWrapper(build_classifier(name, classes, size), Normaliser(MEAN, STD))
+    normaliser = Normaliser(MEAN[:channels], STD[:channels])
+    net = ClassifierWrapper(build_classifier(name, classes, size, channels=channels), normaliser)
     with torch.no_grad():
         for _ in range(3):
-            net(torch.rand(16, 3, size, size))
+            net(torch.rand(16, channels, size, size))
         net.net.get_classifier().weight.mul_(20)  # type: ignore[operator]
     return net
 
@@ -60,13 +64,14 @@ def make_method(
         student=untrained_classifier(2, student, classes, size),
         classes=classes,
         image_size=size,
+        channels=3,
         kind=kind,
         train_size=64,
         student_images=images,
         batch_size=batch_size,
         track=track,
         normaliser=Normaliser(MEAN, STD),
-        flip=False,
+        augmentation=frozenset({Augmentation.SHIFT}),
         device=CPU,
         rng=torch.Generator().manual_seed(3),
         meter=Meter(),
@@ -97,7 +102,7 @@ def run_stages(method: Method, steps: int | None = None) -> list[dict[str, float
 def batch(seed: int, size: int, task: Task) -> Batch:
     """Random images with random labels."""
     rng = torch.Generator().manual_seed(seed)
-    images = torch.rand(size, 3, task.image_size, task.image_size, generator=rng)
+    images = torch.rand(size, task.channels, task.image_size, task.image_size, generator=rng)
     return Batch(images, torch.randint(task.classes, (size,), generator=rng))
 
 

@@ -6,13 +6,27 @@ import re
 from pathlib import Path
 
 import pytest
+from support.fake_records import put, record
 from support.sweep_process import Sweep
+
+from okdbench.core.protocol import PROTOCOL_VERSION
 
 
 def test_the_duration_is_unknown_before_the_first_run(tmp_path: Path, data_root: Path) -> None:
     _, stdout, _ = Sweep("--methods kd,finetune --dry-run", tmp_path, data_root).end()
     assert "unknown, because there is no finished run yet of: finetune, kd, the teacher test_resnet" in stdout
     assert not (tmp_path / "runs").exists()
+
+
+def test_runs_of_another_protocol_do_not_say_how_long_a_budget_takes(tmp_path: Path, data_root: Path) -> None:
+    told = {}
+    for protocol in (PROTOCOL_VERSION, PROTOCOL_VERSION - 1):
+        networks = {"teacher": "test_resnet", "student": "test_resnet"}
+        made = record("finetune", "MO-P", 0, 60, **networks, budget="smoke", protocol=protocol)
+        put(tmp_path / "runs", made.model_copy(update={"config": {"image_size": 32, **networks}}), 1)
+        _, told[protocol], _ = Sweep("--methods finetune --dry-run", tmp_path, data_root).end()
+    assert "there is no finished run yet of: the teacher test_resnet" in told[PROTOCOL_VERSION]
+    assert "there is no finished run yet of: finetune, the teacher test_resnet" in told[PROTOCOL_VERSION - 1]
 
 
 def test_a_variant_that_reads_labels_is_left_out_of_the_label_free_track(tmp_path: Path, data_root: Path) -> None:

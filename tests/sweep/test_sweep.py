@@ -19,6 +19,7 @@ from support.fork_server import Command
 from support.sweep_process import TINY, Sweep
 
 import okdbench.methods
+from okdbench.core.protocol import BUDGETS
 from okdbench.core.units import spell_seconds
 from okdbench.results.records import Record
 from okdbench.results.store import read_record, read_records
@@ -137,13 +138,17 @@ def test_a_dry_run_lists_what_is_missing(swept: tuple[Sweep, str, str], data_roo
 
 
 def test_the_time_left_is_estimated_from_another_budget(swept: tuple[Sweep, str, str], data_root: Path) -> None:
-    """20,000 images after the teacher's 24,000, with the seconds per image of budget smoke with 640 images each."""
+    """The images of budget quick, with the seconds per image of budget smoke."""
     runs = swept[0].runs
     run = mean(record.cost.seconds for record in read_records(runs) if record.method == "kd")
     (training,) = read_trainings(runs / "teachers")
     line = f"sweep --methods kd --dry-run --jobs 4 {TINY.replace('smoke', 'quick')}"
     result = Command(shlex.split(line), runs.parent, data_root).wait()
-    left = spell_seconds(run * 20_000 / 640 + training.seconds * 24_000 / 640)
+    smoke, quick = BUDGETS["smoke"], BUDGETS["quick"]
+    left = spell_seconds(
+        run * quick.student_images / smoke.student_images
+        + training.seconds * quick.teacher_images / smoke.teacher_images
+    )
     assert result.stdout.endswith(f"time left with 4 at a time: {left}\n"), result.stderr
 
 

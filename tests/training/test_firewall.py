@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 def train(plan: Plan, folder: Path) -> tuple[str, str, History]:
     """Fingerprints of the selected and the last student of a run with a fixed teacher, and its history."""
     torch.manual_seed(5)
-    net = build_classifier("test_resnet", 10, 32)
+    net = build_classifier("test_resnet", 10, 32, channels=1)
     teacher = ClassifierWrapper(net, Normaliser(plan.dataset.mean, plan.dataset.std)).lock()
     folder.mkdir()
     trial = Trial(plan, teacher, folder, CPU, quiet)
@@ -118,7 +118,7 @@ class Unprivileged(registry.load_method("original")):  # type: ignore[misc]
 
 def test_a_task_reaches_no_images(light_plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = light_plan("kd")
-    teacher = ClassifierWrapper(build_classifier("test_resnet", 10, 32), Normaliser((0.5,) * 3, (0.5,) * 3)).lock()
+    teacher = ClassifierWrapper(build_classifier("test_resnet", 10, 32, channels=1), Normaliser((0.5,), (0.5,))).lock()
     task = Trial(made, teacher, tmp_path, CPU, quiet).method.task
     # everything that can be reached from the task through attributes and containers
     seen: set[int] = set()

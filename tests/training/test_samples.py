@@ -28,7 +28,7 @@ METHODS = plugins.method_names()
 
 
 def trial(light_plan: Callable[..., Plan], folder: Path, method: str, **options: Any) -> Trial:
-    return Trial(light_plan(method, **options), untrained_classifier(1).lock(), folder, CPU, quiet)
+    return Trial(light_plan(method, **options), untrained_classifier(1, channels=1).lock(), folder, CPU, quiet)
 
 
 def everything(made: Trial) -> dict[str, Any]:
@@ -115,7 +115,9 @@ def test_an_error_of_the_method_costs_the_samples_alone(
     made = trial(light_plan, tmp_path, "dfkd")
     monkeypatch.setattr(type(made.method), "samples", lambda *_: {"generated": torch.rand(4, 32, 32)})
     before = everything(made)
-    with pytest.warns(UserWarning, match="no sample images are kept: ValueError: images are N x 3 x H x W, not 4 x 32"):
+    with pytest.warns(
+        UserWarning, match="no sample images are kept: ValueError: images are N x 1 or 3 x H x W, not 4 x 32"
+    ):
         assert made.samples() == {}
     assert everything(made) == before
 

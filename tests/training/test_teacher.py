@@ -61,7 +61,7 @@ def test_a_teachers_key_covers_nothing_else(plan: Callable[..., Plan]) -> None:
 @pytest.mark.parametrize("name", ["mine.safetensors", "mine.pt", "wrapped.pt"])
 def test_weights_of_the_user_become_the_teacher(plan: Callable[..., Plan], tmp_path: Path, name: str) -> None:
     torch.manual_seed(5)
-    state = build_classifier("test_resnet", 10, 32).state_dict()
+    state = build_classifier("test_resnet", 10, 32, channels=1).state_dict()
     path = tmp_path / name
     if name.endswith("safetensors"):
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)

@@ -1,10 +1,11 @@
-"""Teachers and students: any timm classifier, by name."""
+"""Teachers and students: any timm classifier, by name, and those that are registered beside them."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import timm
 import torch
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 from okdbench.core.errors import UserError, one_line, unknown
 from okdbench.distill.networks.batch_norm import smooth
 from okdbench.distill.networks.convolutions import trim
+from okdbench.distill.networks.lenet import LeNet5 as LeNet5  # its import registers the networks in timm
 
 
-def build_classifier(name: str, classes: int, image_size: int, pretrained: bool = False) -> nn.Module:
+def build_classifier(
+    name: str, classes: int, image_size: int, pretrained: bool = False, channels: int = 3
+) -> nn.Module:
     """A new timm classifier in train mode.
 
     Args:
@@ -25,16 +29,17 @@ def build_classifier(name: str, classes: int, image_size: int, pretrained: bool 
         classes: number of outputs.
         image_size: input resolution in pixels; images are square.
         pretrained: whether to start from timm's pretrained weights.
+        channels: of the images; timm adds up the pretrained weights of the first layer for grey ones.
 
     Raises:
         UserError: timm has no such model, it does not accept this image size, or its weights cannot be fetched.
     """
     check_name(name, pretrained)
     try:
-        net = trim(_create(name, classes, image_size, pretrained)).to(memory_format=torch.channels_last)
+        net = trim(_create(name, classes, image_size, pretrained, channels)).to(memory_format=torch.channels_last)
         # some networks reject an image size only in their first forward pass
         with torch.no_grad():
-            net.eval()(torch.zeros(1, 3, image_size, image_size))
+            net.eval()(torch.zeros(1, channels, image_size, image_size))
         return net.train()
     except OSError as error:
         raise UserError(
@@ -85,12 +90,13 @@ def check_name(name: str, pretrained: bool = False) -> None:
         raise UserError(f"timm has no pretrained weights for {name}; leave out --pretrained")
 
 
-def _create(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Module:
+def _create(name: str, classes: int, image_size: int, pretrained: bool, channels: int) -> nn.Module:
+    options: dict[str, Any] = {"pretrained": pretrained, "num_classes": classes, "in_chans": channels}
     # Only models with a fixed grid of patches accept `img_size`; the others reject the keyword and accept any size.
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=classes, img_size=image_size)
+        return timm.create_model(name, img_size=image_size, **options)
     except TypeError:
-        return timm.create_model(name, pretrained=pretrained, num_classes=classes)
+        return timm.create_model(name, **options)
 
 
 def load_weights(net: nn.Module, path: Path, name: str) -> None:
@@ -108,6 +114,12 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
     expected = net.state_dict()
     wrong = sorted(key for key in expected if key not in state or state[key].shape != expected[key].shape)
     extra = sorted(key for key in state if key not in expected)
+    for key in wrong:
+        if key in state and (channels := _other_channels(state[key], expected[key])):
+            raise UserError(
+                f"{path} is of a network for images of {channels} channel{'s' * (channels > 1)}; add "
+                f"--channels {channels}, and --mean and --std if it was not trained with those of the data set"
+            )
     if wrong or extra:
         example = (wrong or extra)[0]
         raise UserError(
@@ -115,6 +127,13 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
             f"shaped and {len(extra)} unexpected tensors, the first {example!r}; name its architecture with --teacher"
         )
     net.load_state_dict(state)
+
+
+def _other_channels(weight: Tensor, expected: Tensor) -> int:
+    """The channels of a first convolution that differs from the expected one in nothing else; otherwise 0."""
+    # without the input channels
+    same = weight.ndim == expected.ndim == 4 and weight[:, 0].shape == expected[:, 0].shape
+    return weight.shape[1] if same and {weight.shape[1], expected.shape[1]} == {1, 3} else 0
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ def usual_halvings(image_size: int) -> int:
 
 
 class PatchDiscriminator(nn.Module):
-    """Normalised B x 3 x H x W -> logits of windows, B x 1 x h x w, high for real ones.
+    """Normalised B x C x H x W -> logits of windows, B x 1 x h x w, high for real ones.
 
     4x4 convolutions of stride 2 with leaky ReLU, all but the first with batch norm and twice the channels of the
     previous one, then a 1x1 convolution. At 32 pixels and width 128 these are the layers of MosaicKD's released code
@@ -39,12 +39,13 @@ class PatchDiscriminator(nn.Module):
         image_size: input resolution in pixels.
         field: side of the windows in pixels, 4, 10, 22, 46, ...; None for :func:`usual_halvings`.
         width: channels of the first convolution.
+        channels: of the images.
 
     Raises:
         UserError: no number of convolutions has this receptive field.
     """
 
-    def __init__(self, image_size: int, field: int | None = None, width: int = 128) -> None:
+    def __init__(self, image_size: int, field: int | None = None, width: int = 128, channels: int = 3) -> None:
         super().__init__()
         allowed = {receptive_field(n): n for n in range(1, image_size.bit_length() - 1)}
         if field is not None and field not in allowed:
@@ -54,7 +55,7 @@ class PatchDiscriminator(nn.Module):
             )
         halvings = usual_halvings(image_size) if field is None else allowed[field]
         self.field, self.stride = receptive_field(halvings), 2**halvings
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         for _ in range(halvings - 1):
             conv = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)
             layers += [conv, nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2, inplace=True)]
@@ -70,14 +71,14 @@ class PatchDiscriminator(nn.Module):
         """The windows of each image that lie fully inside it, sorted by logit, the highest first.
 
         Args:
-            images: B x 3 x H x W.
+            images: B x C x H x W.
             logits: B x 1 x h x w, of the same images.
 
         Returns:
-            B x L x 3 x field x field; L is 0 if the field is larger than the images.
+            B x L x C x field x field; L is 0 if the field is larger than the images.
         """
         if self.field >= images.shape[-1]:
-            return images.new_empty(len(images), 0, 3, self.field, self.field)
+            return images.new_empty(len(images), 0, images.shape[1], self.field, self.field)
         # A window starts stride - 1 pixels before its multiple of the stride (padding), so those of the first row and
         # column are not fully inside.
         inner = images[..., 1:, 1:].unfold(2, self.field, self.stride).unfold(3, self.field, self.stride)

@@ -23,7 +23,7 @@ def folded(net: nn.Module, images: Tensor) -> nn.Module:
 
     Args:
         net: the network, frozen and in eval mode, which stays as it is.
-        images: B x 3 x H x W, to find what follows what, and to compare the outputs.
+        images: B x C x H x W, to find what follows what, and to compare the outputs.
     """
     copy, expected = deepcopy(net), net(images)
     for convolution, parent, name in list(_pairs(copy, images)):

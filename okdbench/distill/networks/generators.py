@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.convolutions import UpConv2d
+from okdbench.distill.networks.wrapper import Normaliser
+
+#: what ends a generator: a sigmoid gives raw images; tanh and batch norm without affine parameters, or an affine batch
+#: norm alone, give normalised ones, whose statistics stay near the data's
+HeadKind = Literal["sigmoid", "tanh_bn", "bn"]
 
 #: largest side of the generator's first feature map, and of the encoder's last
 LARGEST_GRID = 8
@@ -40,40 +47,66 @@ def _block(conv: nn.Conv2d) -> list[nn.Module]:
 
 
 class Generator(nn.Module):
-    """Unconditional convolutional generator, B x latent -> raw B x 3 x H x W in [0, 1].
+    """Unconditional convolutional generator, B x latent -> raw B x C x H x W.
 
-    A linear layer to 4 ``width`` channels on the smallest grid, then nearest-neighbour doublings each followed by
-    3x3 convolution, batch norm and leaky ReLU, and a 3x3 convolution with a sigmoid. At 32 pixels and width 64 these
-    are the layers of AuG-KD's and MosaicKD's released code (2,026,051 parameters at 100 latent dimensions).
+    A linear layer to ``stem`` times ``width`` channels on the smallest grid, then nearest-neighbour doublings each
+    followed by 3x3 convolution, batch norm and leaky ReLU, and a 3x3 convolution with a head. At 32 pixels and width 64
+    these are the layers of AuG-KD's and MosaicKD's released code (2,026,051 parameters at 100 latent dimensions);
+    with a stem of 2, those of DAFL, DFAD and LTR.
 
     Args:
         latent: latent dimensions.
         image_size: resolution of the images in pixels.
         width: channels of the last block.
+        normaliser: of the networks that see the images; it tells their channels. Three channels and no change by
+            default.
+        head: what ends the network; the images are in [0, 1] with ``sigmoid`` alone.
+        stem: the largest number of channels, in widths.
+        spectral: whether the convolutions have spectral normalisation.
 
     Raises:
         UserError: the image size does not halve evenly.
     """
 
-    def __init__(self, latent: int, image_size: int, width: int = 64) -> None:
+    def __init__(
+        self,
+        latent: int,
+        image_size: int,
+        width: int = 64,
+        *,
+        normaliser: Normaliser | None = None,
+        head: HeadKind = "sigmoid",
+        stem: int = 4,
+        spectral: bool = False,
+    ) -> None:
         super().__init__()
+        self.latent, self.head = latent, head
+        self.normaliser = normaliser or Normaliser((0.0,) * 3, (1.0,) * 3)
         doublings, side = halvings(image_size)
-        # channels halve with each doubling of the side and end at `width`; never more than 4 `width`
-        widths = [4 * width] + [width * min(4, 2 ** (doublings - 1 - i)) for i in range(doublings)]
+        # channels halve with each doubling of the side and end at `width`
+        widths = [stem * width] + [width * min(stem, 2 ** (doublings - 1 - i)) for i in range(doublings)]
+        self.grid = (widths[0], side, side)
+        self.seed = nn.Linear(latent, widths[0] * side * side)
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]  # without an activation, as released
         for channels_in, channels_out in pairwise(widths):
             layers += _block(UpConv2d(channels_in, channels_out))
-        layers += [nn.Conv2d(widths[-1], 3, 3, padding=1), nn.Sigmoid()]
-        self.latent = latent
-        self.grid = (widths[0], side, side)
-        self.seed = nn.Linear(latent, widths[0] * side * side)
+        channels = self.normaliser.channels
+        layers += [nn.Conv2d(widths[-1], channels, 3, padding=1), *_head(head, channels)]
+        if spectral:
+            layers = [spectral_norm(layer) if isinstance(layer, nn.Conv2d) else layer for layer in layers]
         self.grow = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
         """Raw images of the latents ``z``, B x latent."""
         grid = self.seed(z).view(-1, *self.grid).contiguous(memory_format=torch.channels_last)
         images: Tensor = self.grow(grid)
-        return images
+        return images if self.head == "sigmoid" else self.normaliser.inverse(images)
+
+
+def _head(kind: HeadKind, channels: int) -> list[nn.Module]:
+    if kind == "sigmoid":
+        return [nn.Sigmoid()]
+    return [nn.Tanh(), nn.BatchNorm2d(channels, affine=False)] if kind == "tanh_bn" else [nn.BatchNorm2d(channels)]
 
 
 class ConditionalGenerator(Generator):
@@ -83,14 +116,14 @@ class ConditionalGenerator(Generator):
         classes: number of embeddings.
         latent: latent dimensions, and size of an embedding.
         image_size: resolution of the images in pixels.
-        width: channels of the last block.
+        options: the other arguments of a generator.
 
     Raises:
         UserError: the image size does not halve evenly.
     """
 
-    def __init__(self, classes: int, latent: int, image_size: int, width: int = 64) -> None:
-        super().__init__(latent, image_size, width)
+    def __init__(self, classes: int, latent: int, image_size: int, **options: Any) -> None:
+        super().__init__(latent, image_size, **options)
         self.table = nn.Embedding(classes, latent)
 
 
@@ -105,19 +138,20 @@ class Encoder(nn.Module):
         image_size: resolution of the images in pixels.
         classes: number of classes; 0 for an encoder without labels.
         width: channels of the first block.
+        channels: of the images.
 
     Raises:
         UserError: the image size does not halve evenly.
     """
 
-    def __init__(self, latent: int, image_size: int, classes: int, width: int = 64) -> None:
+    def __init__(self, latent: int, image_size: int, classes: int, width: int = 64, channels: int = 3) -> None:
         super().__init__()
         count, side = halvings(image_size)
         self.image_size = image_size
-        self.image = nn.Conv2d(3, 3, 1)
+        self.image = nn.Conv2d(channels, channels, 1)
         self.classes = classes
         self.label = nn.Linear(classes, image_size * image_size) if classes else None
-        widths = [4 if classes else 3] + [width * min(2, 2**i) for i in range(count)]
+        widths = [channels + bool(classes)] + [width * min(2, 2**i) for i in range(count)]
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]
         for channels_in, channels_out in pairwise(widths):
             layers += [Subsample(), *_block(nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False))]
@@ -128,7 +162,7 @@ class Encoder(nn.Module):
         self.apply(_uniform)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the latents of raw images (B x 3 x H x W in [0, 1]) with labels (B)."""
+        """Mean and log-variance of the latents of raw images (B x C x H x W in [0, 1]) with labels (B)."""
         planes = self.image(images)
         if self.label is not None and labels is not None:
             plane = self.label(F.one_hot(labels, self.classes).to(images.dtype))

@@ -26,8 +26,13 @@ class Normaliser(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
+    @property
+    def channels(self) -> int:
+        """Of the images."""
+        return self.mean.shape[1]
+
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise raw images, B x 3 x H x W in [0, 1]."""
+        """Normalise raw images, B x C x H x W in [0, 1]."""
         return (images - self.mean) / self.std
 
     def inverse(self, images: Tensor) -> Tensor:
@@ -83,7 +88,7 @@ class ClassifierWrapper(nn.Module):
         self._fast: tuple[nn.Module, ...] = ()
 
     def forward(self, images: Tensor, as_targets: bool = False) -> Tensor:
-        """Logits, B x classes, of raw images, B x 3 x H x W; ``as_targets`` is for :meth:`targets`."""
+        """Logits, B x classes, of raw images, B x C x H x W; ``as_targets`` is for :meth:`targets`."""
         normal = self.normaliser(images)
         if as_targets and self._fast:
             logits: Tensor = self._fast[0](normal.to(torch.bfloat16)).float()
@@ -99,8 +104,8 @@ class ClassifierWrapper(nn.Module):
 
     def make_targets_fast(self, image_size: int) -> None:
         """From now on :meth:`targets` are in bfloat16, from a folded copy of this locked network."""
-        device = next(self.net.parameters()).device
-        noise = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)).to(device)
+        shape = (2, self.normaliser.channels, image_size, image_size)
+        noise = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(self.normaliser.mean.device)
         self._fast = (folded(self.net, self.normaliser(noise)).to(torch.bfloat16),)
 
     def forward_with_features(self, images: Tensor, *features: Feature) -> ClassifierOutput:

@@ -1,0 +1,94 @@
+"""Channels and statistics of the images: the data set's own, or what a run or a description asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from okdbench import registry
+from okdbench.core.errors import UserError
+from okdbench.data.dataset import IMAGENET_MEAN, Sample
+from okdbench.data.decoding import decode
+from okdbench.training.plan import make_plan
+
+KD = {"method": "kd", "dataset": "digits", "setting": "O-P", "budget": "smoke"}
+
+
+def test_a_data_set_can_be_seen_in_other_channels() -> None:
+    digits, office = registry.load_dataset("digits"), registry.load_dataset("office31")
+    assert (digits.channels, digits.mean, office.channels, office.mean) == (1, (0.111,), 3, IMAGENET_MEAN)
+    assert digits.with_format(3, None, None).std == (0.28,) * 3
+    assert office.with_format(1, None, None).mean == pytest.approx((0.449,))
+    assert office.with_format(None, (0.5,), (0.1, 0.2, 0.3)).mean == (0.5,) * 3
+    assert registry.load_dataset("digits").channels == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mean": "0.1,0.2"}, "--mean 0.1,0.2: these images need one number"),
+        ({"mean": "0.1,0.2", "channels": 3}, "--mean 0.1,0.2: these images need one or three numbers"),
+        ({"std": "0"}, "--std 0.0: each number must be more than 0"),
+        ({"mean": "half"}, "mean='half': input should be a valid number"),
+        ({"channels": 2}, "channels=2: not a choice"),
+    ],
+    ids=str,
+)
+def test_what_fits_no_image_is_refused(values: dict[str, object], message: str, data_root: Path) -> None:
+    with pytest.raises(UserError, match=message.split(":")[0]) as caught:
+        make_plan({**KD, **values}, data_root=data_root)
+    assert message in str(caught.value)
+
+
+def test_the_key_the_command_and_the_group_know_the_statistics(data_root: Path) -> None:
+    plain, moved, colour, own = (
+        make_plan({**KD, **values}, data_root=data_root)
+        for values in ({}, {"mean": "0.5", "std": "0.5"}, {"channels": 3}, {"mean": "0.111", "channels": 1})
+    )
+    assert len({plan.key for plan in (plain, moved, colour)}) == 3
+    assert own.key == plain.key
+    assert (own.config, own.command) == (plain.config, plain.command)
+    # One number for three channels is the same as three, and so of one comparison group.
+    values = [{"channels": 3, "mean": text} for text in ("0.4", "0.4,0.4,0.4")]
+    one, three = (make_plan({**KD, **each}, data_root=data_root) for each in values)
+    assert one.config == three.config
+    assert "--mean 0.5 --std 0.5" in moved.command
+    assert "--mean" not in plain.command
+    assert colour.access.images.pixels.shape[1:] == (32, 32, 3)
+    assert plain.access.images.pixels.shape[1:] == (32, 32, 1)
+    assert np.array_equal(colour.access.images.pixels[..., :1], plain.access.images.pixels[:])
+
+
+def test_files_of_the_other_kind_are_converted(tmp_path: Path) -> None:
+    colour = Image.new("RGB", (20, 20), (200, 100, 0))
+    colour.save(tmp_path / "colour.png")
+    colour.convert("L").save(tmp_path / "grey.png")
+    grey = [decode(Sample("x", 0, tmp_path / f"{name}.png"), 16, 1) for name in ("colour", "grey")]
+    assert grey[0].shape == (16, 16, 1)
+    assert np.array_equal(*grey)
+    assert decode(Sample("x", 0, tmp_path / "grey.png"), 16, 3).shape == (16, 16, 3)
+
+
+def test_a_description_of_own_images_may_say_how_they_are_seen(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "phone" / label).mkdir(parents=True)
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "domains: {phone: phone}\nchannels: 1\nmean: 0.2\nstd: [0.3]\naugmentation: [crop, flip]\n"
+        "teacher_augmentation: []\n"
+    )
+    dataset = registry.load_dataset(str(file))
+    assert (dataset.channels, dataset.mean, dataset.std) == (1, (0.2,), (0.3,))
+    assert (dataset.augmentation, dataset.teacher_augmentation) == (("flip", "crop"), ())
+    key = dataset.extra_key
+    file.write_text(file.read_text().replace("mean: 0.2", "mean: 0.3"))
+    assert registry.load_dataset(str(file)).extra_key != key
+    file.write_text("domains: {phone: phone}\nmean: 124\n")
+    with pytest.raises(UserError, match=r"own.yaml: mean=124"):
+        registry.load_dataset(str(file))
+    file.write_text("domains: {phone: phone}\nmean: [0.2, 0.3]\n")
+    with pytest.raises(UserError, match=r"own.yaml: mean 0.2,0.3: these images need one or three numbers"):
+        registry.load_dataset(str(file))
