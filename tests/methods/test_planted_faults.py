@@ -1,0 +1,134 @@
+"""The comparison with released code has teeth: each of these one-line faults makes it fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOSSES, BASE = "okdbench/distill/losses.py", "okdbench/distill/adversarial.py"
+REPLAY, GENERATORS = "okdbench/distill/replay.py", "okdbench/distill/networks/generators.py"
+OPTIM, CONVOLUTIONS = "okdbench/distill/optim.py", "okdbench/distill/networks/convolutions.py"
+AUGKD, MOSAIC, LTR, ZSKT = (f"methods/{name}.py" for name in ("augkd", "mosaickd", "ltr", "zskt"))
+
+#: what is wrong -> file, line, and the line with the fault
+FAULTS = {
+    "KL averaged over classes": (
+        LOSSES,
+        'reduction="batchmean", log_target=True)\n\n\ndef l1',
+        'reduction="mean", log_target=True)\n\n\ndef l1',
+    ),
+    "no tau squared": (LOSSES, "return temperature**2 * F.kl_div", "return F.kl_div"),
+    "L1 summed": (LOSSES, "(teacher - student).abs().mean()", "(teacher - student).abs().sum()"),
+    "JS of one half": (
+        LOSSES,
+        "for side in (p, q)]\n    return torch.stack(halves)",
+        "for side in (p,)]\n    return torch.stack(halves)",
+    ),
+    "JS without clamps": (LOSSES, "side.clamp(0.01, 0.99)", "side.clamp(0.0001, 0.9999)"),
+    "attention without squares": (LOSSES, "f.square().mean(1)", "f.abs().mean(1)"),
+    "attention not normalised": (LOSSES, "F.normalize(f.square().mean(1).flatten(1))", "f.square().mean(1).flatten(1)"),
+    "sign of the class balance": (LOSSES, "return (log_p.exp() * log_p).sum()", "return -(log_p.exp() * log_p).sum()"),
+    "sign of the entropy": (
+        LOSSES,
+        "return -(log_p.exp() * log_p).sum(1).mean()",
+        "return (log_p.exp() * log_p).sum(1).mean()",
+    ),
+    "squared norm of statistics": (
+        LOSSES,
+        "torch._foreach_norm(differences)).sum()",
+        "torch._foreach_norm(differences)).square().sum()",
+    ),
+    "KL of statistics doubled": (LOSSES, "return 0.5 * ((mean - running_mean)", "return 1.0 * ((mean - running_mean)"),
+    "prior without its logarithm": (LOSSES, "log_var.exp() - 1 - log_var)", "log_var.exp() - 1)"),
+    "sign of the energy": (LOSSES, "return -temperature * torch.logsumexp", "return temperature * torch.logsumexp"),
+    "generator helps the student": (BASE, "= -self.divergence(", "= self.divergence("),
+    "activation rewarded the other way": (BASE, "-output.penultimate.abs().mean()", "output.penultimate.abs().mean()"),
+    "student in train mode for the generator": (
+        BASE,
+        "with self.student.eval_mode():\n            return self.student(images)",
+        "if True:\n            return self.student(images)",
+    ),
+    "gradient through the replayed teacher": (
+        REPLAY,
+        "teacher_logits = teacher_logits.detach()",
+        "teacher_logits = teacher_logits",
+    ),
+    "retention left out": (REPLAY, "self.learner.update(acquisition + retention)", "self.learner.update(acquisition)"),
+    "no prior in the auto-encoder": (REPLAY, "loss + VAE_KL_WEIGHT *", "loss + 0 *"),
+    "meta-gradient without the Hessian": (
+        LTR,
+        "torch._foreach_add_(meta, self.learner.product(graph, v), alpha=-hp.alpha)",
+        "pass",
+    ),
+    "inner step in the wrong direction": (LTR, "decayed, alpha=-hp.alpha)", "decayed, alpha=hp.alpha)"),
+    "student not clipped": (ZSKT, '* terms["attention"], clip=self.clip)', '* terms["attention"])'),
+    "anchor moves the invariant part": (
+        "okdbench/distill/networks/anchor.py",
+        "mask * moved + (1 - mask) * z",
+        "(1 - mask) * moved + mask * z",
+    ),
+    "labels of the second half shifted": (
+        AUGKD,
+        "torch.cat([batch.labels, batch.labels])",
+        "torch.cat([batch.labels, batch.labels.roll(1)])",
+    ),
+    "mixture weights exchanged": (AUGKD, "+ f * batch.images", "+ (1 - f) * batch.images"),
+    "patches of real images are fakes": (
+        MOSAIC,
+        "patch_loss(self.window_logits(real), True, summed)",
+        "patch_loss(self.window_logits(real), False, summed)",
+    ),
+    "discriminator's loss doubled": (MOSAIC, "loss = (fake_loss + real_loss) / 2", "loss = fake_loss + real_loss"),
+    "taps of the up-convolution": (
+        CONVOLUTIONS,
+        "_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0)",
+        "_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)",
+    ),
+    "slope of the leaky ReLU": (GENERATORS, "nn.LeakyReLU(0.2, inplace=True)", "nn.LeakyReLU(0.1, inplace=True)"),
+    "weight decay lost": (OPTIM, "betas=betas, weight_decay=weight_decay, fused", "betas=betas, fused"),
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source tree in a folder of its own."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("okdbench", "methods", "datasets", "leaderboards", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "setup.cfg", folder)
+    return folder
+
+
+def compare(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The comparison with released code, by the code in this folder; it stops at the first difference."""
+    files = sorted(str(path) for path in (folder / "tests" / "methods").glob("test_parity_*.py"))
+    words = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def test_without_a_fault_nothing_differs(copy: Path) -> None:
+    done = compare(copy)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(copy: Path, fault: str) -> None:
+    name, right, wrong = FAULTS[fault]
+    text = (copy / name).read_text()
+    assert right in text, f"{name} has changed; plant this fault anew"
+    try:
+        (copy / name).write_text(text.replace(right, wrong))
+        done = compare(copy)
+    finally:
+        (copy / name).write_text(text)
+    # 1: tests failed; an import error, for example, ends with another code
+    assert done.returncode == 1, done.stdout
