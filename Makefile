@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_METHODS := teacher finetune kd augkd
 
 # The tests start processes of their own, so each gets one thread: more threads than cores would slow all of them. Three
 # workers keep two cores busy, because many tests wait for such a process.
@@ -12,9 +11,8 @@ RECORDS := leaderboards/records/digits.jsonl.gz
 
 .PHONY: demo figures test test-all bench lint on-path
 
-demo: .venv/demo.stamp  ## compare four methods on digits and write demo/digits.csv
-	$(BIN)/okdbench run $(DEMO_METHODS:%=--method %) --dataset digits --budget quick --runs demo/runs --data-root demo/data
-	$(BIN)/okdbench leaderboard --runs demo/runs --output demo
+demo: .venv/demo.stamp  ## what a teacher is good for, on digits: a table, a figure and a page
+	$(BIN)/okdbench demo --data-root demo/data
 
 figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and generated images from two new runs
 	$(BIN)/okdbench run --method augkd --method mosaickd --dataset digits --setting MP-O --runs figures/runs --data-root figures/data

@@ -12,6 +12,7 @@ from okdbench.cli import (
     check,
     compare,
     data,
+    demo,
     doctor,
     errors,
     export,
@@ -46,8 +47,8 @@ app = typer.Typer(
 )
 # In the order in which people need them: run, look at results, use them, extend.
 for command in (
-    run, sweep, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict, verify, plot,
-    check,
+    demo, run, sweep, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict, verify,
+    plot, check,
 ):  # fmt: skip
     app.add_typer(command.app)
 for name, group in {"runs": runs, "data": data, "new": new}.items():
