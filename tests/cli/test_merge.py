@@ -62,10 +62,9 @@ def rows_of(file: Path) -> dict[str, tuple[int, dict[str, str]]]:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("anns", "bobs", "count"), [("0", "0", 1), pytest.param("0-2", "1-3", 3, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("anns", "bobs", "count"), [("0", "0", 1), ("0-2", "1-3", 3)])
 def test_a_colleagues_story(anns: str, bobs: str, count: int, tmp_path: Path, data_root: Path) -> None:
     ann, bob, carol = (tmp_path / name for name in ("ann", "bob", "carol"))
     files = [at_work(ann, "0.1", anns, data_root), at_work(bob, "0.2", bobs, data_root)]

@@ -148,6 +148,7 @@ def test_linked_teachers_stay(runs: Path) -> None:
     assert len(list(elsewhere.glob("*/teacher.safetensors"))) == 3
 
 
+@pytest.mark.slow
 def test_a_sweep_stays_below_the_limit_and_resumes_with_a_larger_one(
     tmp_path: Path, data_root: Path, plan: Callable[..., Plan]
 ) -> None:

@@ -156,6 +156,7 @@ def test_files_that_nodes_get_are_accepted(tmp_path: Path) -> None:
     refuse_unshared_files([run_job(tmp_path), run_job(tmp_path, **files)])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(2 * SECONDS)
 def test_the_tasks_of_an_array_job_are_the_runs(tmp_path: Path, data_root: Path, plan: Callable[..., Plan]) -> None:
     done = execute(plan("teacher"), tmp_path / "runs", quiet)
