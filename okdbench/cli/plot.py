@@ -31,7 +31,20 @@ app = typer.Typer()
 
 ALL = "all"
 # Written out, because --help and completion must not load matplotlib for the names in okdbench.results.plots.
-KINDS = ("bars", "curves", "pareto", "cd", "retention", "stages", "samples", "gap", "confusion", "calibration", ALL)
+KINDS = (
+    "bars",
+    "curves",
+    "pareto",
+    "cd",
+    "retention",
+    "stages",
+    "samples",
+    "gap",
+    "confusion",
+    "calibration",
+    "shots",
+    ALL,
+)
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -96,7 +109,7 @@ def _draw_all(records: Sequence[Record], runs: Sequence[Path]) -> list[PlotFigur
     from okdbench.results import plots
 
     figures: list[PlotFigure] = []
-    for kind in plots.KINDS:
+    for kind in [*plots.KINDS, *plots.OVER_LABELS]:
         try:
             figures += plots.draw(kind, records, runs)
         except UserError as error:

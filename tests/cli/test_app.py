@@ -61,7 +61,7 @@ def test_choices_in_help_are_those_that_are_accepted() -> None:
     assert sweep.ENGINES == executors.ENGINES
     assert tuple(exporting.EXPORT_FORMATS) == export.FORMATS
     assert tuple(rendering.TABLE_FORMATS) == leaderboard.FORMATS
-    assert ((*plots.KINDS, plot.ALL), tuple(plots.FIGURE_FORMATS)) == (plot.KINDS, plot.FORMATS)
+    assert ((*plots.KINDS, *plots.OVER_LABELS, plot.ALL), tuple(plots.FIGURE_FORMATS)) == (plot.KINDS, plot.FORMATS)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from okdbench.core.errors import UserError, unknown
 from okdbench.results.plots.accuracy import plot_accuracy
@@ -10,7 +11,8 @@ from okdbench.results.plots.calibration import plot_calibration
 from okdbench.results.plots.confusion import plot_confusion
 from okdbench.results.plots.differences import plot_differences
 from okdbench.results.plots.figure import FIGURE_FORMATS, PlotFigure, save, to_svg
-from okdbench.results.plots.group import PlotGroup, plot_groups
+from okdbench.results.plots.group import PlotGroup, families, plot_groups
+from okdbench.results.plots.label_curves import plot_label_gains
 from okdbench.results.plots.samples import plot_samples
 from okdbench.results.plots.stages import plot_selection_gap, plot_stages
 from okdbench.results.plots.style import plot_style
@@ -19,7 +21,7 @@ from okdbench.results.plots.training_curves import plot_training_curves
 from okdbench.results.records import Record
 from okdbench.results.sources import Source
 
-__all__ = ["FIGURE_FORMATS", "FROM_FILES", "KINDS", "PlotFigure", "draw", "save", "to_svg"]
+__all__ = ["FIGURE_FORMATS", "FROM_FILES", "KINDS", "OVER_LABELS", "PlotFigure", "draw", "save", "to_svg"]
 
 #: kind of plot on the command line -> function that draws it for one comparison group, in reading order
 KINDS: Mapping[str, Callable[[PlotGroup], list[PlotFigure]]] = {
@@ -34,6 +36,8 @@ KINDS: Mapping[str, Callable[[PlotGroup], list[PlotFigure]]] = {
     "confusion": plot_confusion,
     "calibration": plot_calibration,
 }
+#: the same for kinds that draw one figure for groups that differ in the number of labels alone
+OVER_LABELS: Mapping[str, Callable[[Sequence[PlotGroup]], list[PlotFigure]]] = {"shots": plot_label_gains}
 #: kinds that read files beside the records, so that an archive has none
 FROM_FILES = frozenset({"samples", "confusion", "calibration"})
 
@@ -42,23 +46,27 @@ def draw(kind: str, records: Sequence[Record], runs: Source | Iterable[Source] =
     """Draw the figures of one kind, at least one; no figure mixes comparison groups.
 
     Args:
-        kind: one of :data:`KINDS`.
+        kind: one of :data:`KINDS` or :data:`OVER_LABELS`.
         records: finished and failed runs of any comparison groups; superseded records are ignored.
         runs: the folders and archives of the records, for the kinds of :data:`FROM_FILES`.
 
     Raises:
         UserError: the kind is unknown, or no comparison group has the required data; the message names what is missing.
     """
-    if kind not in KINDS:
-        raise unknown("kind of plot", kind, KINDS)
+    if kind not in (kinds := [*KINDS, *OVER_LABELS]):
+        raise unknown("kind of plot", kind, kinds)
     figures: list[PlotFigure] = []
     reasons: list[UserError] = []
     with plot_style():
-        for group in plot_groups(records, runs):
-            if not group.finished:
-                continue
+        groups = [group for group in plot_groups(records, runs) if group.finished]
+        drawn = (
+            [partial(KINDS[kind], group) for group in groups]
+            if kind in KINDS
+            else [partial(OVER_LABELS[kind], family) for family in families(groups)]
+        )
+        for draw_figures in drawn:
             try:
-                figures += KINDS[kind](group)
+                figures += draw_figures()
             except UserError as error:  # another comparison group may have the data that this one lacks
                 reasons.append(error)
     if not figures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -119,6 +119,21 @@ def plot_groups(records: Iterable[Record], runs: Source | Iterable[Source] = ())
         parts = group.place + networks * (names.count(group.place) > 1)
         made.append(PlotGroup(group, members, "-".join(map(slug, parts)), folders))
     return made
+
+
+def families(groups: Iterable[PlotGroup]) -> list[list[PlotGroup]]:
+    """The groups, those together that differ in the number of labels per class alone."""
+    found: dict[ComparisonGroup, list[PlotGroup]] = {}
+    for group in groups:
+        found.setdefault(group.comparison_group._replace(shots=ALL), []).append(group)
+    return list(found.values())
+
+
+def family_of(group: PlotGroup) -> PlotGroup:
+    """The group without its number of labels, which names and ends a figure over a whole family."""
+    whole = group.comparison_group._replace(shots=ALL)
+    own, common = ("-".join(map(slug, each.place)) for each in (group.comparison_group, whole))
+    return replace(group, comparison_group=whole, stem=common + group.stem.removeprefix(own))
 
 
 def teacher_own_accuracy(run: Record) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from okdbench.core.errors import UserError
-from okdbench.results.plots import KINDS, draw, to_svg
+from okdbench.results.plots import KINDS, OVER_LABELS, draw, to_svg
 from okdbench.results.records import Record
 from okdbench.results.sources import Source, paths_of
 
@@ -37,6 +37,11 @@ _HEADINGS = {
         "Selection gap",
         "The best test accuracy of a run minus its accuracy at the step that validation selects. The selected accuracy "
         "is the one that is ranked; a small gap means luck or stable training.",
+    ),
+    "shots": (
+        "What a method adds to the labels",
+        "Accuracy minus that of fine-tuning on the same labels, by labels per class, with 95 % intervals of the paired "
+        "difference over seeds. The dashed line is the frozen teacher.",
     ),
     "samples": ("Generated images", "Outputs of the generators. They are training data for the student, not a goal."),
 }
@@ -76,7 +81,9 @@ class FigureGroup:
 def figure_groups(records: Sequence[Record], runs: Source | Iterable[Source] = ()) -> list[FigureGroup]:
     """Draw every kind of plot that these records allow; ``runs`` is where they are from, for files beside them."""
     headings, sources = list(_HEADINGS), paths_of(runs)
-    kinds = sorted(KINDS, key=lambda kind: (headings.index(kind) if kind in _HEADINGS else len(headings), kind))
+    kinds = sorted(
+        [*KINDS, *OVER_LABELS], key=lambda kind: (headings.index(kind) if kind in _HEADINGS else len(headings), kind)
+    )
     # Samples are files beside the records, so an archive has none. A figure for each method would be most of the page,
     # and the curves of a run are on its own page.
     beside = set() if any(path.is_dir() for path in sources) else {"samples"}
