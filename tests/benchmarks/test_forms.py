@@ -16,7 +16,7 @@ from support.scenes import SCENES, Operations, set_plain, stepper
 from torch.utils.flop_counter import FlopCounterMode
 
 WARM_UP = 2
-ROUNDS = {"A64": 5, "A16": 7, "MO": 7, "LTR": 5, "DF": 15, "DA": 25}
+ROUNDS = {"A64": 5, "A16": 7, "MO": 7, "LTR": 5, "DF": 15, "DA": 25, "L5": 15}
 
 
 def peak() -> float:

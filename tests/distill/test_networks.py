@@ -142,7 +142,8 @@ def test_images_and_feature_maps_are_channels_last() -> None:
                 )
             )
     encoder(torch.rand(4, 3, 32, 32), torch.arange(4))
-    assert layouts == [True] * 6
+    # The first batch norm has few channels, which are faster in the other layout.
+    assert layouts == [False] + [True] * 5
 
 
 # encoder

@@ -1,4 +1,4 @@
-"""Steps of six kinds, as docs/performance.md measures them: methods, networks and batches of budget quick."""
+"""Steps of seven kinds, as docs/performance.md measures them: methods, networks and batches of budget quick."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from okdbench.api import Clock, Losses, Method
 from okdbench.distill.networks.batch_norm import SmoothBatchNorm2d, SmoothBatchNormAct2d
-from okdbench.distill.networks.convolutions import TrimmedConv2d, UpConv2d
+from okdbench.distill.networks.convolutions import ContiguousConv2d, TrimmedConv2d, UpConv2d
 from support.tiny_task import batch, make_method
 
 SMALL, TINY = ("resnet18", "resnet10t"), ("test_resnet", "test_byobnet")
@@ -53,6 +53,7 @@ SCENES = {
     "LTR": Scene("ltr", SMALL, settings=tuple(REPLAYED.items())),
     "DF": Scene("dfad", TINY),
     "DA": Scene("dafl", TINY),
+    "L5": Scene("dfad", ("lenet5_bn", "lenet5_half_bn"), 128),
 }
 
 
@@ -78,6 +79,7 @@ def upsample_and_convolve(layer: nn.Conv2d, images: Tensor) -> Tensor:
 PLAIN = {
     UpConv2d: upsample_and_convolve,
     TrimmedConv2d: nn.Conv2d.forward,
+    ContiguousConv2d: nn.Conv2d.forward,
     SmoothBatchNorm2d: nn.BatchNorm2d.forward,
     SmoothBatchNormAct2d: BatchNormAct2d.forward,
 }

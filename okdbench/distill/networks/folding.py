@@ -9,10 +9,10 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
-from okdbench.distill.networks.convolutions import TrimmedConv2d
+from okdbench.distill.networks.convolutions import ContiguousConv2d, TrimmedConv2d
 
 #: those that use their weight as it is; a subclass may standardise it first
-CONVOLUTIONS = (nn.Conv2d, TrimmedConv2d)
+CONVOLUTIONS = (nn.Conv2d, TrimmedConv2d, ContiguousConv2d)
 #: the folded network's largest relative error, in float32, before the network is left as it is
 _TOLERANCE = 1e-3
 

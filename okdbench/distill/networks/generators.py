@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from okdbench.core.errors import UserError
-from okdbench.distill.networks.convolutions import UpConv2d
+from okdbench.distill.networks.convolutions import ContiguousConv2d, UpConv2d
 from okdbench.distill.networks.wrapper import Normaliser
 
 #: what ends a generator: a sigmoid gives raw images; tanh and batch norm without affine parameters, or an affine batch
@@ -91,7 +91,8 @@ class Generator(nn.Module):
         for channels_in, channels_out in pairwise(widths):
             layers += _block(UpConv2d(channels_in, channels_out))
         channels = self.normaliser.channels
-        layers += [nn.Conv2d(widths[-1], channels, 3, padding=1), *_head(head, channels)]
+        last = nn.Conv2d if head == "sigmoid" else ContiguousConv2d
+        layers += [last(widths[-1], channels, 3, padding=1), *_head(head, channels)]
         if spectral:
             layers = [spectral_norm(layer) if isinstance(layer, nn.Conv2d) else layer for layer in layers]
         self.grow = nn.Sequential(*layers)
@@ -167,7 +168,8 @@ class Encoder(nn.Module):
         if self.label is not None and labels is not None:
             plane = self.label(F.one_hot(labels, self.classes).to(images.dtype))
             planes = torch.cat([planes, plane.view(-1, 1, self.image_size, self.image_size)], 1)
-        features = self.shrink(planes.contiguous(memory_format=torch.channels_last))
+        # contiguous, because the first batch norm has few channels
+        features = self.shrink(planes.contiguous())
         # as released: sigma stays between exp(-2.5) = 0.08 and exp(1.5) = 4.5
         return self.mean(features), self.log_var(features).clamp(-5.0, 3.0)
 

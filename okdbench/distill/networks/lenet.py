@@ -11,6 +11,8 @@ from typing import Any
 from timm.models import register_model
 from torch import Tensor, nn
 
+from okdbench.distill.networks.convolutions import FEW, ContiguousConv2d
+
 #: channels of the three convolutions and the linear layer of LeNet-5
 WIDTHS = (6, 16, 120, 84)
 
@@ -50,7 +52,8 @@ class LeNet5(nn.Module):
 
 
 def _block(channels_in: int, channels_out: int, norm: bool, *after: nn.Module) -> nn.Sequential:
-    conv = nn.Conv2d(channels_in, channels_out, 5, bias=not norm)
+    make = ContiguousConv2d if norm and channels_out < FEW else nn.Conv2d
+    conv = make(channels_in, channels_out, 5, bias=not norm)
     normalised = [nn.BatchNorm2d(channels_out)] if norm else []
     return nn.Sequential(conv, *normalised, nn.ReLU(inplace=True), *after)
 
