@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from okdbench.core.errors import UserError, one_line, unknown
 from okdbench.distill.networks.batch_norm import smooth
+from okdbench.distill.networks.cifar import WideResNet as WideResNet  # as that of lenet
 from okdbench.distill.networks.convolutions import trim
 from okdbench.distill.networks.lenet import LeNet5 as LeNet5  # its import registers the networks in timm
 
