@@ -9,16 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
 from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from okdbench.distill.losses import (
+    EPSILON,
+    batch_norm_kl,
     batch_norm_l2,
     class_imbalance,
     energy,
     gaussian_prior,
+    js,
     kl,
     one_hotness,
     partial_cross_entropy,
@@ -116,6 +120,14 @@ def test_kl_and_its_gradients_are_finite_for_extreme_logits_of_either_side(tempe
 # terms of one network's predictions
 
 
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_js_is_the_mean_of_the_squared_distances_of_scipy(temperature: float) -> None:
+    teacher, student = logits(0), logits(1)
+    p, q = (softmax(x.numpy() / temperature, 1) for x in (teacher, student))
+    assert js(teacher, student, temperature).item() == pytest.approx((jensenshannon(p, q, axis=1) ** 2).mean())
+    assert js(teacher, teacher).item() == pytest.approx(0, abs=1e-12)
+
+
 def test_one_hotness_is_the_mean_negative_log_probability_of_the_predicted_class() -> None:
     x = logits(2)
     expected = -np.log(softmax(x.numpy(), axis=1).max(1)).mean()
@@ -180,6 +192,20 @@ def test_batch_norm_l2_per_layer_is_the_sum_over_layers() -> None:
     total = batch_norm_l2(layers, per_layer=True).item()
     assert total == pytest.approx(sum(batch_norm_l2([s]).item() for s in layers))
     assert total > batch_norm_l2(layers).item() * 1.01
+
+
+def test_batch_norm_kl_is_the_sum_of_the_divergences_of_two_normals() -> None:
+    layers = [BatchStatistics(*logits(seed, batch=4, classes=3).abs()) for seed in (0, 1)]
+    # The release of DFQ's re-implementation has no epsilon, which keeps a constant channel finite here.
+    expected = sum(
+        kl_divergence(
+            Normal(s.mean, (s.var + EPSILON).sqrt()), Normal(s.running_mean, (s.running_var + EPSILON).sqrt())
+        )
+        .sum()
+        .item()
+        for s in layers
+    )
+    assert batch_norm_kl(layers).item() == pytest.approx(expected)
 
 
 def test_batch_norm_l2_and_its_gradient_are_0_for_equal_statistics() -> None:

@@ -1,4 +1,4 @@
-"""The comparison with released code has teeth: each of these one-line faults makes it fail."""
+"""The tests of the mathematics have teeth: each of these one-line faults makes one of them fail."""
 
 from __future__ import annotations
 
@@ -108,9 +108,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compare(folder: Path) -> subprocess.CompletedProcess[str]:
-    """The comparison with released code, by the code in this folder; it stops at the first difference."""
-    files = sorted(str(path) for path in (folder / "tests" / "methods").glob("test_parity_*.py"))
-    words = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    """The comparison with released code, and with equations where it deviates; it stops at the first difference."""
+    tests = folder / "tests"
+    files = sorted(map(str, tests.glob("methods/test_parity_*.py")))
+    files += [str(tests / name) for name in ("distill/test_losses.py", "methods/test_family.py")]
+    words = [sys.executable, "-m", "pytest", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
     env = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
