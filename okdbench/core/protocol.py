@@ -66,7 +66,7 @@ BUDGETS = {
         Budget(
             "standard", 10_000_000, batch_size=256, teacher_images=2_000_000, teacher_batch_size=512, evaluations=20
         ),
-        Budget("paper", 10**7, batch_size=256, teacher_images=2 * 10**6, teacher_batch_size=512, evaluations=50),
+        Budget("paper", 10_000_000, batch_size=256, teacher_images=2_000_000, teacher_batch_size=512, evaluations=50),
     )
 }
 

@@ -47,7 +47,7 @@ def label_gains(runs: Runs) -> list[LabelGain]:
     Raises:
         UserError: no run of the baseline shares a setting and a seed with another one.
     """
-    found = [each for shots in sorted(runs, key=number) for each in _at(shots, runs[shots])]
+    found = [each for shots, methods in runs.items() for each in _at(shots, methods)]
     if not found:
         raise UserError("a gain is a difference to finetune; run it for these settings, seeds and --shots too")
     return sorted(found, key=lambda each: (each.setting, number(each.shots), each.method))
@@ -73,12 +73,12 @@ def _at(shots: str, methods: Mapping[str, Mapping[Cell, Record]]) -> Iterator[La
     }
     own = _accuracies(baseline)
     for method, values in accuracies.items():
-        for setting in sorted({cell.setting for cell in values.keys() & own.keys()}):
-            differences = [
-                values[cell] - own[cell] for cell in sorted(values.keys() & own.keys()) if cell.setting == setting
-            ]
-            low, high = interval(differences) or (math.nan, math.nan)
-            yield LabelGain(setting, shots, method, len(differences), mean(differences), low, high)
+        differences: dict[str, list[float]] = {}
+        for cell in sorted(values.keys() & own.keys()):
+            differences.setdefault(cell.setting, []).append(values[cell] - own[cell])
+        for setting, each in differences.items():
+            low, high = interval(each) or (math.nan, math.nan)
+            yield LabelGain(setting, shots, method, len(each), mean(each), low, high)
 
 
 def _role(cells: Mapping[Cell, Record]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from okdbench.distill.networks.convolutions import ContiguousConv2d, TrimmedConv2d
 
 #: those that use their weight as it is; a subclass may standardise it first
-CONVOLUTIONS = (nn.Conv2d, TrimmedConv2d, ContiguousConv2d)
+_CONVOLUTIONS = (nn.Conv2d, TrimmedConv2d, ContiguousConv2d)
 #: the folded network's largest relative error, in float32, before the network is left as it is
 _TOLERANCE = 1e-3
 
@@ -47,7 +47,7 @@ def _pairs(net: nn.Module, images: Tensor) -> Iterator[tuple[nn.Conv2d, nn.Modul
             if output is inputs[0]:
                 read[layer] = convolution
 
-    hooks = [layer.register_forward_hook(after) for layer in net.modules() if type(layer) in CONVOLUTIONS]
+    hooks = [layer.register_forward_hook(after) for layer in net.modules() if type(layer) in _CONVOLUTIONS]
     hooks += [layer.register_forward_pre_hook(before) for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
     try:
         net(images)
