@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import resource
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -76,26 +77,45 @@ def upsample_and_convolve(layer: nn.Conv2d, images: Tensor) -> Tensor:
     return F.conv2d(F.interpolate(images, scale_factor=2), layer.weight, padding=1)
 
 
-PLAIN = {
-    UpConv2d: upsample_and_convolve,
-    TrimmedConv2d: nn.Conv2d.forward,
-    ContiguousConv2d: nn.Conv2d.forward,
-    SmoothBatchNorm2d: nn.BatchNorm2d.forward,
-    SmoothBatchNormAct2d: BatchNormAct2d.forward,
+#: each saving: the layers that have it, and what they do without it
+SAVINGS: dict[str, dict[type[nn.Module], Callable[..., Tensor]]] = {
+    "up-convolution": {UpConv2d: upsample_and_convolve},
+    "cut kernels": {TrimmedConv2d: nn.Conv2d.forward},
+    "few channels": {ContiguousConv2d: nn.Conv2d.forward},
+    "second order": {SmoothBatchNorm2d: nn.BatchNorm2d.forward, SmoothBatchNormAct2d: BatchNormAct2d.forward},
 }
 
 
-def set_plain(method: Method, plain: bool) -> None:
-    """Let the method use the usual layers and LTR's graph through theta', or what okdbench has in their place again."""
+def set_plain(method: Method, savings: Collection[str]) -> None:
+    """Take these savings back: usual layers, and for LTR's second order a graph through theta'. The others are on."""
+    usual = {kind: forward for saving in savings for kind, forward in SAVINGS[saving].items()}
     for module in modules(method):
-        if plain and type(module) in PLAIN:
-            module.forward = PLAIN[type(module)].__get__(module)
+        if type(module) in usual:
+            module.forward = usual[type(module)].__get__(module)
         else:
             module.__dict__.pop("forward", None)
-    if plain and hasattr(method, "meta_step"):
+    if "second order" in savings and hasattr(method, "meta_step"):
         method.replay_step = partial(replay_step_by_graph, method)  # type: ignore[attr-defined]
     else:
         method.__dict__.pop("replay_step", None)
+
+
+def peak_memory(name: str, plain: bool) -> float:
+    """MiB by which a scene's networks and three of its steps raise the peak of this process."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    method = SCENES[name].build()
+    set_plain(method, SAVINGS if plain else ())
+    step = stepper(method)
+    for _ in range(3):
+        step()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def savings_of(method: Method) -> list[str]:
+    """The savings that the method has; the second order is LTR's alone, though all networks have its batch norms."""
+    kinds = {type(module) for module in modules(method)}
+    found = [saving for saving, usual in SAVINGS.items() if kinds & usual.keys()]
+    return [saving for saving in found if saving != "second order" or hasattr(method, "meta_step")]
 
 
 def replay_step_by_graph(ltr: Any, new: Tensor, new_targets: Tensor, old: Tensor, old_targets: Tensor) -> Losses:
