@@ -13,7 +13,8 @@ from support.pseudo_terminal import in_pipe, on_terminal
 from okdbench import registry
 from okdbench.core import plugins
 
-WIDTHS = (60, 80, 120)
+#: the narrowest is the hardest
+WIDTHS = (60, pytest.param(80, marks=pytest.mark.slow), pytest.param(120, marks=pytest.mark.slow))
 
 
 def words_of(text: str) -> set[str]:

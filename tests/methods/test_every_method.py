@@ -24,7 +24,8 @@ from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 
 NAMES = plugins.method_names()
-CASES = all_cases(usual=NAMES)
+#: slow for three whose steps are those of ltr, dfkd and dfq
+CASES = all_cases(usual=set(NAMES) - {"replay", "mad", "dfad"})
 #: the others: tests/training/test_firewall.py withholds more, and hyper-parameters are tried in a slow test below
 CONTRACT = [check for check in CHECKS if check.find not in (checks.withheld, checks.idle_settings)]
 
