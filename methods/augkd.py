@@ -143,8 +143,8 @@ class AuGKD(DataFree):
     paper_batch_size = 2048
     presets = {
         "smoke": {"generator_width": 8, "anchor_steps": 8},
-        # the encoder has 500 steps instead of 200,000; as many anchor steps as the release takes with few images
-        "quick": {**QUICK, "lr_encoder": 1e-3, "anchor_steps": 200},
+        # as many anchor steps as the release takes with few images
+        "quick": {**QUICK, "anchor_steps": 200},
         "paper": {"data_free_steps": 40_000, "candidates": 200, "mixup_epochs": 200},
     }
     data_free = False
