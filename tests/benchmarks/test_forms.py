@@ -22,7 +22,7 @@ from okdbench.api import Losses, Method
 from okdbench.core import devices
 
 WARM_UP = 2
-ROUNDS = {"A64": 5, "A16": 7, "MO": 7, "LTR": 5, "DF": 15, "DA": 25, "L5": 15}
+ROUNDS = {"A64": 5, "A16": 7, "MO": 7, "LTR": 5, "LTR1": 5, "DF": 15, "DA": 25, "L5": 15}
 CPU = torch.device("cpu")
 TESTS = Path(__file__).parents[1]
 

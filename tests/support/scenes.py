@@ -1,4 +1,4 @@
-"""Steps of seven kinds, as docs/performance.md measures them: methods, networks and batches of budget quick."""
+"""Steps of eight kinds, as docs/performance.md measures them."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ SCENES = {
     "A16": Scene("augkd", SMALL),
     "MO": Scene("mosaickd", SMALL),
     "LTR": Scene("ltr", SMALL, settings=tuple(REPLAYED.items())),
+    "LTR1": Scene("ltr", SMALL, settings=(*REPLAYED.items(), ("order", 1))),
     "DF": Scene("dfad", TINY),
     "DA": Scene("dafl", TINY),
     "L5": Scene("dfad", ("lenet5_bn", "lenet5_half_bn"), 128),
@@ -88,10 +89,9 @@ SAVINGS: dict[str, dict[type[nn.Module], Callable[..., Tensor]]] = {
 
 def set_plain(method: Method, savings: Collection[str]) -> None:
     """Take these savings back: usual layers, and for LTR's second order a graph through theta'. The others are on."""
-    usual = {kind: forward for saving in savings for kind, forward in SAVINGS[saving].items()}
     for module in modules(method):
-        if type(module) in usual:
-            module.forward = usual[type(module)].__get__(module)
+        if forward := next(filter(None, (_usual(saving, module) for saving in savings)), None):
+            module.forward = forward.__get__(module)  # type: ignore[assignment]
         else:
             module.__dict__.pop("forward", None)
     if "second order" in savings and hasattr(method, "meta_step"):
@@ -118,17 +118,20 @@ def _peak() -> float:
 
 
 def savings_of(method: Method) -> list[str]:
-    """The savings that the method has; the second order is LTR's alone, though all networks have its batch norms."""
-    kinds = {type(module) for module in modules(method)}
-    found = [saving for saving, usual in SAVINGS.items() if kinds & usual.keys()]
-    return [saving for saving in found if saving != "second order" or hasattr(method, "meta_step")]
+    """The savings that the method has."""
+    return [saving for saving in SAVINGS if any(_usual(saving, module) for module in modules(method))]
+
+
+def _usual(saving: str, module: nn.Module) -> Callable[..., Tensor] | None:
+    """What the layer does without a saving that it has. Spectral norm makes a subclass of a layer's class."""
+    return next((forward for kind, forward in SAVINGS[saving].items() if isinstance(module, kind)), None)
 
 
 def replay_step_by_graph(ltr: Any, new: Tensor, new_targets: Tensor, old: Tensor, old_targets: Tensor) -> Losses:
     """LTR's update with a graph through theta', and with copies of the buffers."""
     acquisition = ltr.student_loss(new_targets, ltr.student(new))
     parameters = dict(ltr.student.named_parameters())
-    gradients = ltr.learner.gradients(acquisition, differentiable=True)
+    gradients = ltr.learner.gradients(acquisition, differentiable=ltr.hp.order == 2)
     theta_prime = {
         name: theta - ltr.hp.alpha * (gradient + ltr.hp.inner_decay * theta)
         for (name, theta), gradient in zip(parameters.items(), gradients, strict=True)
