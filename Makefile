@@ -15,13 +15,14 @@ demo: .venv/demo.stamp  ## what a teacher is good for, on digits: a table, a fig
 	$(BIN)/okdbench demo --data-root demo/data
 
 figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and generated images from two new runs
-	$(BIN)/okdbench run --method augkd --method mosaickd --dataset digits --setting MP-O --runs figures/runs --data-root figures/data
-	for kind in samples calibration "confusion --method augkd"; do \
+	$(BIN)/okdbench run --method augkd --dataset digits --setting MO-P --shots 2 --runs figures/runs --data-root figures/data
+	$(BIN)/okdbench run --method mosaickd --dataset digits --setting MO@P --runs figures/runs --data-root figures/data
+	for kind in samples "calibration --method augkd" "confusion --method augkd" curves; do \
 		$(BIN)/okdbench plot $$kind --runs figures/runs --output docs/plots || exit 1; done
-	for kind in bars cd pareto retention stages gap; do \
-		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --track labelled --output docs/plots || exit 1; done
-	$(BIN)/okdbench plot bars --runs $(RECORDS) --track label-free --output docs/plots
-	$(BIN)/okdbench plot curves --runs $(RECORDS) --track labelled --method augkd --method mosaickd --output docs/plots
+	for kind in bars cd pareto gap; do \
+		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting MO --output docs/plots || exit 1; done
+	for kind in bars retention stages; do \
+		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting MO-P --output docs/plots || exit 1; done
 
 test: .venv/test.stamp  ## all tests except the slow ones
 	$(PYTEST) -n 3 --dist worksteal -m "not slow"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import label_gains
+import precisions
 import released_code
 import simulations
 from typer.testing import CliRunner
@@ -23,10 +25,12 @@ from okdbench.results.frames import RUN_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
+#: the end of the titles of the digits' tables
+DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
-    *(f"docs/{name}.md" for name in ("data", "results", "statistics", "released-code")),
+    *(f"docs/{name}.md" for name in ("data", "performance", "results", "statistics", "released-code")),
 )
 PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -36,14 +40,19 @@ def updated(page: str) -> str:
     return PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]().strip()}\n\n{part[3]}", page)
 
 
-def leaderboard(archive: Path, track: str) -> str:
-    """Heading and table of one track: its rows over all settings, as Markdown."""
+def leaderboard(archive: Path, title: str) -> str:
+    """Heading and table of one comparison group as Markdown: its rows over all settings, or those of single ones."""
     result = CliRunner().invoke(app, ["leaderboard", "--runs", str(archive), "--format", "md"], catch_exceptions=False)
-    (section,) = (text for text in result.stdout.split("### ") if f", {track}," in text.partition("\n")[0])
-    title, *lines = (line for line in section.splitlines() if line)
-    head, rule, *rows = lines
+    (section,) = (text for text in result.stdout.split("### ") if text.partition("\n")[0].strip() == title)
+    head, rule, *rows = (line for line in section.splitlines() if line.startswith("|"))
     setting = _cells(head).index("setting")
-    return "\n".join([f"### {title}", "", head, rule, *(row for row in rows if _cells(row)[setting] == "all")])
+    whole = [row for row in rows if _cells(row)[setting] == "all"]
+    return "\n".join([f"### {title}", "", head, rule, *(whole or _single(rows, setting))])
+
+
+def _single(rows: list[str], setting: int) -> list[str]:
+    """The rows of single settings, where no row has all of them."""
+    return [row for row in rows if not _cells(row)[setting].endswith(" settings")]
 
 
 def columns() -> str:
@@ -92,9 +101,12 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "columns": columns,
     "frames": frames,
     "origins": origins,
-    "digits labelled": partial(leaderboard, RECORDS / "digits.jsonl.gz", "labelled"),
-    "digits label-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", "label-free"),
-    "office10 labelled": partial(leaderboard, RECORDS / "office10.jsonl.gz", "labelled"),
+    "digits data-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", f"digits, data-free, label-free, {DIGITS}"),
+    "digits labels": label_gains.table,
+    "office10 labelled": partial(
+        leaderboard, RECORDS / "office10.jsonl.gz", "office10, labelled, quick, resnet18 -> resnet10t (protocol 1)"
+    ),
+    "precisions": precisions.table,
     "released code": released,
     "false claims": simulations.false_claims,
     "powers": simulations.powers,

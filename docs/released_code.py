@@ -21,7 +21,7 @@ from okdbench.results.records import Record
 from okdbench.results.store import read_records
 
 ROOT = Path(__file__).resolve().parent.parent
-ARCHIVES = (ROOT / "leaderboards" / "records" / "digits.jsonl.gz", ROOT / "docs" / "released-code.jsonl.gz")
+ARCHIVE = ROOT / "docs" / "released-code.jsonl.gz"
 SETTING = "MO-P"
 HEAD = "| switch | what released code does | accuracy | difference | kept | difference |\n|---|---|---|---|---|---|"
 
@@ -41,10 +41,9 @@ def tables() -> dict[str, str]:
 def _runs() -> dict[tuple[str, str], dict[int, Record]]:
     """(method, variant) -> seed -> record, of the setting that the page is about."""
     found: dict[tuple[str, str], dict[int, Record]] = {}
-    for archive in ARCHIVES:
-        for record in read_records(archive):
-            if record.setting == SETTING and record.track == "labelled" and record.status == "done":
-                found.setdefault((record.method, record.variant), {})[record.seed] = record
+    for record in read_records(ARCHIVE):
+        if record.setting == SETTING and record.track == "labelled" and record.status == "done":
+            found.setdefault((record.method, record.variant), {})[record.seed] = record
     return found
 
 

@@ -1,0 +1,57 @@
+"""What methods add to the labels of the digits, from the records: ``python docs/label_gains.py``.
+
+Each cell is the difference of a row to fine-tuning on the same labels, paired by seed, in points with its 95 %
+interval.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from okdbench.core.protocol import PROTOCOL_VERSION, Track
+from okdbench.core.settings import TaskKind
+from okdbench.results import label_gains
+from okdbench.results.frames import finished_runs
+from okdbench.results.grouping import ALL, Cell
+from okdbench.results.records import Record
+from okdbench.results.store import read_records
+
+ARCHIVE = Path(__file__).resolve().parent.parent / "leaderboards" / "records" / "digits.jsonl.gz"
+
+
+def table() -> str:
+    """A row for each setting and number of labels per class, a column for each method and for the frozen teacher."""
+    found = label_gains.label_gains(_runs())
+    methods = sorted({each.method for each in found})
+    cells = {(each.setting, each.shots, each.method): each for each in found}
+    places = sorted(
+        {(each.setting, each.shots) for each in found}, key=lambda one: (one[0], label_gains.number(one[1]))
+    )
+    rows = [
+        [*place, str(max(cells[key].seeds for key in cells if key[:2] == place))]
+        + [_text(cells.get((*place, method))) for method in methods]
+        for place in places
+    ]
+    heads = ["setting", "labels per class", "seeds", *(f"`{method}`" for method in methods)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
+
+
+def _runs() -> dict[str, dict[str, dict[Cell, Record]]]:
+    """Labels per class -> method -> cell -> run, of this protocol's labelled track with the default networks."""
+    by_labels: dict[str, list[Record]] = {}
+    for record in read_records(ARCHIVE):
+        if (record.protocol, record.task, record.track) == (PROTOCOL_VERSION, TaskKind.ADAPT, Track.LABELLED):
+            by_labels.setdefault(str(record.shots or ALL), []).append(record)
+    return {labels: finished_runs(records) for labels, records in by_labels.items()}
+
+
+def _text(gain: label_gains.LabelGain | None) -> str:
+    if gain is None:
+        return ""
+    ends = "" if math.isnan(gain.low) else f" ({gain.low:+.1f} to {gain.high:+.1f})"
+    return f"**{gain.gain:+.1f}{ends}**" if gain.low > 0 or gain.high < 0 else f"{gain.gain:+.1f}{ends}"
+
+
+if __name__ == "__main__":
+    print(table())
