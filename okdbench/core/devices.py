@@ -40,7 +40,7 @@ def choose(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
-    """A factory of contexts for the steps of a run; one in bfloat16 alone changes forward passes."""
+    """A factory of contexts for the steps of a run; with precision bfloat16 alone they change forward passes."""
     # The cache would keep copies of the weights until the context ends, and a step updates weights and uses them again.
     return lambda: torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
 
