@@ -120,13 +120,14 @@ def test_a_click_opens_a_run_and_back_restores_the_position(visit: Open) -> None
     assert all(part in text for part in ("NonFiniteLossError: bn", "line 1", "failed", "--method mad"))
     assert not page.is_visible("#overview")
     page.go_back()
-    assert page.is_visible("#overview")
+    # The page changes after the address does.
+    page.wait_for_selector("#overview", state="visible")
     assert page.inner_text(":focus") == "seed 1: failed"
     assert page.evaluate("scrollY") > 0
     page.go_forward()
-    assert page.is_visible("#run-title")
+    page.wait_for_selector("#run-title", state="visible")
     page.click("text=All results")
-    assert page.is_visible("#overview")
+    page.wait_for_selector("#overview", state="visible")
     assert page.title() == "okdbench report"
 
 
@@ -151,7 +152,7 @@ def test_an_unknown_run_is_reported(visit: Open, fragment: str) -> None:
     page = visit(fragment=fragment)
     assert page.inner_text("#run-title") == "No such run"
     page.click("text=All results")
-    assert page.is_visible("#leaderboard")
+    page.wait_for_selector("#leaderboard", state="visible")
 
 
 def test_the_keyboard_alone_reaches_everything(visit: Open) -> None:
