@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from support.scenes import SAVINGS, SCENES, Operations, savings_of, set_plain, stepper
+from support.tiny_task import CPU
 from torch.utils.flop_counter import FlopCounterMode
 
 from okdbench.api import Losses, Method
@@ -23,7 +24,6 @@ from okdbench.core import devices
 
 WARM_UP = 2
 ROUNDS = {"A64": 5, "A16": 7, "MO": 7, "LTR": 5, "LTR1": 5, "DF": 15, "DA": 25, "L5": 15}
-CPU = torch.device("cpu")
 TESTS = Path(__file__).parents[1]
 
 

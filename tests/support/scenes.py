@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +15,10 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from okdbench.api import Clock, Losses, Method
+from okdbench.core import devices
 from okdbench.distill.networks.batch_norm import SmoothBatchNorm2d, SmoothBatchNormAct2d
 from okdbench.distill.networks.convolutions import ContiguousConv2d, TrimmedConv2d, UpConv2d
-from support.tiny_task import batch, make_method
+from support.tiny_task import CPU, batch, make_method
 
 SMALL, TINY = ("resnet18", "resnet10t"), ("test_resnet", "test_byobnet")
 #: enough rounds to fill LTR's memory
@@ -102,19 +102,13 @@ def set_plain(method: Method, savings: Collection[str]) -> None:
 
 def peak_memory(name: str, plain: bool) -> float:
     """MiB by which a scene's networks and three of its steps raise the peak of this process."""
-    before = _peak()
+    before = devices.peak_memory_mb(CPU)
     method = SCENES[name].build()
     set_plain(method, SAVINGS if plain else ())
     step = stepper(method)
     for _ in range(3):
         step()
-    return _peak() - before
-
-
-def _peak() -> float:
-    """MiB; not of getrusage, where a child begins with the peak of its parent."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    return devices.peak_memory_mb(CPU) - before
 
 
 def savings_of(method: Method) -> list[str]:
