@@ -106,19 +106,8 @@ def test_the_loss_of_stage_3_is_the_equation(start: Start, kd_on: str) -> None:
     hard = cross_entropy(logits, torch.cat([labels, labels])).mean()
     part = slice(half, None) if kd_on == "mixed_only" else slice(None)
     assert len(logits) == 2 * half
-    assert losses == [close(0.3 * hard + 0.7 * mean_kl(teacher_logits[part], logits[part], 4))]
-
-
-@pytest.mark.parametrize(("kd_on", "matters"), [("both", True), ("mixed_only", False)])
-def test_teacher_logits_of_real_images_matter_only_with_kd_on_both(start: Start, kd_on: str, matters: bool) -> None:
-    losses = []
-    for shift in (0.0, 5.0):
-        trial = start(kd_on=kd_on)
-        offset = torch.zeros(BATCH_SIZE, 10)
-        offset[: BATCH_SIZE // 2, 3] = shift
-        trial.method.teacher.net.register_forward_hook(lambda _net, _inputs, logits, offset=offset: logits + offset)
-        losses.append(run_stage(trial, "mixup")[0]["kl"])
-    assert (losses[0] != losses[1]) == matters
+    assert len(teacher_logits) == len(logits[part])
+    assert losses == [close(0.3 * hard + 0.7 * mean_kl(teacher_logits, logits[part], 4))]
 
 
 # mixing

@@ -59,7 +59,7 @@ class _Backward(torch.autograd.Function):
         c = torch.zeros_like(weight) if c is None else c
         total = torch.zeros_like(weight) if total is None else total
         second, across, _ = _normalised(v, x, mean, invstd)
-        weight_gradient = (v * slope).sum((0, 2, 3))
+        weight_gradient = (v * slope).sum((0, 2, 3), dtype=weight.dtype)
         # Everything of one channel alone, so that each map is read once.
         scale = weight * invstd / (x.numel() / len(weight))
         gradient = _combined(second * _wide(weight), (x, c * invstd), total - c * invstd * mean)
