@@ -263,13 +263,10 @@ class AuGKD(DataFree):
         real = self.task.normaliser.inverse(batch.images) if self.hp.legacy_unnormalised_real else batch.images
         images = torch.cat([real, self.mix(batch)])
         student_logits = self.student(images)
-        distilled = slice(len(real) if self.hp.kd_on == "mixed_only" else 0, None)
-        if self.hp.legacy_self_kd:
-            targets = self.student(images)[distilled]
-        else:
-            targets = self.teacher.targets(images[distilled])
+        first = len(real) if self.hp.kd_on == "mixed_only" else 0
+        targets = self.student(images)[first:] if self.hp.legacy_self_kd else self.teacher.targets(images[first:])
         hard = F.cross_entropy(student_logits, torch.cat([batch.labels, batch.labels]))
-        soft = kl(targets, student_logits[distilled], self.hp.temperature)
+        soft = kl(targets, student_logits[first:], self.hp.temperature)
         self.mixup_learner.update(self.hp.hard_weight * hard + (1 - self.hp.hard_weight) * soft)
         return {"cross_entropy": hard, "kl": soft}
 

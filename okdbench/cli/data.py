@@ -32,20 +32,30 @@ COLUMNS = (
 )
 
 
-@app.command("add", epilog=examples("data add office31 ~/Downloads/domain_adaptation_images.tar.gz"))
+@app.command(
+    "add",
+    epilog=examples(
+        "data add office31 ~/Downloads/domain_adaptation_images.tar.gz", "data add cifar100 photos --domain own"
+    ),
+)
 def add(
     name: Name,
     path: Annotated[Path, typer.Argument(help="Folder or archive; its top folder and spelling do not matter.")],
     accept_differences: Annotated[
         bool, typer.Option("--accept-differences", help="Register it although it differs; every record will say so.")
     ] = False,
+    domain: Annotated[
+        str | None,
+        typer.Option(metavar="DOMAIN", help="The one domain that is there, whatever its folder is called."),
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Read every image of a copy that you have, compare it with the official counts, and register it."""
     from okdbench.data.registration import register
 
+    root = data_root or default_data_root()
     with interruptible():
-        _report(name, register(_folder_dataset(name), path, data_root or default_data_root(), accept_differences))
+        _report(name, register(_folder_dataset(name), path, root, accept_differences, domain))
 
 
 @app.command("download", epilog=examples("data download visda --domain validation"))
@@ -65,7 +75,8 @@ def download(
             if done.registration:
                 _report(name, done.registration)
             else:
-                print(f"{done.remote.name}: {', '.join(done.domains) or 'nothing wanted'} is registered already")
+                names = ", ".join(done.names)
+                print(f"{names}: {', '.join(done.domains) or 'nothing wanted'} is registered already")
 
 
 @app.command("check", epilog=examples("data check office10"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.seeding import derive_seed
+from okdbench.data.array_source import ArrayFiles
 from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.folder_dataset import FolderDataset, read_table
 from okdbench.data.image_files import images_in
@@ -15,6 +16,7 @@ from okdbench.data.remote import Remote
 from okdbench.data.sample_store import kept_samples
 
 __all__ = [
+    "ArrayFiles",
     "Augmentation",
     "Dataset",
     "FolderDataset",

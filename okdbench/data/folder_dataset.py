@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from okdbench.core.errors import UserError, os_reason
+from okdbench.data.array_source import ArrayFiles
 from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.manifest import manifest_file, read_manifest
 from okdbench.data.remote import Remote
@@ -17,12 +18,15 @@ Counts = Mapping[str, Mapping[str, int]]
 class FolderDataset(Dataset):
     """Images on this machine that ``okdbench data add`` has verified and registered."""
 
-    #: domain -> class -> official number of images, in the order of ``classes``
+    #: domain -> class -> official number of images, in the order of ``classes``; of an unlabelled domain, the number of
+    #: all images under the name "", or nothing where any number is right
     counts: ClassVar[Counts]
     #: class or domain -> other spellings; case, spaces and punctuation never matter
     spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: domain without class folders -> names of the text file with a path and a class index per line
     lists: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    #: domain -> the files that hold its images as arrays; ``okdbench data add`` makes image files of them
+    arrays: ClassVar[Mapping[str, ArrayFiles]] = {}
     #: whether class folders that are not in ``classes`` are ignored
     is_subset: ClassVar[bool] = False
     #: web page of the data set
@@ -32,7 +36,7 @@ class FolderDataset(Dataset):
 
     def facts(self) -> list[str]:
         """Official counts, web page and download sources."""
-        counts = ", ".join(f"{domain} {sum(classes.values()):,}" for domain, classes in self.counts.items())
+        counts = ", ".join(f"{domain} {sum(by.values()):,}" if by else domain for domain, by in self.counts.items())
         sources = [url for remote in self.remotes for url in remote.urls]
         return [f"images: {counts}", f"page: {self.page}", f"sources: {', '.join(sources) or 'none known'}"]
 
@@ -68,7 +72,7 @@ class FolderDataset(Dataset):
                 f"the first {changed[0]!r}; restore them, or run okdbench data add {self.name} PATH"
             )
         label = {name: index for index, name in enumerate(self.classes)}
-        return [Sample(f"{domain}/{e.name}", label[e.label], folder / e.path, e.sha256) for e in manifest.files]
+        return [Sample(f"{domain}/{e.name}", label.get(e.label, -1), folder / e.path, e.sha256) for e in manifest.files]
 
     def note(self, domains: Sequence[str], root: Path) -> str:
         """How these domains differ from the official ones, as accepted with ``--accept-differences``.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from okdbench.core.errors import UserError, os_reason
 from okdbench.data.folder_dataset import FolderDataset
@@ -35,8 +35,14 @@ class DomainScan:
     differences: list[str] = field(default_factory=list)
 
 
-def find_domains(dataset: FolderDataset, folder: Path) -> list[DomainScan]:
+def find_domains(dataset: FolderDataset, folder: Path, domain: str | None = None) -> list[DomainScan]:
     """The domains of ``dataset`` in ``folder`` itself or at most ``DEPTH`` levels below it.
+
+    Args:
+        dataset: which data set it is.
+        folder: where to look.
+        domain: the one domain whose folder this is, whatever its name, or that has a folder of its name in it; None to
+            go by the names.
 
     Raises:
         UserError: there is no domain, one is there twice, or a folder cannot be read.
@@ -44,26 +50,35 @@ def find_domains(dataset: FolderDataset, folder: Path) -> list[DomainScan]:
     wanted = _spellings(dataset, dataset.all_domains)
     found: dict[str, Path] = {}
     try:
+        if domain:
+            inner = folder / domain
+            place = _home(dataset, domain, inner if inner.is_dir() else folder)
+            return [scan_domain(dataset, domain, place)] if place else _refuse(dataset, folder)
         for path in _folders(folder, DEPTH, set()):
-            domain = wanted.get(canonical(path.name))
-            home = domain and _home(dataset, domain, path)
+            name = wanted.get(canonical(path.name))
+            home = name and _home(dataset, name, path)
             # A class may have the name of a domain: a folder inside of a domain is never a domain.
-            if not domain or not home or any(home.is_relative_to(other) for other in found.values()):
+            if not name or not home or any(home.is_relative_to(other) for other in found.values()):
                 continue
-            if domain in found:
-                raise UserError(f"{domain} is in {found[domain]} and in {home}; name the folder that you mean")
-            found[domain] = home
-        scans = [scan_domain(dataset, domain, found[domain]) for domain in dataset.all_domains if domain in found]
+            if name in found:
+                raise UserError(f"{name} is in {found[name]} and in {home}; name the folder that you mean")
+            found[name] = home
+        return [scan_domain(dataset, name, found[name]) for name in dataset.all_domains if name in found] or _refuse(
+            dataset, folder
+        )
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename or folder}: {os_reason(error)}; fix that, or name another folder"
         ) from error
-    if not scans:
-        raise UserError(
-            f"{folder} has no domain of {dataset.name} with class folders in it; name the folder of a domain, which "
-            f"must be called {', '.join(dataset.all_domains)}, or a folder above it"
-        )
-    return scans
+
+
+def _refuse(dataset: FolderDataset, folder: Path) -> NoReturn:
+    files = [name for source in dataset.arrays.values() for name in source.names]
+    published = f" and none of the files {', '.join(dict.fromkeys(files))}" if files else ""
+    raise UserError(
+        f"{folder} has no domain of {dataset.name} with class folders in it{published}; name the folder of a domain, "
+        f"which must be called {', '.join(dataset.all_domains)}, or a folder above it"
+    )
 
 
 def scan_domain(dataset: FolderDataset, domain: str, folder: Path) -> DomainScan:
@@ -73,6 +88,9 @@ def scan_domain(dataset: FolderDataset, domain: str, folder: Path) -> DomainScan
         UserError: a class has two folders, or the list file of the domain is invalid.
         OSError: a folder cannot be read.
     """
+    if domain in dataset.unlabelled:
+        images = [ScannedImage(path.relative_to(folder).as_posix(), path, "") for path in images_in(folder)]
+        return DomainScan(domain, folder, images)
     return (_scan_list if domain in dataset.lists else _scan_classes)(dataset, domain, folder)
 
 
@@ -94,6 +112,8 @@ def _folders(folder: Path, depth: int, seen: set[Path]) -> Iterator[Path]:
 
 def _home(dataset: FolderDataset, domain: str, folder: Path) -> Path | None:
     """The folder with the images of ``domain``: ``folder`` or its sub-folder ``images``; None if it has none."""
+    if domain in dataset.unlabelled:
+        return folder if any(images_in(folder)) else None
     if domain in dataset.lists:
         return folder if list_files(dataset, domain, folder) else None
     classes = _spellings(dataset, dataset.classes)

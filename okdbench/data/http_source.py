@@ -32,7 +32,7 @@ def receive(url: str, transfer: Transfer) -> None:
     note, offset = part.note(), part.size()
     version = note.get("version")
     # Only a version of the server or a hash proves that the rest belongs to the same file as the beginning.
-    if note.get("url") != url or not (version or remote.sha256):
+    if note.get("url") != url or not (version or remote.hashes):
         offset, version = 0, None
     with _response(url, offset, version, transfer.timeout) as response:
         if offset and response.status_code == _BEYOND_END:
@@ -88,7 +88,7 @@ def _check_status(response: requests.Response, resuming: bool) -> None:
 def _check_complete(response: requests.Response, size: int, transfer: Transfer) -> None:
     """The server has no bytes after the part: either the part is complete, or it is wrong and is deleted."""
     confirmed = response.headers.get("Content-Range", "") == f"bytes */{size}"
-    sure = confirmed or transfer.remote.sha256 or transfer.remote.size is not None
+    sure = confirmed or transfer.remote.hashes or transfer.remote.size is not None
     if not sure or mismatch(transfer.part.path, transfer.remote) is not None:
         transfer.part.delete()
         raise TransientSourceError("cannot continue a partial download")

@@ -62,9 +62,12 @@ def _check(folder: Path, image: ScannedImage) -> tuple[ManifestEntry, str]:
 
 
 def _wrong_counts(dataset: FolderDataset, domain: str, files: Sequence[ManifestEntry], broken: int) -> list[str]:
-    """A line about the classes with another number of images than the official one, if there are any."""
+    """A line about the numbers of images that are not the official ones, if there are any."""
     counts = Counter(entry.label for entry in files)
     official = dataset.counts[domain]
+    if domain in dataset.unlabelled:
+        number, others = len(files), official.get("", len(files))
+        return [f"{number} images instead of {others}"] if number != others else []
     # A class without any image is reported once, as missing.
     wrong = [f"{name} {counts[name]} of {official[name]}" for name in official if 0 < counts[name] != official[name]]
     besides = " besides" if broken else ""

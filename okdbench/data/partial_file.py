@@ -31,13 +31,14 @@ def mismatch(file: Path, remote: Remote) -> str | None:
         # A login page or a quota message is the usual answer of a server that does not send the file.
         if _HTML.match(stream.read(512)):
             return "sent a web page"
-        stream.seek(0)
         if remote.size is not None and file.stat().st_size != remote.size:
             return f"sent {file.stat().st_size} bytes, not {remote.size}"
-        if remote.sha256 and hashlib.file_digest(stream, "sha256").hexdigest() != remote.sha256.lower():
-            return "sent another file (its SHA-256 differs)"
+        for name, expected in remote.hashes.items():
+            stream.seek(0)
+            if hashlib.file_digest(stream, name).hexdigest() != expected:
+                return f"sent another file (its {'SHA-256' if name == 'sha256' else 'MD5'} differs)"
     # Without a size or a hash, an archive format is the least that the bytes must have.
-    known = remote.sha256 or remote.size is not None
+    known = remote.hashes or remote.size is not None
     return None if known or zipfile.is_zipfile(file) or tarfile.is_tarfile(file) else "sent no zip or tar archive"
 
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from filelock import FileLock
 from okdbench.core.errors import UserError
 from okdbench.core.files import writing
 from okdbench.core.progress import counter
+from okdbench.data.array_folders import find_arrays, is_array_file, make_folders
 from okdbench.data.download import fetch
 from okdbench.data.folder_dataset import FolderDataset
 from okdbench.data.folder_scan import find_domains
@@ -35,14 +37,16 @@ class Registration(NamedTuple):
 
 
 class Download(NamedTuple):
-    """What became of one remote archive: its wanted domains, and their registration unless they were there already."""
+    """What became of one remote archive, or of all files of one domain; None if they are registered already."""
 
-    remote: Remote
+    names: list[str]
     domains: list[str]
     registration: Registration | None
 
 
-def register(dataset: FolderDataset, path: Path, root: Path, accept_differences: bool = False) -> Registration:
+def register(
+    dataset: FolderDataset, path: Path, root: Path, accept_differences: bool = False, domain: str | None = None
+) -> Registration:
     """Register the domains of ``dataset`` that are in ``path``; nothing changes unless all of them can be.
 
     Args:
@@ -50,6 +54,7 @@ def register(dataset: FolderDataset, path: Path, root: Path, accept_differences:
         path: a folder, which stays where it is, or an archive, which is unpacked below ``root``.
         root: the data folder.
         accept_differences: register a copy that differs from the official one; every record will say so.
+        domain: the one domain that is in ``path``, whatever its folder is called; None to go by the names.
 
     Raises:
         UserError: nothing is there, or it differs from the official copy and that is not accepted.
@@ -57,15 +62,11 @@ def register(dataset: FolderDataset, path: Path, root: Path, accept_differences:
     root = root.resolve()
     if not path.exists():
         raise UserError(f"{path} does not exist; name the folder or archive of {dataset.name}")
-    with _locked(dataset, root):
-        folder = unpack(path.resolve(), dataset.name, root) if path.is_file() else path.resolve()
-        try:
-            reports = _check(dataset, folder)
-            _refuse_differences(reports, accept_differences, f"okdbench data add {dataset.name} {path}")
-        except BaseException:
-            if path.is_file():
-                shutil.rmtree(folder.parent, ignore_errors=True)
-            raise
+    if domain is not None:
+        _check_domain(dataset, domain)
+    with _locked(dataset, root), _images(dataset, path.resolve(), root, domain) as folder:
+        reports = _check(dataset, folder, domain)
+        _refuse_differences(reports, accept_differences, f"okdbench data add {dataset.name} {path}")
         with writing(root, "--data-root"):
             for found in reports:
                 write_manifest(dataset.name, found.domain, root, found.manifest)
@@ -82,21 +83,26 @@ def download(dataset: FolderDataset, domains: Sequence[str], root: Path) -> Iter
     """
     root = root.resolve()
     for domain in domains:
-        if domain not in dataset.all_domains:
-            raise UserError(f"{dataset.name} has no domain {domain!r}; known: {', '.join(dataset.all_domains)}")
+        _check_domain(dataset, domain)
     if not dataset.remotes:
         by_hand = f"visit {dataset.page}, then okdbench data add {dataset.name} PATH"
         raise UserError(f"no source of {dataset.name} is known: {by_hand}")
-    for remote in dataset.remotes:
-        wanted = [domain for domain in remote.domains or dataset.all_domains if not domains or domain in domains]
+    for held, group in groupby(dataset.remotes, lambda remote: remote.domains or dataset.all_domains):
+        remotes = list(group)
+        wanted = [domain for domain in held if not domains or domain in domains]
+        names = [remote.name for remote in remotes]
         if all(manifest_file(dataset.name, domain, root).exists() for domain in wanted):
-            yield Download(remote, wanted, None)
+            yield Download(names, wanted, None)
             continue
-        archive = _fetch(dataset, remote, root / "downloads" / dataset.name)
+        folder = root / "downloads" / dataset.name / (held[0] if len(remotes) > 1 else "")
+        files = [_fetch(dataset, remote, folder) for remote in remotes]
+        # Several files are of one domain, and together in a folder.
+        place, only = (folder, held[0]) if len(files) > 1 else (files[0], None)
         try:
-            yield Download(remote, wanted, register(dataset, archive, root))
+            yield Download(names, wanted, register(dataset, place, root, domain=only))
         finally:
-            archive.unlink()  # a wrong one must not be taken for the right one next time
+            for file in files:
+                file.unlink()  # a wrong one must not be taken for the right one next time
 
 
 def unregister(dataset: FolderDataset, root: Path) -> list[Path]:
@@ -121,6 +127,36 @@ def unregister(dataset: FolderDataset, root: Path) -> list[Path]:
     return removed
 
 
+def _check_domain(dataset: FolderDataset, domain: str) -> None:
+    if domain not in dataset.all_domains:
+        raise UserError(f"{dataset.name} has no domain {domain!r}; known: {', '.join(dataset.all_domains)}")
+
+
+@contextmanager
+def _images(dataset: FolderDataset, path: Path, root: Path, domain: str | None) -> Iterator[Path]:
+    """A folder with the images in ``path``; what is made for it is deleted when an error is raised inside."""
+    made: list[Path] = []
+    try:
+        if path.is_file() and not is_array_file(dataset, path):
+            made.append(unpack(path, dataset.name, root))
+        folder = made[0] if made else path if path.is_dir() else path.parent
+        found = find_arrays(dataset, folder, domain)
+        if path.is_file() and not made:
+            found = {name: files for name, files in found.items() if path in files}
+            if not found:
+                raise UserError(f"{path} is one of several files; put all of a domain into one folder and name that")
+        if found:
+            made.append(make_folders(dataset, found, root))
+            # What was unpacked is in the new folder now.
+            for unpacked in made[:-1]:
+                shutil.rmtree(unpacked.parent)
+        yield made[-1] if made else folder
+    except BaseException:
+        for folder in made:
+            shutil.rmtree(folder.parent, ignore_errors=True)
+        raise
+
+
 @contextmanager
 def _locked(dataset: FolderDataset, root: Path) -> Iterator[None]:
     """One process at a time changes what is registered of a data set; fails at once when ``root`` is read-only."""
@@ -135,9 +171,9 @@ def _locked(dataset: FolderDataset, root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _check(dataset: FolderDataset, folder: Path) -> list[IntegrityReport]:
+def _check(dataset: FolderDataset, folder: Path, domain: str | None) -> list[IntegrityReport]:
     """Read every image of every domain in ``folder``."""
-    scans = find_domains(dataset, folder)
+    scans = find_domains(dataset, folder, domain)
     with counter(f"reading {dataset.name}", sum(len(scan.images) for scan in scans)) as advance:
         return [check_integrity(dataset, scan, advance) for scan in scans]
 

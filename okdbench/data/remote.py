@@ -19,6 +19,7 @@ class Remote:
         urls: sources, each ``http(s)://...`` or ``gdrive:FILE_ID``.
         size: length in bytes, if known.
         sha256: hash in hexadecimal, if known.
+        md5: the same of the older hash that torchvision lists.
         domains: domains of the data set in this archive; () stands for all.
     """
 
@@ -26,7 +27,13 @@ class Remote:
     urls: tuple[str, ...]
     size: int | None = None
     sha256: str | None = None
+    md5: str | None = None
     domains: tuple[str, ...] = ()
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Name of the algorithm -> the known hash in hexadecimal."""
+        return {name: value.lower() for name, value in (("sha256", self.sha256), ("md5", self.md5)) if value}
 
 
 class SourceError(Exception):

@@ -31,14 +31,7 @@ def unpack(archive: Path, name: str, root: Path) -> Path:
     """
     if not archives.is_archive(archive):
         raise UserError(f"{archive} is neither a folder nor a zip or tar archive")
-    stem = archive.name.partition(".")[0]
-    folder, number = root / UNPACKED / name / stem, 1
-    while folder.exists():
-        number += 1
-        folder = folder.with_name(f"{stem}-{number}")
-    with writing(root, "--data-root"):
-        folder.mkdir(parents=True)
-        (folder / MARK).touch()
+    folder = new_folder(name, archive.name.partition(".")[0], root)
     try:
         with counter(f"unpacking {archive.name} (MB)", archive.stat().st_size // MB) as advance:
             archives.extract(archive, folder / "content", progress=in_megabytes(advance))
@@ -48,8 +41,29 @@ def unpack(archive: Path, name: str, root: Path) -> Path:
     return folder / "content"
 
 
+def new_folder(name: str, stem: str, root: Path) -> Path:
+    """A new folder of a data set that okdbench may delete again.
+
+    Args:
+        name: the data set.
+        stem: name of the folder; a number is added if it exists.
+        root: the data folder.
+
+    Raises:
+        UserError: ``root`` cannot be written.
+    """
+    folder, number = root / UNPACKED / name / stem, 1
+    while folder.exists():
+        number += 1
+        folder = folder.with_name(f"{stem}-{number}")
+    with writing(root, "--data-root"):
+        folder.mkdir(parents=True)
+        (folder / MARK).touch()
+    return folder
+
+
 def unpacked_folders(name: str, root: Path) -> list[Path]:
-    """The folders that :func:`unpack` has made for a data set."""
+    """The folders that :func:`new_folder` has made for a data set."""
     return sorted(mark.parent for mark in (root / UNPACKED / name).glob(f"*/{MARK}"))
 
 

@@ -82,7 +82,7 @@ def test_removing_keeps_the_users_own_folder(tmp_path: Path, root: Path) -> None
 
 
 def test_a_data_set_without_files_is_refused(root: Path) -> None:
-    with pytest.raises(UserError, match=r"digits is never registered: .* okdbench data is for office10"):
+    with pytest.raises(UserError, match=r"digits is never registered: .* okdbench data is for cifar10"):
         datastore.add("digits", root, root)
 
 

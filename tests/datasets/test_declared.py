@@ -16,7 +16,20 @@ from okdbench.data.folder_dataset import FolderDataset
 from okdbench.data.folder_scan import canonical
 
 FOLDERS = [n for n in plugins.dataset_names() if isinstance(registry.load_dataset(n), FolderDataset)]
+CIFAR = {"svhn": 73_257, "places365": 0, "own": 0}
 OFFICIAL = {
+    "cifar10": {"cifar10": 50_000, "cifar10_test": 10_000, "cifar100": 50_000} | CIFAR,
+    "cifar100": {"cifar100": 50_000, "cifar100_test": 10_000, "cifar10": 50_000} | CIFAR,
+    "mnist": {
+        "mnist": 60_000,
+        "mnist_test": 10_000,
+        "svhn": 73_257,
+        "svhn_test": 26_032,
+        "usps": 7291,
+        "usps_test": 2007,
+        "fashionmnist": 60_000,
+        "own": 0,
+    },
     "office10": {"amazon": 958, "caltech": 1123, "dslr": 157, "webcam": 295},
     "office31": {"amazon": 2817, "dslr": 498, "webcam": 795},
     "officehome": {"Art": 2427, "Clipart": 4365, "Product": 4439, "Real_World": 4357},
@@ -30,10 +43,11 @@ def test_the_official_counts_are_declared(name: str) -> None:
     dataset = registry.load_dataset(name)
     assert isinstance(dataset, FolderDataset)
     assert {domain: sum(counts.values()) for domain, counts in dataset.counts.items()} == OFFICIAL[name]
-    assert all(tuple(counts) == dataset.classes for counts in dataset.counts.values())
+    labelled = {domain: counts for domain, counts in dataset.counts.items() if domain not in dataset.unlabelled}
+    assert all(tuple(counts) == dataset.classes for counts in labelled.values())
     assert len({canonical(label) for label in dataset.classes}) == len(dataset.classes)
     for setting in dataset.settings:
-        assert Setting.parse(setting, dataset.domains).name == setting
+        assert Setting.parse(setting, dataset.domains, dataset.unlabelled).name == setting
 
 
 @needs_lists

@@ -71,7 +71,7 @@ def test_every_file_can_be_read_and_its_rows_exist(path: Path) -> None:
 def test_all_numbers_are_listed_with_a_verdict_and_a_reason() -> None:
     ours = row()
     found = rows_of(compare_published(ours, published_numbers()))
-    assert len(found) == sum(len(path.read_text().splitlines()) - 1 for path in PUBLISHED.glob("*.csv")) == 428
+    assert len(found) == sum(len(path.read_text().splitlines()) - 1 for path in PUBLISHED.glob("*.csv"))
     assert all(one["verdict"] and one["why"] for one in found)
     listed = list(csv.DictReader(io.StringIO(published_to_csv(ours))))
     assert [(one["dataset"], one["why"]) for one in listed] == [(one["dataset"], one["why"]) for one in found]
@@ -166,7 +166,7 @@ def test_what_cannot_be_compared_has_a_reason(changes: dict[str, Any], why: str)
     [
         ({"row": "", "method": "nayer"}, "okdbench has no method nayer"),
         ({"setting": ""}, "okdbench has no such setting of office31"),
-        ({"setting": "", "dataset": "cifar100"}, "okdbench has no data set cifar100"),
+        ({"setting": "", "dataset": "cub200"}, "okdbench has no data set cub200"),
         ({"row": "", "setting": ""}, "okdbench has no such setting of office31; okdbench has no method augkd"),
         ({"metric": "mIoU"}, "okdbench does not measure mIoU"),
         ({"selection": "mean over epochs"}, "theirs was selected on: mean over epochs"),

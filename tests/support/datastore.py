@@ -7,8 +7,8 @@ from pathlib import Path
 from okdbench.cli import data
 
 
-def add(name: str, path: Path, root: Path, accept_differences: bool = False) -> None:
-    data.add(name, path, accept_differences, root)
+def add(name: str, path: Path, root: Path, accept_differences: bool = False, domain: str | None = None) -> None:
+    data.add(name, path, accept_differences, domain, root)
 
 
 def download(name: str, domains: list[str], root: Path) -> None:
