@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data import ArrayFiles, FolderDataset, Remote
+from okdbench.data import ArrayFiles, FolderDataset, Remote, TeacherRecipe
 
+DAFL = "huawei-noah/Efficient-Computing@8cb9a1e Data-Efficient-Model-Compression/DAFL/teacher-train.py"
 SERVER = "https://www.cs.toronto.edu/~kriz/"
 SVHN = "http://ufldl.stanford.edu/housenumbers/train_32x32.mat"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -37,6 +38,9 @@ class CIFAR10(FolderDataset):
         "svhn": ArrayFiles("svhn", ("train_32x32.mat",)),
     }
     mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+    teacher_recipes: ClassVar = {
+        "dafl": TeacherRecipe("sgd", 0.1, 5e-4, 128, 199, drops=(0.4, 0.6), source=f"{DAFL}:LINES"),
+    }
     teacher, student = "cifar_resnet34", "cifar_resnet18"
     page = "https://www.cs.toronto.edu/~kriz/cifar.html"
     # those of torchvision

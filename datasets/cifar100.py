@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data import ArrayFiles, FolderDataset, Remote
+from okdbench.data import ArrayFiles, FolderDataset, Remote, TeacherRecipe
 
+DAFL = "huawei-noah/Efficient-Computing@8cb9a1e Data-Efficient-Model-Compression/DAFL/teacher-train.py"
 SERVER = "https://www.cs.toronto.edu/~kriz/"
 SVHN = "http://ufldl.stanford.edu/housenumbers/train_32x32.mat"
 # the fine classes, in the order of their labels
@@ -49,6 +50,9 @@ class CIFAR100(FolderDataset):
         "svhn": ArrayFiles("svhn", ("train_32x32.mat",)),
     }
     mean, std = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
+    teacher_recipes: ClassVar = {
+        "dafl": TeacherRecipe("sgd", 0.1, 5e-4, 128, 199, drops=(0.4, 0.6), source=f"{DAFL}:LINES"),
+    }
     teacher, student = "cifar_resnet34", "cifar_resnet18"
     page = "https://www.cs.toronto.edu/~kriz/cifar.html"
     # those of torchvision

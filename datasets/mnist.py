@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from okdbench.data import ArrayFiles, FolderDataset, Remote, read_table
+from okdbench.data import ArrayFiles, FolderDataset, Remote, TeacherRecipe, read_table
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
 FASHION = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
 SVHN = "http://ufldl.stanford.edu/housenumbers/"
 USPS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
+DAFL = "huawei-noah/Efficient-Computing@8cb9a1e Data-Efficient-Model-Compression/DAFL/teacher-train.py"
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -66,6 +67,13 @@ class MNIST(FolderDataset):
     mean, std = (0.1307,), (0.3081,)
     augmentation = ("shift",)
     teacher_augmentation = ()
+    # Both enlarge the images from 28 to 32 pixels, and change them in no other way.
+    teacher_recipes: ClassVar = {
+        "dfad": TeacherRecipe(
+            "sgd", 0.01, 1e-4, 256, 10, source="VainF/Data-Free-Adversarial-Distillation@053861f run_mnist.sh:2"
+        ),
+        "dafl": TeacherRecipe("adam", 1e-3, 0.0, 256, 9, source=f"{DAFL}:49-54, :161"),
+    }
     teacher, student = "lenet5", "lenet5_half"
     page = "https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.MNIST.html"
     # those of torchvision

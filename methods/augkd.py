@@ -5,13 +5,13 @@ Images are raw, in [0, 1]. T teacher, S student, G generator, E encoder, A ancho
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from okdbench.api import Batch, Card, Deviation, Losses, Snapshot, Stage, hyper, legacy
+from okdbench.api import Batch, Card, Deviation, Losses, Paper, Snapshot, Stage, hyper, legacy
 from okdbench.distill.adversarial import PRIORS, QUICK, RELEASED_GENERATOR, BackboneHyperparameters, DataFree, Priors
 from okdbench.distill.losses import batch_norm_l2, energy, gaussian_prior, kl, least_confidence
 from okdbench.distill.networks.anchor import AnchorNet
@@ -140,12 +140,13 @@ class AuGKD(DataFree):
             "utils/trainer.py:167, :433; main.py:355",
         )
 
-    paper_batch_size = 2048
     presets = {
         "smoke": {"generator_width": 8, "anchor_steps": 8},
         # as many anchor steps as the release takes with few images
         "quick": {**QUICK, "anchor_steps": 200},
-        "paper": {"data_free_steps": 40_000, "candidates": 200, "mixup_epochs": 200},
+    }
+    papers: ClassVar = {
+        "": Paper(2048, {"data_free_steps": 40_000, "candidates": 200, "mixup_epochs": 200}, "utils/trainer.py:383")
     }
     data_free = False
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from okdbench.api import Card, Deviation, Losses, TaskKind, Track, hyper
+from typing import ClassVar
+
+from okdbench.api import Card, Deviation, Losses, Paper, TaskKind, Track, hyper
 from okdbench.distill.adversarial import LN_10, LR_GENERATOR, QUICK, DataFree, SGDHyperparameters
 from okdbench.distill.networks.generators import HeadKind
+
+README = "huawei-noah/Efficient-Computing@38a6cfa Data-Efficient-Model-Compression/DAFL/README.md"
+#: 2,000 epochs of 120 iterations
+CIFAR = {"data_free_steps": 240_000, "schedule_generator": "constant", "schedule_student": "steps"}
 
 
 class DAFL(DataFree):
@@ -23,17 +29,22 @@ class DAFL(DataFree):
             Deviation(
                 "weights",
                 "release: (0.05, 5, 0.01) CIFAR-10, (0.5, 20, 0.1) CIFAR-100",
-                "its defaults (1, 5, 0.1)",
+                "its defaults (1, 5, 0.1); as released at budget paper",
                 where="huawei-noah/Efficient-Computing@38a6cfa Data-Efficient-Model-Compression/DAFL/README.md:29, :35",
             ),
             Deviation("class balance", "release: log10", "the same in nats: 5 / ln 10", where="DAFL/DAFL-train.py:179"),
             Deviation(
                 "generator's learning rate",
                 "release: 0.02 on CIFAR, 0.2 on MNIST, constant",
-                "0.02, cosine",
+                "0.02, cosine; as released at budget paper",
                 where="DAFL/DAFL-train.py:35, :140",
             ),
-            Deviation("student's schedule", "release: x0.1 at 2/5 and 4/5", "cosine", where="DAFL/DAFL-train.py:145"),
+            Deviation(
+                "student's schedule",
+                "release: x0.1 at 2/5 and 4/5",
+                "cosine; as released at budget paper",
+                where="DAFL/DAFL-train.py:145",
+            ),
         ),
     )
 
@@ -57,8 +68,27 @@ class DAFL(DataFree):
         )
         activation: float = hyper(0.1, "weight of the size of the features", paper=0.1, ge=0, search=(0.01, 1.0))
 
-    paper_batch_size = 1024
-    presets = DataFree.presets | {"quick": QUICK, "paper": {"data_free_steps": 240_000}}
+    presets = DataFree.presets | {"quick": QUICK}
+    papers: ClassVar = {
+        "": Paper(1024, CIFAR, "DAFL/DAFL-train.py:28"),
+        "cifar10": Paper(1024, {**CIFAR, "one_hot": 0.05, "activation": 0.01}, f"{README}:29"),
+        "cifar100": Paper(1024, {**CIFAR, "one_hot": 0.5, "balance": 20 / LN_10}, f"{README}:35"),
+        "mnist": Paper(
+            512,
+            {
+                "data_free_steps": 24_000,
+                "latent": 100,
+                "lr_generator": 0.2,
+                "student_optimizer": "adam",
+                "lr_student": 2e-3,
+                "weight_decay": 0.0,
+                "schedule_generator": "constant",
+                "schedule_student": "constant",
+            },
+            "DAFL/DAFL-train.py:33-36, :127-128",
+            missing="batch norm of the generator's blocks with an epsilon of 0.8; activation of the third convolution",
+        ),
+    }
 
     def iteration(self) -> Losses:
         # G and S share one forward of the teacher; S trains on the images from before G's update

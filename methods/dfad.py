@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, TaskKind, Track, hyper, legacy
+from okdbench.api import Card, Deviation, Paper, TaskKind, Track, hyper, legacy
 from okdbench.distill.adversarial import QUICK, DataFree, SGDHyperparameters
 from okdbench.distill.losses import l1
 from okdbench.distill.networks.generators import HeadKind
@@ -29,7 +31,12 @@ class DFAD(DataFree):
                 "generator first, as in the others",
                 where="DFAD_cifar.py:24",
             ),
-            Deviation("schedule", "release: x0.1 at 1/5 and 2/5, optional", "cosine", where="DFAD_cifar.py:154"),
+            Deviation(
+                "schedule",
+                "release: x0.1 at 1/5 and 2/5, optional",
+                "cosine; as released at budget paper",
+                where="DFAD_cifar.py:154",
+            ),
             Deviation("student in the generator's step", "release: train mode", "eval mode", where="DFAD_cifar.py:19"),
         ),
     )
@@ -46,8 +53,29 @@ class DFAD(DataFree):
             "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
         )
 
-    # the release: 500 epochs of 50 iterations
-    presets = DataFree.presets | {"quick": QUICK, "paper": {"data_free_steps": 25_000}}
+    presets = DataFree.presets | {"quick": QUICK}
+    drops = (0.2, 0.4)
+    papers: ClassVar = {
+        # 500 epochs of 50 iterations
+        "": Paper(
+            256,
+            {"data_free_steps": 25_000, "schedule_generator": "steps", "schedule_student": "steps"},
+            "DFAD_cifar.py:84-119; README.md:63",
+        ),
+        # 40 epochs of 50 iterations
+        "mnist": Paper(
+            512,
+            {
+                "data_free_steps": 2_000,
+                "latent": 100,
+                "lr_student": 0.01,
+                "weight_decay": 1e-4,
+                "schedule_generator": "constant",
+                "schedule_student": "constant",
+            },
+            "DFAD_mnist.py:85-119",
+        ),
+    }
 
     def adversary_logits(self, images: Tensor) -> Tensor:
         # |T - T| = 0 has no gradient, so with this switch the generator is never trained

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from okdbench.api import Card, Deviation, TaskKind, Track
+from typing import ClassVar
+
+from okdbench.api import Card, Deviation, Paper, TaskKind, Track
 from okdbench.distill.adversarial import LN_10, RELEASED_GENERATOR, BackboneHyperparameters, DataFree
 
 
@@ -51,6 +53,5 @@ class DFKD(DataFree):
     )
 
     Hyperparameters = BackboneHyperparameters
-    paper_batch_size = 128
-    # the release: 200 epochs of 200 iterations
-    presets = DataFree.presets | {"paper": {"data_free_steps": 40_000}}
+    # 200 epochs of 200 iterations
+    papers: ClassVar = {"": Paper(128, {"data_free_steps": 40_000}, "kd_datafree.py:72-99")}

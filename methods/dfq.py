@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Schedule, Stage, TaskKind, Track, hyper, legacy
+from okdbench.api import Card, Deviation, Paper, Schedule, Stage, TaskKind, Track, hyper, legacy
 from okdbench.distill.adversarial import PRIORS, QUICK, DataFree, Priors, SGDHyperparameters
 from okdbench.distill.losses import batch_norm_kl
 from okdbench.distill.networks.generators import HeadKind
@@ -93,8 +95,9 @@ class DFQ(DataFree):
     presets = DataFree.presets | {
         "smoke": {"generator_width": 8, "warm_up": 2},
         "quick": {**QUICK, "warm_up": 20},
-        "paper": {"data_free_steps": 80_000, "warm_up": 20_000},
     }
+    # 200 epochs of 400 iterations after 50 of warm-up
+    papers: ClassVar = {"": Paper(256, {"data_free_steps": 80_000, "warm_up": 20_000}, "main.py:31-57")}
 
     def setup(self) -> None:
         self.prepare(self.task.student_images, self.hp.warm_up)

@@ -7,12 +7,12 @@ min L_Acq(theta) + L_Ret(theta'), theta' = theta - alpha (grad L_Acq(theta) + w 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Losses, TaskKind, Track, hyper, legacy
+from okdbench.api import Card, Deviation, Losses, Paper, TaskKind, Track, hyper, legacy
 from okdbench.distill.networks.classifiers import make_twice_differentiable
 from okdbench.distill.optim import forward_without_buffers
 from okdbench.distill.replay import Rehearsal, RehearsalHyperparameters
@@ -46,7 +46,7 @@ class LTR(Rehearsal):
             Deviation(
                 "generator's learning rate",
                 "release: 0.02, constant",
-                "0.02, cosine",
+                "0.02, cosine; constant at budget paper",
                 where="src/configs/Ours-1.json:25; agents/predfkd_meta_memory.py:101",
             ),
             Deviation(
@@ -122,11 +122,8 @@ class LTR(Rehearsal):
             "src/configs/Ours-1.json:23; configs/MB-DFKD.json:23",
         )
 
-    paper_batch_size = 1024
-    presets = {
-        **Rehearsal.presets,
-        "paper": {"data_free_steps": 14_400},
-    }
+    # 400 epochs of 36 iterations, as its controls
+    papers: ClassVar = {"": Paper(1024, {"data_free_steps": 14_400, "schedule_generator": "constant"}, "main.py:39")}
 
     @property
     def step_images(self) -> int:

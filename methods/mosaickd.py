@@ -7,7 +7,7 @@ the teacher's normaliser. The label-free track runs form M0; the others run M1 (
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from okdbench.api import (
     Card,
     Deviation,
     Losses,
+    Paper,
     Stage,
     TaskKind,
     Track,
@@ -161,13 +162,13 @@ class MosaicKD(DataFree):
         )
 
     # 256 generated and 256 real images; 200 epochs of 196 iterations
-    paper_batch_size = 512
     presets = {
         **DataFree.presets,
         "smoke": {"generator_width": 8, "discriminator_width": 8},
         "quick": {**QUICK, "discriminator_width": 32},
-        "paper": {"data_free_steps": 39_200},
     }
+    # 200 epochs of 196 iterations
+    papers: ClassVar = {"": Paper(512, {"data_free_steps": 39_200}, "kd_mosaic.py:70")}
 
     @classmethod
     def is_data_free(cls, hp: BaseHyperparameters) -> bool:

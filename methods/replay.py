@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from okdbench.api import Card, Deviation, TaskKind, Track
+from typing import ClassVar
+
+from okdbench.api import Card, Deviation, Paper, TaskKind, Track
 from okdbench.distill.replay import Rehearsal
 
 
@@ -25,7 +27,12 @@ class Replay(Rehearsal):
                 "one mean for each, as LTR's Eq. 7",
                 where="distillation.py:39",
             ),
-            Deviation("generator's learning rate", "release: 0.02, constant", "0.02, cosine", where="main.py:28, :56"),
+            Deviation(
+                "generator's learning rate",
+                "release: 0.02, constant",
+                "cosine; constant at paper",
+                where="main.py:28, :56",
+            ),
             Deviation(
                 "batch",
                 "release: B new and B/8 old images",
@@ -72,6 +79,5 @@ class Replay(Rehearsal):
         ),
     )
 
-    paper_batch_size = 1024
-    # the release: 400 epochs of 36 iterations at batch 1024
-    presets = Rehearsal.presets | {"paper": {"data_free_steps": 14_400}}
+    # 400 epochs of 36 iterations
+    papers: ClassVar = {"": Paper(1024, {"data_free_steps": 14_400, "schedule_generator": "constant"}, "main.py:70")}

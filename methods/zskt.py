@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Losses, TaskKind, Track, UserError, hyper, legacy
+from okdbench.api import Card, Deviation, Losses, Paper, TaskKind, Track, UserError, hyper, legacy
 from okdbench.distill.adversarial import LR_STUDENT, DataFree, DataFreeHyperparameters
 from okdbench.distill.losses import attention_transfer, kl
 from okdbench.distill.networks.generators import HeadKind
@@ -80,8 +82,7 @@ class ZSKT(DataFree):
             "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
         )
 
-    paper_batch_size = 128
-    presets = DataFree.presets | {"paper": {"data_free_steps": 80_000}}
+    papers: ClassVar = {"": Paper(128, {"data_free_steps": 80_000}, "scripts/ZeroShot/main0.sh")}
 
     def setup(self) -> None:
         """Create networks and learners, and check that attention maps can be compared.

@@ -10,7 +10,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
 from okdbench.data.loader import Batch
-from okdbench.distill.card import BaseHyperparameters, Card, Deviation, hyper, legacy
+from okdbench.distill.card import BaseHyperparameters, Card, Deviation, Paper, hyper, legacy
 from okdbench.distill.method import Clock, Losses, Method, Stage, Task, Trainable
 from okdbench.distill.optim import Learner, Schedule, Snapshot, adam, cosine, cosine_overrun, sgd, slow_start
 
@@ -23,6 +23,7 @@ __all__ = [
     "Learner",
     "Losses",
     "Method",
+    "Paper",
     "Schedule",
     "Snapshot",
     "Stage",

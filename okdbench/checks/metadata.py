@@ -58,11 +58,15 @@ def _gap(found: str, cure: str) -> Finding:
 def _preset_faults(sandbox: Sandbox) -> list[Finding]:
     found = []
     # a run reads the preset of its own budget alone, so the runs of the checks would miss the others
-    for budget, preset in sandbox.method.presets.items():
+    method = sandbox.method
+    papers = {f"paper ({name or 'default'})": paper.values for name, paper in method.papers.items()}
+    for budget, preset in (*method.presets.items(), *papers.items()):
         try:
-            if budget not in BUDGETS:
+            if budget not in (*BUDGETS, *papers):
                 raise unknown("budget", budget, BUDGETS)
-            check_hyperparameters(sandbox.method.Hyperparameters, preset, {}, f"budget {budget}")
+            if budget == "paper":
+                raise UserError("budget paper is what papers declares, for each data set")
+            check_hyperparameters(method.Hyperparameters, preset, {}, f"budget {budget}")
         except UserError as error:
             found.append(Finding(f"presets: {error}", "no run of this budget can start", "correct the preset"))
     return found

@@ -23,7 +23,8 @@ Command = TypeVar("Command", bound=Callable[..., None])
 GRID_FIELDS = {"method": "METHODS", "dataset": "DATASETS", "setting": "SETTINGS", "seed": "SEEDS", "track": "TRACKS"}
 #: how --help names the values of other fields
 _VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE", "device": "DEVICE",
-           "image_size": "N", "shots": "N", "mean": "NUMBERS", "std": "NUMBERS", "tuned": "TEXT"}  # fmt: skip
+           "image_size": "N", "shots": "N", "mean": "NUMBERS", "std": "NUMBERS", "tuned": "TEXT",
+           "teacher_recipe": "NAME"}  # fmt: skip
 #: numbers that may be a word too
 _WORDS = {"shots"}
 #: no field of a run's configuration, because the setting tells the task
@@ -43,9 +44,9 @@ _TASK = Annotated[
 _NOTES = {"seed": "Also several, such as 0-2."}
 #: defaults that are not the field's
 _DEFAULTS = {"setting": "all default settings of the data set", "shots": "all"} | dict.fromkeys(
-    ("teacher", "student", "channels", "mean", "std"), "of the data set"
+    ("teacher", "student", "resize", "channels", "mean", "std"), "of the data set"
 )
-_NETWORKS = ("teacher", "student", "pretrained", "teacher_weights")
+_NETWORKS = ("teacher", "student", "pretrained", "teacher_weights", "teacher_recipe")
 
 
 def run_options(command: Command, without: Collection[str] = ()) -> Command:

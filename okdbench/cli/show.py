@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,6 +102,10 @@ def _describe_method(name: str, method: type[Method]) -> dict[str, Any]:
         "tracks": card.tracks,
         "hyperparameters": hyperparameters,
         "presets": {budget: dict(preset) for budget, preset in method.presets.items()},
+        "papers": {
+            name: {"batch_size": paper.batch_size, **paper.values, "source": paper.source, "missing": paper.missing}
+            for name, paper in method.papers.items()
+        },
         "release": card.release,
         "deviations": [vars(deviation) for deviation in method.deviations()],
     }
@@ -115,13 +120,19 @@ def _print_method(content: dict[str, Any]) -> None:
     print_line(f"tracks: {', '.join(content['tracks'])}")
     _print_section("Hyper-parameters", HYPERPARAMETERS, content["hyperparameters"])
     for budget, preset in content["presets"].items():
-        print_line(f"budget {budget}: " + ", ".join(f"{key}={value}" for key, value in preset.items()))
+        print_line(f"budget {budget}: {_assigned(preset)}")
+    for dataset, paper in content["papers"].items():
+        print_line(f"budget paper{f' on {dataset}' if dataset else ''}: {_assigned(paper)}")
     deviations = [{**each, "point": _point(**each)} for each in content["deviations"]]
     release = f" ({content['release']})" if content["release"] else ""
     _print_section(f"Deviations from the paper or the authors' release{release}", DEVIATIONS, deviations)
     # The measurements are of the bundled methods.
     if any(each["switch"] for each in deviations) and not content["package"]:
         print_line("the effect of each switch on a result: docs/released-code.md")
+
+
+def _assigned(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items() if value not in ("", ()))
 
 
 def _print_section(title: str, columns: Sequence[TableColumn], rows: Sequence[dict[str, Any]]) -> None:
@@ -160,8 +171,10 @@ def _describe_dataset(name: str, dataset: Dataset) -> dict[str, Any]:
         "channels": dataset.channels,
         "mean": dataset.mean,
         "std": dataset.std,
+        "resize": dataset.resize,
         "augmentation": dataset.augmentation,
         "teacher_augmentation": dataset.teacher_augmentation,
+        "teacher_recipes": {name: asdict(recipe) for name, recipe in dataset.teacher_recipes.items()},
         "facts": dataset.facts(),
     }
 
@@ -180,5 +193,8 @@ def _print_dataset(content: dict[str, Any]) -> None:
     print_line(f"channels: {content['channels']}; mean {mean}; std {std}")
     student, teacher = (", ".join(content[name]) or "none" for name in ("augmentation", "teacher_augmentation"))
     print_line(f"augmentation: {student} for the student, {teacher} for the teacher")
+    print_line(f"images of another size: {content['resize']}")
+    for name, recipe in content["teacher_recipes"].items():
+        print_line(f"teacher recipe {name}: {_assigned(recipe)}")
     for line in content["facts"]:
         print_line(line)

@@ -83,6 +83,14 @@ class RunConfig(BaseModel):
         None, description="Mean of each channel, in [0, 1], for the normalisation of both networks: 0.5,0.5,0.5."
     )
     std: Numbers | None = Field(None, description="The same for the standard deviation.")
+    resize: Literal["stretch", "crop", "pad"] | None = Field(
+        None, description="How images become squares: stretched, cut at the longer side, or padded with black."
+    )
+    teacher_recipe: str | None = Field(
+        None,
+        description="Training of the teacher as a source has it, which okdbench show DATASET lists, or own; by default "
+        "the first of these at budget paper, else own.",
+    )
     device: str = Field("auto", description="Such as cpu, cuda or cuda:1; auto is the first GPU, or else the CPU.")
     precision: Literal["float32", "bfloat16-targets", "bfloat16"] = Field(
         "float32", description="Number format of the forward passes; bfloat16-targets: of the teacher's targets alone."

@@ -9,7 +9,7 @@ from __future__ import annotations
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.seeding import derive_seed
 from okdbench.data.array_source import ArrayFiles
-from okdbench.data.dataset import Augmentation, Dataset, Sample
+from okdbench.data.dataset import Augmentation, Dataset, Resize, Sample, TeacherRecipe
 from okdbench.data.folder_dataset import FolderDataset, read_table
 from okdbench.data.image_files import images_in
 from okdbench.data.remote import Remote
@@ -21,7 +21,9 @@ __all__ = [
     "Dataset",
     "FolderDataset",
     "Remote",
+    "Resize",
     "Sample",
+    "TeacherRecipe",
     "UserError",
     "derive_seed",
     "images_in",

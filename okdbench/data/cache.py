@@ -7,8 +7,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Sequence
-from itertools import repeat
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +20,7 @@ from filelock import FileLock
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
 from okdbench.core.progress import counter
-from okdbench.data.dataset import Dataset, Sample
+from okdbench.data.dataset import Dataset, Resize, Sample
 from okdbench.data.decoding import decode, decoding_pool
 from okdbench.data.images import BLOCK, Images
 
@@ -29,6 +29,7 @@ RECIPE = 3
 
 #: height, width and channels of an image
 Shape = tuple[int, int, int]
+Reader = Callable[[Sample], npt.NDArray[np.uint8]]
 
 
 def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> Images:
@@ -46,11 +47,12 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     samples = sorted(dataset.samples(domain, root), key=lambda sample: sample.path)
     if not samples:
         raise UserError(f"the domain {domain!r} has no images in {root}; check --data-root")
-    key = _key(samples, image_size, dataset.channels)
+    shape, resize = (image_size, image_size, dataset.channels), dataset.resize
+    key = _key(samples, shape, resize)
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
     pixels = _read(file, key)
     if pixels is None:
-        pixels = _build(file, key, samples, (image_size, image_size, dataset.channels))
+        pixels = _build(file, key, samples, shape, resize)
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
     return Images(pixels, labels, tuple(sample.path for sample in samples), dataset.extra_key)
 
@@ -58,9 +60,11 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
 # The key: what the cached bytes depend on.
 
 
-def _key(samples: Sequence[Sample], image_size: int, channels: int) -> str:
+def _key(samples: Sequence[Sample], shape: Shape, resize: str) -> str:
     """SHA-256 of everything that the cached bytes depend on."""
-    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, image_size, channels]).encode())
+    # The usual rule is not named, so that caches from before there were others stay valid.
+    rule = [] if resize == Resize.STRETCH else [resize]
+    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *shape[1:], *rule]).encode())
     for sample in samples:
         content.update(json.dumps([sample.path, sample.label, *_fingerprint(sample)]).encode())
     return content.hexdigest()
@@ -99,7 +103,7 @@ def _read(file: Path, key: str) -> npt.NDArray[np.uint8] | None:
     return pixels
 
 
-def _build(file: Path, key: str, samples: Sequence[Sample], shape: Shape) -> npt.NDArray[np.uint8]:
+def _build(file: Path, key: str, samples: Sequence[Sample], shape: Shape, resize: str) -> npt.NDArray[np.uint8]:
     """Decode ``samples`` into ``file`` and read it back; of several processes one decodes and the others wait."""
     with writing(file.parent, "--data-root"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -107,14 +111,14 @@ def _build(file: Path, key: str, samples: Sequence[Sample], shape: Shape) -> npt
             # Another process may have written it while this one waited for the lock.
             pixels = _read(file, key)
             if pixels is None:
-                _write(file, key, samples, shape)
+                _write(file, key, samples, shape, resize)
                 pixels = _read(file, key)
     if pixels is None:
         raise UserError(f"{file} differs from what was written; check the disk or choose another --data-root")
     return pixels
 
 
-def _write(file: Path, key: str, samples: Sequence[Sample], shape: Shape) -> None:
+def _write(file: Path, key: str, samples: Sequence[Sample], shape: Shape, resize: str) -> None:
     """Write the array and its manifest; the caller holds the lock.
 
     When the process is killed or interrupted, the blocks on the disk are kept, and the next call continues after them.
@@ -123,7 +127,8 @@ def _write(file: Path, key: str, samples: Sequence[Sample], shape: Shape) -> Non
     try:
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
-            _fill(stream, samples, shape, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
+            read = partial(decode, size=shape[0], channels=shape[2], resize=resize)
+            _fill(stream, samples, shape, read, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
             stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         # The manifest first: without its array it is ignored, and an array is never without its checksum.
@@ -135,7 +140,7 @@ def _write(file: Path, key: str, samples: Sequence[Sample], shape: Shape) -> Non
         raise
 
 
-def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, title: str) -> None:
+def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, read: Reader, title: str) -> None:
     """Write a ``.npy`` array of all samples; whole blocks that the file has already are not decoded again."""
     header = io.BytesIO()
     whole = (len(samples), *shape)
@@ -149,7 +154,7 @@ def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, title: str)
         advance(blocks_done * BLOCK)
         for start in range(blocks_done * BLOCK, len(samples), BLOCK):
             block = samples[start : start + BLOCK]
-            stream.write(np.stack(list(pool.map(decode, block, repeat(shape[0]), repeat(shape[2])))).data)
+            stream.write(np.stack(list(pool.map(read, block))).data)
             stream.flush()
             os.fsync(stream.fileno())  # the next start trusts every whole block that it finds
             advance(len(block))

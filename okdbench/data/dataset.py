@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting, TaskKind, settings_of
@@ -31,6 +31,41 @@ class Augmentation(StrEnum):
     SHIFT = "shift"
     FLIP = "flip"
     CROP = "crop"
+
+
+class Resize(StrEnum):
+    """How an image becomes a square.
+
+    stretch: its sides are scaled, each by its own factor. crop: the shorter side is scaled, and the centre of the
+    longer one kept. pad: it is scaled down if it is too large, and put into the centre of a black square.
+    """
+
+    STRETCH = "stretch"
+    CROP = "crop"
+    PAD = "pad"
+
+
+@dataclass(frozen=True)
+class TeacherRecipe:
+    """How a source trains its teacher, for ``--teacher-recipe``.
+
+    Attributes:
+        optimizer: Adam, or SGD with momentum 0.9.
+        learning_rate: at the start.
+        weight_decay: L2 penalty.
+        batch_size: images per update.
+        epochs: passes over the teacher's training images.
+        drops: shares of the training from which on the learning rate is a tenth; without any it is constant.
+        source: repository, commit, file and lines, or section of the paper.
+    """
+
+    optimizer: Literal["adam", "sgd"]
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    drops: tuple[float, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +104,8 @@ class Dataset(ABC):
     augmentation: ClassVar[tuple[str, ...]] = ("shift", "flip")
     #: the same in the training of a teacher
     teacher_augmentation: ClassVar[tuple[str, ...]] = ("shift", "flip")
+    #: trainings of teachers in papers on this data set; the first is that of budget ``paper``
+    teacher_recipes: ClassVar[Mapping[str, TeacherRecipe]] = {}
     #: architectures that are used where none is named
     teacher: ClassVar[str] = "resnet18"
     student: ClassVar[str] = "resnet10t"
@@ -81,6 +118,8 @@ class Dataset(ABC):
     #: statistics of each channel for the normalisation of every network, for pixels in [0, 1]
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    #: how images of another size become squares
+    resize: str = "stretch"
 
     # Set by the registry, for a data set that is not part of okdbench.
     #: name on the command line; empty for the lower-case name of the class
@@ -117,8 +156,14 @@ class Dataset(ABC):
         own = [*setting.teacher_domains, *([setting.input_domain] if setting.input_domain else [])]
         return own + tests if official else own
 
-    def with_format(self, channels: int | None, mean: Sequence[float] | None, std: Sequence[float] | None) -> Dataset:
-        """This data set with other channels or statistics; None keeps its own.
+    def with_format(
+        self,
+        channels: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        resize: str | None = None,
+    ) -> Dataset:
+        """This data set with other channels, statistics or rule for the size; None keeps its own.
 
         Where only the number of channels changes, grey images have the mean of the statistics of a colour image, and
         each channel of a colour image has those of the grey one.
@@ -127,7 +172,7 @@ class Dataset(ABC):
             UserError: there is not one positive number for each channel.
         """
         made = copy(self)
-        made.channels = channels or self.channels
+        made.channels, made.resize = channels or self.channels, resize or self.resize
         made.mean = _converted(self.mean, made.channels) if mean is None else _checked("mean", mean, made.channels)
         made.std = _converted(self.std, made.channels) if std is None else _checked("std", std, made.channels)
         if min(made.std) <= 0:

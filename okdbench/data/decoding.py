@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from okdbench.core.errors import UserError, one_line
-from okdbench.data.dataset import Sample
+from okdbench.data.dataset import Resize, Sample
 
 #: Exceptions of Pillow for files that are truncated, damaged or not images.
 _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
@@ -39,14 +39,20 @@ def decoding_pool() -> Iterator[ThreadPoolExecutor]:
             yield pool
 
 
-def decode(sample: Sample, size: int, channels: int = 3) -> npt.NDArray[np.uint8]:
-    """Decode ``sample`` to ``size`` x ``size`` x ``channels``, stretched to the square, white where it is transparent.
+def decode(sample: Sample, size: int, channels: int = 3, resize: str = "stretch") -> npt.NDArray[np.uint8]:
+    """Decode ``sample`` to ``size`` x ``size`` x ``channels``, white where it is transparent.
+
+    Args:
+        sample: where the image is.
+        size: height and width of the result.
+        channels: 1 for grey, 3 for colour.
+        resize: how it becomes a square, one of :class:`~okdbench.data.dataset.Resize`.
 
     Raises:
         UserError: the file is not a readable image, or its content is not the registered one.
     """
     if isinstance(sample.source, np.ndarray):
-        return _resize(Image.fromarray(sample.source), size, channels)
+        return _resized(Image.fromarray(sample.source), size, channels, resize)
     try:
         content = sample.source.read_bytes()
         if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
@@ -54,20 +60,20 @@ def decode(sample: Sample, size: int, channels: int = 3) -> npt.NDArray[np.uint8
         with Image.open(io.BytesIO(content)) as image:
             # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
             image.draft("RGB", (2 * size, 2 * size))
-            return _resize(_to_rgb(ImageOps.exif_transpose(image)), size, channels)
+            return _resized(_to_rgb(ImageOps.exif_transpose(image)), size, channels, resize)
     except _UNDECODABLE as error:
         raise UserError(
             f"cannot read the image {sample.source} ({_reason(error)}); replace or delete it, then run again"
         ) from error
 
 
-def read_image(path: Path, size: int, channels: int = 3) -> npt.NDArray[np.uint8]:
+def read_image(path: Path, size: int, channels: int = 3, resize: str = "stretch") -> npt.NDArray[np.uint8]:
     """Decode a file to ``size`` x ``size`` x ``channels``, exactly as in training.
 
     Raises:
         UserError: the file is not a readable image.
     """
-    return decode(Sample(path.name, 0, path), size, channels)
+    return decode(Sample(path.name, 0, path), size, channels, resize)
 
 
 def decoding_error(content: bytes) -> str:
@@ -86,10 +92,27 @@ def _reason(error: Exception) -> str:
     return one_line(error)
 
 
-def _resize(image: Image.Image, size: int, channels: int) -> npt.NDArray[np.uint8]:
+def _resized(image: Image.Image, size: int, channels: int, resize: str) -> npt.NDArray[np.uint8]:
     image = image.convert("L" if channels == 1 else "RGB")
+    width, height = image.size
+    if resize == Resize.CROP:
+        # Of an odd rest, the larger half is cut off at the right and at the bottom.
+        side = min(image.size)
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if resize == Resize.PAD:
+        image = _padded(image, size)
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
     return pixels.reshape(size, size, channels)
+
+
+def _padded(image: Image.Image, size: int) -> Image.Image:
+    """The image in the centre of a black square, scaled down if it is larger."""
+    if max(image.size) > size:
+        image = ImageOps.contain(image, (size, size), Image.Resampling.BILINEAR)
+    square = Image.new(image.mode, (size, size))
+    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return square
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -157,7 +157,7 @@ class SplitCache:
         Raises:
             UserError: as :func:`assemble`.
         """
-        key = (dataset.identity, dataset.channels, setting, image_size, root, rule)
+        key = (dataset.identity, dataset.channels, dataset.resize, setting, image_size, root, rule)
         if self._splits is None or key != self._key:
             self._splits = None  # released first: two settings of a large data set need not fit into memory together
             self._key, self._splits = key, assemble(dataset, setting, image_size, root, rule)

@@ -25,7 +25,7 @@ from okdbench.distill.losses import batch_norm_l2, class_imbalance, entropy, kl,
 from okdbench.distill.method import Losses, Method, Stage
 from okdbench.distill.networks.generators import Generator, HeadKind
 from okdbench.distill.networks.wrapper import ClassifierOutput, Feature
-from okdbench.distill.optim import Schedule, adam, cosine, forward_without_buffers, sgd
+from okdbench.distill.optim import Schedule, adam, constant, cosine, drops, forward_without_buffers, sgd
 
 Priors = dict[str, Callable[[ClassifierOutput], Tensor]]
 
@@ -55,6 +55,9 @@ LR_GENERATOR, LR_STUDENT, OPTIMIZERS = (3e-4, 3e-2), (3e-4, 0.1), ("adam", "sgd"
 #: hardly changes if all of them are scaled.
 WEIGHT = (0.1, 10.0)
 
+#: cosine to 0, constant, or a tenth of the learning rate from each of ``DataFree.drops`` on
+ScheduleKind = Literal["cosine", "constant", "steps"]
+
 #: generated images that a run keeps for its figures
 SAMPLE_COUNT = 32
 
@@ -67,15 +70,15 @@ class DataFreeHyperparameters(ChainHyperparameters):
     head: HeadKind = hyper("sigmoid", "end of the generator")
     stem: int = hyper(4, "channels of the generator's first stage, in widths", ge=1, le=8)
     spectral_norm: bool = hyper(False, "spectral normalisation of the generator's convolutions")
-    lr_generator: float = hyper(1e-3, "learning rate of Adam, generator; cosine to 0", gt=0, le=1, search=LR_GENERATOR)
+    lr_generator: float = hyper(1e-3, "learning rate of Adam, generator", gt=0, le=1, search=LR_GENERATOR)
     generator_beta1: float = hyper(0.9, "Adam's beta_1, generator", ge=0, lt=1)
     student_optimizer: Literal["adam", "sgd"] = hyper(
         "adam", "data-free stage; sgd has momentum 0.9", search=OPTIMIZERS
     )
-    lr_student: float = hyper(
-        1e-3, "learning rate, student; cosine to 0 in the data-free stage", gt=0, le=1, search=LR_STUDENT
-    )
+    lr_student: float = hyper(1e-3, "learning rate, student, data-free stage", gt=0, le=1, search=LR_STUDENT)
     weight_decay: float = hyper(1e-4, "weight decay, student", ge=0, le=1)
+    schedule_generator: ScheduleKind = hyper("cosine", "learning rate of the generator in the course of the stage")
+    schedule_student: ScheduleKind = hyper("cosine", "the same of the student; steps: two drops to a tenth")
     inner_steps: int = hyper(5, "student steps per generator step", ge=1, le=100)
     data_free_steps: int | None = hyper(None, "generator steps, instead of the number that fits the budget", ge=1)
     adversarial: float = hyper(1.0, "weight of -D(teacher, student) in the generator's loss", ge=0)
@@ -87,9 +90,7 @@ class SGDHyperparameters(DataFreeHyperparameters):
     student_optimizer: Literal["adam", "sgd"] = hyper(
         "sgd", "data-free stage; sgd has momentum 0.9", paper="sgd", search=OPTIMIZERS
     )
-    lr_student: float = hyper(
-        0.1, "learning rate, student, data-free stage; cosine to 0", paper=0.1, gt=0, le=1, search=LR_STUDENT
-    )
+    lr_student: float = hyper(0.1, "learning rate, student, data-free stage", paper=0.1, gt=0, le=1, search=LR_STUDENT)
     weight_decay: float = hyper(5e-4, "weight decay, student, data-free stage", paper=5e-4, ge=0, le=1)
 
 
@@ -109,6 +110,8 @@ class DataFree(Method):
     data_free = True
     #: largest gradient norm of generator and student; 0 disables clipping
     clip = 0.0
+    #: shares of the stage after which schedule ``steps`` lowers a learning rate
+    drops: ClassVar[tuple[float, ...]] = (0.4, 0.8)
     hp: Any
 
     def setup(self) -> None:
@@ -139,7 +142,8 @@ class DataFree(Method):
         self.generator = self.own("generator", generator, optimizer, self.generator_schedule(warm_up))
         make = {"adam": adam, "sgd": sgd}[hp.student_optimizer]
         optimizer = make(self.student, hp.lr_student, weight_decay=hp.weight_decay)
-        self.learner = self.own("student", self.student, optimizer, cosine(self.iterations * hp.inner_steps))
+        schedule = self.schedule(hp.schedule_student, self.iterations * hp.inner_steps)
+        self.learner = self.own("student", self.student, optimizer, schedule)
 
     def count_iterations(self, student_images: int) -> int:
         """Iterations in which the student learns from this many images, or the requested number."""
@@ -166,8 +170,14 @@ class DataFree(Method):
         }
 
     def generator_schedule(self, warm_up: int) -> Schedule:
-        """Cosine to 0 over all of the generator's updates."""
-        return cosine(warm_up + self.iterations)
+        """That of the hyper-parameter over all of the generator's updates."""
+        return self.schedule(self.hp.schedule_generator, warm_up + self.iterations)
+
+    def schedule(self, kind: ScheduleKind, steps: int) -> Schedule:
+        """A schedule of this kind over ``steps`` updates."""
+        if kind == "steps":
+            return drops(steps, self.drops)
+        return cosine(steps) if kind == "cosine" else constant
 
     @property
     def step_images(self) -> int:

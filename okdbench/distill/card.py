@@ -62,6 +62,23 @@ def legacy(theirs: str, ours: str, where: str = "", *, when: Mapping[str, Any] |
 
 
 @dataclass(frozen=True)
+class Paper:
+    """The training of a source, which budget ``paper`` repeats.
+
+    Attributes:
+        batch_size: images per student update.
+        values: hyper-parameters that differ from the defaults there.
+        source: where it is described: section or table of the paper, or repository, commit, file and line.
+        missing: what the source has and this does not repeat.
+    """
+
+    batch_size: int
+    values: Mapping[str, Any]
+    source: str
+    missing: str = ""
+
+
+@dataclass(frozen=True)
 class Deviation:
     """One point where this code differs from the paper or from the authors' released code.
 

@@ -22,7 +22,7 @@ from okdbench.data.augmentation import augment
 from okdbench.data.dataset import Augmentation
 from okdbench.data.loader import Batch
 from okdbench.distill.accounting import Meter
-from okdbench.distill.card import BaseHyperparameters, Card, Deviation
+from okdbench.distill.card import BaseHyperparameters, Card, Deviation, Paper
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import Learner, Schedule
 
@@ -192,10 +192,10 @@ class Method(Trainable):
 
     card: ClassVar[Card]
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = BaseHyperparameters
-    #: budget -> hyper-parameters that differ from the defaults there
+    #: budget other than ``paper`` -> hyper-parameters that differ from the defaults there
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: images per student update at budget ``paper``
-    paper_batch_size: ClassVar[int] = 256
+    #: data set -> its source's training, for budget ``paper``; "" for all that are not named
+    papers: ClassVar[Mapping[str, Paper]] = {}
     data_free: ClassVar[bool] = False
 
     hp: Any
@@ -207,6 +207,16 @@ class Method(Trainable):
         self.teacher = task.teacher
         self.student = task.student
         self.setup()
+
+    @classmethod
+    def paper(cls, dataset: str) -> Paper:
+        """The authors' training on a data set, or that on most of theirs."""
+        return cls.papers.get(dataset) or cls.papers.get("") or Paper(256, {}, "")
+
+    @classmethod
+    def preset(cls, budget: str, dataset: str) -> Mapping[str, Any]:
+        """The hyper-parameters that differ from the defaults at a budget."""
+        return cls.paper(dataset).values if budget == "paper" else cls.presets.get(budget, {})
 
     def setup(self) -> None:
         """Create networks and learners; called once.

@@ -54,6 +54,16 @@ def cosine(steps: int) -> Schedule:
     return lambda step: 0.5 * (1 + math.cos(math.pi * min(step / max(steps, 1), 1.0)))
 
 
+def constant(_step: int) -> float:
+    """The initial learning rate in all updates."""
+    return 1.0
+
+
+def drops(steps: int, shares: Sequence[float]) -> Schedule:
+    """A tenth of the learning rate from each of these shares of ``steps`` updates on."""
+    return lambda step: 0.1 ** sum(step >= share * steps for share in shares)
+
+
 def cosine_overrun(steps: int) -> Schedule:
     """The cosine of a scheduler that is stepped beyond its end: from 1 to 0 at ``steps``, then up again."""
     return lambda step: 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))

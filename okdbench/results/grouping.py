@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 ALL = "all"
 
 #: conditions that make two teachers or students incomparable, besides their architectures
-_CONDITIONS = ("image_size", "channels", "mean", "std", "pretrained", "precision", "teacher_weights", "test_split")
+_CONDITIONS = (
+    "image_size", "resize", "channels", "mean", "std", "pretrained", "precision", "teacher_weights", "teacher_recipe",
+    "test_split",
+)  # fmt: skip
 
 
 class ComparisonGroup(NamedTuple):

@@ -142,6 +142,7 @@ class Record(_Model):
         mean: of each channel, for the normalisation of the networks; as many as the images have channels. Empty in
             records of earlier protocols, as is ``std``.
         std: the same for the standard deviation.
+        resize: how images of another size became squares.
         data_note: how the images differ from the official ones; empty when they do not.
         default_settings: the data set's settings of this task that the row over all settings is about.
         tuned: how the hyper-parameters were chosen; empty for defaults and for what was chosen by hand.
@@ -184,6 +185,7 @@ class Record(_Model):
     classes: Int64 | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None
     # Pydantic copies a default for each record, so these lists and mappings are not shared.

@@ -148,7 +148,8 @@ def _settings(grid: Grid, texts: Sequence[str]) -> list[str]:
 
 def _draw(config: RunConfig, trials: int, seed: int) -> list[tuple[str, dict[str, Any]]]:
     method = registry.load_method(config.method)
-    model, preset, fixed = method.Hyperparameters, method.presets.get(config.budget, {}), config.hyperparameters
+    preset = method.preset(config.budget, registry.load_dataset(config.dataset).name)
+    model, fixed = method.Hyperparameters, config.hyperparameters
     if not any(search.search_of(field) for name, field in model.model_fields.items() if name not in fixed):
         raise UserError(f"{config.method} has nothing to tune; declare ranges in it: hyper(..., search=(low, high))")
     # refuses what is fixed before anything is drawn

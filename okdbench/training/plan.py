@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ from okdbench.core.protocol import PROTOCOL_VERSION, Budget, Track, budget_named
 from okdbench.core.seeding import derive_seed
 from okdbench.core.settings import Setting, TaskKind
 from okdbench.core.syntax import spell_method
-from okdbench.data.dataset import Dataset
+from okdbench.data.dataset import Dataset, TeacherRecipe
 from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
-from okdbench.distill.card import BaseHyperparameters
+from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
 from okdbench.distill.networks.classifiers import check_name
+
+#: the teacher recipe of okdbench itself
+OWN_RECIPE = "own"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,12 @@ class Plan:
         return derive_seed(*purpose, self.dataset.name, self.setting.name, self.config.seed)
 
     @property
+    def teacher_recipe(self) -> TeacherRecipe | None:
+        """How a source trains the teacher; None for okdbench's own way."""
+        name = self.config.teacher_recipe or _usual_recipe(self.config, self.dataset)
+        return self.dataset.teacher_recipes.get(name)
+
+    @property
     def track(self) -> Track:
         """The track of the run."""
         assert self.config.track is not None, "make_plan() sets it"
@@ -76,7 +85,7 @@ class Plan:
     def key(self) -> str:
         """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
         # weights, hyper-parameters and statistics are below by value; the digest of the images has split and channels
-        elsewhere = {"teacher_weights", "hyperparameters", "test_split", "channels", "mean", "std"}
+        elsewhere = {"teacher_weights", "hyperparameters", "test_split", "channels", "mean", "std", "resize"}
         resolved = self.config.model_dump(mode="json", exclude={"device", "tuned", *elsewhere})
         weights = self.config.teacher_weights
         identity = {
@@ -86,6 +95,7 @@ class Plan:
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
             "budget": vars(self.budget),
+            "teacher_recipe": self.teacher_recipe and asdict(self.teacher_recipe),
             "source": self.source,
             "data": self.splits.digest,
             "normalisation": [self.dataset.mean, self.dataset.std],
@@ -156,12 +166,13 @@ def make_plan(
     track = config.track or tracks_of(setting.task)[0]
     # What is the default here is written as not given, so that it gives no second name to a run.
     networks = {"teacher": config.teacher or dataset.teacher, "student": config.student or dataset.student}
-    own = {"track": track, **networks, **image_format, **({"test_split": None} if is_default else {})}
+    recipe = {"teacher_recipe": _check_recipe(config, dataset)}
+    own = {"track": track, **networks, **image_format, **recipe, **({"test_split": None} if is_default else {})}
     config = config.model_copy(update=own)
 
     # --- 2. the method, the networks and the setting
     method = registry.load_method(config.method)
-    preset = method.presets.get(config.budget, {})
+    preset = method.preset(config.budget, dataset.name)
     check_access(config.method, method, setting, track, config.shots)
     _check_networks(config)
     source = f"{file}: {config.method}" if file else config.method
@@ -184,7 +195,7 @@ def make_plan(
         variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
         dataset=dataset,
         setting=setting,
-        budget=_budget(config.budget, method),
+        budget=_budget(config.budget, method.paper(dataset.name)),
         splits=load(dataset, setting, config.image_size, root, rule),
         data_note=dataset.note(dataset.domains_of(setting, rule.official), root),
     )
@@ -207,13 +218,34 @@ def _setting_name(values: Mapping[str, Any], in_file: Mapping[str, Any], dataset
 
 def _with_format(dataset: Dataset, config: RunConfig) -> tuple[Dataset, dict[str, Any]]:
     """The data set in the format of the configuration, and the fields that say so: None for what is the default."""
-    usual = dataset.with_format(config.channels, None, None)
-    made = dataset.with_format(config.channels, config.mean, config.std)
+    usual = dataset.with_format(config.channels)
+    made = dataset.with_format(config.channels, config.mean, config.std, config.resize)
     return made, {
         "channels": None if made.channels == dataset.channels else made.channels,
         "mean": None if made.mean == usual.mean else made.mean,
         "std": None if made.std == usual.std else made.std,
+        "resize": None if made.resize == usual.resize else made.resize,
     }
+
+
+def _usual_recipe(config: RunConfig, dataset: Dataset) -> str:
+    """The teacher recipe where none is named."""
+    first = next(iter(dataset.teacher_recipes), OWN_RECIPE)
+    return first if config.budget == "paper" and not config.teacher_weights else OWN_RECIPE
+
+
+def _check_recipe(config: RunConfig, dataset: Dataset) -> str | None:
+    """The recipe that is named, None for the usual one.
+
+    Raises:
+        UserError: the data set has no such recipe, or no teacher is trained.
+    """
+    name = config.teacher_recipe
+    if name and name not in (known := [*dataset.teacher_recipes, OWN_RECIPE]):
+        raise unknown(f"teacher recipe of {dataset.name}", name, known)
+    if name and config.teacher_weights:
+        raise UserError("--teacher-recipe trains a teacher and --teacher-weights names a trained one; leave one out")
+    return None if name == _usual_recipe(config, dataset) else name
 
 
 def check_access(name: str, method: type[Method], setting: Setting, track: Track, shots: int | None) -> None:
@@ -277,7 +309,6 @@ def _check_networks(config: RunConfig) -> None:
         raise UserError(f"weights file {config.teacher_weights} does not exist; give a .safetensors or state-dict file")
 
 
-def _budget(name: str, method: type[Method]) -> Budget:
+def _budget(name: str, paper: Paper) -> Budget:
     budget = budget_named(name)
-    # ``paper`` is each author's own recipe, so its batch size is the method's
-    return replace(budget, batch_size=method.paper_batch_size) if name == "paper" else budget
+    return replace(budget, batch_size=paper.batch_size) if name == "paper" else budget

@@ -50,6 +50,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "classes": len(plan.dataset.classes),
         "mean": plan.dataset.mean,
         "std": plan.dataset.std,
+        "resize": plan.dataset.resize,
         "default_settings": plan.dataset.default_settings(plan.setting.task),
         "environment": environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError
@@ -32,6 +32,7 @@ class StudentCard(BaseModel):
         image_size: input resolution in pixels.
         mean: the normaliser's mean of each channel, one for grey images, for pixels in [0, 1].
         std: the normaliser's standard deviation of each channel.
+        resize: how images of another size become squares.
         method: the method, with its variant.
         dataset: the data set.
         setting: the teacher's domains and the student's.
@@ -48,6 +49,7 @@ class StudentCard(BaseModel):
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
     method: str
     dataset: str
     setting: str
@@ -83,7 +85,7 @@ def card_of(record: Record, dataset: Dataset) -> StudentCard:
         std=record.std or IMAGENET_STD,
         method=spell_method(record.method, record.variant),
         accuracy=record.selected.evaluation.test.acc,
-        **record.model_dump(include={"dataset", "setting", "key", "command", "version"}),
+        **record.model_dump(include={"resize", "dataset", "setting", "key", "command", "version"}),
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,13 @@ from okdbench.core.files import write_atomic
 from okdbench.core.plugins import DATASETS
 from okdbench.core.protocol import PROTOCOL_VERSION, budget_named
 from okdbench.data.augmentation import kinds_of
+from okdbench.data.dataset import TeacherRecipe
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.method import Losses, Stage, Trainable
 from okdbench.distill.networks.classifiers import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
-from okdbench.distill.optim import adam, cosine
+from okdbench.distill.optim import Schedule, adam, cosine, drops, sgd
 from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import initial_network
 from okdbench.training.loop import LoopConfig, TrainingLoop
@@ -45,19 +47,32 @@ _DATA_PATH = "okdbench.data.splits"
 
 
 class Supervised(Trainable):
-    """Cross-entropy on labelled images with Adam, weight decay, linear warm-up and a cosine to zero.
+    """Cross-entropy on labelled images, by default with Adam, weight decay, linear warm-up and a cosine to zero.
 
     These are AuG-KD's teachers, except that the weight decay reaches the optimiser and that the schedule lets short
     budgets converge. The last state is the teacher: the teacher's domains have no validation split.
+
+    Args:
+        net: network to train.
+        steps: number of updates.
+        device: where it is trained.
+        meter: counts its images.
+        recipe: how a source trains it.
     """
 
-    def __init__(self, net: ClassifierWrapper, steps: int, device: torch.device, meter: Meter) -> None:
+    def __init__(
+        self, net: ClassifierWrapper, steps: int, device: torch.device, meter: Meter, recipe: TeacherRecipe | None
+    ) -> None:
         super().__init__(device, meter)
         self._steps = steps
         self._net = net
-        decay, warm_up = cosine(steps), max(1, round(WARM_UP * steps))
-        optimizer = adam(net, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        self._learner = self.own("teacher", net, optimizer, lambda step: decay(step) * min(1.0, (step + 1) / warm_up))
+        if recipe:
+            make = {"adam": adam, "sgd": sgd}[recipe.optimizer]
+            optimizer = make(net, recipe.learning_rate, weight_decay=recipe.weight_decay)
+            schedule = drops(steps, recipe.drops)
+        else:
+            optimizer, schedule = adam(net, LEARNING_RATE, weight_decay=WEIGHT_DECAY), _rise_and_fall(steps)
+        self._learner = self.own("teacher", net, optimizer, schedule)
 
     def stages(self) -> Sequence[Stage]:
         """One stage on the teacher's domains."""
@@ -69,13 +84,26 @@ class Supervised(Trainable):
         return {"cross_entropy": loss}
 
 
+def _rise_and_fall(steps: int) -> Schedule:
+    fall, rising = cosine(steps), max(1, round(WARM_UP * steps))
+    return lambda step: fall(step) * min(1.0, (step + 1) / rising)
+
+
+def _amount(plan: Plan) -> tuple[int, int]:
+    """Images that the teacher is trained on, and images per update."""
+    if recipe := plan.teacher_recipe:
+        return recipe.epochs * len(plan.splits.teacher_train), recipe.batch_size
+    budget = budget_named(plan.config.budget)
+    return budget.teacher_images, budget.teacher_batch_size
+
+
 def teacher_key(plan: Plan) -> str:
     """The name of this teacher's folder: a hash of everything that its weights depend on."""
     config = plan.config
     if config.teacher_weights:
         identity: dict[str, Any] = {"weights": hashlib.sha256(Path(config.teacher_weights).read_bytes()).hexdigest()}
     else:
-        budget = budget_named(config.budget)
+        (images, batch_size), recipe = _amount(plan), plan.teacher_recipe
         identity = {
             "dataset": plan.dataset.name,
             # a data set from elsewhere is no module of okdbench; the digest of its images includes its code
@@ -84,9 +112,9 @@ def teacher_key(plan: Plan) -> str:
             "setting": plan.setting.name,
             "seed": config.seed,
             "pretrained": config.pretrained,
-            "images": budget.teacher_images,
-            "batch_size": budget.teacher_batch_size,
-            "recipe": [LEARNING_RATE, WEIGHT_DECAY, WARM_UP],
+            "images": images,
+            "batch_size": batch_size,
+            "recipe": asdict(recipe) if recipe else [LEARNING_RATE, WEIGHT_DECAY, WARM_UP],
             "protocol": PROTOCOL_VERSION,
         }
     identity |= {
@@ -173,17 +201,18 @@ class TeacherStore:
 
     def _train(self, classifier: ClassifierWrapper, folder: Path, plan: Plan) -> None:
         config = plan.config
-        budget = budget_named(config.budget)
+        images, batch_size = _amount(plan)
         stream = Stream(
             plan.splits.teacher_train,
-            batch_size=budget.teacher_batch_size,
+            batch_size=batch_size,
             seed=plan.seed_for("teacher data"),
             device=self._device,
             augmentation=kinds_of(plan.dataset.teacher_augmentation),
         )
         meter = Meter()
         meter.watch("teacher", classifier)
-        trainable = Supervised(classifier, max(1, budget.teacher_images // stream.batch_size), self._device, meter)
+        steps = max(1, images // batch_size)
+        trainable = Supervised(classifier, steps, self._device, meter, plan.teacher_recipe)
         # no evaluation: the last state is the teacher
         loop_config = LoopConfig(
             folder=folder,

@@ -85,6 +85,7 @@ def _tested_images(
         raise UserError("the record does not say in which resolution the student saw them")
     tests = [dataset.official_tests[name] for name in setting.test_domains if name in dataset.official_tests]
     missing = dict(labels)
+    dataset = dataset.with_format(len(record.mean) or None, resize=record.resize)
     # Official test images first: they are often all that is wanted, and the other domain may be large.
     for domain in [*tests, *setting.test_domains]:
         if not missing:

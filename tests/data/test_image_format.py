@@ -55,6 +55,9 @@ def test_the_key_the_command_and_the_group_know_the_statistics(data_root: Path) 
     values = [{"channels": 3, "mean": text} for text in ("0.4", "0.4,0.4,0.4")]
     one, three = (make_plan({**KD, **each}, data_root=data_root) for each in values)
     assert one.config == three.config
+    padded, usual = (make_plan({**KD, "resize": each}, data_root=data_root) for each in ("pad", "stretch"))
+    assert "--resize pad" in padded.command
+    assert (usual.key, usual.command) == (plain.key, plain.command)
     assert "--mean 0.5 --std 0.5" in moved.command
     assert "--mean" not in plain.command
     assert colour.access.images.pixels.shape[1:] == (32, 32, 3)

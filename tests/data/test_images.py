@@ -80,6 +80,25 @@ def test_a_large_image_is_stretched_to_the_square(root: Path) -> None:
     assert pixels[:, 34:].min() > 247
 
 
+@pytest.mark.parametrize(
+    ("size", "resize", "expected"),
+    [
+        # eight columns of 0, 10, ..., 70, and four rows
+        (4, "crop", [20, 30, 40, 50]),
+        (8, "pad", [0, 10, 20, 30, 40, 50, 60, 70]),
+        (12, "pad", [0, 0, 0, 10, 20, 30, 40, 50, 60, 70, 0, 0]),
+    ],
+)
+def test_an_image_is_cropped_or_padded_to_the_square(root: Path, size: int, resize: str, expected: list[int]) -> None:
+    image = np.arange(0, 80, 10, dtype=np.uint8)[None].repeat(4, 0)
+    folder = Folder([Sample("one.png", 0, image)]).with_format(resize=resize)
+    pixels = load_domain(folder, "any", size, root).pixels[0, ..., 0]
+    assert pixels[size // 2].tolist() == expected
+    assert pixels[:, size // 2 - 1].tolist().count(0) == size - 4
+    other = load_domain(folder.with_format(resize="stretch"), "any", size, root).pixels[0, ..., 0]
+    assert not np.array_equal(other, pixels)
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", b"half"])
 def test_an_undecodable_image_is_named_and_nothing_is_left(folder: Folder, root: Path, content: bytes) -> None:
     broken = folder.samples("any", root)[5].source
