@@ -39,7 +39,7 @@ class CIFAR10(FolderDataset):
     }
     mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
     teacher_recipes: ClassVar = {
-        "dafl": TeacherRecipe("sgd", 0.1, 5e-4, 128, 199, drops=(0.4, 0.6), source=f"{DAFL}:LINES"),
+        "dafl": TeacherRecipe("sgd", 0.1, 5e-4, 128, 199, drops=(0.4, 0.6), source=f"{DAFL}:80, :109-118"),
     }
     teacher, student = "cifar_resnet34", "cifar_resnet18"
     page = "https://www.cs.toronto.edu/~kriz/cifar.html"

@@ -51,7 +51,7 @@ class CIFAR100(FolderDataset):
     }
     mean, std = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
     teacher_recipes: ClassVar = {
-        "dafl": TeacherRecipe("sgd", 0.1, 5e-4, 128, 199, drops=(0.4, 0.6), source=f"{DAFL}:LINES"),
+        "dafl": TeacherRecipe("sgd", 0.1, 5e-4, 128, 199, drops=(0.4, 0.6), source=f"{DAFL}:106-118"),
     }
     teacher, student = "cifar_resnet34", "cifar_resnet18"
     page = "https://www.cs.toronto.edu/~kriz/cifar.html"

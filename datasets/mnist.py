@@ -72,7 +72,7 @@ class MNIST(FolderDataset):
         "dfad": TeacherRecipe(
             "sgd", 0.01, 1e-4, 256, 10, source="VainF/Data-Free-Adversarial-Distillation@053861f run_mnist.sh:2"
         ),
-        "dafl": TeacherRecipe("adam", 1e-3, 0.0, 256, 9, source=f"{DAFL}:49-54, :161"),
+        "dafl": TeacherRecipe("adam", 1e-3, 0.0, 256, 9, source=f"{DAFL}:48, :53, :171"),
     }
     teacher, student = "lenet5", "lenet5_half"
     page = "https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.MNIST.html"

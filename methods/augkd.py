@@ -146,7 +146,11 @@ class AuGKD(DataFree):
         "quick": {**QUICK, "anchor_steps": 200},
     }
     papers: ClassVar = {
-        "": Paper(2048, {"data_free_steps": 40_000, "candidates": 200, "mixup_epochs": 200}, "utils/trainer.py:383")
+        "": Paper(
+            2048,
+            {"data_free_steps": 40_000, "candidates": 200, "mixup_epochs": 200},
+            "README.md:58-71; utils/trainer.py:383, :408",
+        )
     }
     data_free = False
 

@@ -70,7 +70,7 @@ class DAFL(DataFree):
 
     presets = DataFree.presets | {"quick": QUICK}
     papers: ClassVar = {
-        "": Paper(1024, CIFAR, "DAFL/DAFL-train.py:28"),
+        "": Paper(1024, CIFAR, "DAFL/DAFL-train.py:143-155"),
         "cifar10": Paper(1024, {**CIFAR, "one_hot": 0.05, "activation": 0.01}, f"{README}:29"),
         "cifar100": Paper(1024, {**CIFAR, "one_hot": 0.5, "balance": 20 / LN_10}, f"{README}:35"),
         "mnist": Paper(
@@ -85,7 +85,7 @@ class DAFL(DataFree):
                 "schedule_generator": "constant",
                 "schedule_student": "constant",
             },
-            "DAFL/DAFL-train.py:33-36, :127-128",
+            "DAFL/DAFL-train.py:33-42, :113-114",
             missing="batch norm of the generator's blocks with an epsilon of 0.8; activation of the third convolution",
         ),
     }

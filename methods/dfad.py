@@ -60,7 +60,7 @@ class DFAD(DataFree):
         "": Paper(
             256,
             {"data_free_steps": 25_000, "schedule_generator": "steps", "schedule_student": "steps"},
-            "DFAD_cifar.py:84-119; README.md:63",
+            "DFAD_cifar.py:86-118, :154",
         ),
         # 40 epochs of 50 iterations
         "mnist": Paper(
@@ -73,7 +73,7 @@ class DFAD(DataFree):
                 "schedule_generator": "constant",
                 "schedule_student": "constant",
             },
-            "DFAD_mnist.py:85-119",
+            "DFAD_mnist.py:89-121",
         ),
     }
 

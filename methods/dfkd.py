@@ -54,4 +54,4 @@ class DFKD(DataFree):
 
     Hyperparameters = BackboneHyperparameters
     # 200 epochs of 200 iterations
-    papers: ClassVar = {"": Paper(128, {"data_free_steps": 40_000}, "kd_datafree.py:72-99")}
+    papers: ClassVar = {"": Paper(128, {"data_free_steps": 40_000}, "kd_datafree.py:32-53, :314")}

@@ -97,7 +97,7 @@ class DFQ(DataFree):
         "quick": {**QUICK, "warm_up": 20},
     }
     # 200 epochs of 400 iterations after 50 of warm-up
-    papers: ClassVar = {"": Paper(256, {"data_free_steps": 80_000, "warm_up": 20_000}, "main.py:31-57")}
+    papers: ClassVar = {"": Paper(256, {"data_free_steps": 80_000, "warm_up": 20_000}, "main.py:24-35; dfqad.py:146")}
 
     def setup(self) -> None:
         self.prepare(self.task.student_images, self.hp.warm_up)

@@ -123,7 +123,13 @@ class LTR(Rehearsal):
         )
 
     # 400 epochs of 36 iterations, as its controls
-    papers: ClassVar = {"": Paper(1024, {"data_free_steps": 14_400, "schedule_generator": "constant"}, "main.py:39")}
+    papers: ClassVar = {
+        "": Paper(
+            1024,
+            {"data_free_steps": 14_400, "schedule_generator": "constant"},
+            "src/configs/PRE-DFKD.json:17-25; src/agents/predfkd.py:284",
+        )
+    }
 
     @property
     def step_images(self) -> int:

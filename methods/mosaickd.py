@@ -168,7 +168,7 @@ class MosaicKD(DataFree):
         "quick": {**QUICK, "discriminator_width": 32},
     }
     # 200 epochs of 196 iterations
-    papers: ClassVar = {"": Paper(512, {"data_free_steps": 39_200}, "kd_mosaic.py:70")}
+    papers: ClassVar = {"": Paper(512, {"data_free_steps": 39_200}, "kd_mosaic.py:36-56")}
 
     @classmethod
     def is_data_free(cls, hp: BaseHyperparameters) -> bool:

@@ -75,9 +75,13 @@ class Replay(Rehearsal):
                 "after the first iteration",
                 where="gaurav104/LRA@5a5dd67 src/agents/predfkd_meta_memory.py:277",
             ),
-            Deviation("student's schedule", "release: cosine, per epoch", "cosine, per update", where="main.py:70"),
+            Deviation(
+                "student's schedule", "release: cosine, per epoch", "cosine, per update", where="main.py:24-30, :93"
+            ),
         ),
     )
 
     # 400 epochs of 36 iterations
-    papers: ClassVar = {"": Paper(1024, {"data_free_steps": 14_400, "schedule_generator": "constant"}, "main.py:70")}
+    papers: ClassVar = {
+        "": Paper(1024, {"data_free_steps": 14_400, "schedule_generator": "constant"}, "main.py:24-30, :93")
+    }

@@ -22,6 +22,7 @@ from okdbench.cli import (
     plot,
     predict,
     report,
+    reproduce,
     run,
     runs,
     show,
@@ -47,8 +48,8 @@ app = typer.Typer(
 )
 # In the order in which people need them: run, look at results, use them, extend.
 for command in (
-    demo, run, sweep, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict, verify,
-    plot, check,
+    demo, run, sweep, reproduce, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict,
+    verify, plot, check,
 ):  # fmt: skip
     app.add_typer(command.app)
 for name, group in {"runs": runs, "data": data, "new": new}.items():

@@ -24,7 +24,7 @@ GRID_FIELDS = {"method": "METHODS", "dataset": "DATASETS", "setting": "SETTINGS"
 #: how --help names the values of other fields
 _VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE", "device": "DEVICE",
            "image_size": "N", "shots": "N", "mean": "NUMBERS", "std": "NUMBERS", "tuned": "TEXT",
-           "teacher_recipe": "NAME"}  # fmt: skip
+           "teacher_recipe": "NAME", "ood_subset": "N"}  # fmt: skip
 #: numbers that may be a word too
 _WORDS = {"shots"}
 #: no field of a run's configuration, because the setting tells the task

@@ -91,6 +91,9 @@ class RunConfig(BaseModel):
         description="Training of the teacher as a source has it, which okdbench show DATASET lists, or own; by default "
         "the first of these at budget paper, else own.",
     )
+    ood_subset: int | None = Field(
+        None, ge=1, description="Task transfer: of its images, those N on which the teacher is least certain."
+    )
     device: str = Field("auto", description="Such as cpu, cuda or cuda:1; auto is the first GPU, or else the CPU.")
     precision: Literal["float32", "bfloat16-targets", "bfloat16"] = Field(
         "float32", description="Number format of the forward passes; bfloat16-targets: of the teacher's targets alone."

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from okdbench.core.errors import UserError
+from okdbench.core.protocol import Budget
 from okdbench.data.loader import Batch
 from okdbench.distill.card import BaseHyperparameters, hyper
 from okdbench.distill.finetune import ChainHyperparameters
@@ -113,6 +114,12 @@ class DataFree(Method):
     #: shares of the stage after which schedule ``steps`` lowers a learning rate
     drops: ClassVar[tuple[float, ...]] = (0.4, 0.8)
     hp: Any
+
+    @classmethod
+    def images_learned(cls, hp: Any, budget: Budget) -> int:
+        """Those of the requested number of steps, if there is one."""
+        steps: int | None = hp.data_free_steps
+        return steps * hp.inner_steps * budget.batch_size if steps else super().images_learned(hp, budget)
 
     def setup(self) -> None:
         """Create networks and learners for the whole budget.

@@ -90,10 +90,15 @@ def one_hotness(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, logits.argmax(1))
 
 
+def entropies(logits: Tensor) -> Tensor:
+    """Entropy of each prediction in nats, B numbers in [0, ln C]."""
+    log_p = logits.log_softmax(1)
+    return -(log_p.exp() * log_p).sum(1)
+
+
 def entropy(logits: Tensor) -> Tensor:
     """Mean entropy of the predictions in nats, in [0, ln C]: the soft form of :func:`one_hotness` (DFQ, MosaicKD)."""
-    log_p = logits.log_softmax(1)
-    return -(log_p.exp() * log_p).sum(1).mean()
+    return entropies(logits).mean()
 
 
 def class_imbalance(logits: Tensor) -> Tensor:

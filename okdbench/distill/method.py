@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from okdbench.core.protocol import Track
+from okdbench.core.protocol import Budget, Track
 from okdbench.core.settings import TaskKind
 from okdbench.data.augmentation import augment
 from okdbench.data.dataset import Augmentation
@@ -217,6 +217,11 @@ class Method(Trainable):
     def preset(cls, budget: str, dataset: str) -> Mapping[str, Any]:
         """The hyper-parameters that differ from the defaults at a budget."""
         return cls.paper(dataset).values if budget == "paper" else cls.presets.get(budget, {})
+
+    @classmethod
+    def images_learned(cls, hp: BaseHyperparameters, budget: Budget) -> int:  # noqa: ARG003 - for overrides
+        """Images that the student learns from at a budget, as far as the hyper-parameters tell before the run."""
+        return budget.student_images
 
     def setup(self) -> None:
         """Create networks and learners; called once.

@@ -27,7 +27,7 @@ ALL = "all"
 #: conditions that make two teachers or students incomparable, besides their architectures
 _CONDITIONS = (
     "image_size", "resize", "channels", "mean", "std", "pretrained", "precision", "teacher_weights", "teacher_recipe",
-    "test_split",
+    "test_split", "ood_subset",
 )  # fmt: skip
 
 

@@ -75,6 +75,8 @@ def _differences(pair: Row) -> list[str]:
         ours = conditions.pop(name)
         if pair[name] and ours != pair[name]:
             found.append(f"our runs have {name}={ours}, theirs {name}={pair[name]}")
+    if (ours := conditions.pop("ood_subset", "")) != pair["ood_subset"]:
+        found.append(f"our ood_subset is {ours or 'none'}, theirs {pair['ood_subset'] or 'none'}")
     found += [f"our runs have {name}={value}" for name, value in conditions.items()]
     if pair["budget_ours"] != COMPARABLE_BUDGET:
         found.append(f"our budget is {pair['budget_ours']}, theirs {pair['budget'] or 'unknown'}")

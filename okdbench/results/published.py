@@ -19,6 +19,9 @@ from okdbench.results.obstacles import OUR_COLUMNS, obstacles, unknown_condition
 from okdbench.results.published_columns import MARGIN
 from okdbench.results.table import Row, rows_of
 
+#: hyper-parameters that say how large a training is, and nothing else of the method
+_SIZES = frozenset({"data_free_steps", "generator_width"})
+
 #: what a comparison takes over from the published number
 _TAKEN = (
     "number", "dataset", "method", "row", "setting", "task", "track", "teacher_domain", "student_domain", "teacher",
@@ -36,7 +39,11 @@ def published_numbers(datasets: Iterable[str] | None = None) -> pd.DataFrame:
         for file in sorted(folder.glob("*.csv"))
         if wanted is None or file.stem in wanted
     ]
-    return pd.concat(tables, ignore_index=True).astype({"value": float, "std": float}) if tables else pd.DataFrame()
+    if not tables:
+        return pd.DataFrame()
+    numbers = pd.concat(tables, ignore_index=True).astype({"value": float, "std": float})
+    # Few sources choose among the images that they transfer from.
+    return numbers.assign(ood_subset=numbers.get("ood_subset", pd.Series("", numbers.index)).fillna(""))
 
 
 def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -54,17 +61,21 @@ def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) 
     if numbers.empty:
         return pd.DataFrame(columns=["dataset"])
     # A left join: a published number without a run of ours is listed too, with that as the reason.
+    names = pd.DataFrame([_without_part(name) for name in table["method"]], table.index, ["whole", "part"], dtype=str)
+    ours = pd.concat([table, names], axis=1)
     pairs = numbers.reset_index(names="number").merge(
-        table[table["acc"].notna()],
+        ours[ours["acc"].notna()],
         how="left",
         left_on=["dataset", "row", "setting", "track"],
-        right_on=["dataset", "method", "setting", "track"],
+        right_on=["dataset", "whole", "setting", "track"],
         suffixes=("", "_ours"),
     )
     compared = pd.DataFrame([_compared(pair) for pair in rows_of(pairs)])
     # Of several rows of ours, such as those of other budgets, the one with the fewest obstacles is compared.
-    best = compared.sort_values("obstacles", kind="stable").drop_duplicates("number").sort_values("number")
-    return best.drop(columns=["number", "obstacles"]).reset_index(drop=True)
+    # Of equals, the one with the whole of the source's training.
+    order = compared.sort_values(["obstacles", "is_part"], kind="stable")
+    best = order.drop_duplicates("number").sort_values("number")
+    return best.drop(columns=["number", "obstacles", "is_part"]).reset_index(drop=True)
 
 
 def _compared(pair: Row) -> dict[str, object]:
@@ -75,7 +86,8 @@ def _compared(pair: Row) -> dict[str, object]:
     ends = None if missing else _interval(pair, column)
     if ends is None and not missing:
         found.append("our number has no interval")
-    verdict, why = ("not comparable", "; ".join(found)) if found or ends is None else _verdict(pair, ends)
+    part = "" if missing else pair["part"]
+    verdict, why = ("not comparable", "; ".join(found)) if found or ends is None else _verdict(pair, ends, part)
     low, high = ends or (None, None)
     return {name: pair[name] for name in _TAKEN} | {
         "our_budget": "" if missing else _our_budget(pair),
@@ -87,6 +99,7 @@ def _compared(pair: Row) -> dict[str, object]:
         "verdict": verdict,
         "why": why,
         "obstacles": len(found),
+        "is_part": bool(part),
     }
 
 
@@ -106,14 +119,35 @@ def _interval(pair: Row, column: str) -> tuple[float, float] | None:
     return middle - half, middle + half
 
 
-def _verdict(number: Row, ends: tuple[float, float]) -> tuple[str, str]:
-    """An equivalence test: the verdict from the interval of ours - theirs, and the reason."""
+def _without_part(method: str) -> tuple[str, str]:
+    """A row's name without the hyper-parameters that make its training smaller than the source's, and these.
+
+    >>> _without_part("dfad[data_free_steps=500,lr_student=0.1]")
+    ('dfad[lr_student=0.1]', 'data_free_steps=500')
+    """
+    name, _, inner = method.partition("[")
+    texts = inner.removesuffix("]").split(",") if inner else []
+    parts = [text for text in texts if text.partition("=")[0] in _SIZES]
+    rest = [text for text in texts if text not in parts]
+    return (f"{name}[{','.join(rest)}]" if rest else name), ",".join(parts)
+
+
+def _verdict(number: Row, ends: tuple[float, float], part: str) -> tuple[str, str]:
+    """An equivalence test: the verdict from the interval of ours - theirs, and the reason.
+
+    Args:
+        number: the published number.
+        ends: of the interval.
+        part: what makes our training smaller; it may be enough, but where it is not, the whole was not tried.
+    """
     low, high = ends
     words = f"ours - theirs is between {low:+.2f} and {high:+.2f}"
     lacking = unknown_conditions(number)
     unknown = f"; unknown of theirs: {', '.join(lacking)}" if lacking else ""
+    unknown += f"; ours has {part}" if part else ""
     if low >= -MARGIN and high <= MARGIN:
         return "reproduced", f"{words}, within {MARGIN:g} point{unknown}"
-    if low > MARGIN or high < -MARGIN:
+    if (low > MARGIN or high < -MARGIN) and not part:
         return "not reproduced", f"{words}, more than {MARGIN:g} point away{unknown}"
-    return "inconclusive", f"{words}; more seeds would narrow that{unknown}"
+    cure = "the whole training was not run" if part else "more seeds would narrow that"
+    return "inconclusive", f"{words}; {cure}{unknown}"

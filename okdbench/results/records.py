@@ -143,6 +143,7 @@ class Record(_Model):
             records of earlier protocols, as is ``std``.
         std: the same for the standard deviation.
         resize: how images of another size became squares.
+        subset_digest: a hash of the paths of the images that ``ood_subset`` chose; empty without it.
         data_note: how the images differ from the official ones; empty when they do not.
         default_settings: the data set's settings of this task that the row over all settings is about.
         tuned: how the hyper-parameters were chosen; empty for defaults and for what was chosen by hand.
@@ -186,6 +187,7 @@ class Record(_Model):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     resize: Literal["stretch", "crop", "pad"] = "stretch"
+    subset_digest: str = ""
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None
     # Pydantic copies a default for each record, so these lists and mappings are not shared.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from okdbench import registry
 from okdbench.core import config as configuration
@@ -48,6 +50,7 @@ class Plan:
         budget: how many images teacher and student learn from.
         splits: the images, divided by the protocol.
         data_note: how the images differ from the official ones; empty when they do not.
+        chosen: indices of the images that the method sees of those that its track shows; None for all.
     """
 
     config: RunConfig
@@ -59,11 +62,17 @@ class Plan:
     budget: Budget
     splits: Splits
     data_note: str
+    chosen: Sequence[int] | None = None
 
     @cached_property
     def access(self) -> Access:
         """What the method sees of the images."""
-        return access(self.splits, self.track, self.config.shots, self.dataset.classes)
+        found = access(self.splits, self.track, self.config.shots, self.dataset.classes)
+        return found if self.chosen is None else replace(found, images=found.images.take(np.array(self.chosen)))
+
+    def with_images(self, chosen: Sequence[int]) -> Plan:
+        """The same run, whose method sees these images alone."""
+        return replace(self, chosen=chosen)
 
     def seed_for(self, *purpose: str) -> int:
         """The seed of one purpose, such as the student's weights; unrelated to those of other settings and seeds."""
@@ -174,7 +183,7 @@ def make_plan(
     method = registry.load_method(config.method)
     preset = method.preset(config.budget, dataset.name)
     check_access(config.method, method, setting, track, config.shots)
-    _check_networks(config)
+    check_networks(config)
     source = f"{file}: {config.method}" if file else config.method
     if not setting.teacher_domains and not config.teacher_weights:
         raise UserError(
@@ -199,8 +208,21 @@ def make_plan(
         splits=load(dataset, setting, config.image_size, root, rule),
         data_note=dataset.note(dataset.domains_of(setting, rule.official), root),
     )
-    _ = plan.access  # only for its error: a class may have too few images
+    _check_subset(plan)
     return plan
+
+
+def _check_subset(plan: Plan) -> None:
+    """Refuse a class with too few images, and a choice among images that does not exist."""
+    count, found = plan.config.ood_subset, len(plan.access.images)
+    if count is None:
+        return
+    if plan.setting.task is not TaskKind.TRANSFER:
+        raise UserError(
+            f"--ood-subset chooses among the images of task transfer; {plan.setting.name} is {plan.setting.task}"
+        )
+    if count > found:
+        raise UserError(f"--ood-subset {count}: there are {found} images; give at most so many")
 
 
 def _setting_name(values: Mapping[str, Any], in_file: Mapping[str, Any], dataset: Dataset) -> str:
@@ -301,8 +323,12 @@ def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[
     return SplitRule(fold_of(config.seed), official), official == matters
 
 
-def _check_networks(config: RunConfig) -> None:
-    """Refuse an unknown network and a missing weights file."""
+def check_networks(config: RunConfig) -> None:
+    """Refuse an unknown network and a missing weights file.
+
+    Raises:
+        UserError: one of them does not exist.
+    """
     for network in (config.teacher, config.student):
         check_name(network, config.pretrained)
     if config.teacher_weights and not Path(config.teacher_weights).is_file():

@@ -15,6 +15,7 @@ from okdbench.distill.optim import clone_state
 from okdbench.results.records import LONGEST_METHOD, Cost, Evaluation, Outcome, TeacherScore, Traffic
 from okdbench.training.evaluation import best
 from okdbench.training.history import History
+from okdbench.training.ood_subset import subset_digest
 from okdbench.training.plan import Plan
 from okdbench.training.teacher import teacher_key
 from okdbench.training.trial import Trial
@@ -51,6 +52,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "mean": plan.dataset.mean,
         "std": plan.dataset.std,
         "resize": plan.dataset.resize,
+        "subset_digest": subset_digest(plan),
         "default_settings": plan.dataset.default_settings(plan.setting.task),
         "environment": environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }

@@ -26,6 +26,7 @@ from okdbench.results.store import read_record, write_record
 from okdbench.training import run_record
 from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import forget_initial_networks
+from okdbench.training.ood_subset import with_subset
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import ProgressCallback, quiet
 from okdbench.training.student import card_of, pack
@@ -177,6 +178,7 @@ def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progres
 def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: ProgressCallback) -> Record:
     # --- 1. the teacher: read, or trained first
     teacher = teacher_of(plan, runs, device, progress)
+    plan = with_subset(plan, teacher, runs, device)
 
     # --- 2. the student: all stages of the method
     devices.forget_peak_memory(device)

@@ -130,6 +130,26 @@ def test_the_verdict_is_an_equivalence_test(paper: float, std: float | None, ver
 
 
 @pytest.mark.parametrize(
+    ("paper", "verdict", "words"),
+    [
+        (84.1, "reproduced", "within 1 point; ours has data_free_steps=500"),
+        (90.0, "inconclusive", "the whole training was not run; ours has data_free_steps=500"),
+    ],
+)
+def test_a_part_of_the_sources_training_can_reproduce_a_number_but_not_refute_it(
+    paper: float, verdict: str, words: str
+) -> None:
+    part = row(method="augkd[data_free_steps=500]")
+    found = compared(part, value=paper, std=None)
+    assert found["verdict"] == verdict
+    assert words in found["why"]
+    whole = compared(pd.concat([part.assign(acc=60.0), row()]), value=84.1, std=None)
+    assert (whole["ours"], "data_free_steps" in whole["why"]) == (84.0, False)
+    other = compared(row(method="augkd[data_free_steps=500,lr_student=0.1]"))
+    assert other["why"] == "no run of ours"
+
+
+@pytest.mark.parametrize(
     ("metric", "selection", "ours"),
     [("top1", "held-out", 84.0), ("top1", "last", 82.0), ("top1", "best-on-test", 87.0), ("top5", "held-out", 99.0)],
 )
@@ -146,6 +166,7 @@ def test_like_is_compared_with_like(metric: str, selection: str, ours: float) ->
         ({"teacher": "resnet34"}, "our runs have pretrained=false, theirs pretrained=true"),
         ({"teacher": "resnet34[image_size=64,pretrained=true]"}, "our runs have image_size=64, theirs image_size=32"),
         ({"acc_low": None, "acc_high": None}, "our number has no interval"),
+        ({"teacher": "resnet34[ood_subset=500,pretrained=true]"}, "our ood_subset is 500, theirs none"),
         ({"shots": "10"}, "our shots is 10"),
         ({"protocol": "1"}, "our protocol is 1"),
         ({"student": "mobilenetv3_smaller"}, "our student"),
