@@ -14,6 +14,7 @@ from pathlib import Path
 import label_gains
 import precisions
 import released_code
+import reproductions
 import simulations
 from typer.testing import CliRunner
 
@@ -30,7 +31,7 @@ DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
-    *(f"docs/{name}.md" for name in ("data", "performance", "results", "statistics", "released-code")),
+    *(f"docs/{name}.md" for name in ("data", "performance", "results", "reproductions", "statistics", "released-code")),
 )
 PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -108,6 +109,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     ),
     "precisions": precisions.table,
     "released code": released,
+    "reproductions": reproductions.tables,
+    "reproduction counts": reproductions.counts,
     "false claims": simulations.false_claims,
     "powers": simulations.powers,
     "coverages": simulations.coverages,
