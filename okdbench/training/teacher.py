@@ -26,7 +26,7 @@ from okdbench.data.dataset import TeacherRecipe
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.method import Losses, Stage, Trainable
-from okdbench.distill.networks.classifiers import load_weights
+from okdbench.distill.networks.weight_fit import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import Schedule, adam, cosine, drops, sgd
 from okdbench.training.checkpoint import CHECKPOINT

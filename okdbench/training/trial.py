@@ -19,7 +19,7 @@ from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.finetune import Chain, FineTuning, data_free_share
 from okdbench.distill.method import Stage, Task, Trainable
-from okdbench.distill.networks.classifiers import load_weights
+from okdbench.distill.networks.weight_fit import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.results.samples import Pixels
 from okdbench.training import checkpoint

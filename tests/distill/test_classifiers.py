@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 from support.error_text import refusal
 from support.tiny_task import MEAN, STD
 from torch import nn
 
-from okdbench.distill.networks.classifiers import build_classifier, load_weights
+from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
-from okdbench.distill.optim import clone_state
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -94,88 +91,3 @@ def test_pretrained_weights_that_cannot_be_fetched_are_refused(monkeypatch: pyte
     message = refusal(build_classifier, "test_resnet", 7, 32, True)
     assert message.startswith("the pretrained weights of test_resnet could not be fetched (")
     assert message.endswith("; leave out --pretrained")
-
-
-# a user's weights
-
-
-def save(state: Any, path: Path) -> Path:
-    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
-    return path
-
-
-@pytest.mark.parametrize("name", ["net.safetensors", "net.pt", "wrapped.pt"])
-def test_weights_come_back_from_each_kind_of_file(tmp_path: Path, name: str) -> None:
-    trained, fresh = (build_classifier("test_resnet", 7, 32) for _ in range(2))
-    state = {key: value.contiguous() for key, value in trained.state_dict().items()}
-    content = {"state_dict": state} if name == "wrapped.pt" else state
-    load_weights(fresh, save(content, tmp_path / name), "test_resnet")
-    assert all(torch.equal(value, state[key]) for key, value in fresh.state_dict().items())
-
-
-def test_weights_of_another_architecture_or_number_of_classes_are_refused_and_change_nothing(tmp_path: Path) -> None:
-    net = build_classifier("test_resnet", 7, 32)
-    before = clone_state(net)
-    for other, classes, words in (
-        ("test_convnext", 7, ("missing or differently shaped", "name its architecture with --teacher")),
-        (
-            "test_resnet",
-            8,
-            ("test_resnet with 7 classes", "2 missing or differently shaped", "0 unexpected", "'fc.bias'"),
-        ),
-    ):
-        path = save(build_classifier(other, classes, 32).state_dict(), tmp_path / "other.pt")
-        message = refusal(load_weights, net, path, "test_resnet")
-        assert all(word in message for word in words)
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
-
-
-@pytest.mark.parametrize(("trained", "here"), [(1, 3), (3, 1)])
-def test_weights_for_other_channels_are_refused_with_the_cure(tmp_path: Path, trained: int, here: int) -> None:
-    path = save(build_classifier("test_resnet", 7, 32, channels=trained).state_dict(), tmp_path / "other.pt")
-    net = build_classifier("test_resnet", 7, 32, channels=here)
-    assert f"add --channels {trained}," in refusal(load_weights, net, path, "test_resnet")
-
-
-def test_unexpected_tensors_are_refused(tmp_path: Path) -> None:
-    net = build_classifier("test_resnet", 7, 32)
-    path = save(net.state_dict() | {"more": torch.zeros(1)}, tmp_path / "more.pt")
-    assert "0 missing or differently shaped and 1 unexpected tensors, the first 'more'" in refusal(
-        load_weights, net, path, "test_resnet"
-    )
-
-
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    message = refusal(load_weights, nn.Linear(1, 1), tmp_path / "none.pt", "test_resnet")
-    assert message == f"weights file {tmp_path / 'none.pt'} does not exist; give a .safetensors or a state-dict file"
-
-
-class Bomb:
-    """Unpickling it creates a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
-
-def test_code_in_a_weights_file_is_refused_and_not_executed(tmp_path: Path) -> None:
-    path, crater = tmp_path / "bomb.pt", tmp_path / "crater"
-    torch.save({"weight": Bomb(crater)}, path)
-    assert "is not a plain weights file" in refusal(load_weights, nn.Linear(1, 1), path, "test_resnet")
-    assert not crater.exists()
-    torch.load(path, weights_only=False)
-    assert crater.exists(), "unpickling did not run the code, so the test above proves nothing"
-
-
-@pytest.mark.parametrize("name", ["text.safetensors", "text.pt"])
-def test_a_file_without_weights_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("not weights\n")
-    assert "is not a plain weights file" in refusal(load_weights, nn.Linear(1, 1), tmp_path / name, "test_resnet")
-
-
-@pytest.mark.parametrize("content", [{"epoch": 3}, [torch.zeros(1)], torch.zeros(1)])
-def test_a_file_with_anything_else_than_named_tensors_is_refused(tmp_path: Path, content: Any) -> None:
-    path = save(content, tmp_path / "odd.pt")
-    assert "contains more than tensors" in refusal(load_weights, nn.Linear(1, 1), path, "test_resnet")

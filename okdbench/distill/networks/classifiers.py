@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError, one_line, unknown
@@ -98,68 +94,3 @@ def _create(name: str, classes: int, image_size: int, pretrained: bool, channels
         return timm.create_model(name, img_size=image_size, **options)
     except TypeError:
         return timm.create_model(name, **options)
-
-
-def load_weights(net: nn.Module, path: Path, name: str) -> None:
-    """Load a user's safetensors or state-dict file into ``net``; no code in the file is executed.
-
-    Args:
-        net: network to load into; unchanged if the file is refused.
-        path: the file.
-        name: the network's architecture, for messages.
-
-    Raises:
-        UserError: the file is missing, contains more than tensors, or belongs to another architecture.
-    """
-    state = _read_state(path)
-    expected = net.state_dict()
-    wrong = sorted(key for key in expected if key not in state or state[key].shape != expected[key].shape)
-    extra = sorted(key for key in state if key not in expected)
-    for key in wrong:
-        if key in state and (channels := _other_channels(state[key], expected[key])):
-            raise UserError(
-                f"{path} is of a network for images of {channels} channel{'s' * (channels > 1)}; add "
-                f"--channels {channels}, and --mean and --std if it was not trained with those of the data set"
-            )
-    if wrong or extra:
-        example = (wrong or extra)[0]
-        raise UserError(
-            f"{path} is not a weights file of {name} with {_outputs(net)} classes: {len(wrong)} missing or differently "
-            f"shaped and {len(extra)} unexpected tensors, the first {example!r}; name its architecture with --teacher"
-        )
-    net.load_state_dict(state)
-
-
-def _other_channels(weight: Tensor, expected: Tensor) -> int:
-    """The channels of a first convolution that differs from the expected one in nothing else; otherwise 0."""
-    # without the input channels
-    same = weight.ndim == expected.ndim == 4 and weight[:, 0].shape == expected[:, 0].shape
-    return weight.shape[1] if same and {weight.shape[1], expected.shape[1]} == {1, 3} else 0
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"weights file {path} does not exist; give a .safetensors or a state-dict file")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # the error below is enough
-            content = _load(path)
-    except Exception as error:  # unpickling fails in many ways, with the same meaning for the user
-        why = "damaged, or with code in it" if isinstance(error, UnpicklingError) else one_line(error)
-        raise UserError(
-            f"{path} is not a plain weights file ({why}); use safetensors or torch.save(net.state_dict())"
-        ) from error
-    # training scripts often wrap the weights: {"state_dict": ..., "epoch": ...}
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise UserError(
-            f"{path} contains more than tensors; save torch.save(net.state_dict()) instead of the whole network"
-        )
-    return state
-
-
-def _load(path: Path) -> object:
-    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _outputs(net: nn.Module) -> int:
-    return int(getattr(net, "num_classes", 0))
