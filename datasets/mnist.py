@@ -11,6 +11,8 @@ FASHION = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
 SVHN = "http://ufldl.stanford.edu/housenumbers/"
 USPS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
 DAFL = "huawei-noah/Efficient-Computing@8cb9a1e Data-Efficient-Model-Compression/DAFL/teacher-train.py"
+#: other sets in files of the same names
+OTHERS = ("kmnist", "emnist", "qmnist")
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -54,9 +56,9 @@ class MNIST(FolderDataset):
     unlabelled = frozenset({"fashionmnist", "own"})
     official_tests: ClassVar = {"mnist": "mnist_test", "svhn": "svhn_test", "usps": "usps_test"}
     arrays: ClassVar = {
-        "mnist": ArrayFiles("idx", TRAIN),
-        "mnist_test": ArrayFiles("idx", TEST),
-        "fashionmnist": ArrayFiles("idx", TRAIN),
+        "mnist": ArrayFiles("idx", TRAIN, ("fashionmnist", *OTHERS)),
+        "mnist_test": ArrayFiles("idx", TEST, ("fashionmnist", *OTHERS)),
+        "fashionmnist": ArrayFiles("idx", TRAIN, ("mnist", *OTHERS)),
         "svhn": ArrayFiles("svhn", ("train_32x32.mat",)),
         "svhn_test": ArrayFiles("svhn", ("test_32x32.mat",)),
         "usps": ArrayFiles("usps", ("usps",)),

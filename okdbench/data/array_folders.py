@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from okdbench.core.errors import UserError
 from okdbench.core.files import writing
 from okdbench.core.progress import counter
 from okdbench.data.array_formats import Arrays, read_arrays
@@ -32,22 +33,44 @@ def find_arrays(dataset: FolderDataset, folder: Path, domain: str | None = None)
     Args:
         dataset: which data set it is.
         folder: where to look.
-        domain: the only one to look for.
+        domain: the only one to look for, whatever the folder is called.
+
+    Raises:
+        UserError: a domain is there twice.
     """
-    places: dict[Path, dict[str, Path]] = {}
-    for file in sorted(folder.rglob("*")):
-        if not file.name.startswith(".") and file.is_file():
-            places.setdefault(file.parent, {})[_stem(file.name)] = file
     found: dict[str, list[Path]] = {}
-    for place, files in places.items():
-        by_names: dict[tuple[str, ...], list[str]] = {}
+    for place in _places(folder) if dataset.arrays else ():
+        files = {_stem(file.name): file for file in sorted(place.iterdir()) if file.is_file()}
         for name, source in dataset.arrays.items():
-            stems = tuple(canonical(text) for text in source.names)
-            if domain in (None, name) and all(stem in files for stem in stems):
-                by_names.setdefault(stems, []).append(name)
-        for stems, domains in by_names.items():
-            found.setdefault(_named(dataset, place, domains), [files[stem] for stem in stems])
+            stems = [canonical(text) for text in source.names]
+            if not all(stem in files for stem in stems) or not (
+                domain == name if domain else _belongs(dataset, name, place)
+            ):
+                continue
+            if name in found:
+                raise UserError(f"{name} is in {found[name][0].parent} and in {place}; name the folder that you mean")
+            found[name] = [files[stem] for stem in stems]
     return found
+
+
+def _places(folder: Path) -> list[Path]:
+    return [folder, *sorted(path for path in folder.rglob("*") if path.is_dir() and not path.name.startswith("."))]
+
+
+def _belongs(dataset: FolderDataset, domain: str, place: Path) -> bool:
+    """Whether files of equal names in a folder are those of this domain: the nearest folder that names a set tells it.
+
+    Where none does, they are those of the first domain that is declared with these names.
+    """
+    source = dataset.arrays[domain]
+    family = next((name for name, test in dataset.official_tests.items() if test == domain), domain)
+    own = {canonical(text) for name in (domain, family) for text in (name, *dataset.spellings.get(name, ()))}
+    for folder in (place, *place.parents):
+        if canonical(folder.name) in own:
+            return True
+        if canonical(folder.name) in source.lookalikes:
+            return False
+    return domain == next(name for name, other in dataset.arrays.items() if other.names == source.names)
 
 
 def make_folders(dataset: FolderDataset, found: Found, root: Path) -> Path:
@@ -59,7 +82,8 @@ def make_folders(dataset: FolderDataset, found: Found, root: Path) -> Path:
     folder = new_folder(dataset.name, "arrays", root)
     try:
         for domain, files in found.items():
-            arrays = read_arrays(dataset.arrays[domain].form, files)
+            classes = 0 if domain in dataset.unlabelled else len(dataset.classes)
+            arrays = read_arrays(dataset.arrays[domain].form, files, classes)
             with writing(root, "--data-root"):
                 _write(dataset, domain, arrays, folder / "content" / domain)
     except BaseException:
@@ -71,15 +95,6 @@ def make_folders(dataset: FolderDataset, found: Found, root: Path) -> Path:
 def _stem(name: str) -> str:
     """The canonical name without the ending of a compressed file."""
     return canonical(name.removesuffix(".gz").removesuffix(".bz2"))
-
-
-def _named(dataset: FolderDataset, place: Path, domains: Sequence[str]) -> str:
-    """Of domains whose files have equal names, such as MNIST's and Fashion-MNIST's, the one that a folder names."""
-    for folder in (place, *place.parents):
-        for domain in domains:
-            if canonical(folder.name) in {canonical(text) for text in (domain, *dataset.spellings.get(domain, ()))}:
-                return domain
-    return domains[0]
 
 
 def _write(dataset: FolderDataset, domain: str, arrays: Arrays, folder: Path) -> None:

@@ -17,7 +17,9 @@ class ArrayFiles:
         form: their format.
         names: all of them, in the order of their images; punctuation and an ending of compression do not matter. Format
             idx has images first, then labels.
+        lookalikes: other sets that publish files of these names. A folder with the name of one has none of this domain.
     """
 
     form: ArrayFormat
     names: tuple[str, ...]
+    lookalikes: tuple[str, ...] = ()

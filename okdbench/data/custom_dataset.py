@@ -38,6 +38,7 @@ class OwnDatasetFile(BaseModel):
     channels: Literal[1, 3] = 3
     mean: Numbers | None = None
     std: Numbers | None = None
+    resize: Literal["stretch", "crop", "pad"] | None = None
 
 
 class OwnDataset(Dataset):
@@ -114,7 +115,7 @@ def own_dataset(file: Path) -> Dataset:
     # A class for each file, because classes, domains and settings are class attributes of every data set.
     made: Dataset = type("Own", (OwnDataset,), attributes)()
     try:
-        made = made.with_format(content.channels, content.mean, content.std)
+        made = made.with_format(content.channels, content.mean, content.std, content.resize)
     except UserError as error:
         raise UserError(f"{file}: {str(error).removeprefix('--')}") from error
     # The digest of the images covers classes and folders; how they are changed for training is not visible in them.

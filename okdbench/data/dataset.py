@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import UserError, unknown
 from okdbench.core.settings import Setting, TaskKind, settings_of
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and a list of data sets needs no array
@@ -169,10 +169,12 @@ class Dataset(ABC):
         each channel of a colour image has those of the grey one.
 
         Raises:
-            UserError: there is not one positive number for each channel.
+            UserError: there is not one positive number for each channel, or no such rule.
         """
         made = copy(self)
         made.channels, made.resize = channels or self.channels, resize or self.resize
+        if made.resize not in list(Resize):
+            raise unknown("rule of resize", made.resize, [rule.value for rule in Resize])
         made.mean = _converted(self.mean, made.channels) if mean is None else _checked("mean", mean, made.channels)
         made.std = _converted(self.std, made.channels) if std is None else _checked("std", std, made.channels)
         if min(made.std) <= 0:

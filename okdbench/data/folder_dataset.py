@@ -71,8 +71,10 @@ class FolderDataset(Dataset):
                 f"{len(changed)} images of {self.name} {domain} in {manifest.folder} are missing or have changed size, "
                 f"the first {changed[0]!r}; restore them, or run okdbench data add {self.name} PATH"
             )
-        label = {name: index for index, name in enumerate(self.classes)}
-        return [Sample(f"{domain}/{e.name}", label.get(e.label, -1), folder / e.path, e.sha256) for e in manifest.files]
+        label = {name: index for index, name in enumerate(self.classes)} | (
+            {"": -1} if domain in self.unlabelled else {}
+        )
+        return [Sample(f"{domain}/{e.name}", label[e.label], folder / e.path, e.sha256) for e in manifest.files]
 
     def note(self, domains: Sequence[str], root: Path) -> str:
         """How these domains differ from the official ones, as accepted with ``--accept-differences``.

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 from support import datastore
 from support.dataset_trees import SHARED, registered
 from support.pickle_bomb import Bomb
@@ -55,12 +56,22 @@ def check(name: str, domain: str, root: Path, expected: Bytes, labels: list[int]
 
 
 def test_mnist_and_fashion_mnist_are_told_apart_by_their_folders(tmp_path: Path, root: Path) -> None:
-    digits, clothes = (mnist(tmp_path / name / "raw", seed=s) for s, name in enumerate(("MNIST", "FashionMNIST")))
-    test = mnist(tmp_path / "MNIST" / "raw", "t10k", seed=2)
+    names = ("MNIST", "FashionMNIST", "KMNIST", "EMNIST")
+    digits, clothes, *_ = (mnist(tmp_path / name / "raw", seed=seed) for seed, name in enumerate(names))
+    test, *_ = (mnist(tmp_path / name / "raw", "t10k", seed=seed) for seed, name in enumerate(names, 4))
     datastore.add("mnist", tmp_path, root)
     check("mnist", "mnist", root, digits)
     check("mnist", "mnist_test", root, test)
     check("mnist", "fashionmnist", root, clothes, [-1] * 30)
+    with pytest.raises(UserError, match="has no domain of mnist"):
+        datastore.add("mnist", tmp_path / "KMNIST", root)
+
+
+def test_a_domain_that_is_there_twice_is_not_guessed(tmp_path: Path, root: Path) -> None:
+    for name in ("one", "other"):
+        mnist(tmp_path / name)
+    with pytest.raises(UserError, match=r"mnist is in .*one and in .*other; name the folder that you mean"):
+        datastore.add("mnist", tmp_path, root)
 
 
 def test_files_may_be_uncompressed_or_spelled_otherwise_and_anywhere(tmp_path: Path, root: Path) -> None:
@@ -131,7 +142,7 @@ def test_any_folder_is_a_domain_to_transfer_from(tmp_path: Path, root: Path) -> 
     dataset = registry.load_dataset("cifar10")
     splits = assemble(dataset, dataset.setting("C@O"), 32, root)
     assert set(splits.train.labels) == {-1}
-    assert len(splits.train) == 21
+    assert len(splits.train) == 30, "no image is kept for a test that nobody makes"
     assert (len(splits.teacher_train), len(splits.teacher_test)) == (30, 30)
     datastore.check("cifar10", root)
 
@@ -165,6 +176,11 @@ def one_image_less(folder: Path) -> None:
     file.write_bytes(gzip.compress(idx(np.zeros((29, 28, 28), np.uint8))))
 
 
+def another_label(folder: Path) -> None:
+    labels = np.full(30, 12, np.uint8)
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+
+
 def a_web_page(folder: Path) -> None:
     (folder / "train-images-idx3-ubyte.gz").write_bytes(b"<html>404</html>")
 
@@ -177,6 +193,7 @@ def a_web_page(folder: Path) -> None:
         (damaged, r"train-images-idx3-ubyte\.gz cannot be read \(.*download it again"),
         (a_web_page, r"train-images-idx3-ubyte\.gz cannot be read \(Not a gzipped file.*download it again"),
         (swapped, r"train-images-idx3-ubyte\.gz holds an array of labels; images and labels may be swapped"),
+        (another_label, r"labels from 12 to 12 for 10 classes"),
         (one_image_less, r"29 images and 30 labels; bring both files of one part"),
     ],
 )
@@ -210,6 +227,26 @@ def test_code_in_a_pickle_is_not_executed(tmp_path: Path, root: Path) -> None:
         datastore.add("cifar10", folder, root)
     assert not target.exists()
     assert registered(root, "cifar10") == {}
+
+
+def test_an_array_whose_description_points_into_the_memory_is_refused(tmp_path: Path, root: Path) -> None:
+    """As numpy reads it, the first number would be an address."""
+    cifar10(tmp_path)
+    folder = tmp_path / "cifar-10-batches-py"
+    hostile = b"".join([
+        b"\x80\x02}(U\x04data", b"cnumpy\nndarray\n(K\x01\x85cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R",
+        b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbU\x08AAAAAAAAtR", b"U\x06labels](K\x00eu.",
+    ])  # fmt: skip
+    (folder / "data_batch_2").write_bytes(hostile)
+    with pytest.raises(UserError, match=r"data_batch_2 cannot be read"):
+        datastore.add("cifar10", folder, root)
+
+
+@pytest.mark.parametrize("content", [{}, {"X": np.zeros((32, 32, 3, 30), np.float32), "y": np.ones((30, 1))}])
+def test_a_matlab_file_of_something_else_is_refused(content: dict[str, Bytes], tmp_path: Path, root: Path) -> None:
+    savemat(tmp_path / "train_32x32.mat", content)
+    with pytest.raises(UserError, match=r"train_32x32\.mat.*download it again"):
+        datastore.add("mnist", tmp_path, root)
 
 
 def test_the_sources_are_those_of_torchvision() -> None:

@@ -190,7 +190,7 @@ def test_an_unlabelled_domain_is_only_transferred_from(tmp_path: Path, own_class
     assert execute(make_plan(values, data_root=tmp_path / "root"), tmp_path / "runs", quiet).status == "done"
     made = make_plan(values, data_root=tmp_path / "root")
     assert made.config.setting == "S@W"
-    assert len(made.splits.train) == 7
+    assert len(made.splits.train) == 10
     assert set(made.splits.train.labels) == {-1}
     assert set(made.splits.test.paths) == set(made.splits.teacher_test.paths)
     for text in ("S-W", "-W", "W-S", "W@S", "SW", "W"):

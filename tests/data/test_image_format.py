@@ -24,6 +24,8 @@ def test_a_data_set_can_be_seen_in_other_channels() -> None:
     assert office.with_format(1, None, None).mean == pytest.approx((0.449,))
     assert office.with_format(None, (0.5,), (0.1, 0.2, 0.3)).mean == (0.5,) * 3
     assert registry.load_dataset("digits").channels == 1
+    with pytest.raises(UserError, match="unknown rule of resize 'Pad'; did you mean 'pad'"):
+        digits.with_format(resize="Pad")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,7 @@ def test_a_data_set_can_be_seen_in_other_channels() -> None:
         ({"std": "0"}, "--std 0.0: each number must be more than 0"),
         ({"mean": "half"}, "mean='half': input should be a valid number"),
         ({"channels": 2}, "channels=2: not a choice"),
+        ({"resize": "Pad"}, "resize='Pad': not a choice"),
     ],
     ids=str,
 )

@@ -1,7 +1,7 @@
 """The tensors in a file of weights, in every common form; nothing in a file is executed.
 
-Pickles name classes. Those that make tensors and arrays are known here; an object of any other class becomes an inert
-one, which keeps its content and does nothing. So a whole network can be read, without its class.
+Pickles name classes. Those that make tensors are known here; an object of any other class, numpy's included, becomes an
+inert one, which keeps its content and does nothing. So a whole network can be read, without its class.
 """
 
 from __future__ import annotations
@@ -48,15 +48,9 @@ _OTHER_KINDS = {
 #: module and name of everything that a pickle may call
 _ALLOWED = {
     "collections": {"OrderedDict"},
-    "torch": {"Size", "device", "dtype", "Tensor"},
+    "torch": {"Size", "device"},
     "torch._utils": {"_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter", "_rebuild_parameter_with_state"},
-    "torch._tensor": {"_rebuild_from_type_v2"},
-    "torch.nn.parameter": {"Parameter"},
-    "numpy": {"dtype", "ndarray"},
-    "numpy.core.multiarray": {"scalar", "_reconstruct"},
-    "numpy._core.multiarray": {"scalar", "_reconstruct"},
-    "_codecs": {"encode"},
-    "builtins": {"set", "frozenset", "slice", "complex", "bytearray"},
+    "builtins": {"set", "frozenset"},
 }
 
 
@@ -156,7 +150,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if name in _ALLOWED.get(module, ()) or (module == "torch" and name.endswith("Storage")):
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+            return super().find_class(module, name)
         return _Inert
 
 
