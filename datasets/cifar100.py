@@ -37,11 +37,12 @@ class CIFAR100(FolderDataset):
         "cifar10": {"": 50_000},
         "svhn": {"": 73_257},
         "places365": {},
+        "imagenet32": {},
         "own": {},
     }
-    domains: ClassVar = {"C": "cifar100", "T": "cifar10", "S": "svhn", "P": "places365", "O": "own"}
+    domains: ClassVar = {"C": "cifar100", "T": "cifar10", "S": "svhn", "P": "places365", "I": "imagenet32", "O": "own"}
     settings = ("C", "C@T", "C@S", "C@P")
-    unlabelled = frozenset({"cifar10", "svhn", "places365", "own"})
+    unlabelled = frozenset({"cifar10", "svhn", "places365", "imagenet32", "own"})
     official_tests: ClassVar = {"cifar100": "cifar100_test"}
     arrays: ClassVar = {
         "cifar100": ArrayFiles("cifar", ("train",)),

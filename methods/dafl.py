@@ -55,7 +55,7 @@ class DAFL(DataFree):
         head: HeadKind = hyper("tanh_bn", "end of the generator", paper="tanh_bn")
         stem: int = hyper(2, "channels of the generator's first stage, in widths", paper=2, ge=1, le=8)
         lr_generator: float = hyper(
-            0.02, "learning rate of Adam, generator; cosine to 0", paper=0.02, gt=0, le=1, search=LR_GENERATOR
+            0.02, "learning rate of Adam, generator", paper=0.02, gt=0, le=1, search=LR_GENERATOR
         )
         inner_steps: int = hyper(
             1, "student steps: one on the generator's images, the others on new ones", paper=1, ge=1
@@ -72,7 +72,12 @@ class DAFL(DataFree):
     papers: ClassVar = {
         "": Paper(1024, CIFAR, "DAFL/DAFL-train.py:143-155"),
         "cifar10": Paper(1024, {**CIFAR, "one_hot": 0.05, "activation": 0.01}, f"{README}:29"),
-        "cifar100": Paper(1024, {**CIFAR, "one_hot": 0.5, "balance": 20 / LN_10}, f"{README}:35"),
+        "cifar100": Paper(
+            1024,
+            {**CIFAR, "one_hot": 0.5, "balance": 20 / LN_10},
+            f"{README}:35",
+            missing="CIFAR-10's mean and standard deviation",
+        ),
         "mnist": Paper(
             512,
             {

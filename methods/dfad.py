@@ -61,6 +61,7 @@ class DFAD(DataFree):
             256,
             {"data_free_steps": 25_000, "schedule_generator": "steps", "schedule_student": "steps"},
             "DFAD_cifar.py:86-118, :154",
+            missing="on CIFAR-100, CIFAR-10's mean and standard deviation (dataloader.py)",
         ),
         # 40 epochs of 50 iterations
         "mnist": Paper(

@@ -33,11 +33,23 @@ COLUMNS = (
 def reproduce(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Data set whose published numbers are repeated.")],
     methods: Annotated[
-        str, typer.Option(metavar="METHODS", help="Only these, divided by commas.", rich_help_panel=WHAT)
+        str,
+        typer.Option(
+            metavar="METHODS",
+            help="Only these; others may be named too.",
+            rich_help_panel=WHAT,
+        ),
     ] = "",
     seeds: Annotated[str, typer.Option(metavar="SEEDS", help="Such as 0-2.", rich_help_panel=WHAT)] = "0-2",
     share: Annotated[
-        float, typer.Option(metavar="S", help="Share of the sources' steps.", min=0.0001, max=1, rich_help_panel=WHAT)
+        float,
+        typer.Option(
+            metavar="S",
+            help="Share of the sources' steps.",
+            min=0.0001,
+            max=1,
+            rich_help_panel=WHAT,
+        ),
     ] = 1.0,
     hours: Annotated[
         float | None,
@@ -68,7 +80,7 @@ def reproduce(
         from okdbench.sweep.paper_rows import paper_rows, with_costs
         from okdbench.sweep.reproduction import run_rows
 
-        found = paper_rows(table, [name for name in methods.split(",") if name], share, device)
+        found = paper_rows(table, [name for text in methods.split(",") if (name := text.strip())], share, device)
         with counter("timing steps", len(found.rows)) as advance:
             found.rows = with_costs(found.rows, devices.choose(device), advance)
         _print(found)

@@ -57,6 +57,7 @@ class TeacherRecipe:
         epochs: passes over the teacher's training images.
         drops: shares of the training from which on the learning rate is a tenth; without any it is constant.
         source: repository, commit, file and lines, or section of the paper.
+        missing: what the source has and this does not repeat.
     """
 
     optimizer: Literal["adam", "sgd"]
@@ -66,6 +67,7 @@ class TeacherRecipe:
     epochs: int
     drops: tuple[float, ...] = ()
     source: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ class DomainScan:
     differences: list[str] = field(default_factory=list)
 
 
-def find_domains(dataset: FolderDataset, folder: Path, domain: str | None = None) -> list[DomainScan]:
+def find_domains(
+    dataset: FolderDataset, folder: Path, domain: str | None = None, none_is_fine: bool = False
+) -> list[DomainScan]:
     """The domains of ``dataset`` in ``folder`` itself or at most ``DEPTH`` levels below it.
 
     Args:
@@ -43,6 +45,7 @@ def find_domains(dataset: FolderDataset, folder: Path, domain: str | None = None
         folder: where to look.
         domain: the one domain whose folder this is, whatever its name, or that has a folder of its name in it; None to
             go by the names.
+        none_is_fine: whether a folder without any domain is no error.
 
     Raises:
         UserError: there is no domain, one is there twice, or a folder cannot be read.
@@ -53,8 +56,8 @@ def find_domains(dataset: FolderDataset, folder: Path, domain: str | None = None
         if domain:
             inner = folder / domain
             place = _home(dataset, domain, inner if inner.is_dir() else folder)
-            return [scan_domain(dataset, domain, place)] if place else _refuse(dataset, folder)
-        for path in _folders(folder, DEPTH, set()):
+            found = {domain: place} if place else {}
+        for path in _folders(folder, DEPTH, set()) if not domain else ():
             name = wanted.get(canonical(path.name))
             home = name and _home(dataset, name, path)
             # A class may have the name of a domain: a folder inside of a domain is never a domain.
@@ -63,13 +66,14 @@ def find_domains(dataset: FolderDataset, folder: Path, domain: str | None = None
             if name in found:
                 raise UserError(f"{name} is in {found[name]} and in {home}; name the folder that you mean")
             found[name] = home
-        return [scan_domain(dataset, name, found[name]) for name in dataset.all_domains if name in found] or _refuse(
-            dataset, folder
-        )
+        scans = [scan_domain(dataset, name, found[name]) for name in dataset.all_domains if name in found]
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename or folder}: {os_reason(error)}; fix that, or name another folder"
         ) from error
+    if not scans and not none_is_fine:
+        _refuse(dataset, folder)
+    return scans
 
 
 def _refuse(dataset: FolderDataset, folder: Path) -> NoReturn:

@@ -22,7 +22,7 @@ from okdbench.core.progress import counter
 from okdbench.data.array_folders import find_arrays, is_array_file, make_folders
 from okdbench.data.download import fetch
 from okdbench.data.folder_dataset import FolderDataset
-from okdbench.data.folder_scan import find_domains
+from okdbench.data.folder_scan import DomainScan, find_domains
 from okdbench.data.integrity import IntegrityReport, check_integrity
 from okdbench.data.manifest import manifest_file, read_manifest, write_manifest
 from okdbench.data.remote import Remote
@@ -64,8 +64,8 @@ def register(
         raise UserError(f"{path} does not exist; name the folder or archive of {dataset.name}")
     if domain is not None:
         _check_domain(dataset, domain)
-    with _locked(dataset, root), _images(dataset, path.resolve(), root, domain) as folder:
-        reports = _check(dataset, folder, domain)
+    with _locked(dataset, root), _images(dataset, path.resolve(), root, domain) as folders:
+        reports = _check(dataset, folders, domain)
         _refuse_differences(reports, accept_differences, f"okdbench data add {dataset.name} {path}")
         with writing(root, "--data-root"):
             for found in reports:
@@ -133,24 +133,22 @@ def _check_domain(dataset: FolderDataset, domain: str) -> None:
 
 
 @contextmanager
-def _images(dataset: FolderDataset, path: Path, root: Path, domain: str | None) -> Iterator[Path]:
-    """A folder with the images in ``path``; what is made for it is deleted when an error is raised inside."""
+def _images(dataset: FolderDataset, path: Path, root: Path, domain: str | None) -> Iterator[list[Path]]:
+    """The folders with the images in ``path``; what is made for them is deleted when an error is raised inside."""
     made: list[Path] = []
     try:
-        if path.is_file() and not is_array_file(dataset, path):
+        whole = path.is_dir()
+        if not whole and not is_array_file(dataset, path):
             made.append(unpack(path, dataset.name, root))
-        folder = made[0] if made else path if path.is_dir() else path.parent
-        found = find_arrays(dataset, folder, domain)
-        if path.is_file() and not made:
+            path, whole = made[0], True
+        found = find_arrays(dataset, path if whole else path.parent, domain)
+        if not whole:
             found = {name: files for name, files in found.items() if path in files}
             if not found:
                 raise UserError(f"{path} is one of several files; put all of a domain into one folder and name that")
         if found:
             made.append(make_folders(dataset, found, root))
-            # What was unpacked is in the new folder now.
-            for unpacked in made[:-1]:
-                shutil.rmtree(unpacked.parent)
-        yield made[-1] if made else folder
+        yield [made[-1], *([path] if whole else [])] if found else [path]
     except BaseException:
         for folder in made:
             shutil.rmtree(folder.parent, ignore_errors=True)
@@ -171,11 +169,14 @@ def _locked(dataset: FolderDataset, root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _check(dataset: FolderDataset, folder: Path, domain: str | None) -> list[IntegrityReport]:
-    """Read every image of every domain in ``folder``."""
-    scans = find_domains(dataset, folder, domain)
-    with counter(f"reading {dataset.name}", sum(len(scan.images) for scan in scans)) as advance:
-        return [check_integrity(dataset, scan, advance) for scan in scans]
+def _check(dataset: FolderDataset, folders: Sequence[Path], domain: str | None) -> list[IntegrityReport]:
+    """Read every image of every domain in these folders; of a domain that is in several, those in the first."""
+    scans: dict[str, DomainScan] = {}
+    for folder in folders:
+        for scan in find_domains(dataset, folder, domain, none_is_fine=bool(scans)):
+            scans.setdefault(scan.domain, scan)
+    with counter(f"reading {dataset.name}", sum(len(scan.images) for scan in scans.values())) as advance:
+        return [check_integrity(dataset, scan, advance) for scan in scans.values()]
 
 
 def _refuse_differences(reports: Sequence[IntegrityReport], accept: bool, command: str) -> None:

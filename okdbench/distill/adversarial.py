@@ -50,7 +50,7 @@ RELEASED_GENERATOR: dict[str, Any] = {"generator_width": 64, "head": "sigmoid", 
 #: weights of sum p log p are in nats: w sum p log10 p = (w / ln 10) sum p ln p
 LN_10 = math.log(10)
 
-#: search ranges of okdbench tune; they hold the defaults and presets of all methods here
+#: search ranges of okdbench tune; they hold the defaults and presets of all methods here, but not every paper's values
 LR_GENERATOR, LR_STUDENT, OPTIMIZERS = (3e-4, 3e-2), (3e-4, 0.1), ("adam", "sgd")
 #: the same of a weight of the generator's loss whose default is 1. The adversarial term is the unit of the others: Adam
 #: hardly changes if all of them are scaled.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from okdbench.core.errors import UserError
 from okdbench.core.protocol import Budget, Track
 from okdbench.core.settings import TaskKind
 from okdbench.data.augmentation import augment
@@ -207,6 +208,14 @@ class Method(Trainable):
         self.teacher = task.teacher
         self.student = task.student
         self.setup()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "paper_batch_size" in vars(cls) or "paper" in vars(cls).get("presets", {}):
+            raise UserError(
+                f"{cls.__name__} declares budget paper as earlier versions did; write "
+                'papers = {"": Paper(BATCH_SIZE, {NAME: VALUE}, "where it is from")} in place of it'
+            )
 
     @classmethod
     def paper(cls, dataset: str) -> Paper:

@@ -23,16 +23,18 @@ OUR_COLUMNS = {
 }
 #: conditions of a run that the files of published numbers have too, empty where the source does not tell
 _SHARED = ("pretrained", "image_size")
+#: conditions that few sources have; elsewhere they are the default
+_RARE = ("ood_subset", "teacher_recipe")
 
 
 def obstacles(pair: Row) -> list[str]:
     """Why a published number cannot be compared with the row of ours beside it; ``acc`` is None where none is."""
-    found = _lacking(pair)
+    found = lacking(pair)
     if pair["acc"] is not None:
         found += _differences(pair)
     elif not found:
         found = ["no run of ours"]
-    return found + _unmeasured(pair)
+    return found + unmeasured(pair)
 
 
 def unknown_conditions(number: Row) -> list[str]:
@@ -40,7 +42,7 @@ def unknown_conditions(number: Row) -> list[str]:
     return [name for name in (*_SHARED, "budget") if not number[name]]
 
 
-def _lacking(number: Row) -> list[str]:
+def lacking(number: Row) -> list[str]:
     """What no run of ours could have."""
     found = []
     dataset = number["dataset"]
@@ -52,7 +54,7 @@ def _lacking(number: Row) -> list[str]:
     return found
 
 
-def _unmeasured(number: Row) -> list[str]:
+def unmeasured(number: Row) -> list[str]:
     """Why none of our columns is what the source measured."""
     if number["metric"] not in {metric for metric, _ in OUR_COLUMNS}:
         return [f"okdbench does not measure {number['metric']}"]
@@ -75,8 +77,9 @@ def _differences(pair: Row) -> list[str]:
         ours = conditions.pop(name)
         if pair[name] and ours != pair[name]:
             found.append(f"our runs have {name}={ours}, theirs {name}={pair[name]}")
-    if (ours := conditions.pop("ood_subset", "")) != pair["ood_subset"]:
-        found.append(f"our ood_subset is {ours or 'none'}, theirs {pair['ood_subset'] or 'none'}")
+    for name in _RARE:
+        if (ours := conditions.pop(name, "")) != pair[name]:
+            found.append(f"our {name} is {ours or 'the default'}, theirs {pair[name] or 'the default'}")
     found += [f"our runs have {name}={value}" for name, value in conditions.items()]
     if pair["budget_ours"] != COMPARABLE_BUDGET:
         found.append(f"our budget is {pair['budget_ours']}, theirs {pair['budget'] or 'unknown'}")

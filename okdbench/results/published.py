@@ -19,13 +19,18 @@ from okdbench.results.obstacles import OUR_COLUMNS, obstacles, unknown_condition
 from okdbench.results.published_columns import MARGIN
 from okdbench.results.table import Row, rows_of
 
-#: hyper-parameters that say how large a training is, and nothing else of the method
-_SIZES = frozenset({"data_free_steps", "generator_width"})
+#: columns that a file may lack: the choice among the images of task transfer, the training of the teacher where it is
+#: not the data set's first, and the number of images that the student learned from
+_RARE = ("ood_subset", "teacher_recipe", "images")
+
+#: the hyper-parameter that says how long a training is, and nothing else of the method
+_LENGTH = "data_free_steps"
 
 #: what a comparison takes over from the published number
 _TAKEN = (
     "number", "dataset", "method", "row", "setting", "task", "track", "teacher_domain", "student_domain", "teacher",
-    "student", "pretrained", "image_size", "budget", "metric", "selection", "source", "confidence",
+    "student", "pretrained", "image_size", "budget", "teacher_recipe", "ood_subset", "metric", "selection", "source",
+    "confidence",
 )  # fmt: skip
 
 
@@ -42,8 +47,9 @@ def published_numbers(datasets: Iterable[str] | None = None) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame()
     numbers = pd.concat(tables, ignore_index=True).astype({"value": float, "std": float})
-    # Few sources choose among the images that they transfer from.
-    return numbers.assign(ood_subset=numbers.get("ood_subset", pd.Series("", numbers.index)).fillna(""))
+    # Columns that only some files have.
+    empty = pd.Series("", numbers.index)
+    return numbers.assign(**{name: numbers.get(name, empty).fillna("") for name in _RARE})
 
 
 def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -72,10 +78,10 @@ def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) 
     )
     compared = pd.DataFrame([_compared(pair) for pair in rows_of(pairs)])
     # Of several rows of ours, such as those of other budgets, the one with the fewest obstacles is compared.
-    # Of equals, the one with the whole of the source's training.
-    order = compared.sort_values(["obstacles", "is_part"], kind="stable")
+    # Of equals, the one that trained most: never the most accurate one.
+    order = compared.sort_values(["obstacles", "trained"], ascending=[True, False], kind="stable")
     best = order.drop_duplicates("number").sort_values("number")
-    return best.drop(columns=["number", "obstacles", "is_part"]).reset_index(drop=True)
+    return best.drop(columns=["number", "obstacles", "trained"]).reset_index(drop=True)
 
 
 def _compared(pair: Row) -> dict[str, object]:
@@ -87,6 +93,8 @@ def _compared(pair: Row) -> dict[str, object]:
     if ends is None and not missing:
         found.append("our number has no interval")
     part = "" if missing else pair["part"]
+    if part and not found and not _is_smaller(pair):
+        found.append(f"ours has {part}, which is not known to be part of theirs")
     verdict, why = ("not comparable", "; ".join(found)) if found or ends is None else _verdict(pair, ends, part)
     low, high = ends or (None, None)
     return {name: pair[name] for name in _TAKEN} | {
@@ -99,7 +107,7 @@ def _compared(pair: Row) -> dict[str, object]:
         "verdict": verdict,
         "why": why,
         "obstacles": len(found),
-        "is_part": bool(part),
+        "trained": pair["student_images"] or 0.0,
     }
 
 
@@ -120,16 +128,21 @@ def _interval(pair: Row, column: str) -> tuple[float, float] | None:
 
 
 def _without_part(method: str) -> tuple[str, str]:
-    """A row's name without the hyper-parameters that make its training smaller than the source's, and these.
+    """A row's name without the hyper-parameter that says how long it trained, and that.
 
     >>> _without_part("dfad[data_free_steps=500,lr_student=0.1]")
     ('dfad[lr_student=0.1]', 'data_free_steps=500')
     """
     name, _, inner = method.partition("[")
     texts = inner.removesuffix("]").split(",") if inner else []
-    parts = [text for text in texts if text.partition("=")[0] in _SIZES]
+    parts = [text for text in texts if text.partition("=")[0] == _LENGTH]
     rest = [text for text in texts if text not in parts]
     return (f"{name}[{','.join(rest)}]" if rest else name), ",".join(parts)
+
+
+def _is_smaller(pair: Row) -> bool:
+    """Whether our student learned from fewer images than the source's."""
+    return bool(pair["images"]) and (pair["student_images"] or math.inf) < float(pair["images"])
 
 
 def _verdict(number: Row, ends: tuple[float, float], part: str) -> tuple[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,16 +12,18 @@ import torch
 
 from okdbench import registry
 from okdbench.core import config as configuration
-from okdbench.core import plugins, syntax
+from okdbench.core import syntax
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import budget_named
 from okdbench.core.settings import task_of
 from okdbench.data.dataset import TeacherRecipe
+from okdbench.results.obstacles import lacking, unmeasured
 from okdbench.results.published import published_numbers
 from okdbench.results.table import Row, rows_of
-from okdbench.training.plan import check_networks
+from okdbench.training.plan import check_networks, recipe_of
 from okdbench.training.step_time import StepTimer
+from okdbench.training.teacher import teacher_amount
 
 #: the hyper-parameter that has a source's number of steps
 STEPS = "data_free_steps"
@@ -64,38 +67,42 @@ class PaperRows:
     missing: dict[str, int] = field(default_factory=dict)
 
     def in_order(self) -> list[PaperRow]:
-        """The rows with the most published numbers for an hour first."""
-        return sorted(self.rows, key=lambda row: (row.hours + row.teacher_hours) / len(row.numbers))
+        """The rows with the most published numbers for an hour first, and last those without any."""
+
+        def cost(row: PaperRow) -> float:
+            return (row.hours + row.teacher_hours) / len(row.numbers) if row.numbers else math.inf
+
+        return sorted(self.rows, key=cost)
 
 
-def paper_rows(table: str, methods: Iterable[str] = (), share: float = 1.0, device: str = "auto") -> PaperRows:
+def paper_rows(table: str, methods: Sequence[str] = (), share: float = 1.0, device: str = "auto") -> PaperRows:
     """What can be run of the published numbers on a data set.
 
     Args:
         table: the data set.
-        methods: only these rows; all by default.
+        methods: only these; those without a published number get a row as well. By default all with one.
         share: of the steps that the sources took, in (0, 1].
         device: where the runs will be.
 
     Raises:
-        UserError: there are no published numbers on it, or not of these methods.
+        UserError: there are no published numbers on it, or there is no such method.
     """
-    published, wanted = rows_of(published_numbers([table])), set(methods)
+    published = rows_of(published_numbers([table]))
     if not published:
         known = sorted(set(published_numbers()["dataset"]))
         raise UserError(f"no published numbers on {table!r} are known; there are some on: {', '.join(known)}")
-    chosen = [number for number in published if not wanted or syntax.parse_method(number["row"] or "-")[0] in wanted]
-    if not chosen:
-        rows = sorted({number["row"] for number in published if number["row"]})
-        raise UserError(f"no published number on {table} is of {', '.join(sorted(wanted))}; known: {', '.join(rows)}")
     found, by_config = PaperRows(), dict[str, tuple[RunConfig, list[float], str]]()
-    for number in chosen:
+    for number in published:
+        if methods and syntax.parse_method(number["row"] or "-")[0] not in methods:
+            continue
         reason, config = _config(number, share, device)
         if config is None:
             found.missing[reason] = found.missing.get(reason, 0) + 1
         else:
             by_config.setdefault(config.model_dump_json(), (config, [], reason))[1].append(number["value"])
     found.rows = [PaperRow(config, tuple(values), source) for config, values, source in by_config.values()]
+    listed = {syntax.parse_method(number["row"])[0] for number in published if number["row"]}
+    found.rows += [_unpublished(name, table, share, device) for name in methods if name not in listed]
     return found
 
 
@@ -118,28 +125,44 @@ def with_costs(rows: Sequence[PaperRow], device: torch.device, advance: Callable
 
 
 def _config(number: Row, share: float, device: str) -> tuple[str, RunConfig | None]:
-    """The run that a published number is of, with its source; or why there is none."""
-    if not number["row"]:
-        return f"okdbench has no method {number['method']}", None
-    if not number["setting"] or number["dataset"] not in plugins.dataset_names():
-        return f"okdbench has no such setting of {number['dataset']}", None
+    """The run that a published number is of, with its source; or why it can have no verdict."""
+    if reasons := [*lacking(number), *unmeasured(number)]:
+        return reasons[0], None
     name, own = syntax.parse_method(number["row"])
     method, task = registry.load_method(name), task_of(number["setting"])
     if task not in method.card.tasks:
         return f"{name} does not play task {task}", None
+    # A method without hyper-parameters trains nothing, so there is nothing to know.
     paper = method.paper(number["dataset"])
-    if share < 1 and (steps := paper.values.get(STEPS)):
-        own |= {STEPS: max(1, round(share * steps))}
-    told: dict[str, Any] = {key: number[key] for key in _TOLD} | {"hyperparameters": own, "budget": "paper"}
-    told["device"] = device
+    if not paper.source and method.Hyperparameters.model_fields:
+        return f"how its source trains {name} is unknown", None
+    told: dict[str, Any] = {key: number[key] or None for key in (*_TOLD, "teacher_recipe")}
     told |= {"pretrained": True} if number["pretrained"] == "true" else {}
-    told |= {name: int(number[name]) for name in ("image_size", "ood_subset") if number[name]}
-    config = configuration.resolve({"method": name, **told})
+    told |= {key: int(number[key]) for key in ("image_size", "ood_subset") if number[key]}
+    config = _resolved(name, {**told, "hyperparameters": own}, share, device)
     try:
         check_networks(config)
     except UserError:
         return "its networks are unknown here", None
-    return paper.source or "no source tells it", config
+    return paper.source or "no training of a student", config
+
+
+def _unpublished(name: str, table: str, share: float, device: str) -> PaperRow:
+    """The row of a method without a published number, in the last of its tasks with the data set's networks."""
+    method, dataset = registry.load_method(name), registry.load_dataset(table)
+    settings = [text for task in method.card.tasks for text in dataset.default_settings(task)]
+    if not settings:
+        raise UserError(f"{name} plays no task that {table} has default settings of; name another method")
+    told = {"dataset": table, "setting": settings[-1], "teacher": dataset.teacher, "student": dataset.student}
+    config = _resolved(name, told, share, device)
+    return PaperRow(config, (), method.paper(table).source or "okdbench's own training")
+
+
+def _resolved(name: str, told: Mapping[str, Any], share: float, device: str) -> RunConfig:
+    steps = registry.load_method(name).paper(told["dataset"]).values.get(STEPS)
+    part = {STEPS: max(1, round(share * steps))} if share < 1 and steps else {}
+    own = {**told.get("hyperparameters", {}), **part}
+    return configuration.resolve({**told, "method": name, "budget": "paper", "device": device, "hyperparameters": own})
 
 
 class _Clock:
@@ -160,7 +183,7 @@ class _Clock:
         paper, preset = method.paper(dataset.name), method.preset("paper", dataset.name)
         hp = configuration.check_hyperparameters(method.Hyperparameters, preset, config.hyperparameters, config.method)
         budget = replace(budget_named("paper"), batch_size=paper.batch_size)
-        recipe = next(iter(dataset.teacher_recipes.values()), None)
+        recipe = recipe_of(config, dataset)
         timer = StepTimer(config, dataset, self._device)
         networks = (config.teacher, config.student, config.image_size)
         own = (config.method, hp.model_dump_json(), task_of(config.setting), *networks)
@@ -181,4 +204,4 @@ def _teacher_images(config: RunConfig, recipe: TeacherRecipe | None) -> int:
     dataset = registry.load_dataset(config.dataset)
     counts = getattr(dataset, "counts", {})
     size = sum(sum(counts.get(domain, {}).values()) for domain in dataset.setting(config.setting).teacher_domains)
-    return recipe.epochs * size if recipe else budget_named("paper").teacher_images
+    return teacher_amount(recipe, config.budget, size)[0]

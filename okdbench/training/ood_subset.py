@@ -32,15 +32,23 @@ def with_subset(plan: Plan, teacher: ClassifierWrapper, runs: Path, device: torc
         return plan
     images = plan.access.images
     file = teacher_file(runs / "teachers", plan).with_name(f"ood-{images.digest[:16]}-{count}.json")
-    try:
-        chosen = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+    chosen = _kept(file, count, len(images))
+    if chosen is None:
         scores = entropies(predict(teacher, images, device))
-        # Of equal entropies the first, on every machine.
+        # Of equal entropies the first. Another device may round them otherwise; the record has a hash of the choice.
         chosen = sorted(scores.argsort(descending=True, stable=True)[:count].tolist())
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(chosen).encode())
     return plan.with_images(chosen)
+
+
+def _kept(file: Path, count: int, total: int) -> list[int] | None:
+    """The choice of an earlier run; None without one that can be right."""
+    try:
+        chosen = [int(index) for index in json.loads(file.read_bytes())]
+    except (OSError, ValueError, TypeError):
+        return None
+    return chosen if len(set(chosen)) == count and 0 <= min(chosen) <= max(chosen) < total else None
 
 
 def subset_digest(plan: Plan) -> str:

@@ -81,8 +81,7 @@ class Plan:
     @property
     def teacher_recipe(self) -> TeacherRecipe | None:
         """How a source trains the teacher; None for okdbench's own way."""
-        name = self.config.teacher_recipe or _usual_recipe(self.config, self.dataset)
-        return self.dataset.teacher_recipes.get(name)
+        return recipe_of(self.config, self.dataset)
 
     @property
     def track(self) -> Track:
@@ -248,6 +247,11 @@ def _with_format(dataset: Dataset, config: RunConfig) -> tuple[Dataset, dict[str
         "std": None if made.std == usual.std else made.std,
         "resize": None if made.resize == usual.resize else made.resize,
     }
+
+
+def recipe_of(config: RunConfig, dataset: Dataset) -> TeacherRecipe | None:
+    """How a source trains the teacher of a run; None for okdbench's own way."""
+    return dataset.teacher_recipes.get(config.teacher_recipe or _usual_recipe(config, dataset))
 
 
 def _usual_recipe(config: RunConfig, dataset: Dataset) -> str:

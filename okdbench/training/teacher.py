@@ -89,12 +89,21 @@ def _rise_and_fall(steps: int) -> Schedule:
     return lambda step: fall(step) * min(1.0, (step + 1) / rising)
 
 
+def teacher_amount(recipe: TeacherRecipe | None, budget_name: str, size: int) -> tuple[int, int]:
+    """Images that a teacher is trained on, with repetition, and images per update.
+
+    Args:
+        recipe: how a source trains it; None for okdbench's own way.
+        budget_name: the budget of the run.
+        size: number of its training images.
+    """
+    budget = budget_named(budget_name)
+    own = (budget.teacher_images, budget.teacher_batch_size)
+    return (recipe.epochs * size, recipe.batch_size) if recipe else own
+
+
 def _amount(plan: Plan) -> tuple[int, int]:
-    """Images that the teacher is trained on, and images per update."""
-    if recipe := plan.teacher_recipe:
-        return recipe.epochs * len(plan.splits.teacher_train), recipe.batch_size
-    budget = budget_named(plan.config.budget)
-    return budget.teacher_images, budget.teacher_batch_size
+    return teacher_amount(plan.teacher_recipe, plan.config.budget, len(plan.splits.teacher_train))
 
 
 def teacher_key(plan: Plan) -> str:

@@ -62,5 +62,6 @@ def test_one_operation_for_all(benchmark: Any, forms: Callable[[], tuple[Form, F
         with Operations() as operations:
             form()
         counts.append(operations.total)
+    assert counts[1] < counts[0]
     ratio = median(seconds) / (benchmark.stats.stats.median if benchmark.enabled else 1.0)
     benchmark.extra_info |= {"ratio": round(ratio, 2), "operations before": counts[0], "operations": counts[1]}

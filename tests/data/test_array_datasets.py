@@ -147,6 +147,18 @@ def test_any_folder_is_a_domain_to_transfer_from(tmp_path: Path, root: Path) -> 
     datastore.check("cifar10", root)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_folders_of_images_beside_files_of_arrays_are_registered_too(packed: bool, tmp_path: Path, root: Path) -> None:
+    _, pixels = cifar10(tmp_path / "all")
+    (tmp_path / "all" / "places365").mkdir()
+    Image.fromarray(pixels[0]).save(tmp_path / "all" / "places365" / "one.png")
+    (tmp_path / "all" / "cifar-10-python.tar.gz").unlink()
+    copy = Path(shutil.make_archive(str(tmp_path / "copy"), "zip", tmp_path / "all")) if packed else tmp_path / "all"
+    datastore.add("cifar10", copy, root)
+    assert registered(root, "cifar10") == {"cifar10": 30, "cifar10_test": 30, "places365": 1}
+    assert len(registry.load_dataset("cifar10").samples("places365", root)) == 1
+
+
 def truncated(folder: Path) -> None:
     file = folder / "train-images-idx3-ubyte.gz"
     file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-1]))

@@ -19,7 +19,7 @@ FOLDERS = [n for n in plugins.dataset_names() if isinstance(registry.load_datase
 CIFAR = {"svhn": 73_257, "places365": 0, "own": 0}
 OFFICIAL = {
     "cifar10": {"cifar10": 50_000, "cifar10_test": 10_000, "cifar100": 50_000} | CIFAR,
-    "cifar100": {"cifar100": 50_000, "cifar100_test": 10_000, "cifar10": 50_000} | CIFAR,
+    "cifar100": {"cifar100": 50_000, "cifar100_test": 10_000, "cifar10": 50_000, "imagenet32": 0} | CIFAR,
     "mnist": {
         "mnist": 60_000,
         "mnist_test": 10_000,

@@ -139,12 +139,31 @@ def test_the_verdict_is_an_equivalence_test(paper: float, std: float | None, ver
 def test_a_part_of_the_sources_training_can_reproduce_a_number_but_not_refute_it(
     paper: float, verdict: str, words: str
 ) -> None:
-    part = row(method="augkd[data_free_steps=500]")
-    found = compared(part, value=paper, std=None)
+    part = row(method="augkd[data_free_steps=500]", student_images=100.0)
+    found = compared(part, value=paper, std=None, images="1000")
     assert found["verdict"] == verdict
     assert words in found["why"]
-    whole = compared(pd.concat([part.assign(acc=60.0), row()]), value=84.1, std=None)
-    assert (whole["ours"], "data_free_steps" in whole["why"]) == (84.0, False)
+
+
+def test_of_several_parts_the_largest_is_compared_and_never_the_best() -> None:
+    rows = [
+        row(method=f"augkd[data_free_steps={steps}]", student_images=images, acc=acc)
+        for steps, images, acc in ((100, 10.0, 84.0), (500, 50.0, 60.0), (200, 20.0, 84.1))
+    ]
+    whole = row(student_images=100.0, acc=50.0)
+    assert compared(pd.concat(rows), value=84.0, std=None, images="100")["ours"] == 60.0
+    assert compared(pd.concat([*rows, whole]), value=84.0, std=None, images="100")["ours"] == 50.0
+
+
+@pytest.mark.parametrize("images", ["", "100"])
+def test_a_longer_training_is_no_part(images: str) -> None:
+    longer = row(method="augkd[data_free_steps=500]", student_images=1000.0)
+    found = compared(longer, value=84.0, std=None, images=images)
+    assert found["verdict"] == "not comparable"
+    assert found["why"].startswith("ours has data_free_steps=500, which is not known to be part of theirs")
+
+
+def test_a_row_of_other_settings_is_no_row_of_the_method() -> None:
     other = compared(row(method="augkd[data_free_steps=500,lr_student=0.1]"))
     assert other["why"] == "no run of ours"
 
@@ -166,7 +185,11 @@ def test_like_is_compared_with_like(metric: str, selection: str, ours: float) ->
         ({"teacher": "resnet34"}, "our runs have pretrained=false, theirs pretrained=true"),
         ({"teacher": "resnet34[image_size=64,pretrained=true]"}, "our runs have image_size=64, theirs image_size=32"),
         ({"acc_low": None, "acc_high": None}, "our number has no interval"),
-        ({"teacher": "resnet34[ood_subset=500,pretrained=true]"}, "our ood_subset is 500, theirs none"),
+        ({"teacher": "resnet34[ood_subset=500,pretrained=true]"}, "our ood_subset is 500, theirs the default"),
+        (
+            {"teacher": "resnet34[pretrained=true,teacher_recipe=dafl]"},
+            "our teacher_recipe is dafl, theirs the default",
+        ),
         ({"shots": "10"}, "our shots is 10"),
         ({"protocol": "1"}, "our protocol is 1"),
         ({"student": "mobilenetv3_smaller"}, "our student"),

@@ -98,6 +98,8 @@ def test_a_teacher_is_trained_by_a_recipe(make: Make, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("name", plugins.method_names())
 def test_a_paper_says_where_it_is_from(name: str) -> None:
     method = registry.load_method(name)
+    unknown = {"finetune", "kd", "mad", "original", "scratch", "teacher"}
+    assert bool(method.papers) == (name not in unknown)
     assert all(paper.source and paper.batch_size > 0 for paper in method.papers.values())
     assert set(method.papers) <= {"", *plugins.dataset_names()}
 
