@@ -50,6 +50,7 @@ class Plan:
         budget: how many images teacher and student learn from.
         splits: the images, divided by the protocol.
         data_note: how the images differ from the official ones; empty when they do not.
+        data_root: folder of images and caches.
         chosen: indices of the images that the method sees of those that its track shows; None for all.
     """
 
@@ -62,6 +63,7 @@ class Plan:
     budget: Budget
     splits: Splits
     data_note: str
+    data_root: Path
     chosen: Sequence[int] | None = None
 
     @cached_property
@@ -206,6 +208,7 @@ def make_plan(
         budget=_budget(config.budget, method.paper(dataset.name)),
         splits=load(dataset, setting, config.image_size, root, rule),
         data_note=dataset.note(dataset.domains_of(setting, rule.official), root),
+        data_root=root,
     )
     _check_subset(plan)
     return plan

@@ -1,0 +1,148 @@
+"""Looks whether a user's teacher knows the images as it is given them, and what would suit it better.
+
+A teacher whose normalisation, size or order of classes is another one gives wrong targets without an error. So its
+accuracy on a few labelled images is printed, and the usual causes of a low one are tried. Nothing is applied.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from okdbench.core.errors import UserError
+from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Resize, Sample
+from okdbench.data.decoding import decode
+from okdbench.data.images import Images
+from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
+from okdbench.training.evaluation import predict
+from okdbench.training.plan import Plan
+
+#: images that are looked at
+MOST_IMAGES = 300
+#: points by which another choice must be better to be worth a word
+WORTH = 5.0
+#: an accuracy so close to chance, as a share of the way to 100 %, is a warning
+NEAR_CHANCE = 0.1
+#: sizes of images that teachers are often trained with
+SIZES = (28, 32, 64, 96, 128, 160, 224)
+
+#: what could be different, and the teacher's logits then; None where it takes no such images
+Trials = Iterator[tuple[str, Tensor | None]]
+
+
+def report(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> None:
+    """Print the accuracy of a teacher from a file on labelled images, and what would raise it.
+
+    Args:
+        plan: the run; its teacher is from a file.
+        teacher: the loaded teacher.
+        device: where the teacher works.
+    """
+    images, where = _images(plan)
+    if not len(images):
+        return
+    labels, chance = torch.from_numpy(images.labels), 100.0 / len(plan.dataset.classes)
+    found = _accuracy(predict(teacher, images, device), labels)
+    name = plan.config.teacher_weights
+    _print(f"{name}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)")
+    tried = [
+        (_accuracy(logits, labels), text)
+        for text, logits in _trials(plan, teacher, images, device)
+        if logits is not None
+    ]
+    better = sorted([each for each in tried if each[0] >= found + WORTH], reverse=True)
+    for accuracy, text in better:
+        _print(f"warning: with {text} it has {accuracy:.1f} %")
+    if not better and found < chance + NEAR_CHANCE * (100 - chance):
+        _print("warning: that is near chance; check the order of the classes, the normalisation, the size, the file")
+
+
+def _images(plan: Plan) -> tuple[Images, str]:
+    """Labelled images that no method learns from: the teacher's own, or else the student's validation images."""
+    own = plan.splits.teacher_test
+    chosen, where = (own, "its own domain") if len(own) else (plan.splits.val, "the student's validation part")
+    # Evenly over all, because they are in the order of the classes.
+    return chosen.take(np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_IMAGES)).astype(np.int64)), where
+
+
+def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device) -> Trials:
+    """What differs most often between training and use, in that order."""
+    if order := _other_order(plan.dataset.classes):
+        yield "the classes in the order 1, 2, ..., 10", predict(teacher, images, device)[:, order]
+    usual = teacher.normaliser
+    for text, mean, std in _normalisations(plan.dataset.channels):
+        yield text, _with(teacher, Normaliser(mean, std).to(device), images, device)
+    if plan.dataset.channels == 3:
+        turned = Images(images.pixels[:][..., ::-1].copy(), images.labels, images.paths)
+        yield "the channels in the order blue, green, red", _with(teacher, usual, turned, device)
+    for rule, size in _formats(plan):
+        text = f"--resize {rule}" if size == plan.config.image_size else f"--image-size {size}"
+        yield text, _resized(plan, teacher, images, rule, size, device)
+
+
+def _normalisations(channels: int) -> list[tuple[str, tuple[float, ...], tuple[float, ...]]]:
+    zero, half, one = ((value,) * channels for value in (0.0, 0.5, 1.0))
+    found = [("--mean 0.5 --std 0.5", half, half), ("--mean 0 --std 1", zero, one)]
+    found.append(("values from 0 to 255 (--mean 0 --std 0.00392157)", zero, (1 / 255,) * channels))
+    return [*found, ("ImageNet's mean and std", IMAGENET_MEAN, IMAGENET_STD)] if channels == 3 else found
+
+
+def _formats(plan: Plan) -> list[tuple[str, int]]:
+    own, size = plan.dataset.resize, plan.config.image_size
+    rules = [(rule.value, size) for rule in Resize if rule != own]
+    return rules + [(own, other) for other in SIZES if other != size]
+
+
+def _with(teacher: ClassifierWrapper, normaliser: Normaliser, images: Images, device: torch.device) -> Tensor:
+    usual, teacher.normaliser = teacher.normaliser, normaliser
+    try:
+        return predict(teacher, images, device)
+    finally:
+        teacher.normaliser = usual
+
+
+def _resized(
+    plan: Plan, teacher: ClassifierWrapper, images: Images, rule: str, size: int, device: torch.device
+) -> Tensor | None:
+    """The logits for the images in another format; None where the network takes none of that size."""
+    samples = _samples(plan, images.paths)
+    pixels = np.stack([decode(sample, size, plan.dataset.channels, rule) for sample in samples])
+    try:
+        return predict(teacher, Images(pixels, images.labels, images.paths), device)
+    except (RuntimeError, AssertionError, ValueError):  # as a network with a fixed grid of patches
+        return None
+
+
+def _samples(plan: Plan, paths: Sequence[str]) -> list[Sample]:
+    domains = plan.dataset.domains_of(plan.setting, official=plan.config.test_split != "folds")
+    known: dict[str, Sample] = {}
+    for domain in domains:
+        try:
+            known |= {sample.path: sample for sample in plan.dataset.samples(domain, plan.data_root)}
+        except UserError:  # official test images of a domain that this run does not read
+            continue
+    return [known[path] for path in paths]
+
+
+def _other_order(classes: Sequence[str]) -> list[int] | None:
+    """Where each class is if the teacher counts them as people do, 2 before 10; None where the orders are one."""
+
+    def natural(name: str) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+    if list(classes) != sorted(classes) or (order := sorted(classes, key=natural)) == list(classes):
+        return None
+    return [order.index(name) for name in classes]
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return 100.0 * float((logits.argmax(1) == labels).double().mean())
+
+
+def _print(text: str) -> None:
+    print(f"okdbench: teacher {text}", file=sys.stderr)
