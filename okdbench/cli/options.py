@@ -83,6 +83,9 @@ TrackFilter = Annotated[
     str | None,
     typer.Option("--track", metavar=choice(Track), help="Only this track.", autocompletion=completion.of(Track)),
 ]
+ShotsFilter = Annotated[
+    str | None, typer.Option("--shots", metavar="N", help="Only this number of labels per class, or all.")
+]
 BudgetFilter = Annotated[
     str | None,
     typer.Option("--budget", metavar=choice(BUDGETS), help="Only this budget.", autocompletion=completion.of(BUDGETS)),

@@ -15,6 +15,7 @@ from okdbench.cli.options import (
     BudgetFilter,
     DatasetFilter,
     RecordsSources,
+    ShotsFilter,
     TaskFilter,
     TrackFilter,
     choice,
@@ -72,6 +73,7 @@ def plot(
     dataset: DatasetFilter = None,
     task: TaskFilter = None,
     track: TrackFilter = None,
+    shots: ShotsFilter = None,
     budget: BudgetFilter = None,
     setting: Annotated[
         list[str] | None,
@@ -96,7 +98,7 @@ def plot(
     from okdbench.results.frames import read_runs
     from okdbench.results.selection import choose, of_methods
 
-    wanted = {"dataset": dataset, "task": task, "track": track, "budget": budget}
+    wanted = {"dataset": dataset, "task": task, "track": track, "shots": shots, "budget": budget}
     records = of_methods(choose(read_runs(runs), wanted, setting or []), method or [])
     figures = plots.draw(kind, records, runs) if kind != ALL else _draw_all(records, runs)
     with writing(output, "--output"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from okdbench.core.errors import unknown
 from okdbench.core.settings import task_of
-from okdbench.results.grouping import label
+from okdbench.results.grouping import ALL, label
 from okdbench.results.records import Record
 
 
@@ -15,7 +15,7 @@ def choose(records: Sequence[Record], wanted: Mapping[str, str | None], settings
 
     Args:
         records: of any comparison groups.
-        wanted: field of a record -> the value that it must have; None for any.
+        wanted: field of a record -> the value that it must have, ``all`` for every label per class; None for any.
         settings: only these; none for all.
 
     Raises:
@@ -25,10 +25,10 @@ def choose(records: Sequence[Record], wanted: Mapping[str, str | None], settings
     # One field after the other, so that an error lists only values that fit the fields before.
     for field, value in wanted.items():
         if kept and value is not None:
-            known = {str(getattr(record, field)) for record in kept}
+            known = {_spelt(record, field) for record in kept}
             if value not in known:
                 raise unknown(f"{field} among the records", value, known)
-            kept = [record for record in kept if getattr(record, field) == value]
+            kept = [record for record in kept if _spelt(record, field) == value]
     known = {record.setting for record in kept}
     for setting in settings:
         if kept and setting not in known:
@@ -41,6 +41,11 @@ def choose(records: Sequence[Record], wanted: Mapping[str, str | None], settings
             if record.setting in settings
         ]
     return kept
+
+
+def _spelt(record: Record, field: str) -> str:
+    value = getattr(record, field)
+    return ALL if value is None else str(value)
 
 
 def _of_task(task: str, settings: Sequence[str]) -> tuple[str, ...]:
