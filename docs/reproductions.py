@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from okdbench.results.frames import load_records
@@ -17,15 +18,14 @@ COLUMNS = ("method", "setting", "teacher -> student", "published %", "ours %", "
 
 def tables() -> str:
     """A heading and a table for each data set."""
-    table = leaderboard(load_records(RECORDS))
-    rows = rows_of(compare_published(table, published_numbers()))
+    rows = _compared()
     names = list(dict.fromkeys(row["dataset"] for row in rows))
     return "\n\n".join(_table(name, [row for row in rows if row["dataset"] == name]) for name in names)
 
 
 def counts() -> str:
     """How many numbers have which verdict, and what the others lack."""
-    rows = rows_of(compare_published(leaderboard(load_records(RECORDS)), published_numbers()))
+    rows = _compared()
     verdicts = Counter(row["verdict"] for row in rows)
     lacks = Counter(_first(row["why"]) for row in rows if row["verdict"] == "not comparable")
     lines = [f"| {name} | {number} |" for name, number in (*verdicts.most_common(), *lacks.most_common())]
@@ -39,6 +39,11 @@ def counts() -> str:
         "|---|---:|",
     ]
     return "\n".join([*parts, *lines[first:]])
+
+
+@cache
+def _compared() -> list[Row]:
+    return rows_of(compare_published(leaderboard(load_records(RECORDS)), published_numbers()))
 
 
 def _first(why: str) -> str:

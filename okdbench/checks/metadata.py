@@ -64,8 +64,6 @@ def _preset_faults(sandbox: Sandbox) -> list[Finding]:
         try:
             if budget not in (*BUDGETS, *papers):
                 raise unknown("budget", budget, BUDGETS)
-            if budget == "paper":
-                raise UserError("budget paper is what papers declares, for each data set")
             check_hyperparameters(method.Hyperparameters, preset, {}, f"budget {budget}")
         except UserError as error:
             found.append(Finding(f"presets: {error}", "no run of this budget can start", "correct the preset"))

@@ -50,22 +50,8 @@ def find_domains(
     Raises:
         UserError: there is no domain, one is there twice, or a folder cannot be read.
     """
-    wanted = _spellings(dataset, dataset.all_domains)
-    found: dict[str, Path] = {}
     try:
-        if domain:
-            inner = folder / domain
-            place = _home(dataset, domain, inner if inner.is_dir() else folder)
-            found = {domain: place} if place else {}
-        for path in _folders(folder, DEPTH, set()) if not domain else ():
-            name = wanted.get(canonical(path.name))
-            home = name and _home(dataset, name, path)
-            # A class may have the name of a domain: a folder inside of a domain is never a domain.
-            if not name or not home or any(home.is_relative_to(other) for other in found.values()):
-                continue
-            if name in found:
-                raise UserError(f"{name} is in {found[name]} and in {home}; name the folder that you mean")
-            found[name] = home
+        found = _one(dataset, folder, domain) if domain else _by_name(dataset, folder)
         scans = [scan_domain(dataset, name, found[name]) for name in dataset.all_domains if name in found]
     except OSError as error:
         raise UserError(
@@ -74,6 +60,27 @@ def find_domains(
     if not scans and not none_is_fine:
         _refuse(dataset, folder)
     return scans
+
+
+def _one(dataset: FolderDataset, folder: Path, domain: str) -> dict[str, Path]:
+    inner = folder / domain
+    home = _home(dataset, domain, inner if inner.is_dir() else folder)
+    return {domain: home} if home else {}
+
+
+def _by_name(dataset: FolderDataset, folder: Path) -> dict[str, Path]:
+    wanted = _spellings(dataset, dataset.all_domains)
+    found: dict[str, Path] = {}
+    for path in _folders(folder, DEPTH, set()):
+        domain = wanted.get(canonical(path.name))
+        home = domain and _home(dataset, domain, path)
+        # A class may have the name of a domain: a folder inside of a domain is never a domain.
+        if not domain or not home or any(home.is_relative_to(other) for other in found.values()):
+            continue
+        if domain in found:
+            raise UserError(f"{domain} is in {found[domain]} and in {home}; name the folder that you mean")
+        found[domain] = home
+    return found
 
 
 def _refuse(dataset: FolderDataset, folder: Path) -> NoReturn:

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import datastore
-from support.published_arrays import COUNT, mnist
+from support.published_arrays import register_small_mnist
 
-from okdbench import registry
 from okdbench.cli import app as cli
 from okdbench.core.errors import UserError
 from okdbench.results.published import published_numbers
@@ -20,11 +18,7 @@ from okdbench.sweep.paper_rows import PaperRows, paper_rows, with_costs
 @pytest.fixture
 def small(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with an MNIST of 30 images in each part."""
-    kind = type(registry.load_dataset("mnist"))
-    monkeypatch.setattr(kind, "counts", {name: dict.fromkeys(by, COUNT) for name, by in kind.counts.items()})
-    for part in ("train", "t10k"):
-        mnist(tmp_path / "MNIST", part)
-    datastore.add("mnist", tmp_path / "MNIST", root)
+    register_small_mnist(tmp_path / "MNIST", root, monkeypatch)
     return root
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import datastore
-from support.published_arrays import COUNT, mnist
+from support.published_arrays import register_small_mnist
 from support.tiny_task import make_method
 
 from okdbench import registry
@@ -28,11 +27,7 @@ Make = Callable[..., Plan]
 @pytest.fixture
 def make(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Plans on an MNIST of 30 images in each part."""
-    kind = type(registry.load_dataset("mnist"))
-    monkeypatch.setattr(kind, "counts", {name: dict.fromkeys(by, COUNT) for name, by in kind.counts.items()})
-    for part in ("train", "t10k"):
-        mnist(tmp_path / "MNIST", part)
-    datastore.add("mnist", tmp_path / "MNIST", root)
+    register_small_mnist(tmp_path / "MNIST", root, monkeypatch)
 
     def plan(method: str, **values: Any) -> Plan:
         options = {"method": method, "dataset": "mnist", "setting": "M", "budget": "paper", "device": "cpu"}
