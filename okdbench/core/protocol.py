@@ -16,7 +16,7 @@ from okdbench.core.folds import FOLDS
 from okdbench.core.settings import TaskKind
 
 #: docs/protocol.md says what each version changed
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 #: runs in bfloat16 of earlier versions are void: after an update, the rest of a step used the old weights
 FIRST_BFLOAT16_VERSION = 3
 

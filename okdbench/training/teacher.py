@@ -37,8 +37,10 @@ from okdbench.training.progress import ProgressCallback
 if TYPE_CHECKING:
     from okdbench.training.plan import Plan
 
-LEARNING_RATE = 1e-3
-WEIGHT_DECAY = 1e-4
+#: optimiser, learning rate and weight decay of a new network with batch norm, as most sources train it
+WITH_BATCH_NORM = ("sgd", 0.1, 5e-4)
+#: those of other networks, and of pretrained ones, as AuG-KD's authors train theirs
+OTHERS = ("adam", 1e-3, 1e-4)
 #: share of the steps in which the learning rate rises
 WARM_UP = 0.1
 TRAINING = "training.json"
@@ -47,10 +49,10 @@ _DATA_PATH = "okdbench.data.splits"
 
 
 class Supervised(Trainable):
-    """Cross-entropy on labelled images, by default with Adam, weight decay, linear warm-up and a cosine to zero.
+    """Cross-entropy on labelled images, by default with weight decay, linear warm-up and a cosine to zero.
 
-    These are AuG-KD's teachers, except that the weight decay reaches the optimiser and that the schedule lets short
-    budgets converge. The last state is the teacher: the teacher's domains have no validation split.
+    A new network with batch norm has SGD with momentum 0.9, another one Adam. The last state is the teacher: the
+    teacher's domains have no validation split.
 
     Args:
         net: network to train.
@@ -58,20 +60,27 @@ class Supervised(Trainable):
         device: where it is trained.
         meter: counts its images.
         recipe: how a source trains it.
+        pretrained: whether it starts from pretrained weights.
     """
 
     def __init__(
-        self, net: ClassifierWrapper, steps: int, device: torch.device, meter: Meter, recipe: TeacherRecipe | None
+        self,
+        net: ClassifierWrapper,
+        steps: int,
+        device: torch.device,
+        meter: Meter,
+        recipe: TeacherRecipe | None,
+        pretrained: bool = False,
     ) -> None:
         super().__init__(device, meter)
         self._steps = steps
         self._net = net
-        if recipe:
-            make = {"adam": adam, "sgd": sgd}[recipe.optimizer]
-            optimizer = make(net, recipe.learning_rate, weight_decay=recipe.weight_decay)
-            schedule = drops(steps, recipe.drops)
-        else:
-            optimizer, schedule = adam(net, LEARNING_RATE, weight_decay=WEIGHT_DECAY), _rise_and_fall(steps)
+        own = WITH_BATCH_NORM if net.norm_layers() and not pretrained else OTHERS
+        name, learning_rate, weight_decay = (
+            (recipe.optimizer, recipe.learning_rate, recipe.weight_decay) if recipe else own
+        )
+        optimizer = {"adam": adam, "sgd": sgd}[name](net, learning_rate, weight_decay=weight_decay)
+        schedule = drops(steps, recipe.drops) if recipe else _rise_and_fall(steps)
         self._learner = self.own("teacher", net, optimizer, schedule)
 
     def stages(self) -> Sequence[Stage]:
@@ -123,7 +132,7 @@ def teacher_key(plan: Plan) -> str:
             "pretrained": config.pretrained,
             "images": images,
             "batch_size": batch_size,
-            "recipe": asdict(recipe) if recipe else [LEARNING_RATE, WEIGHT_DECAY, WARM_UP],
+            "recipe": asdict(recipe) if recipe else [WITH_BATCH_NORM, OTHERS, WARM_UP],
             "protocol": PROTOCOL_VERSION,
         }
     identity |= {
@@ -221,7 +230,7 @@ class TeacherStore:
         meter = Meter()
         meter.watch("teacher", classifier)
         steps = max(1, images // batch_size)
-        trainable = Supervised(classifier, steps, self._device, meter, plan.teacher_recipe)
+        trainable = Supervised(classifier, steps, self._device, meter, plan.teacher_recipe, config.pretrained)
         # no evaluation: the last state is the teacher
         loop_config = LoopConfig(
             folder=folder,
