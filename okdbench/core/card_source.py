@@ -13,7 +13,7 @@ from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
 
 #: arguments of ``Card(...)`` that are plain values
-_LITERALS = ("title", "venue", "year")
+_LITERALS = ("title", "venue", "year", "role")
 
 
 def bundled_card(name: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def bundled_card(name: str) -> dict[str, Any]:
 
 
 def read_card(file: Path) -> dict[str, Any]:
-    """Title, venue, year, tasks and tracks in ``card = Card(...)`` of a file; what is computed there is left out.
+    """Title, venue, year, role, tasks and tracks in ``card = Card(...)`` of a file; what is computed there is left out.
 
     >>> read_card(Path("no_such_file.py"))
     {}

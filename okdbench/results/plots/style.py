@@ -12,6 +12,7 @@ import textwrap
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from okdbench.core.card_source import bundled_card
 from okdbench.core.plugins import method_names
 
 #: widths in inches of one column, and of a page with two columns
@@ -80,12 +82,18 @@ class MethodStyle(NamedTuple):
 def method_style(method: str) -> MethodStyle:
     """Style of a method by its name in the tables; a variant has the colour of its method."""
     name, _, variant = method.partition("[")
-    known = method_names()
+    known = _known()
     # the style of a method that is not bundled never equals that of a bundled one, while styles are left
     free = max(1, len(COLOURS) * len(MARKERS) - len(known))
     index = known.index(name) if name in known else len(known) + _checksum(name) % free
     marker = VARIANT_MARKERS[_checksum(variant) % len(VARIANT_MARKERS)] if variant else MARKERS[index % len(MARKERS)]
     return MethodStyle(COLOURS[index % len(COLOURS)], marker)
+
+
+@cache
+def _known() -> list[str]:
+    """The bundled methods; rows of another role are the last, so that kd does not have the colour of AuG-KD."""
+    return sorted(method_names(), key=lambda name: "role" in bundled_card(name))
 
 
 def setting_styles(settings: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
