@@ -59,6 +59,11 @@ class StepTimer:
         """Seconds for each image that the teacher of a run learns from."""
         return self._once(("teacher", plan.teacher_recipe, *_networks(plan)), lambda: self._teacher_seconds(plan))
 
+    def teacher_seconds(self, plan: Plan) -> float:
+        """Seconds of all steps of the training of the teacher."""
+        amount = teacher_amount(plan.teacher_recipe, plan.config.budget, len(plan.splits.teacher_train))
+        return amount[0] * self.teacher_image_seconds(plan)
+
     def _once(self, kind: tuple[object, ...], measure: Callable[[], float]) -> float:
         if kind not in self._known:
             self._known[kind] = measure()

@@ -18,7 +18,7 @@ import okdbench.methods
 from okdbench.cli.app import app
 from okdbench.core.plugins import name_of
 from okdbench.core.syntax import parse_method, split_methods
-from okdbench.training import runner
+from okdbench.training import runner, step_time
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 
@@ -71,6 +71,8 @@ def test_runs_on_the_digits_can_be_planned(
     command: Command, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # one small step tells that the runs can start; a dozen would only tell how long they take
+    monkeypatch.setattr(step_time, "SLOW", 0.0)
     (tmp_path / "mine.py").write_text(*blocks("CONTRIBUTING.md", "python"))
     words = shlex.split(command.line, comments=True)[2:]
     # `run` and `sweep` take the same names, so a dry sweep can plan both
