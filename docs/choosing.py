@@ -14,7 +14,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track, tracks_of
 from okdbench.core.settings import TaskKind
 from okdbench.distill.networks.classifiers import build_classifier
-from okdbench.results.choosing import Estimate, Line, Place, committed_runs, measured
+from okdbench.results.choosing import Estimate, Line, Place, committed_runs, measured, rules
 from okdbench.results.label_gains import number
 from okdbench.training.plan import make_plan
 from okdbench.training.trial import check
@@ -61,14 +61,9 @@ def without_labels() -> str:
 
 def rule() -> str:
     """How often methods gain where the teacher is ahead of the labels alone, and where it is behind."""
-    rows = []
-    for text, ahead in (("above", True), ("below", False)):
-        lines = [line for line in _lines() if line.place.ahead and (line.place.ahead.value > 0) == ahead]
-        signs = [line.gain.sign for line in lines if line.gain]
-        places = len({line.place for line in lines})
-        rows.append([text, str(places), *(str(signs.count(sign)) for sign in (1, 0, -1))])
     heads = ["teacher's accuracy against labels alone", "places", "methods that gain", "not told apart", "that lose"]
-    return _table(heads, rows)
+    counts = [(each.ahead, each.places, each.gains, each.ties, each.losses) for each in rules(_lines())]
+    return _table(heads, [["above" if ahead else "below", *map(str, found)] for ahead, *found in counts])
 
 
 def coverage() -> str:

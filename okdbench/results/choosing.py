@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,6 +166,36 @@ def _paired(runs: Mapping[int, Row], others: Mapping[int, Row], name: str) -> Es
 def _estimate(values: list[float]) -> Estimate:
     low, high = interval(values) or (math.nan, math.nan)
     return Estimate(mean(values), low, high)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How often the rule of thumb held: distillation pays where the teacher is ahead of the labels alone.
+
+    Attributes:
+        ahead: whether the teacher is more accurate than fine-tuning on the labels, or less.
+        places: where that is so.
+        gains: results of methods there whose interval is above 0.
+        ties: those whose interval has 0 in it.
+        losses: those whose interval is below 0.
+    """
+
+    ahead: bool
+    places: int
+    gains: int
+    ties: int
+    losses: int
+
+
+def rules(lines: Sequence[Line]) -> list[Rule]:
+    """The rule where the teacher is ahead, and where it is behind."""
+    found = []
+    for ahead in (True, False):
+        there = [each for each in lines if each.place.ahead and (each.place.ahead.value > 0) == ahead]
+        signs = [each.gain.sign for each in there if each.gain]
+        places = len({each.place for each in there})
+        found.append(Rule(ahead, places, *(signs.count(sign) for sign in (1, 0, -1))))
+    return found
 
 
 def apart(shots: str, labels: float) -> float:
