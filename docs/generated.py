@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import choosing
 import label_gains
 import precisions
 import released_code
@@ -31,7 +32,10 @@ DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
-    *(f"docs/{name}.md" for name in ("data", "performance", "results", "reproductions", "statistics", "released-code")),
+    *(
+        f"docs/{name}.md"
+        for name in ("data", "choosing", "performance", "results", "reproductions", "statistics", "released-code")
+    ),
 )
 PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -99,6 +103,11 @@ def _cells(line: str) -> list[str]:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
+    "choosing labels": choosing.labels,
+    "choosing without labels": choosing.without_labels,
+    "choosing rule": choosing.rule,
+    "choosing coverage": choosing.coverage,
+    "choosing methods": choosing.methods,
     "columns": columns,
     "frames": frames,
     "origins": origins,

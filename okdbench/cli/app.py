@@ -21,6 +21,7 @@ from okdbench.cli import (
     new,
     plot,
     predict,
+    recommend,
     report,
     reproduce,
     run,
@@ -48,8 +49,8 @@ app = typer.Typer(
 )
 # In the order in which people need them: run, look at results, use them, extend.
 for command in (
-    demo, run, sweep, reproduce, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export, predict,
-    verify, plot, check,
+    demo, recommend, run, sweep, reproduce, tune, ls, show, doctor, leaderboard, compare, merge, errors, report, export,
+    predict, verify, plot, check,
 ):  # fmt: skip
     app.add_typer(command.app)
 for name, group in {"runs": runs, "data": data, "new": new}.items():

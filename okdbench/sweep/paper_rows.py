@@ -15,14 +15,13 @@ from okdbench.core import config as configuration
 from okdbench.core import syntax
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
-from okdbench.core.protocol import budget_named
 from okdbench.core.settings import task_of
 from okdbench.data.dataset import TeacherRecipe
 from okdbench.results.obstacles import lacking, unmeasured
 from okdbench.results.published import published_numbers
 from okdbench.results.table import Row, rows_of
-from okdbench.training.plan import check_networks, recipe_of
-from okdbench.training.step_time import StepTimer
+from okdbench.training.plan import check_networks
+from okdbench.training.step_time import StepTimer, plan_without_images
 from okdbench.training.teacher import teacher_amount
 
 #: the hyper-parameter that has a source's number of steps
@@ -114,10 +113,10 @@ def with_costs(rows: Sequence[PaperRow], device: torch.device, advance: Callable
         device: where the runs will be.
         advance: called after each row.
     """
-    clock, measured = _Clock(device), []
+    timer, measured = StepTimer(device), []
     for row in rows:
         try:
-            measured.append(clock.with_cost(row))
+            measured.append(_with_cost(row, timer))
         except UserError as error:
             print(f"okdbench: left out: {row.title}: {error}", file=sys.stderr)
         advance(1)
@@ -165,39 +164,18 @@ def _resolved(name: str, told: Mapping[str, Any], share: float, device: str) -> 
     return configuration.resolve({**told, "method": name, "budget": "paper", "device": device, "hyperparameters": own})
 
 
-class _Clock:
-    """Times each method with each pair of networks once, and each teacher once."""
+def _with_cost(row: PaperRow, timer: StepTimer) -> PaperRow:
+    """The row with its hours.
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._known: dict[tuple[object, ...], float] = {}
-
-    def with_cost(self, row: PaperRow) -> PaperRow:
-        """The row with its hours.
-
-        Raises:
-            UserError: the method refuses the networks or the hyper-parameters.
-        """
-        config, dataset = row.config, registry.load_dataset(row.config.dataset)
-        method = registry.load_method(config.method)
-        paper, preset = method.paper(dataset.name), method.preset("paper", dataset.name)
-        hp = configuration.check_hyperparameters(method.Hyperparameters, preset, config.hyperparameters, config.method)
-        budget = replace(budget_named("paper"), batch_size=paper.batch_size)
-        recipe = recipe_of(config, dataset)
-        timer = StepTimer(config, dataset, self._device)
-        networks = (config.teacher, config.student, config.image_size)
-        own = (config.method, hp.model_dump_json(), task_of(config.setting), *networks)
-        seconds = self._once(own, lambda: timer.method_seconds(method, hp, budget))
-        # A method without stages, such as the teacher itself, trains nothing.
-        images = method.images_learned(hp, budget) if seconds else 0
-        teacher = self._once((config.teacher, config.image_size), lambda: timer.teacher_seconds(recipe))
-        teacher_hours = _teacher_images(config, recipe) * teacher / 3600
-        return replace(row, images=images, hours=images * seconds / 3600, teacher_hours=teacher_hours)
-
-    def _once(self, key: tuple[object, ...], measure: Callable[[], float]) -> float:
-        if key not in self._known:
-            self._known[key] = measure()
-        return self._known[key]
+    Raises:
+        UserError: the method refuses the networks or the hyper-parameters.
+    """
+    plan = plan_without_images(row.config)
+    seconds = timer.run_seconds(plan)
+    # A method without stages, such as the teacher itself, trains nothing.
+    images = plan.method.images_learned(plan.hyperparameters, plan.budget) if seconds else 0
+    teacher_seconds = _teacher_images(row.config, plan.teacher_recipe) * timer.teacher_image_seconds(plan)
+    return replace(row, images=images, hours=seconds / 3600, teacher_hours=teacher_seconds / 3600)
 
 
 def _teacher_images(config: RunConfig, recipe: TeacherRecipe | None) -> int:

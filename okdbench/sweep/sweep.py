@@ -8,13 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from okdbench.core import devices
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
 from okdbench.core.terminal import TableColumn, print_table
 from okdbench.results.rendering import conclude
 from okdbench.sweep.disk_quota import DiskQuota
 from okdbench.sweep.eta import time_left
-from okdbench.sweep.executors import ExecutorOptions, child_limit, open_executor
+from okdbench.sweep.executors import ExecutorOptions, available_cores, child_limit, open_executor
 from okdbench.sweep.grid import Grid
 from okdbench.sweep.jobs import RunJob, make_jobs, refuse_unshared_files
 from okdbench.sweep.live_table import LiveTable
@@ -82,7 +83,7 @@ def run_cells(
 
 
 def dry_run(grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | None) -> None:
-    """Print the cells of ``grid``, which of them are missing, and how long these take according to the records.
+    """Print the cells of ``grid``, which of them are missing, and how long these take.
 
     Args:
         grid: what to run.
@@ -102,7 +103,9 @@ def dry_run(grid: Grid, options: ExecutorOptions, runs: Path, data_root: Path | 
     print_table([TableColumn("state"), TableColumn("run")], states)
     print(f"{len(cells)} cells: {len(cells) - len(missing)} done, {len(missing)} missing")
     print(f"teachers missing: {len(teachers)}")
-    print(f"time left with {places} at a time: {time_left(teachers, missing, runs, places)}")
+    # each child has its share of the cores
+    with devices.threads(options.cpus_per_run if options.name == "ray" else max(1, available_cores() // places)):
+        print(f"time left with {places} at a time: {time_left(teachers, missing, runs, data_root, places)}")
 
 
 def write_array_script(grid: Grid, file: Path, runs: Path, data_root: Path | None) -> int:

@@ -1,119 +1,165 @@
-"""How long a run would take here, from a few steps on random images; no image on disk is read."""
+"""How long a run would take here, from a few of its steps on random images."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 
+from okdbench.core import devices
 from okdbench.core.config import RunConfig
-from okdbench.core.protocol import Budget, tracks_of
-from okdbench.data.augmentation import kinds_of
-from okdbench.data.dataset import Dataset, TeacherRecipe
+from okdbench.core.settings import Setting, TaskKind
+from okdbench.data.dataset import Dataset
+from okdbench.data.images import Images
 from okdbench.data.loader import Batch
+from okdbench.data.splits import SplitRule, Splits
 from okdbench.distill.accounting import Meter
-from okdbench.distill.card import BaseHyperparameters
-from okdbench.distill.method import Clock, Method, Stage, Task, Trainable
-from okdbench.distill.networks.classifiers import build_classifier
-from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
-from okdbench.training.teacher import Supervised
+from okdbench.distill.method import Clock, Stage, Trainable
+from okdbench.distill.networks.wrapper import ClassifierWrapper
+from okdbench.training.initial_networks import initial_network
+from okdbench.training.plan import Plan, make_plan
+from okdbench.training.progress import quiet
+from okdbench.training.teacher import Supervised, normaliser, teacher_amount
+from okdbench.training.trial import Trial
 
-#: images in a step that is timed on the CPU; the time per image hardly depends on it
+#: images in the first steps on the CPU, where a whole batch may take minutes
 CPU_BATCH = 16
-#: timed steps after the first one, which counts only if it takes longer than ``SLOW`` seconds
-STEPS, SLOW = 2, 1.0
+#: timed steps after the first one; none where a step takes longer than ``SLOW`` seconds
+STEPS, SLOW = 12, 1.0
+#: images that the method sees in a plan without images, where the data set does not say how many there are
+SOME_IMAGES = 2560
 
 
 class StepTimer:
-    """Times steps of methods and of teachers with the networks of a configuration.
+    """Times the steps of runs and of teachers, those of one kind once.
 
     Args:
-        config: names the networks and the size of the images.
-        dataset: its channels and classes.
         device: where the steps run.
     """
 
-    def __init__(self, config: RunConfig, dataset: Dataset, device: torch.device) -> None:
-        self._config, self._dataset, self._device = config, dataset, device
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._rng = torch.Generator(device).manual_seed(0)
+        self._known: dict[tuple[object, ...], float] = {}
 
-    def method_seconds(self, method: type[Method], hp: BaseHyperparameters, budget: Budget) -> float:
-        """Seconds for each image that the student learns from, in the longest stage; 0 for a method without any.
+    def run_seconds(self, plan: Plan) -> float:
+        """Seconds of all steps of a run, without its teacher and its evaluations; 0 where nothing is trained.
 
         Raises:
             UserError: the method refuses the networks or the hyper-parameters.
         """
-        meter = Meter()
-        task = self._task(meter, budget)
-        made = method(task, hp)
-        stages = sorted(made.stages(), key=lambda stage: stage.steps)
-        return self._timed(made, stages[-1], meter, task.batch_size) if stages else 0.0
+        own = (plan.config.method, plan.hyperparameters.model_dump_json(), plan.setting.task, plan.track)
+        return self._once((*own, plan.budget, *_networks(plan)), lambda: self._run_seconds(plan))
 
-    def teacher_seconds(self, recipe: TeacherRecipe | None) -> float:
-        """Seconds for each image that the teacher learns from."""
-        meter = Meter()
-        net = self._network(self._config.teacher)
+    def teacher_image_seconds(self, plan: Plan) -> float:
+        """Seconds for each image that the teacher of a run learns from."""
+        return self._once(("teacher", plan.teacher_recipe, *_networks(plan)), lambda: self._teacher_seconds(plan))
+
+    def teacher_seconds(self, plan: Plan) -> float:
+        """Seconds of all steps of the training of the teacher."""
+        amount = teacher_amount(plan.teacher_recipe, plan.config.budget, len(plan.splits.teacher_train))
+        return amount[0] * self.teacher_image_seconds(plan)
+
+    def _once(self, kind: tuple[object, ...], measure: Callable[[], float]) -> float:
+        if kind not in self._known:
+            self._known[kind] = measure()
+        return self._known[kind]
+
+    def _run_seconds(self, plan: Plan) -> float:
+        whole, first = (self._trial(plan, size) for size in (plan.budget.batch_size, self._first_batch(plan)))
+        seconds = 0.0
+        # A small batch first, and the whole one where that takes no time.
+        for stage, small in zip(whole.trainable.stages(), first.trainable.stages(), strict=True):
+            size, part = (_size(each, trial) for each, trial in ((stage, whole), (small, first)))
+            step = self._step_seconds(first.trainable, small, part, first.plan) * size / part if stage.steps else 0.0
+            if 0 < step < SLOW and part < size:
+                step = self._step_seconds(whole.trainable, stage, size, whole.plan)
+            seconds += step * stage.steps
+        return seconds
+
+    def _teacher_seconds(self, plan: Plan) -> float:
+        net, meter = self._teacher(plan), Meter()
         meter.watch("teacher", net)
-        trained = Supervised(net, STEPS + 1, self._device, meter, recipe)
-        return self._timed(trained, trained.stages()[0], meter, self._batch_size(recipe.batch_size if recipe else 64))
+        size = teacher_amount(plan.teacher_recipe, plan.config.budget, len(plan.splits.teacher_train))[1]
+        size = min(size, CPU_BATCH) if self._device.type == "cpu" else size
+        trained = Supervised(net, STEPS + 1, self._device, meter, plan.teacher_recipe)
+        return self._step_seconds(trained, trained.stages()[0], size, plan) / size
 
-    def _timed(self, trained: Trainable, stage: Stage, meter: Meter, batch_size: int) -> float:
+    def _trial(self, plan: Plan, batch_size: int) -> Trial:
+        """A run of the method with its networks, untrained, and nearly nothing to evaluate."""
+        parts = {name: getattr(plan.splits, name) for name in ("val", "test", "teacher_test")}
+        one = {name: part.take(np.arange(len(part))[:1]) for name, part in parts.items()}
+        cut = replace(plan, splits=replace(plan.splits, **one), budget=replace(plan.budget, batch_size=batch_size))
+        return Trial(cut, self._teacher(plan).lock(), Path(), self._device, quiet)
+
+    def _teacher(self, plan: Plan) -> ClassifierWrapper:
+        net = initial_network("teacher", plan)
+        return ClassifierWrapper(net, normaliser(plan, self._device)).to(self._device)
+
+    def _first_batch(self, plan: Plan) -> int:
+        size = plan.budget.batch_size
+        return min(size, CPU_BATCH) if self._device.type == "cpu" else size
+
+    def _step_seconds(self, trained: Trainable, stage: Stage, size: int, plan: Plan) -> float:
+        """Mean seconds of a step, the first one left out unless it is slow."""
         if stage.begin:
             stage.begin()
-        learned = meter.total_learned()
-        batches = [self._images(batch_size) for _ in range(stage.batches)] if stage.data else []
-        began = self._now()
+        batches = [self._images(size, plan) for _ in range(stage.batches)] if stage.data else []
+        autocast = devices.autocast(self._device, plan.config.precision)
+        began, done = self._now(), 0
         for step in range(STEPS + 1):
-            if step == 1:
-                if self._now() - began > SLOW:
-                    break
-                began, learned = self._now(), meter.total_learned()
             trained.set_clock(Clock(step, stage.steps))
-            stage.step(*batches)
-        images = meter.total_learned() - learned
-        return (self._now() - began) / images if images else 0.0
+            with autocast():
+                stage.step(*batches)
+            done += 1
+            if self._now() - began > SLOW:
+                break
+            if step == 0:
+                began, done = self._now(), 0
+        return (self._now() - began) / done
 
     def _now(self) -> float:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
-    def _batch_size(self, usual: int) -> int:
-        return min(usual, CPU_BATCH) if self._device.type == "cpu" else usual
-
-    def _images(self, count: int) -> Batch:
-        size, device = self._config.image_size, self._device
-        images = torch.rand(count, self._dataset.channels, size, size, device=device, generator=self._rng)
-        classes = len(self._dataset.classes)
-        labels = torch.randint(classes, (count,), device=device, generator=self._rng)
+    def _images(self, count: int, plan: Plan) -> Batch:
+        size, device = plan.config.image_size, self._device
+        images = torch.rand(count, plan.dataset.channels, size, size, device=device, generator=self._rng)
+        labels = torch.randint(len(plan.dataset.classes), (count,), device=device, generator=self._rng)
         return Batch(images.contiguous(memory_format=torch.channels_last), labels)
 
-    def _network(self, name: str) -> ClassifierWrapper:
-        normaliser = Normaliser(self._dataset.mean, self._dataset.std)
-        net = build_classifier(
-            name, len(self._dataset.classes), self._config.image_size, channels=self._dataset.channels
-        )
-        return ClassifierWrapper(net, normaliser).to(self._device)
 
-    def _task(self, meter: Meter, budget: Budget) -> Task:
-        setting = self._dataset.setting(self._config.setting)
-        teacher, student = (self._network(name) for name in (self._config.teacher, self._config.student))
-        meter.watch("teacher", teacher.lock())
-        meter.watch("student", student.train())
-        return Task(
-            teacher=teacher,
-            student=student,
-            classes=len(self._dataset.classes),
-            image_size=self._config.image_size,
-            channels=self._dataset.channels,
-            kind=setting.task,
-            train_size=10 * budget.batch_size,
-            student_images=budget.student_images,
-            batch_size=self._batch_size(budget.batch_size),
-            track=self._config.track or tracks_of(setting.task)[0],
-            normaliser=teacher.normaliser,
-            augmentation=kinds_of(self._dataset.augmentation),
-            device=self._device,
-            rng=self._rng,
-            meter=meter,
-        )
+def plan_without_images(config: RunConfig) -> Plan:
+    """The plan of a run whose images need not be here; they are black, and networks have no pretrained weights.
+
+    Raises:
+        UserError: the run is not possible.
+    """
+    # A choice among the images, and where the weights start from, change no step.
+    return make_plan(config.model_copy(update={"ood_subset": None, "pretrained": False}).model_dump(), load=_black)
+
+
+def _black(dataset: Dataset, setting: Setting, image_size: int, root: Path, rule: SplitRule) -> Splits:  # noqa: ARG001
+    counts = getattr(dataset, "counts", {}).get(setting.input_domain, {})
+    count = max(sum(counts.values()) or SOME_IMAGES, len(dataset.classes))
+    # One byte in memory, however many images there are.
+    pixels = np.broadcast_to(np.uint8(0), (count, image_size, image_size, dataset.channels))
+    images = Images(pixels, np.arange(count) % len(dataset.classes), tuple(map(str, range(count))))
+    none, one = (images.take(np.arange(number)) for number in (0, 1))
+    train = none if setting.task is TaskKind.DATA_FREE else images
+    return Splits(train=train, val=one, test=one, teacher_train=one, teacher_test=one)
+
+
+def _networks(plan: Plan) -> tuple[object, ...]:
+    config = plan.config
+    return (config.teacher, config.student, config.image_size, plan.dataset.channels, len(plan.dataset.classes),
+            config.precision)  # fmt: skip
+
+
+def _size(stage: Stage, trial: Trial) -> int:
+    return stage.batch_size or trial.plan.budget.batch_size

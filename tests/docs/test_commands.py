@@ -21,6 +21,7 @@ from okdbench.core.syntax import parse_method, split_methods
 from okdbench.training import runner
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
+from okdbench.training.step_time import StepTimer
 
 COMMANDS = commands("okdbench")
 #: options that say what to compute, without an s at their end; all others say where and how
@@ -71,6 +72,8 @@ def test_runs_on_the_digits_can_be_planned(
     command: Command, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # how long they take is not asked here
+    monkeypatch.setattr(StepTimer, "_once", lambda *_: 0.0)
     (tmp_path / "mine.py").write_text(*blocks("CONTRIBUTING.md", "python"))
     words = shlex.split(command.line, comments=True)[2:]
     # `run` and `sweep` take the same names, so a dry sweep can plan both

@@ -1,4 +1,4 @@
-"""A sweep before its first run: unknown duration, excluded runs, and mistakes on the command line."""
+"""A sweep before its first run: estimated duration, excluded runs, and mistakes on the command line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,27 @@ from support.sweep_process import Sweep
 
 from okdbench.core.protocol import PROTOCOL_VERSION
 
+FAILING = """
+from okdbench.api import Stage
+from okdbench.methods.kd import PlainKD
 
-def test_the_duration_is_unknown_before_the_first_run(tmp_path: Path, data_root: Path) -> None:
-    _, stdout, _ = Sweep("--methods kd,finetune --dry-run", tmp_path, data_root).end()
-    assert "unknown, because there is no finished run yet of: finetune, kd, the teacher test_resnet" in stdout
+
+class Failing(PlainKD):
+    def stages(self):
+        return [Stage("distil", 10, self.fail, data="images")]
+
+    def fail(self, batch):
+        raise ArithmeticError("no way")
+"""
+
+
+def test_what_no_run_tells_is_estimated_from_timed_steps(tmp_path: Path, data_root: Path) -> None:
+    code, stdout, _ = Sweep("--methods kd,finetune --seeds 0-1 --jobs 2 --dry-run", tmp_path, data_root).end()
+    assert code == 0
+    told = (
+        r"^time left with 2 at a time: (\d+ (s|min|h).*), from a dozen timed steps here.*: finetune, kd, the teacher "
+    )
+    assert re.search(told + "test_resnet$", stdout, re.MULTILINE), stdout
     assert not (tmp_path / "runs").exists()
 
 
@@ -24,13 +41,19 @@ def test_runs_of_another_protocol_do_not_say_how_long_a_budget_takes(tmp_path: P
         networks = {"teacher": "test_resnet", "student": "test_resnet"}
         made = record("finetune", "MO-P", 0, 60, **networks, budget="smoke", protocol=protocol)
         put(tmp_path / "runs", made.model_copy(update={"config": {"image_size": 32, **networks}}), 1)
-        _, told[protocol], _ = Sweep("--methods finetune --dry-run", tmp_path, data_root).end()
-    assert "there is no finished run yet of: the teacher test_resnet" in told[PROTOCOL_VERSION]
-    assert "there is no finished run yet of: finetune, the teacher test_resnet" in told[PROTOCOL_VERSION - 1]
+        _, told[protocol], _ = Sweep("--methods finetune --jobs 2 --dry-run", tmp_path, data_root).end()
+    assert "where no finished run tells, of: the teacher test_resnet" in told[PROTOCOL_VERSION]
+    assert "where no finished run tells, of: finetune, the teacher test_resnet" in told[PROTOCOL_VERSION - 1]
+
+
+def test_a_method_whose_steps_fail_has_no_estimate(tmp_path: Path, data_root: Path) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    code, stdout, _ = Sweep("--methods ./failing.py --jobs 2 --dry-run", tmp_path, data_root).end()
+    assert (code, "unknown, because a step of failing fails: no way" in stdout) == (0, True), stdout
 
 
 def test_a_variant_that_reads_labels_is_left_out_of_the_label_free_track(tmp_path: Path, data_root: Path) -> None:
-    line = "--methods 'mosaickd[form=joint]' --seeds 0-1 --dry-run --tracks"
+    line = "--methods 'mosaickd[form=joint]' --seeds 0-1 --jobs 2 --dry-run --tracks"
     code, stdout, stderr = Sweep(f"{line} labelled,label-free", tmp_path, data_root).end()
     assert (code, len(re.findall(r"^missing +mosaickd\[form=joint\]", stdout, re.MULTILINE))) == (0, 2)
     assert stderr.count("left out") == 1
