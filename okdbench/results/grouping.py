@@ -2,7 +2,7 @@
 
 Rows are compared only within their *comparison group*: the same data set, task, track, labels, budget, networks and
 protocol version. Images and weights of a teacher are the same if their content is, whatever their names. A *cell* of a
-group is a setting with a seed. Superseded runs count nowhere: those of an older version of the code that the run reaches.
+group is a setting with a seed. Superseded runs count nowhere: those of an older version of the code that they reach.
 
 The functions on data frames take the columns of :data:`okdbench.results.frames.RUN_COLUMNS`.
 """

@@ -14,10 +14,11 @@ import numpy as np
 
 from okdbench import registry
 from okdbench.core import config as configuration
-from okdbench.core import plugin_files, plugins, yaml_files
+from okdbench.core import plugin_files, plugins
 from okdbench.core.command import command_of, words_of
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.file_names import load_options
 from okdbench.core.files import default_data_root
 from okdbench.core.folds import fold_of
 from okdbench.core.plugin_files import LocalFile
@@ -172,7 +173,7 @@ def make_plan(
         UserError: a name, value, file or combination that cannot be run.
     """
     # --- 1. configuration: defaults depend on data set and setting, so these are looked up first
-    in_file = yaml_files.load_yaml(file) if file else {}
+    in_file = load_options(file) if file else {}
     dataset = registry.load_dataset(str(values.get("dataset") or in_file.get("dataset") or ""))
     setting = dataset.setting(_setting_name(values, in_file, dataset))
     config = configuration.resolve({**values, "setting": setting.name}, file=file)
