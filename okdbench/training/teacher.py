@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
@@ -20,6 +19,7 @@ from safetensors.torch import save as to_safetensors
 from okdbench.core.code_digest import digest_of
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic
+from okdbench.core.locks import Lock
 from okdbench.core.plugins import DATASETS
 from okdbench.core.protocol import PROTOCOL_VERSION, budget_named
 from okdbench.data.augmentation import kinds_of
@@ -198,7 +198,7 @@ class TeacherStore:
         folder = weights.parent
         folder.mkdir(parents=True, exist_ok=True)
         # runs of a sweep share a teacher: the first process trains it, the others wait and read it
-        with FileLock(folder / "lock"):
+        with Lock(folder / "lock"):
             if not weights.exists():
                 self._train(classifier, folder, plan)
                 # safetensors takes contiguous tensors only
