@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from okdbench.core import plugin_files
 from okdbench.core.code_digest import Source, digest_of, sources_of
 from okdbench.core.errors import UserError
+from okdbench.core.file_names import expand
 from okdbench.core.plugins import DATASETS, METHODS, name_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def load_dataset(name: str) -> Dataset:
     Raises:
         UserError: there is none, or it does not define exactly one complete data set.
     """
+    name = expand(name)
     if name.endswith(_DESCRIPTIONS):
         from okdbench.data.custom_dataset import own_dataset
 

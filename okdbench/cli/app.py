@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated, Any
 
@@ -33,6 +34,7 @@ from okdbench.cli import (
 )
 from okdbench.cli import list as ls
 from okdbench.core.errors import UserError
+from okdbench.core.file_names import expand
 
 NAME = "okdbench"
 #: what typer raises when the command line cannot be parsed; only a subclass of it has a public name
@@ -83,7 +85,7 @@ def main() -> None:
     try:
         # A name of its own, so that `python -m okdbench` has the same help and completion.
         # Not standalone, because typer would print a usage error itself, as a panel of several lines.
-        sys.exit(app(prog_name=NAME, standalone_mode=False))
+        sys.exit(app(_words(), prog_name=NAME, standalone_mode=False))
     except UserError as error:
         message = str(error)
     except _UsageError as error:
@@ -92,6 +94,12 @@ def main() -> None:
         print(f"{NAME}: {message}", file=sys.stderr)
     # 2 is a mistake that the user can fix; 1 is left to commands that ran and found something bad.
     sys.exit(2)
+
+
+def _words() -> list[str]:
+    """The command line; ``~`` is expanded where a shell does not: in quotes, and after the sign of ``--runs=~/x``."""
+    parts = [re.fullmatch(r"(--[\w-]+=)?(.*)", word, re.DOTALL) for word in sys.argv[1:]]
+    return [(part[1] or "") + expand(part[2]) for part in parts if part]
 
 
 def _explain(error: Any) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from okdbench import registry
 from okdbench.core.errors import UserError
+from okdbench.core.file_names import load_options
 from okdbench.core.files import default_data_root
-from okdbench.core.yaml_files import load_yaml
 from okdbench.sweep.grid import Grid
 
 
@@ -18,7 +18,7 @@ def find_images(grid: Grid, data_root: Path | None) -> None:
         UserError: one is not there; the message says how to get it.
     """
     root = data_root or default_data_root()
-    in_file = load_yaml(grid.file) if grid.file else {}
+    in_file = load_options(grid.file) if grid.file else {}
     # The command line wins over the file, as when the runs are configured.
     official = (grid.options.get("test_split") or in_file.get("test_split")) != "folds"
     for name, text in grid.places():

@@ -123,5 +123,5 @@ def _conclude(tuning: Tuning, records: list[Record], file: Path) -> None:
     if tried[0].score is None:
         raise UserError("no trial has a score, because runs failed; okdbench runs ls shows why")
     with writing(file, "--output"):
-        write_atomic(file, tuning.to_yaml(tried[0]).encode())
+        write_atomic(file, tuning.to_yaml(tried[0], file).encode())
     print_line(f"{file}: trial {tried[0].trial}; next: okdbench run --config {file} --seeds 0-4")

@@ -16,9 +16,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.file_names import expand, load_options
 from okdbench.core.protocol import BUDGETS, Track
 from okdbench.core.syntax import rounded, spell_assignments
-from okdbench.core.yaml_files import load_yaml
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -34,6 +34,9 @@ def _numbers(value: object) -> object:
 Numbers = Annotated[
     tuple[Annotated[float, Field(ge=0, le=1, strict=False)], ...], BeforeValidator(_numbers), Field(min_length=1)
 ]
+
+#: a file, or the name of a plugin
+File = Annotated[str, BeforeValidator(lambda value: expand(value) if isinstance(value, str) else value)]
 
 #: pydantic's error type -> the text that replaces its message, which repeats the limits
 _OUT_OF_RANGE = dict.fromkeys(
@@ -51,8 +54,8 @@ class RunConfig(BaseModel):
     # The schema is built at the first validation: `okdbench --help` needs the fields alone.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
-    method: str = Field(description="Method: a name, a variant such as kd[lr=0.1], or the path of a Python file.")
-    dataset: str = Field(description="Data set: a name, or the path of a .py or .yaml file.")
+    method: File = Field(description="Method: a name, a variant such as kd[lr=0.1], or the path of a Python file.")
+    dataset: File = Field(description="Data set: a name, or the path of a .py or .yaml file.")
     setting: str = Field(
         description="Letters of the teacher's domains and of another one: MP-O adapts to O, MP@O transfers with images "
         "of O, MP is data-free."
@@ -72,7 +75,7 @@ class RunConfig(BaseModel):
     teacher: str = Field("", description="Architecture of the teacher: a classifier of timm, lenet5 or lenet5_bn.")
     student: str = Field("", description="The same of the student.")
     pretrained: bool = Field(False, description="Start teacher and student from timm's ImageNet weights.")
-    teacher_weights: str | None = Field(
+    teacher_weights: File | None = Field(
         None, description="File of a trained teacher, .safetensors or state dict; no teacher is trained then."
     )
     image_size: int = Field(32, ge=16, le=512, multiple_of=16, description="Input resolution in pixels.")
@@ -119,7 +122,7 @@ def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig
     Raises:
         UserError: an unknown or missing key, or a value that is not allowed.
     """
-    in_file = load_yaml(file) if file else {}
+    in_file = load_options(file) if file else {}
     given, in_file = (
         {key: value for key, value in layer.items() if value is not None and key != "task"}
         for layer in (values, in_file)

@@ -57,4 +57,4 @@ def printable(text: str) -> str:
 
 def default_data_root() -> Path:
     """The data folder without ``--data-root``: ``$OKDBENCH_DATA``, or ``okdbench`` in the user's cache folder."""
-    return Path(os.environ.get("OKDBENCH_DATA") or Path.home() / ".cache" / "okdbench")
+    return Path(os.environ.get("OKDBENCH_DATA") or Path.home() / ".cache" / "okdbench").expanduser()

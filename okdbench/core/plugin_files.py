@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -33,15 +34,24 @@ def is_path(name: str) -> bool:
     return name.endswith(SUFFIX)
 
 
+def is_name(text: str) -> bool:
+    """Whether a file without its ending has a name that tables can show beside hyper-parameters in brackets.
+
+    >>> is_name("my method, v1.2"), is_name("mine[2]")
+    (True, False)
+    """
+    return re.fullmatch(r"\w[\w ,.+-]*", text) is not None
+
+
 def load(name: str) -> ModuleType:
     """The module in the file ``name``; an unchanged file is loaded once in a process.
 
     Raises:
-        UserError: there is no such file, its name is no Python identifier, or it cannot be imported.
+        UserError: there is no such file, its name has other signs than names in tables, or it cannot be imported.
     """
     path = Path(name).expanduser().resolve()
-    if not path.stem.isidentifier():
-        raise UserError(f"{name}: its name must be one word of letters, digits and _, such as my_method.py")
+    if not is_name(path.stem):
+        raise UserError(f"{name}: its name may have letters, digits, blanks and _ . , + - in it, such as my_method.py")
     file = read(name)
     # The content is part of the module's name: an edited file is loaded again, and two files of one name do not clash.
     module_name = f"{__name__}.{hashlib.sha256(bytes(path) + file.content).hexdigest()[:12]}.{path.stem}"

@@ -60,6 +60,11 @@ def split_methods(text: str) -> list[str]:
     >>> split_methods("kd[lr=0.1,temperature=2], finetune")
     ['kd[lr=0.1,temperature=2]', 'finetune']
     """
+    return [part.strip() for part in parts_of(text)]
+
+
+def parts_of(text: str) -> list[str]:
+    """The text between the commas outside of brackets, with its blanks."""
     parts, depth = [""], 0
     for letter in text:
         # braces as well, because a value may be a YAML mapping
@@ -68,7 +73,7 @@ def split_methods(text: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += letter
-    return [part.strip() for part in parts]
+    return parts
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
@@ -82,11 +87,18 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     Raises:
         UserError: the text has another form, or a key appears twice.
     """
-    # a path may contain brackets, so the first alternative goes as far as its .py
-    match = re.fullmatch(r"(.*?\.py|[^\[]*)(?:\[(.*)\])?", text.strip())
-    if match is None:
+    name, variant = split_variant(text.strip())
+    if variant and not variant.endswith("]"):
         raise UserError(f"method {text!r} is not of the form name or name[key=value,key=value]")
-    return match[1].strip(), {} if match[2] is None else parse_assignments(split_methods(match[2]))
+    return name.strip(), parse_assignments(split_methods(variant[1:-1])) if variant else {}
+
+
+def split_variant(text: str) -> tuple[str, str]:
+    """The name or path of a method, and the brackets after it, whatever is in them."""
+    # A path may contain brackets, so the first alternative goes as far as its .py.
+    match = re.fullmatch(r"(.*?\.py(?=\[|$)|[^\[]*)(.*)", text, re.DOTALL)
+    assert match is not None
+    return match[1], match[2]
 
 
 def spell_method(name: str, variant: str) -> str:

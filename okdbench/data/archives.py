@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
-
 from okdbench.core.errors import UserError
 from okdbench.core.files import writing
+from okdbench.core.locks import Lock, if_free
 from okdbench.data.archive_formats import Member, is_archive, members, readable
 from okdbench.data.archive_safety import MAX_BYTES, UnpackLimits, is_junk, refusal, safe_path
 
@@ -61,12 +60,13 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
     """A folder on the disk of ``target`` that is deleted afterwards, as are those of killed processes."""
     home = next(parent for parent in target.parents if parent.exists())
     for left in home.glob(f".{glob.escape(target.name)}.*.unpacking"):
-        # The lock cannot be taken (an OSError) while the process that made the folder is alive.
-        with suppress(OSError), FileLock(left / "lock", timeout=0):
-            shutil.rmtree(left, ignore_errors=True)
+        # It is not free while the process that made the folder is alive.
+        with suppress(OSError), if_free(left / "lock") as free:
+            if free:
+                shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(".unpacking", f".{target.name}.", home))
     try:
-        with FileLock(folder / "lock"):
+        with Lock(folder / "lock"):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,10 +15,10 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 import PIL
-from filelock import FileLock
 
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
+from okdbench.core.locks import Lock
 from okdbench.core.progress import counter
 from okdbench.data.dataset import Dataset, Resize, Sample
 from okdbench.data.decoding import decode, decoding_pool
@@ -107,7 +107,7 @@ def _build(file: Path, key: str, samples: Sequence[Sample], shape: Shape, resize
     """Decode ``samples`` into ``file`` and read it back; of several processes one decodes and the others wait."""
     with writing(file.parent, "--data-root"):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
+        with Lock(file.with_suffix(".lock")):
             # Another process may have written it while this one waited for the lock.
             pixels = _read(file, key)
             if pixels is None:

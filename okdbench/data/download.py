@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock
-
 from okdbench.core.errors import UserError
 from okdbench.core.files import writing
+from okdbench.core.locks import Lock
 from okdbench.data.partial_file import PartialFile, Progress, Transfer, mismatch
 from okdbench.data.remote import GOOGLE_DRIVE, Remote, SourceError, TransientSourceError
 
@@ -47,7 +46,7 @@ def fetch(
         if mismatch(file, remote) is None:
             return file
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{remote.name}.lock"):
+        with Lock(folder / f"{remote.name}.lock"):
             # Another process may have downloaded it while this one waited for the lock.
             if mismatch(file, remote) is not None:
                 part = PartialFile(file)

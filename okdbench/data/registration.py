@@ -14,10 +14,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
-
 from okdbench.core.errors import UserError
 from okdbench.core.files import writing
+from okdbench.core.locks import Lock
 from okdbench.core.progress import counter
 from okdbench.data.array_folders import find_arrays, is_array_file, make_folders
 from okdbench.data.download import fetch
@@ -161,7 +160,7 @@ def _locked(dataset: FolderDataset, root: Path) -> Iterator[None]:
     file = root / "registered" / f"{dataset.name}.lock"
     with writing(root, "--data-root"):
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file)
+        lock = Lock(file)
         lock.acquire()
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Splits:
         test: what the student is tested on.
         teacher_train: train splits of the teacher's domains.
         teacher_test: test splits of the teacher's domains.
-        images_digest: a hash of all images of these domains, which is the same in every fold.
+        digests: domain -> hash of its images as this run loads them, which is the same in every fold.
     """
 
     train: Images
@@ -38,7 +38,12 @@ class Splits:
     test: Images
     teacher_train: Images
     teacher_test: Images
-    images_digest: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def images_digest(self) -> str:
+        """A hash of all images of these domains, which is the same in every fold."""
+        return hashlib.sha256(json.dumps(self.digests, sort_keys=True).encode()).hexdigest()
 
     @property
     def digest(self) -> str:
@@ -101,7 +106,7 @@ def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, ru
         test=given["test"] if adapts else teacher_test,
         teacher_train=teacher_train,
         teacher_test=teacher_test,
-        images_digest=hashlib.sha256(json.dumps(load.digests, sort_keys=True).encode()).hexdigest(),
+        digests=load.digests,
     )
 
 

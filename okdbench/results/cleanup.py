@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from filelock import FileLock, Timeout
 
+from okdbench.core.locks import if_free
 from okdbench.results.store import read_record
 
 #: useless once their run is finished: what it would have resumed from, and half-written files of a killed process
@@ -115,8 +115,8 @@ def _free(folder: Path, patterns: tuple[str, ...], dry: bool) -> Iterator[tuple[
     if folder.is_symlink() or not any(any(folder.glob(pattern)) for pattern in patterns):
         return  # the target of a link takes no space in this folder
     # No waiting: whoever holds the lock is using these files, and pruning can come back to them later.
-    with suppress(Timeout), FileLock(folder / "lock", timeout=0):
-        for file in [file for pattern in patterns for file in folder.glob(pattern)]:
+    with if_free(folder / "lock") as free:
+        for file in [file for pattern in patterns for file in folder.glob(pattern) if free]:
             freed = file.lstat().st_size
             if not dry:
                 file.unlink()

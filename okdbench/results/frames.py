@@ -16,12 +16,13 @@ import pandas as pd
 
 from okdbench.core.protocol import FIRST_BFLOAT16_VERSION
 from okdbench.results.grouping import (
+    ALL,
     GROUP,
     Cell,
     ComparisonGroup,
     counted,
     current,
-    group_of,
+    groups_of,
     label,
     without_tuning,
     without_void,
@@ -87,9 +88,9 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("role", "str", "method, reference, baseline, or privileged: sees the teacher's images", lambda r: r.role),
     RunColumn("task", "str", "adapt, transfer or data-free", lambda r: r.task),
     RunColumn("track", "str", "labelled, semi or label-free", lambda r: r.track),
-    RunColumn("shots", "str", "labels per class, or all", lambda r: group_of(r).shots),
+    RunColumn("shots", "str", "labels per class, or all", lambda r: ALL if r.shots is None else r.shots),
     RunColumn("budget", "str", "the budget's name", lambda r: r.budget),
-    RunColumn("teacher", "str", "teacher and conditions that are not the default", lambda r: group_of(r).teacher),
+    RunColumn("teacher", "str", "teacher and conditions that are not the default", lambda r: r.teacher),
     RunColumn("student", "str", "the student's architecture", lambda r: r.student),
     RunColumn("precision", "str", "number format of the forward passes",
               lambda r: r.config.get("precision", "float32")),
@@ -135,7 +136,9 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     """The records as a data frame with :data:`RUN_COLUMNS`, one row per record."""
     members = list(records)
-    return pd.DataFrame({column.name: _series(column, members) for column in RUN_COLUMNS})
+    frame = pd.DataFrame({column.name: _series(column, members) for column in RUN_COLUMNS})
+    # What is unusual about a teacher and its images shows only beside the other records.
+    return frame.assign(teacher=pd.Series([group.teacher for group in groups_of(members)], dtype="str"))
 
 
 def _series(column: RunColumn, records: list[Record]) -> pd.Series[Any]:
@@ -176,7 +179,7 @@ def report_superseded(runs: pd.DataFrame) -> None:
     """Print a line for each reason why runs count nowhere, with their number."""
     for why, kept in ("tuning seeds", without_tuning), (VOID, without_void):
         runs = _reported(runs, kept(runs), why)
-    _reported(runs, current(runs), "older code or images")
+    _reported(runs, current(runs), "older code")
 
 
 def _reported(runs: pd.DataFrame, kept: pd.DataFrame, why: str) -> pd.DataFrame:

@@ -1,14 +1,15 @@
 """Which runs may be compared, and which of them count.
 
 Rows are compared only within their *comparison group*: the same data set, task, track, labels, budget, networks and
-protocol version. A *cell* of a group is a setting with a seed. Superseded runs count nowhere: those of an older version
-of the code that the run reaches, or of other images than the setting has now.
+protocol version. Images and weights of a teacher are the same if their content is, whatever their names. A *cell* of a
+group is a setting with a seed. Superseded runs count nowhere: those of an older version of the code that they reach.
 
 The functions on data frames take the columns of :data:`okdbench.results.frames.RUN_COLUMNS`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ from okdbench.core.config import RunConfig
 from okdbench.core.protocol import FIRST_BFLOAT16_VERSION, FIRST_TUNING_SEED, PROTOCOL_VERSION
 from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import spell_assignments, spell_method
+from okdbench.results.identity import image_versions, weights_names
 from okdbench.results.records import Record
 
 if TYPE_CHECKING:
@@ -91,16 +93,28 @@ def method_name(method: str, origin: str = "", digest: str = "") -> str:
     return f"{method} ({places})" if origin else method
 
 
-def group_of(record: Record) -> ComparisonGroup:
-    """The record's comparison group; conditions that are not the default follow the teacher's name."""
+def groups_of(records: Sequence[Record]) -> list[ComparisonGroup]:
+    """The comparison group of each record; conditions that are not the default follow the teacher's name.
+
+    A hash of weights or images is among them only where these records differ in nothing else.
+    """
+    files = weights_names(records)
+    groups = [_group_of(record, file) for record, file in zip(records, files, strict=True)]
+    versions = image_versions(records, groups)
+    return [_group_of(*each) for each in zip(records, files, versions, strict=True)]
+
+
+def _group_of(record: Record, weights: str, images: str = "") -> ComparisonGroup:
     usual = {name: RunConfig.model_fields[name].default for name in _CONDITIONS}
     # A record from before a condition existed lacks it, and was made under its default.
     unusual = {name: record.config[name] for name in _CONDITIONS if record.config.get(name, usual[name]) != usual[name]}
     # In protocol 1 the default had a name.
     if unusual.get("test_split") == "protocol":
         del unusual["test_split"]
-    if record.data_note:
-        unusual["images"] = "differing"
+    if weights:
+        unusual["teacher_weights"] = weights
+    if images := " ".join(filter(None, ("differing" if record.data_note else "", images))):
+        unusual["images"] = images
     teacher = spell_method(record.teacher, spell_assignments(unusual))
     return ComparisonGroup(
         dataset=record.dataset,
@@ -127,14 +141,11 @@ def without_void(runs: pd.DataFrame) -> pd.DataFrame:
 def current(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that are not superseded, in the order in which they finished; none is void or on a tuning seed.
 
-    For each setting the images, and then for each method the code, are those of the run that finished last.
+    The code of each method is that of the run that finished last.
     """
     # The time is an ISO text, so its order is that of time.
     kept = without_void(without_tuning(runs)).sort_values("finished", kind="stable")
-    # Images first: a run on other images must not decide which code is the latest.
-    for key, digest in ("setting", "data_digest"), ("method", "source"):
-        kept = kept[kept[digest] == kept.groupby([*GROUP, key])[digest].transform("last")]
-    return kept
+    return kept[kept["source"] == kept.groupby([*GROUP, "method"])["source"].transform("last")]
 
 
 def counted(runs: pd.DataFrame) -> pd.DataFrame:

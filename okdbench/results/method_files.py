@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from okdbench.core import plugin_files
 from okdbench.core.command import read_command
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
@@ -62,6 +63,6 @@ def command_for(record: Record, folder: Path) -> str:
 
 
 def _path(record: Record, folder: Path) -> Path:
-    if not record.method.isidentifier():
+    if not plugin_files.is_name(record.method):
         raise UserError(f"{record.method!r} is no name of a method's file")
     return folder / f"{record.method}.py"

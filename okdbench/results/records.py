@@ -136,7 +136,9 @@ class Record(_Model):
         variant: the hyper-parameters that differ from the defaults, as ``lr=0.1``.
         task: adapt, transfer or data-free; the form of the setting tells it too.
         shots: labels per class of the student's domain; None for all.
+        weights_digest: hash of the file of a user's teacher; empty without one, and in older records.
         data_digest: digest of all images of the setting's domains, in whatever fold.
+        domain_digests: domain -> digest of its images; ``@`` before its name says that they have no labels here.
         test_images: number of test images; None in records of schema version 2, as is ``classes``.
         classes: number of classes.
         mean: of each channel, for the normalisation of the networks; as many as the images have channels. Empty in
@@ -180,7 +182,9 @@ class Record(_Model):
     version: Line
     commit: str
     protocol: Int64
+    weights_digest: str = ""
     data_digest: str
+    domain_digests: dict[str, str] = {}
     data_note: str = ""
     test_images: Int64 | None = None
     classes: Int64 | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from shlex import quote
 
 import pandas as pd
 
@@ -206,7 +207,7 @@ def _refuse_mixed(runs: pd.DataFrame) -> None:
     if kinds.empty:
         raise UserError("no finished run fits; okdbench runs ls lists what there is")
     if len(kinds) > 1:
-        options = (" ".join(f"--{name} {kind[name]}" for name in fields) for kind in kinds.to_dict("records"))
+        options = (" ".join(f"--{name} {quote(kind[name])}" for name in fields) for kind in kinds.to_dict("records"))
         raise UserError(
             f"the runs are of {len(kinds)} comparison groups that must not be mixed; choose one: {' or '.join(options)}"
         )

@@ -15,9 +15,9 @@ from typing import Any
 from okdbench import registry
 from okdbench.core import plugins, syntax
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.file_names import load_options, split_names
 from okdbench.core.protocol import Track, refuse_tuning_seeds
 from okdbench.core.settings import TaskKind, task_of
-from okdbench.core.yaml_files import load_yaml
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def parse_grid(given: Mapping[str, Any], file: Path | None = None, tuning: bool 
     Raises:
         UserError: no method or no data set is named, a value is malformed, or a seed is that of a tuning.
     """
-    in_file = load_yaml(file) if file else {}
+    in_file = load_options(file) if file else {}
     several = ("method", "dataset", "setting", "task", "track")
-    named = {name: _values(name, given.get(name) or in_file.get(name)) for name in several}
+    named = {name: _values(given.get(name) or in_file.get(name)) for name in several}
     for name in ("method", "dataset"):
         if not named[name]:
             raise UserError(f"no {name} is named; give one with --{name}, or in the file of --config")
@@ -120,15 +120,10 @@ def parse_grid(given: Mapping[str, Any], file: Path | None = None, tuning: bool 
     )
 
 
-def _values(name: str, texts: object) -> list[str]:
-    """The values in texts, each once: divided at commas, those of methods only at commas outside of brackets."""
+def _values(texts: object) -> list[str]:
+    """The values in texts, each once, divided at commas; see :func:`okdbench.core.file_names.split_names`."""
     if texts is None:
         return []
-    split = syntax.split_methods if name == "method" else _at_commas
     listed: Iterable[object] = texts if isinstance(texts, (list, tuple)) else [texts]
     # an empty value comes from a trailing comma
-    return list(dict.fromkeys(value for text in listed for value in split(str(text)) if value))
-
-
-def _at_commas(text: str) -> list[str]:
-    return [value.strip() for value in text.split(",")]
+    return list(dict.fromkeys(value for text in listed for value in split_names(str(text)) if value))

@@ -12,9 +12,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from okdbench.core.errors import UserError
+from okdbench.core.locks import Lock
 from okdbench.sweep.ray_handle import RayHandle
 from okdbench.sweep.ray_nodes import RayNodes, connect
 from okdbench.sweep.ray_worker import WorkerTask, run_task, source_digest
@@ -73,7 +72,7 @@ class RayDriver:
     def start(self, job: Job) -> Child:
         """Submit a job; the handle starts the Ray task when it is polled for the first time."""
         folder = job.log.absolute().parent
-        lock = None if self._shared else FileLock(folder / "lock")
+        lock = None if self._shared else Lock(folder / "lock")
         return RayHandle(self._ray, job, partial(self._submit, job, folder), lock)
 
     def _submit(self, job: Job, folder: Path) -> Any:

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from okdbench.core.errors import one_line
 from okdbench.core.files import write_atomic
+from okdbench.core.locks import Lock
 from okdbench.results.store import parse_record
 from okdbench.sweep.ray_worker import LOG_FILE, OUTPUT_FILES, Message
 from okdbench.sweep.retries import NODE_LOST
@@ -26,7 +25,7 @@ class RayHandle:
     folder in its place: two drivers, or a driver and ``okdbench run``, never do one job twice.
     """
 
-    def __init__(self, ray: Any, job: Job, submit: Callable[[], Any], lock: FileLock | None) -> None:
+    def __init__(self, ray: Any, job: Job, submit: Callable[[], Any], lock: Lock | None) -> None:
         """Prepare the handle; the task is submitted by the first :meth:`poll` that gets the lock.
 
         Args:
@@ -56,10 +55,8 @@ class RayHandle:
         """Submit the task, unless another process is doing the job, or has done it meanwhile."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._lock:
-            try:
-                # no waiting here, because the scheduler polls all children in one loop
-                self._lock.acquire(timeout=0)
-            except Timeout:
+            # no waiting here, because the scheduler polls all children in one loop
+            if not self._lock.attempt():
                 return
             if not self._job.prepare():
                 # the scheduler then reads the result from the other process's files

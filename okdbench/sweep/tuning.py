@@ -19,6 +19,7 @@ from okdbench.core import config as configuration
 from okdbench.core import plugins, search, syntax
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
+from okdbench.core.file_names import for_file
 from okdbench.core.protocol import Track, tuning_seeds
 from okdbench.core.seeding import derive_seed
 from okdbench.core.settings import TaskKind, task_of
@@ -91,14 +92,14 @@ class Tuning:
             tried.append(Tried(number, hyperparameters, variant, fmean(known) if complete else None))
         return sorted(tried, key=lambda each: -1.0 if each.score is None else each.score, reverse=True)
 
-    def to_yaml(self, best: Tried) -> str:
-        """The file for ``--config`` that runs the best trial."""
+    def to_yaml(self, best: Tried, file: Path) -> str:
+        """The content of ``file``, which is for ``--config`` and runs the best trial."""
         fields = self.config.model_dump(mode="json", exclude=_OF_ONE_RUN)
         usual = {name: field.default for name, field in RunConfig.model_fields.items()}
         kept = {name: value for name, value in fields.items() if name in ("budget", "track") or value != usual[name]}
         setting = self.settings[0] if len(self.settings) == 1 else list(self.settings)
         content = {**kept, "setting": setting, "hyperparameters": best.hyperparameters, "tuned": self.note}
-        return yaml.safe_dump(content, sort_keys=False, width=1000)
+        return yaml.safe_dump(for_file(content, file), sort_keys=False, width=1000)
 
 
 def make_tuning(grid: Grid, trials: int, seed: int, repeats: int) -> Tuning:

@@ -14,11 +14,11 @@ import numpy as np
 
 from okdbench import registry
 from okdbench.core import config as configuration
-from okdbench.core import plugin_files, plugins, yaml_files
-from okdbench.core.card_source import bundled_card
+from okdbench.core import plugin_files, plugins
 from okdbench.core.command import command_of, words_of
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.file_names import load_options
 from okdbench.core.files import default_data_root
 from okdbench.core.folds import fold_of
 from okdbench.core.plugin_files import LocalFile
@@ -31,6 +31,7 @@ from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
 from okdbench.distill.networks.classifiers import check_name
+from okdbench.training.admission import check_access
 
 #: the teacher recipe of okdbench itself
 OWN_RECIPE = "own"
@@ -91,19 +92,24 @@ class Plan:
         assert self.config.track is not None, "make_plan() sets it"
         return self.config.track
 
+    @cached_property
+    def weights_digest(self) -> str | None:
+        """SHA-256 of the file of a user's teacher, as it is when this is first asked for; None without one."""
+        file = self.config.teacher_weights
+        return file and hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
     @property
     def key(self) -> str:
         """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
         # weights, hyper-parameters and statistics are below by value; the digest of the images has split and channels
         elsewhere = {"teacher_weights", "hyperparameters", "test_split", "channels", "mean", "std", "resize"}
         resolved = self.config.model_dump(mode="json", exclude={"device", "tuned", *elsewhere})
-        weights = self.config.teacher_weights
         identity = {
             **resolved,
             "method": self.method_name,
             "dataset": self.dataset.name,
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
-            "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
+            "teacher_weights": self.weights_digest,
             "budget": vars(self.budget),
             "teacher_recipe": self.teacher_recipe and asdict(self.teacher_recipe),
             "source": self.source,
@@ -167,7 +173,7 @@ def make_plan(
         UserError: a name, value, file or combination that cannot be run.
     """
     # --- 1. configuration: defaults depend on data set and setting, so these are looked up first
-    in_file = yaml_files.load_yaml(file) if file else {}
+    in_file = load_options(file) if file else {}
     dataset = registry.load_dataset(str(values.get("dataset") or in_file.get("dataset") or ""))
     setting = dataset.setting(_setting_name(values, in_file, dataset))
     config = configuration.resolve({**values, "setting": setting.name}, file=file)
@@ -275,48 +281,6 @@ def _check_recipe(config: RunConfig, dataset: Dataset) -> str | None:
     if name and config.teacher_weights:
         raise UserError("--teacher-recipe trains a teacher and --teacher-weights names a trained one; leave one out")
     return None if name == _usual_recipe(config, dataset) else name
-
-
-def check_access(name: str, method: type[Method], setting: Setting, track: Track, shots: int | None) -> None:
-    """Refuse what a method does not run in, and a number of labels where there are none.
-
-    Args:
-        name: the method as it was typed.
-        method: its class.
-        setting: where it is to run.
-        track: the track of the run.
-        shots: labels per class; None for all.
-
-    Raises:
-        UserError: the combination cannot be run.
-    """
-    card, task = method.card, setting.task
-    if task not in card.tasks:
-        raise UserError(
-            f"method {name!r} does not play task {task} ({setting.name}), only {', '.join(card.tasks)}; "
-            f"these do: {', '.join(players(task))}"
-        )
-    if track not in tracks_of(task):
-        raise UserError(f"task {task} ({setting.name}) has no {track} track, because no label reaches a method there")
-    if track not in card.tracks:
-        raise UserError(f"method {name!r} does not run in the {track} track; its tracks: {', '.join(card.tracks)}")
-    if shots is not None and track is Track.LABEL_FREE:
-        raise UserError(f"--shots {shots} counts labels, which the label-free track withholds; leave it out")
-    if shots is None and track is Track.SEMI:
-        raise UserError(
-            "the semi track needs --shots N, the number of labels per class; with all labels it is labelled"
-        )
-
-
-def players(task: TaskKind, track: str = "") -> list[str]:
-    """The bundled methods that play a task, in this track if one is named."""
-    # From the sources, because an error must not wait for the import of every method.
-    cards = {name: bundled_card(name) for name in plugins.method_names()}
-    return [
-        name
-        for name, card in cards.items()
-        if task in card.get("tasks", ()) and (not track or track in card.get("tracks", ()))
-    ]
 
 
 def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[SplitRule, bool]:

@@ -11,6 +11,7 @@ import torch
 from okdbench.core import devices, plugins
 from okdbench.core.environment import commit, environment
 from okdbench.core.protocol import PROTOCOL_VERSION, Track, is_tuning_seed
+from okdbench.core.settings import TaskKind
 from okdbench.distill.optim import clone_state
 from okdbench.results.records import LONGEST_METHOD, Cost, Evaluation, Outcome, TeacherScore, Traffic
 from okdbench.training.evaluation import best
@@ -45,7 +46,9 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "version": sys.modules["okdbench"].__version__,
         "commit": commit(),
         "protocol": PROTOCOL_VERSION,
+        "weights_digest": plan.weights_digest or "",
         "data_digest": plan.splits.images_digest,
+        "domain_digests": _domain_digests(plan),
         "data_note": plan.data_note,
         "test_images": len(plan.splits.test),
         "classes": len(plan.dataset.classes),
@@ -56,6 +59,12 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "default_settings": plan.dataset.default_settings(plan.setting.task),
         "environment": environment(device) | {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
     }
+
+
+def _domain_digests(plan: Plan) -> dict[str, str]:
+    """The digest of each domain's images; those of a domain without labels are other ones than with them."""
+    hidden = plan.setting.input_domain if plan.setting.task is TaskKind.TRANSFER else None
+    return {f"@{name}" if name == hidden else name: digest for name, digest in plan.splits.digests.items()}
 
 
 def _local_file(plan: Plan) -> dict[str, str]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 
 from okdbench.core import devices
 from okdbench.core.command import command_of
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
+from okdbench.core.locks import Lock, if_free
 from okdbench.core.protocol import refuse_tuning_seeds
 from okdbench.results.loss_curves import read_curves
 from okdbench.results.predictions import write_predictions
@@ -82,7 +82,7 @@ def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
     # --- 3. teacher, student, record: one process at a time, the others wait for its record
     with writing(runs):
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
+        with Lock(folder / "lock"):
             # looked up again: another process may have finished it while this one waited
             if record := noted(folder, plan.config):
                 return record
@@ -147,9 +147,9 @@ def give_up(plan: Plan, runs: Path, error: str) -> None:
     folder = runs / plan.key
     with writing(runs):
         folder.mkdir(parents=True, exist_ok=True)
-        with suppress(Timeout), FileLock(folder / "lock", timeout=0):
+        with if_free(folder / "lock") as free:
             record = read_record(folder)
-            if record is None or record.status != "done":
+            if free and (record is None or record.status != "done"):
                 here = torch.device("cpu")  # the run's own device may be on another machine
                 write_record(folder, Record(**run_record.identity(plan, here), status="failed", error=error))
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
 from okdbench.core.code_digest import digest_of
+from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic
+from okdbench.core.locks import Lock
 from okdbench.core.plugins import DATASETS
 from okdbench.core.protocol import PROTOCOL_VERSION, budget_named
 from okdbench.data.augmentation import kinds_of
@@ -119,7 +120,7 @@ def teacher_key(plan: Plan) -> str:
     """The name of this teacher's folder: a hash of everything that its weights depend on."""
     config = plan.config
     if config.teacher_weights:
-        identity: dict[str, Any] = {"weights": hashlib.sha256(Path(config.teacher_weights).read_bytes()).hexdigest()}
+        identity: dict[str, Any] = {"weights": plan.weights_digest}
     else:
         (images, batch_size), recipe = _amount(plan), plan.teacher_recipe
         identity = {
@@ -200,12 +201,13 @@ class TeacherStore:
         classifier = ClassifierWrapper(net, normaliser(plan, self._device)).to(self._device)
         if config.teacher_weights:
             load_weights(net, Path(config.teacher_weights), config.teacher)
+            _refuse_change(plan)
             return classifier.lock()
         weights = teacher_file(self._folder, plan)
         folder = weights.parent
         folder.mkdir(parents=True, exist_ok=True)
         # runs of a sweep share a teacher: the first process trains it, the others wait and read it
-        with FileLock(folder / "lock"):
+        with Lock(folder / "lock"):
             if not weights.exists():
                 self._train(classifier, folder, plan)
                 # safetensors takes contiguous tensors only
@@ -249,6 +251,13 @@ class TeacherStore:
         )
         # before the weights, whose presence means that the teacher is complete
         write_atomic(folder / TRAINING, training.model_dump_json().encode())
+
+
+def _refuse_change(plan: Plan) -> None:
+    """Refuse a user's file that was replaced since the run's key was computed, because it names other weights now."""
+    file = Path(plan.config.teacher_weights or "")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != plan.weights_digest:
+        raise UserError(f"{file} was replaced by another file while the run was prepared; run the same command again")
 
 
 def normaliser(plan: Plan, device: torch.device) -> Normaliser:

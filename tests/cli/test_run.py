@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from support.dataset_trees import grow, official
 from support.fork_server import Command
 from test_app import page
 
-from okdbench.cli import completion
+from okdbench.cli import app as cli
+from okdbench.cli import completion, new
 from okdbench.cli.run import run
 from okdbench.cli.run_options import GRID_FIELDS
 from okdbench.cli.sweep import sweep
 from okdbench.core.command import flag
 from okdbench.core.config import RunConfig, choices_of
+from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.results.frames import comparison_groups
 from okdbench.results.store import read_records
 
 TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
@@ -142,3 +148,35 @@ def test_all_is_checked_before_the_first_one_trains(tmp_path: Path, data_root: P
     result = Command(line.split(), tmp_path, data_root).wait()
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_home_is_expanded_where_a_shell_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    typed = ["run", "~/a b.yaml", "--runs=~/runs", "--set", "a=~b", "--tuned=x ~/y"]
+    monkeypatch.setattr(sys, "argv", ["okdbench", *typed])
+    expanded = {"~/a b.yaml": "/home/me/a b.yaml", "--runs=~/runs": "--runs=/home/me/runs"}
+    assert cli._words() == [expanded.get(word, word) for word in typed]
+
+
+def test_files_with_commas_and_blanks_in_their_names(tmp_path: Path, data_root: Path) -> None:
+    folder = tmp_path / "my photos, new"
+    grow(folder / "images", official({"phone": dict.fromkeys(("cup", "pen"), 10)}))
+    (folder / "shop.yaml").write_text("domains: {phone: images/phone}")
+    (tmp_path / "a,b.py").write_text((Path(new.__file__).parent / "templates" / "method.py").read_text())
+    net = build_classifier("test_resnet", 2, 32, pretrained=False)
+    torch.save(net.state_dict(), folder / "best, really.pt")
+    (folder / "run.yaml").write_text("{dataset: shop.yaml, teacher_weights: 'best, really.pt', student: test_resnet}")
+    files = ["--dataset", "./my photos, new/shop.yaml", "--teacher-weights", "my photos, new/best, really.pt"]
+    common = ["--teacher", "test_resnet", "--budget", "smoke", "--device", "cpu", "--runs", "runs"]
+    for words in (
+        ["--method", "./a,b.py,kd", *files, "--student", "test_resnet"],
+        ["--method", "./a,b.py", "--config", "my photos, new/run.yaml"],
+    ):
+        result = Command(["run", *words, *common], tmp_path, data_root).wait()
+        assert result.returncode == 0, result.stderr
+    records = list(read_records(tmp_path / "runs"))
+    assert sorted((made.method, made.origin, made.dataset) for made in records) == [
+        ("a,b", "local", "shop"),
+        ("kd", "", "shop"),
+    ]
+    assert {group.teacher for group in comparison_groups(records)} == {"test_resnet[teacher_weights=best, really.pt]"}

@@ -22,7 +22,7 @@ from okdbench.results.frames import (
     runs_of,
     to_frame,
 )
-from okdbench.results.grouping import Cell, ComparisonGroup, counted, current, group_of, label
+from okdbench.results.grouping import Cell, ComparisonGroup, counted, current, groups_of, label
 from okdbench.results.leaderboard import leaderboard
 from okdbench.results.store import write_archive
 
@@ -86,11 +86,11 @@ def test_records_are_loaded_from_folders_and_archives(tmp_path: Path) -> None:
 
 
 def test_superseded_runs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    older = record("kd", "A-C", 7, 60, data_digest="older images")
+    older = record("kd", "A-C", 7, 60, source="older code")
     newer = [made.model_copy(update={"environment": {"finished": "2026-01-02"}}) for made in GRID]
     write_archive(tmp_path / "records.jsonl.gz", [*newer, older])
     assert len(read_runs(tmp_path / "records.jsonl.gz")) == len(GRID) + 1
-    assert capsys.readouterr().err == "okdbench: older code or images: 1 records are left out\n"
+    assert capsys.readouterr().err == "okdbench: older code: 1 records are left out\n"
     assert len(read_runs([tmp_path / "records.jsonl.gz"])) == len(load_records(tmp_path / "records.jsonl.gz"))
 
 
@@ -113,14 +113,14 @@ def test_names_of_rows_and_groups() -> None:
     assert label(record("kd", "A-C", 0, 60, variant="lr=0.1")) == "kd[lr=0.1]"
     assert label(record("mine", "A-C", 0, 60, origin="local")) == "mine (local)"
     other = record("kd", "A-C", 0, 60, config={"image_size": 64}, data_note="other files")
-    assert group_of(other).teacher == "resnet18[image_size=64,images=differing]"
-    assert group_of(GRID[0]) == GROUP
+    assert groups_of([other])[0].teacher == "resnet18[image_size=64,images=differing]"
+    assert groups_of(GRID[:1]) == [GROUP]
     assert GROUP.title == "digits, labelled, quick, resnet18 -> resnet10t"
     few = GROUP._replace(task="transfer", shots="10", protocol="1")
     assert few.title == "digits, transfer, labelled, 10 shots, quick, resnet18 -> resnet10t (protocol 1)"
 
 
-def test_the_run_that_finished_last_decides_on_images_code_and_cell() -> None:
+def test_the_run_that_finished_last_decides_on_code_and_cell() -> None:
     def at(hour: int) -> dict[str, str]:
         return {"finished": f"2026-01-01T{hour:02}:00:00+00:00"}
 
@@ -129,12 +129,12 @@ def test_the_run_that_finished_last_decides_on_images_code_and_cell() -> None:
         record("kd", "A-C", 1, 1, environment=at(1), source="old"),
         record("kd", "A-C", 0, 2, environment=at(2), source="new"),
         record("mad", "A-C", 0, 4, environment=at(0), source="other"),
-        record("mad", "B-C", 0, 5, environment=at(1), data_digest="older images"),
+        record("mad", "B-C", 0, 5, environment=at(1), source="older"),
         record("kd", "B-C", 0, 6, environment=at(2), source="new"),
     ]
     kept = current(to_frame(runs))
-    assert kept["acc"].tolist() == [4, 2, 6, 3], "in the order in which they finished"
-    assert counted(kept)["acc"].tolist() == [4, 6, 3]
+    assert kept["acc"].tolist() == [5, 2, 6, 3], "in the order in which they finished"
+    assert counted(kept)["acc"].tolist() == [5, 6, 3]
 
 
 @pytest.mark.parametrize("module", ["records", "store", "columns", "table", "rendering", "row_spec", "record_diff"])

@@ -21,14 +21,14 @@ LINES = ["leaderboard", "compare kd finetune", "plot bars --output plots", "repo
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_counts_what_is_left_out(line: str, tmp_path: Path, data_root: Path) -> None:
-    older = record("kd", "A-C", 7, 60, data_digest="older images")
+    older = record("kd", "A-C", 7, 60, source="older code")
     trials = [record("kd", "A-C", seed, 99, tuning_score=98.0) for seed in tuning_seeds(3)]
     newer = [made.model_copy(update={"environment": {"finished": "2026-01-02"}}) for made in GRID]
     void = record("kd", "B-C", 8, 99, protocol=2, config={"precision": "bfloat16"})
     write_archive(tmp_path / "records.jsonl.gz", [*newer, older, *trials, void])
     result = Command([*line.split(), "--runs", "records.jsonl.gz"], tmp_path, data_root).wait()
     assert result.returncode == 0, result.stderr
-    assert "okdbench: older code or images: 1 records are left out\n" in result.stderr
+    assert "okdbench: older code: 1 records are left out\n" in result.stderr
     assert "okdbench: tuning seeds: 3 records are left out\n" in result.stderr
     assert "okdbench: bfloat16 before protocol 3: 1 records are left out\n" in result.stderr
 

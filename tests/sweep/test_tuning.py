@@ -206,7 +206,7 @@ def test_all_default_settings_get_one_configuration() -> None:
     ]
     first, second = made.ranked(records)[:2]
     assert (first.trial, first.score, second.trial, second.score) == (0, 50, 1, pytest.approx(140 / 3))
-    assert parse_yaml(made.to_yaml(first), "best")["setting"] == ["MP-O", "MO-P", "OP-M"]
+    assert parse_yaml(made.to_yaml(first, Path("best.yaml")), "best")["setting"] == ["MP-O", "MO-P", "OP-M"]
 
 
 def test_the_earliest_of_equals_wins_and_a_trial_with_a_failed_run_is_last() -> None:
@@ -246,6 +246,6 @@ def test_what_cannot_be_tuned_is_refused(method: str, given: dict[str, Any], com
 
 def test_a_winner_is_not_tuned_again(tmp_path: Path) -> None:
     file = tmp_path / "best.yaml"
-    file.write_text(tuning().to_yaml(tuning().ranked([])[0]))
+    file.write_text(tuning().to_yaml(tuning().ranked([])[0], file))
     grid = replace(parse_grid({}, file), hyperparameters={})
     assert "is the result of a tuning; name the options without it" in refusal(make_tuning, grid, 8, 0, 2)

@@ -1,0 +1,87 @@
+"""Files as users name them: with commas and blanks, with ``~``, relative to the YAML file that names them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from okdbench.core.syntax import parts_of, split_variant
+from okdbench.core.yaml_files import load_yaml
+
+#: options of a run that name a file, or a method or data set by its name or file
+_OPTIONS = ("method", "dataset", "teacher_weights")
+_SUFFIXES = (".py", ".yaml", ".yml")
+
+
+def split_names(text: str) -> list[str]:
+    """Split a list at commas, but not at those in brackets or in the path of an existing file; ``~`` is expanded.
+
+    >>> split_names("kd[lr=0.1,temperature=2], finetune")
+    ['kd[lr=0.1,temperature=2]', 'finetune']
+    """
+    return [expand(name) for name in _joined(parts_of(text), Path())]
+
+
+def expand(text: str) -> str:
+    """The text with the user's home in place of a leading ``~``."""
+    return os.path.expanduser(text) if text.startswith("~") else text
+
+
+def load_options(file: Path) -> dict[str, Any]:
+    """The options of a run in a YAML file; the files that they name are relative to its folder.
+
+    Raises:
+        UserError: as :func:`okdbench.core.yaml_files.load_yaml`.
+    """
+    return _with_paths(load_yaml(file), lambda path: os.path.normpath(file.parent / path), file.parent)
+
+
+def for_file(options: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """The options as they are to be written into ``file``; relative paths are from the current folder."""
+    return _with_paths(options, lambda path: os.path.relpath(path, file.parent), Path())
+
+
+def _with_paths(options: Mapping[str, Any], change: Callable[[str], str], folder: Path) -> dict[str, Any]:
+    changed = dict(options)
+    for option in _OPTIONS:
+        value = options.get(option)
+        texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+        if option != "teacher_weights":  # which takes no list
+            texts = [name for text in texts for name in _joined(parts_of(text), folder)]
+        names = [_changed(expand(text), change, option) for text in texts]
+        if names:
+            changed[option] = names if isinstance(value, list) or len(names) > 1 else names[0]
+    return changed
+
+
+def _changed(text: str, change: Callable[[str], str], option: str) -> str:
+    """The text with its path changed; a plugin's name, and an absolute path, stay."""
+    name = split_variant(text)[0] if option == "method" else text
+    if os.path.isabs(name) or not (option == "teacher_weights" or _is_path(name)):
+        return text
+    return change(name) + text[len(name) :]
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or os.sep in name or name.endswith(_SUFFIXES)
+
+
+def _joined(parts: list[str], folder: Path) -> list[str]:
+    """The parts of a text without blanks around them, those together that are one existing path."""
+    found, start = [], 0
+    while start < len(parts):
+        # The longest, because a folder whose name ends before a comma may exist beside the file that is meant.
+        ends = range(len(parts), start + 1, -1)
+        end = next((end for end in ends if _exists(",".join(parts[start:end]).strip(), folder)), start + 1)
+        found.append(",".join(parts[start:end]).strip())
+        start = end
+    return found
+
+
+def _exists(text: str, folder: Path) -> bool:
+    name, variant = split_variant(text)
+    # What follows the brackets of one method is another one.
+    is_one = len(parts_of(variant)) == 1 and variant[-1:] in ("", "]")
+    return is_one and _is_path(name) and os.path.exists(folder / expand(name))

@@ -1,0 +1,52 @@
+"""Which methods run in which tasks and tracks."""
+
+from __future__ import annotations
+
+from okdbench.core import plugins
+from okdbench.core.card_source import bundled_card
+from okdbench.core.errors import UserError
+from okdbench.core.protocol import Track, tracks_of
+from okdbench.core.settings import Setting, TaskKind
+from okdbench.distill.method import Method
+
+
+def check_access(name: str, method: type[Method], setting: Setting, track: Track, shots: int | None) -> None:
+    """Refuse what a method does not run in, and a number of labels where there are none.
+
+    Args:
+        name: the method as it was typed.
+        method: its class.
+        setting: where it is to run.
+        track: the track of the run.
+        shots: labels per class; None for all.
+
+    Raises:
+        UserError: the combination cannot be run.
+    """
+    card, task = method.card, setting.task
+    if task not in card.tasks:
+        raise UserError(
+            f"method {name!r} does not play task {task} ({setting.name}), only {', '.join(card.tasks)}; "
+            f"these do: {', '.join(players(task))}"
+        )
+    if track not in tracks_of(task):
+        raise UserError(f"task {task} ({setting.name}) has no {track} track, because no label reaches a method there")
+    if track not in card.tracks:
+        raise UserError(f"method {name!r} does not run in the {track} track; its tracks: {', '.join(card.tracks)}")
+    if shots is not None and track is Track.LABEL_FREE:
+        raise UserError(f"--shots {shots} counts labels, which the label-free track withholds; leave it out")
+    if shots is None and track is Track.SEMI:
+        raise UserError(
+            "the semi track needs --shots N, the number of labels per class; with all labels it is labelled"
+        )
+
+
+def players(task: TaskKind, track: str = "") -> list[str]:
+    """The bundled methods that play a task, in this track if one is named."""
+    # From the sources, because an error must not wait for the import of every method.
+    cards = {name: bundled_card(name) for name in plugins.method_names()}
+    return [
+        name
+        for name, card in cards.items()
+        if task in card.get("tasks", ()) and (not track or track in card.get("tracks", ()))
+    ]
