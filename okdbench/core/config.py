@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.network_names import file_of
 from okdbench.core.protocol import BUDGETS, Track
 from okdbench.core.syntax import rounded, spell_assignments
 from okdbench.core.yaml_files import load_yaml
@@ -39,6 +40,10 @@ Numbers = Annotated[
 _OUT_OF_RANGE = dict.fromkeys(
     ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"), "out of range"
 ) | {"literal_error": "not a choice", "enum": "not a choice"}
+
+
+#: fields that name a network, and fields that name a file of weights
+_NETWORKS, _WEIGHTS = ("teacher", "student"), ("teacher_weights",)
 
 
 class RunConfig(BaseModel):
@@ -69,7 +74,9 @@ class RunConfig(BaseModel):
     shots: Annotated[int | None, BeforeValidator(lambda value: None if value == "all" else value)] = Field(
         None, ge=1, strict=False, description="Labels per class of the student's domain, or all."
     )
-    teacher: str = Field("", description="Architecture of the teacher: a classifier of timm, lenet5 or lenet5_bn.")
+    teacher: str = Field(
+        "", description="Architecture of the teacher: a name of timm or of okdbench ls networks, or net.py:build."
+    )
     student: str = Field("", description="The same of the student.")
     pretrained: bool = Field(False, description="Start teacher and student from timm's ImageNet weights.")
     teacher_weights: str | None = Field(
@@ -112,14 +119,14 @@ class RunConfig(BaseModel):
 def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig:
     """Merge defaults, the YAML ``file`` and ``values``; the later wins, ``hyperparameters`` key by key.
 
-    A value of None, in either place, counts as not given. ``task`` is no field: it is for who chooses the setting. What
-    the file says of its tuning holds for its own method and hyper-parameters, so it is dropped where one of these is
-    given.
+    A value of None, in either place, counts as not given. Paths of networks and weights in the file are relative to it.
+    ``task`` is no field: it is for who chooses the setting. What the file says of its tuning holds for its own method
+    and hyper-parameters, so it is dropped where one of these is given.
 
     Raises:
         UserError: an unknown or missing key, or a value that is not allowed.
     """
-    in_file = load_yaml(file) if file else {}
+    in_file = _with_paths(load_yaml(file), file.parent) if file else {}
     given, in_file = (
         {key: value for key, value in layer.items() if value is not None and key != "task"}
         for layer in (values, in_file)
@@ -139,6 +146,17 @@ def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig
         # The file is not to blame for a value that the command line has replaced.
         source = f"{file}: " if key in in_file and key not in given else ""
         raise UserError(source + _message(error, RunConfig, "key", "")) from error
+
+
+def _with_paths(in_file: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields of a file, whose paths of networks and weights are relative to its folder."""
+    names = {
+        name
+        for name, value in in_file.items()
+        if isinstance(value, str) and (name in _WEIGHTS or (name in _NETWORKS and file_of(value)))
+    }
+    # a path that is absolute, or begins with ~, replaces the folder
+    return {**in_file, **{name: str(folder / Path(in_file[name]).expanduser()) for name in names}}
 
 
 def validate(model: type[AnyModel], content: Mapping[str, Any], source: str) -> AnyModel:

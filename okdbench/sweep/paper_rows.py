@@ -21,9 +21,10 @@ from okdbench.data.dataset import TeacherRecipe
 from okdbench.results.obstacles import lacking, unmeasured
 from okdbench.results.published import published_numbers
 from okdbench.results.table import Row, rows_of
-from okdbench.training.plan import check_networks, recipe_of
+from okdbench.training.plan import find_networks
 from okdbench.training.step_time import StepTimer
 from okdbench.training.teacher import teacher_amount
+from okdbench.training.teacher_recipe import recipe_of
 
 #: the hyper-parameter that has a source's number of steps
 STEPS = "data_free_steps"
@@ -141,7 +142,7 @@ def _config(number: Row, share: float, device: str) -> tuple[str, RunConfig | No
     told |= {key: int(number[key]) for key in ("image_size", "ood_subset") if number[key]}
     config = _resolved(name, {**told, "hyperparameters": own}, share, device)
     try:
-        check_networks(config)
+        find_networks(config)
     except UserError:
         return "its networks are unknown here", None
     return paper.source or "no training of a student", config

@@ -30,10 +30,9 @@ from okdbench.data.dataset import Dataset, TeacherRecipe
 from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
-from okdbench.distill.networks.classifiers import check_name
-
-#: the teacher recipe of okdbench itself
-OWN_RECIPE = "own"
+from okdbench.distill.networks.classifiers import find_network
+from okdbench.distill.networks.user_networks import Network
+from okdbench.training.teacher_recipe import check_recipe, recipe_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Plan:
         method: the method's class.
         hyperparameters: defaults, the budget's preset and the user's values, joined and checked.
         variant: what the user changed against the defaults of the budget, such as ``lr=0.1``; empty for nothing.
+        teacher: its network; the code of a user's own is held here, because its file may be edited.
+        student: the same.
         dataset: the data set.
         setting: the task, the teacher's domains and the one whose images the method sees.
         budget: how many images teacher and student learn from.
@@ -58,6 +59,8 @@ class Plan:
     method: type[Method]
     hyperparameters: BaseHyperparameters
     variant: str
+    teacher: Network
+    student: Network
     dataset: Dataset
     setting: Setting
     budget: Budget
@@ -102,6 +105,8 @@ class Plan:
             **resolved,
             "method": self.method_name,
             "dataset": self.dataset.name,
+            "teacher": self.teacher.identity,
+            "student": self.student.identity,
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
             "budget": vars(self.budget),
@@ -176,7 +181,7 @@ def make_plan(
     track = config.track or tracks_of(setting.task)[0]
     # What is the default here is written as not given, so that it gives no second name to a run.
     networks = {"teacher": config.teacher or dataset.teacher, "student": config.student or dataset.student}
-    recipe = {"teacher_recipe": _check_recipe(config, dataset)}
+    recipe = {"teacher_recipe": check_recipe(config, dataset)}
     own = {"track": track, **networks, **image_format, **recipe, **({"test_split": None} if is_default else {})}
     config = config.model_copy(update=own)
 
@@ -184,7 +189,7 @@ def make_plan(
     method = registry.load_method(config.method)
     preset = method.preset(config.budget, dataset.name)
     check_access(config.method, method, setting, track, config.shots)
-    check_networks(config)
+    teacher, student = find_networks(config)
     source = f"{file}: {config.method}" if file else config.method
     if not setting.teacher_domains and not config.teacher_weights:
         raise UserError(
@@ -203,6 +208,8 @@ def make_plan(
             source,
         ),
         variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
+        teacher=teacher,
+        student=student,
         dataset=dataset,
         setting=setting,
         budget=_budget(config.budget, method.paper(dataset.name)),
@@ -250,31 +257,6 @@ def _with_format(dataset: Dataset, config: RunConfig) -> tuple[Dataset, dict[str
         "std": None if made.std == usual.std else made.std,
         "resize": None if made.resize == usual.resize else made.resize,
     }
-
-
-def recipe_of(config: RunConfig, dataset: Dataset) -> TeacherRecipe | None:
-    """How a source trains the teacher of a run; None for okdbench's own way."""
-    return dataset.teacher_recipes.get(config.teacher_recipe or _usual_recipe(config, dataset))
-
-
-def _usual_recipe(config: RunConfig, dataset: Dataset) -> str:
-    """The teacher recipe where none is named."""
-    first = next(iter(dataset.teacher_recipes), OWN_RECIPE)
-    return first if config.budget == "paper" and not config.teacher_weights else OWN_RECIPE
-
-
-def _check_recipe(config: RunConfig, dataset: Dataset) -> str | None:
-    """The recipe that is named, None for the usual one.
-
-    Raises:
-        UserError: the data set has no such recipe, or no teacher is trained.
-    """
-    name = config.teacher_recipe
-    if name and name not in (known := [*dataset.teacher_recipes, OWN_RECIPE]):
-        raise unknown(f"teacher recipe of {dataset.name}", name, known)
-    if name and config.teacher_weights:
-        raise UserError("--teacher-recipe trains a teacher and --teacher-weights names a trained one; leave one out")
-    return None if name == _usual_recipe(config, dataset) else name
 
 
 def check_access(name: str, method: type[Method], setting: Setting, track: Track, shots: int | None) -> None:
@@ -330,16 +312,15 @@ def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[
     return SplitRule(fold_of(config.seed), official), official == matters
 
 
-def check_networks(config: RunConfig) -> None:
-    """Refuse an unknown network and a missing weights file.
+def find_networks(config: RunConfig) -> tuple[Network, Network]:
+    """Teacher and student.
 
     Raises:
-        UserError: one of them does not exist.
+        UserError: one of them or the weights file does not exist.
     """
-    for network in (config.teacher, config.student):
-        check_name(network, config.pretrained)
     if config.teacher_weights and not Path(config.teacher_weights).is_file():
         raise UserError(f"weights file {config.teacher_weights} does not exist; give a .safetensors or state-dict file")
+    return find_network(config.teacher, config.pretrained), find_network(config.student, config.pretrained)
 
 
 def _budget(name: str, paper: Paper) -> Budget:

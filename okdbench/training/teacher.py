@@ -127,7 +127,7 @@ def teacher_key(plan: Plan) -> str:
             "protocol": PROTOCOL_VERSION,
         }
     identity |= {
-        "network": config.teacher,
+        "network": plan.teacher.identity,
         "image_size": config.image_size,
         "channels": plan.dataset.channels,
         "normalisation": [plan.dataset.mean, plan.dataset.std],
@@ -190,7 +190,7 @@ class TeacherStore:
         net = initial_network("teacher", plan)
         classifier = ClassifierWrapper(net, normaliser(plan, self._device)).to(self._device)
         if config.teacher_weights:
-            load_weights(net, Path(config.teacher_weights), config.teacher)
+            load_weights(net, Path(config.teacher_weights), plan.teacher.name)
             return classifier.lock()
         weights = teacher_file(self._folder, plan)
         folder = weights.parent
@@ -205,7 +205,7 @@ class TeacherStore:
             # also the checkpoint of a process that was killed right after it had written the weights
             (folder / CHECKPOINT).unlink(missing_ok=True)
             # under the lock, so that nothing can prune the weights before they are read
-            load_weights(net, weights, config.teacher)
+            load_weights(net, weights, plan.teacher.name)
         return classifier.lock()
 
     def _train(self, classifier: ClassifierWrapper, folder: Path, plan: Plan) -> None:

@@ -207,7 +207,7 @@ def check(plan: Plan) -> None:
     config, cpu = plan.config, torch.device("cpu")
     net = initial_network("teacher", plan)
     if config.teacher_weights:
-        load_weights(net, Path(config.teacher_weights), config.teacher)
+        load_weights(net, Path(config.teacher_weights), plan.teacher.name)
     teacher = ClassifierWrapper(net, normaliser(plan, cpu)).lock()
     try:
         stages = plan.method(make_task(plan, teacher, torch.Generator(cpu), Meter()), plan.hyperparameters).stages()

@@ -72,6 +72,7 @@ def test_runs_on_the_digits_can_be_planned(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(*blocks("CONTRIBUTING.md", "python"))
+    (tmp_path / "net.py").write_text(blocks("docs/methods.md", "python")[-1])
     words = shlex.split(command.line, comments=True)[2:]
     # `run` and `sweep` take the same names, so a dry sweep can plan both
     given = [(flag, value) for flag, value in pairwise(words) if flag.removeprefix("--").removesuffix("s") in WHAT]

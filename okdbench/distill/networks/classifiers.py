@@ -1,4 +1,4 @@
-"""Teachers and students: any timm classifier, by name, and those that are registered beside them."""
+"""Teachers and students: any timm classifier, by name, those that are registered beside them, and the user's own."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError, one_line, unknown
+from okdbench.core.network_names import installed
+from okdbench.distill.networks.adapter import adapt
 from okdbench.distill.networks.batch_norm import smooth
 from okdbench.distill.networks.cifar import WideResNet as WideResNet  # as that of lenet
 from okdbench.distill.networks.convolutions import trim
 from okdbench.distill.networks.lenet import LeNet5 as LeNet5  # its import registers the networks in timm
+from okdbench.distill.networks.user_networks import Network, call, user_network
 
 
 def build_classifier(
-    name: str, classes: int, image_size: int, pretrained: bool = False, channels: int = 3
+    network: str | Network, classes: int, image_size: int, pretrained: bool = False, channels: int = 3
 ) -> nn.Module:
-    """A new timm classifier in train mode.
+    """A new classifier in train mode.
 
     Args:
-        name: timm's name, such as ``resnet18``.
+        network: timm's name, such as ``resnet18``, or what :func:`find_network` returns.
         classes: number of outputs.
         image_size: input resolution in pixels; images are square.
         pretrained: whether to start from timm's pretrained weights.
         channels: of the images; timm adds up the pretrained weights of the first layer for grey ones.
 
     Raises:
-        UserError: timm has no such model, it does not accept this image size, or its weights cannot be fetched.
+        UserError: there is no such network, it does not accept this image size, or its weights cannot be fetched.
     """
-    check_name(name, pretrained)
+    network = find_network(network, pretrained) if isinstance(network, str) else network
+    if network.builder:
+        net = call(network, classes, image_size, channels)
+        return adapt(trim(net), network.place, classes, image_size, channels).train()
+    name = network.name
     try:
         net = trim(_create(name, classes, image_size, pretrained, channels)).to(memory_format=torch.channels_last)
         # some networks reject an image size only in their first forward pass
@@ -72,14 +79,27 @@ def make_twice_differentiable(net: nn.Module) -> None:
         net.drop_rate = 0.0  # type: ignore[assignment]
 
 
-def check_name(name: str, pretrained: bool = False) -> None:
-    """Check that timm has a classifier called ``name`` and, for ``pretrained``, weights for it.
+def find_network(name: str, pretrained: bool = False) -> Network:
+    """The network of this name: timm's, or the user's own, whose code is executed.
+
+    Args:
+        name: timm's name, a file, ``net.py`` or ``net.py:build``, or an entry point of an installed package.
+        pretrained: whether pretrained weights must exist.
 
     Raises:
-        UserError: there is no such classifier or no such weights.
+        UserError: there is no such network, it cannot be loaded, or there are no such weights.
     """
-    if not timm.is_model(name):
-        raise unknown("network", name, timm.list_models())
+    if timm.is_model(name):
+        _check_weights(name, pretrained)
+        return Network(name)
+    if not (found := user_network(name)):
+        raise unknown("network", name, [*timm.list_models(), *installed()])
+    if pretrained:
+        raise UserError(f"timm has no pretrained weights for {found.name}; leave out --pretrained")
+    return found
+
+
+def _check_weights(name: str, pretrained: bool) -> None:
     base, _, tag = name.partition(".")
     if tag and name not in timm.list_pretrained(f"{base}.*"):
         raise unknown("network", name, timm.list_pretrained(f"{base}.*") or [base])

@@ -137,7 +137,7 @@ def _reason(found: State, net: nn.Module, name: str) -> str:
 
 def _head(net: Any) -> set[str]:
     """The names of the last layer's tensors."""
-    head = net.get_classifier() if hasattr(net, "get_classifier") else None
+    head = net.get_classifier()
     return {f"{name}.{part}" for name, module in net.named_modules() if module is head for part in ("weight", "bias")}
 
 
