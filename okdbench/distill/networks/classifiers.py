@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import timm
@@ -97,6 +98,12 @@ def find_network(name: str, pretrained: bool = False) -> Network:
     if pretrained:
         raise UserError(f"timm has no pretrained weights for {found.name}; leave out --pretrained")
     return found
+
+
+def own_networks() -> dict[str, str]:
+    """Name -> title of the networks that are registered beside timm's."""
+    names = [name for module in ("cifar", "lenet") for name in timm.list_models(module=module)]
+    return {name: inspect.getdoc(timm.model_entrypoint(name)) or "" for name in names}
 
 
 def _check_weights(name: str, pretrained: bool) -> None:
