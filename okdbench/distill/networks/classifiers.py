@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError, one_line, unknown
-from okdbench.core.network_names import installed
+from okdbench.core.network_names import HUB, installed
 from okdbench.distill.networks.adapter import adapt
 from okdbench.distill.networks.batch_norm import smooth
 from okdbench.distill.networks.cifar import WideResNet as WideResNet  # as that of lenet
 from okdbench.distill.networks.convolutions import trim
+from okdbench.distill.networks.hub import fetched, hub_network
 from okdbench.distill.networks.lenet import LeNet5 as LeNet5  # its import registers the networks in timm
 from okdbench.distill.networks.user_networks import Network, call, user_network
 
@@ -46,10 +47,6 @@ def build_classifier(
         with torch.no_grad():
             net.eval()(torch.zeros(1, channels, image_size, image_size))
         return net.train()
-    except OSError as error:
-        raise UserError(
-            f"the pretrained weights of {name} could not be fetched ({one_line(error)}); leave out --pretrained"
-        ) from error
     except (AssertionError, RuntimeError, ValueError) as error:
         raise UserError(
             f"{name} does not accept images of {image_size} pixels ({one_line(error)}); "
@@ -84,7 +81,8 @@ def find_network(name: str, pretrained: bool = False) -> Network:
     """The network of this name: timm's, or the user's own, whose code is executed.
 
     Args:
-        name: timm's name, a file, ``net.py`` or ``net.py:build``, or an entry point of an installed package.
+        name: timm's name, ``hf-hub:`` and a name there, a file, ``net.py`` or ``net.py:build``, or an entry point of an
+            installed package.
         pretrained: whether pretrained weights must exist.
 
     Raises:
@@ -93,6 +91,8 @@ def find_network(name: str, pretrained: bool = False) -> Network:
     if timm.is_model(name):
         _check_weights(name, pretrained)
         return Network(name)
+    if name.startswith(HUB):
+        return hub_network(name)
     if not (found := user_network(name)):
         raise unknown("network", name, [*timm.list_models(), *installed()])
     if pretrained:
@@ -116,8 +116,16 @@ def _check_weights(name: str, pretrained: bool) -> None:
 
 def _create(name: str, classes: int, image_size: int, pretrained: bool, channels: int) -> nn.Module:
     options: dict[str, Any] = {"pretrained": pretrained, "num_classes": classes, "in_chans": channels}
-    # Only models with a fixed grid of patches accept `img_size`; the others reject the keyword and accept any size.
-    try:
-        return timm.create_model(name, img_size=image_size, **options)
-    except TypeError:
-        return timm.create_model(name, **options)
+
+    def create() -> nn.Module:
+        # Only models with a fixed grid of patches accept `img_size`; the others reject the keyword and accept any size.
+        try:
+            return timm.create_model(name, img_size=image_size, **options)
+        except TypeError:
+            return timm.create_model(name, **options)
+
+    if not pretrained and not name.startswith(HUB):
+        return create()
+    source = None if name.startswith(HUB) else timm.get_pretrained_cfg(name)
+    elsewhere = "" if source is None or source.hf_hub_id else str(source.url)
+    return fetched(create, f"{name} with its weights" if pretrained else name, elsewhere)
