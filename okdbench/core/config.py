@@ -43,7 +43,7 @@ _OUT_OF_RANGE = dict.fromkeys(
 
 
 #: fields that name a network, and fields that name a file of weights
-_NETWORKS, _WEIGHTS = ("teacher", "student"), ("teacher_weights",)
+_NETWORKS, _WEIGHTS = ("teacher", "student"), ("teacher_weights", "teacher_init", "student_weights")
 
 
 class RunConfig(BaseModel):
@@ -82,6 +82,8 @@ class RunConfig(BaseModel):
     teacher_weights: str | None = Field(
         None, description="File of a trained teacher, .safetensors or state dict; no teacher is trained then."
     )
+    teacher_init: str | None = Field(None, description="File of weights that the teacher's training starts from.")
+    student_weights: str | None = Field(None, description="File of weights that the student starts from.")
     image_size: int = Field(32, ge=16, le=512, multiple_of=16, description="Input resolution in pixels.")
     channels: Annotated[Literal[1, 3] | None, BeforeValidator(lambda v: {"1": 1, "3": 3}.get(v, v))] = Field(
         None, description="Channels of the images, 1 for grey; others are converted. By default the data set's own."

@@ -99,6 +99,7 @@ def group_of(record: Record) -> ComparisonGroup:
     # In protocol 1 the default had a name.
     if unusual.get("test_split") == "protocol":
         del unusual["test_split"]
+    unusual |= {f"{role}_start": text for role, text in record.starts.items()}
     if record.data_note:
         unusual["images"] = "differing"
     teacher = spell_method(record.teacher, spell_assignments(unusual))

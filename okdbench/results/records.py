@@ -20,7 +20,9 @@ SCHEMA_VERSION = 4
 #: letters of the longest file of a local method that a record keeps
 LONGEST_METHOD = 200_000
 #: options that say where something is on a machine; the record has names and digests of what is there
-_PLACES = ("device", "method", "dataset", "teacher", "student", "teacher_weights")
+_PLACES = (
+    "device", "method", "dataset", "teacher", "student", "teacher_weights", "teacher_init", "student_weights",
+)  # fmt: skip
 
 
 def _one_name(text: str) -> str:
@@ -136,6 +138,7 @@ class Record(_Model):
         variant: the hyper-parameters that differ from the defaults, as ``lr=0.1``.
         task: adapt, transfer or data-free; the form of the setting tells it too.
         shots: labels per class of the student's domain; None for all.
+        starts: for teacher and student, the file of weights that their training started from, with its digest.
         data_digest: digest of all images of the setting's domains, in whatever fold.
         test_images: number of test images; None in records of schema version 2, as is ``classes``.
         classes: number of classes.
@@ -175,6 +178,7 @@ class Record(_Model):
     seed: Int64
     teacher: Line
     student: Line
+    starts: dict[Literal["teacher", "student"], Line] = {}
     config: dict[str, Any]
     command: str
     version: Line

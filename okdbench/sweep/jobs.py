@@ -163,7 +163,8 @@ def _relative_files(config: RunConfig) -> list[Path]:
     """The user's files that the run names by a relative path."""
     method = config.method if plugin_files.is_path(config.method) else None
     networks = [found[0] for name in (config.teacher, config.student) if (found := file_of(name))]
-    named = [Path(name) for name in (method, *networks, config.teacher_weights) if name]
+    weights = (config.teacher_weights, config.teacher_init, config.student_weights)
+    named = [Path(name) for name in (method, *networks, *weights) if name]
     return [file for file in named if not file.is_absolute()]
 
 

@@ -21,7 +21,7 @@ from okdbench.data.dataset import TeacherRecipe
 from okdbench.results.obstacles import lacking, unmeasured
 from okdbench.results.published import published_numbers
 from okdbench.results.table import Row, rows_of
-from okdbench.training.plan import find_networks
+from okdbench.training.networks import find_networks
 from okdbench.training.step_time import StepTimer
 from okdbench.training.teacher import teacher_amount
 from okdbench.training.teacher_recipe import recipe_of

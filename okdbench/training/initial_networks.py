@@ -30,19 +30,23 @@ def initial_network(role: Literal["teacher", "student"], plan: Plan) -> nn.Modul
         plan: the run.
 
     Raises:
-        UserError: the network refuses the images, or its pretrained weights cannot be fetched.
+        UserError: the network refuses the images or the file that it starts from, or weights cannot be fetched.
     """
     config = plan.config
     network = plan.teacher if role == "teacher" else plan.student
-    # a teacher from a file needs no pretrained weights, which might have to be downloaded
-    pretrained = config.pretrained and not (role == "teacher" and config.teacher_weights)
+    start = plan.starts.get(role)
+    # a network from a file needs no pretrained weights, which might have to be downloaded
+    pretrained = config.pretrained and not start and not (role == "teacher" and config.teacher_weights)
     seed = plan.seed_for(role)
     dataset = plan.dataset
     net, random_state = _build(network, len(dataset.classes), config.image_size, pretrained, dataset.channels, seed)
+    # a copy, because methods change the student in place, and hooks of one run must not reach another
+    net = copy.deepcopy(net)
+    if start:
+        start.load(net, network.name)
     torch.manual_seed(seed)  # the generators of all devices; construction has advanced the CPU's
     torch.set_rng_state(random_state)
-    # a copy, because methods change the student in place, and hooks of one run must not reach another
-    return copy.deepcopy(net)
+    return net
 
 
 def forget_initial_networks() -> None:

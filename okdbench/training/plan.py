@@ -30,8 +30,8 @@ from okdbench.data.dataset import Dataset, TeacherRecipe
 from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
-from okdbench.distill.networks.classifiers import find_network
 from okdbench.distill.networks.user_networks import Network
+from okdbench.training.networks import Role, StartFile, find_networks, start_files
 from okdbench.training.teacher_recipe import check_recipe, recipe_of
 
 
@@ -46,6 +46,7 @@ class Plan:
         variant: what the user changed against the defaults of the budget, such as ``lr=0.1``; empty for nothing.
         teacher: its network; the code of a user's own is held here, because its file may be edited.
         student: the same.
+        starts: the files of weights that the training of teacher and student starts from.
         dataset: the data set.
         setting: the task, the teacher's domains and the one whose images the method sees.
         budget: how many images teacher and student learn from.
@@ -61,6 +62,7 @@ class Plan:
     variant: str
     teacher: Network
     student: Network
+    starts: Mapping[Role, StartFile]
     dataset: Dataset
     setting: Setting
     budget: Budget
@@ -98,7 +100,17 @@ class Plan:
     def key(self) -> str:
         """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
         # weights, hyper-parameters and statistics are below by value; the digest of the images has split and channels
-        elsewhere = {"teacher_weights", "hyperparameters", "test_split", "channels", "mean", "std", "resize"}
+        elsewhere = {
+            "teacher_weights",
+            "teacher_init",
+            "student_weights",
+            "hyperparameters",
+            "test_split",
+            "channels",
+            "mean",
+            "std",
+            "resize",
+        }
         resolved = self.config.model_dump(mode="json", exclude={"device", "tuned", *elsewhere})
         weights = self.config.teacher_weights
         identity = {
@@ -107,8 +119,10 @@ class Plan:
             "dataset": self.dataset.name,
             "teacher": self.teacher.identity,
             "student": self.student.identity,
+            **{f"{role} start": start.digest for role, start in self.starts.items()},
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "teacher_weights": weights and hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
+            **({"rows": self.dataset.teacher_classes} if weights and self.dataset.teacher_classes else {}),
             "budget": vars(self.budget),
             "teacher_recipe": self.teacher_recipe and asdict(self.teacher_recipe),
             "source": self.source,
@@ -210,6 +224,7 @@ def make_plan(
         variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
         teacher=teacher,
         student=student,
+        starts=start_files(config),
         dataset=dataset,
         setting=setting,
         budget=_budget(config.budget, method.paper(dataset.name)),
@@ -310,17 +325,6 @@ def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[
     matters = exist or setting.input_domain in dataset.official_tests
     official = matters and config.test_split != "folds"
     return SplitRule(fold_of(config.seed), official), official == matters
-
-
-def find_networks(config: RunConfig) -> tuple[Network, Network]:
-    """Teacher and student.
-
-    Raises:
-        UserError: one of them or the weights file does not exist.
-    """
-    if config.teacher_weights and not Path(config.teacher_weights).is_file():
-        raise UserError(f"weights file {config.teacher_weights} does not exist; give a .safetensors or state-dict file")
-    return find_network(config.teacher, config.pretrained), find_network(config.student, config.pretrained)
 
 
 def _budget(name: str, paper: Paper) -> Budget:

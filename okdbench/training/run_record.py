@@ -37,6 +37,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         **config.model_dump(include={"setting", "budget", "seed"}),
         "teacher": plan.teacher.name,
         "student": plan.student.name,
+        "starts": {role: start.label for role, start in plan.starts.items()},
         "dataset": plan.dataset.name,
         "task": plan.setting.task.value,
         "track": plan.track.value,

@@ -41,6 +41,7 @@ class StudentCard(BaseModel):
         key: the run's key.
         command: the command line that repeats the run.
         version: the version of okdbench that made it.
+        start: the file of weights that its training started from, with its digest; empty for random ones and timm's.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +59,7 @@ class StudentCard(BaseModel):
     key: FileName
     command: str
     version: str
+    start: str = ""
 
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
@@ -86,6 +88,7 @@ def card_of(record: Record, dataset: Dataset) -> StudentCard:
         std=record.std or IMAGENET_STD,
         method=spell_method(record.method, record.variant),
         accuracy=record.selected.evaluation.test.acc,
+        start=record.starts.get("student", ""),
         **record.model_dump(include={"resize", "dataset", "setting", "key", "command", "version"}),
     )
 

@@ -16,6 +16,7 @@ from filelock import FileLock
 from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
+from torch import nn
 
 from okdbench.core.code_digest import digest_of
 from okdbench.core.files import write_atomic
@@ -26,6 +27,7 @@ from okdbench.data.dataset import TeacherRecipe
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.method import Losses, Stage, Trainable
+from okdbench.distill.networks.last_layer import as_it_is, rows_of
 from okdbench.distill.networks.weight_fit import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import Schedule, adam, cosine, drops, sgd
@@ -111,6 +113,7 @@ def teacher_key(plan: Plan) -> str:
     config = plan.config
     if config.teacher_weights:
         identity: dict[str, Any] = {"weights": hashlib.sha256(Path(config.teacher_weights).read_bytes()).hexdigest()}
+        identity |= {"rows": plan.dataset.teacher_classes} if plan.dataset.teacher_classes else {}
     else:
         (images, batch_size), recipe = _amount(plan), plan.teacher_recipe
         identity = {
@@ -121,6 +124,7 @@ def teacher_key(plan: Plan) -> str:
             "setting": plan.setting.name,
             "seed": config.seed,
             "pretrained": config.pretrained,
+            **({"start": plan.starts["teacher"].digest} if "teacher" in plan.starts else {}),
             "images": images,
             "batch_size": batch_size,
             "recipe": asdict(recipe) if recipe else [LEARNING_RATE, WEIGHT_DECAY, WARM_UP],
@@ -190,7 +194,7 @@ class TeacherStore:
         net = initial_network("teacher", plan)
         classifier = ClassifierWrapper(net, normaliser(plan, self._device)).to(self._device)
         if config.teacher_weights:
-            load_weights(net, Path(config.teacher_weights), plan.teacher.name)
+            load_user_weights(net, plan)
             return classifier.lock()
         weights = teacher_file(self._folder, plan)
         folder = weights.parent
@@ -240,6 +244,18 @@ class TeacherStore:
         )
         # before the weights, whose presence means that the teacher is complete
         write_atomic(folder / TRAINING, training.model_dump_json().encode())
+
+
+def load_user_weights(net: nn.Module, plan: Plan) -> None:
+    """Load the user's file into the teacher; of a file with more classes, the rows that the data set names.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    rows = plan.dataset.teacher_classes
+    assert plan.config.teacher_weights
+    adjust = rows_of(rows) if rows else as_it_is
+    load_weights(net, Path(plan.config.teacher_weights), plan.teacher.name, adjust)
 
 
 def normaliser(plan: Plan, device: torch.device) -> Normaliser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError
-from okdbench.distill.networks.foreign_names import foreign, nearest
+from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest
+from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, with_classes
 from okdbench.distill.networks.weight_files import State, read_weights
 
 #: the counter of a batch norm, which old files lack and nothing here reads
@@ -22,7 +24,7 @@ _HARMLESS = {"n_averaged", "mean", "std", _COUNTER}
 _DEEPEST = 3
 
 
-def load_weights(net: nn.Module, path: Path, name: str) -> None:
+def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_is) -> None:
     """Load a user's file of weights into ``net``; no code in the file is executed.
 
     Prefixes such as ``module.`` are taken off, missing counters of batch norm are filled in, and the names of timm's
@@ -33,6 +35,7 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
         net: network to load into; unchanged if the file is refused.
         path: the file.
         name: the network's architecture, for messages.
+        adjust: what is done about a last layer for other classes: :func:`new_layer`, or :func:`rows_of` some.
 
     Raises:
         UserError: the file is missing or damaged, or has no weights, those of another network, or no numbers.
@@ -44,13 +47,20 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
             "checkpoint of its training"
         )
     expected = net.state_dict()
-    fitting = {prefix: made for prefix in _prefixes(state) if (made := _fitting(_without(state, prefix), net))}
+    found = {prefix: _fitting(_without(state, prefix), net, adjust) for prefix in _prefixes(state)}
+    fitting = {prefix: made for prefix, made in found.items() if made}
     if not fitting:
         raise UserError(f"{path} is not a weights file of {name} here: {_reason(_whole(state), net, name)}")
     prefix, chosen = _choose(list(fitting), path)
-    net.load_state_dict({key: fitting[prefix].get(key, tensor) for key, tensor in expected.items()})
-    for text in filter(None, (note, chosen)):
-        print(f"okdbench: {path}: {text}", file=sys.stderr)
+    fitted, adjusted = fitting[prefix]
+    net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in expected.items()})
+    for text in filter(None, (note, chosen, adjusted)):
+        _say(f"okdbench: {path}: {text}")
+
+
+@cache  # a run reads a file twice: when it is checked, and when it begins
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _choose(prefixes: Sequence[str], path: Path) -> tuple[str, str]:
@@ -68,15 +78,29 @@ def _choose(prefixes: Sequence[str], path: Path) -> tuple[str, str]:
     raise UserError(f"{path} holds several networks of this architecture, {listed}; save the one that is meant")
 
 
-def _fitting(state: State, net: nn.Module) -> State | None:
-    """The tensors under the network's names, if they are its own, or those of the same network elsewhere."""
-    expected = net.state_dict()
-    if len(state) < len(_needed(expected)):
+def _fitting(state: State, net: nn.Module, adjust: Adjust) -> tuple[State, str] | None:
+    """The tensors under the network's names, if they are its own, or those of the same network elsewhere; adjusted."""
+    expected, head = net.state_dict(), head_names(net)
+    if len(state) < len(set(_needed(expected)) - head):
         return None
     for found in (state, _filtered(state, net)):
-        if not _unfit(found, expected):
-            return found
-    return foreign(state, net)
+        # before it is adjusted, because only tensors that are all there are known to be of this network
+        if set(_unfit(found, expected)) <= (head if adjust is not as_it_is else set()):
+            made, note = adjust(found, net)
+            return (made, note) if not _unfit(made, expected) else None
+    return _foreign(state, net, adjust)
+
+
+def _foreign(state: State, net: nn.Module, adjust: Adjust) -> tuple[State, str] | None:
+    """As :func:`foreign`, also of a network with other classes where the last layer is adjusted."""
+    if adjust is as_it_is:
+        mapped = foreign(state, net)
+        return (mapped, "") if mapped else None
+    other = with_classes(net, count_classes(state))
+    if not (mapped := foreign(state, other)):
+        return None
+    copy_epsilons(other, net)
+    return adjust(mapped, net)
 
 
 def _prefixes(state: Mapping[str, Any]) -> list[str]:
@@ -121,8 +145,12 @@ def _reason(found: State, net: nn.Module, name: str) -> str:
     """Why the tensors do not fit, in words of what the user can change."""
     expected = net.state_dict()
     unfit = _unfit(found, expected)
-    if (classes := _other_classes(found, net)) and set(unfit) <= _head(net):
-        return f"the file has {classes} classes, the data set {len(expected[min(_head(net) & set(expected))])}"
+    if (classes := _other_classes(found, net)) and set(unfit) <= head_names(net):
+        own = len(expected[min(head_names(net) & set(expected))])
+        cure = "; if those are among these, name their rows with teacher_classes in the file of the data set"
+        return f"the file has {classes} classes, the data set {own}" + cure * (classes > own)
+    if set(unfit) <= head_names(net) - set(found):
+        return "the file has no last layer, so it is no trained classifier; --teacher-init starts a training from it"
     for key in unfit:
         if key in found and key in expected and (channels := _other_channels(found[key], expected[key])):
             kind = f"images of {channels} channel{'s' * (channels > 1)}"
@@ -135,16 +163,10 @@ def _reason(found: State, net: nn.Module, name: str) -> str:
     return f"{matching} of its {total} tensors match, the first that does not fit is {unfit[0]!r}{cure}"
 
 
-def _head(net: Any) -> set[str]:
-    """The names of the last layer's tensors."""
-    head = net.get_classifier()
-    return {f"{name}.{part}" for name, module in net.named_modules() if module is head for part in ("weight", "bias")}
-
-
 def _other_classes(found: State, net: nn.Module) -> int:
     """The number of the file's classes, if it has a last layer of another size; otherwise 0."""
     expected = net.state_dict()
-    sizes = {len(found[key]) for key in _head(net) if key in found and found[key].shape != expected[key].shape}
+    sizes = {len(found[key]) for key in head_names(net) if key in found and found[key].shape != expected[key].shape}
     return sizes.pop() if len(sizes) == 1 else 0
 
 
