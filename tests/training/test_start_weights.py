@@ -74,7 +74,7 @@ def test_a_file_without_a_last_layer_is_a_start(plan: Make, tmp_path: Path) -> N
     state = initial_network("student", plan("kd", student_weights=str(tmp_path / "backbone.pt"))).state_dict()
     assert torch.equal(state["conv1.0.weight"], there["backbone.conv1.0.weight"])
     message = refusal(check, plan("kd", teacher_weights=str(tmp_path / "backbone.pt")))
-    assert message.endswith("has no last layer, so it is no trained classifier; --teacher-init starts a training from it")
+    assert "has no last layer, so it is no trained classifier; --teacher-init" in message
 
 
 def test_keys_and_records_have_the_content_of_the_file(imagenet: Path, light_plan: Make, tmp_path: Path) -> None:

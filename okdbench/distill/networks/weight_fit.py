@@ -8,13 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest
 from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, with_classes
-from okdbench.distill.networks.weight_files import State, read_weights
+from okdbench.distill.networks.weight_files import State, read_weights, reworked
 
 #: the counter of a batch norm, which old files lack and nothing here reads
 _COUNTER = "num_batches_tracked"
@@ -40,22 +41,29 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
     Raises:
         UserError: the file is missing or damaged, or has no weights, those of another network, or no numbers.
     """
-    state, note = read_weights(path)
+    state, note, architecture = read_weights(path)
     if broken := [key for key, tensor in state.items() if not bool(torch.isfinite(tensor).all())]:
         raise UserError(
             f"{path}: {len(broken)} tensors have values that are not finite, the first {broken[0]!r}; use an earlier "
             "checkpoint of its training"
         )
     expected = net.state_dict()
-    found = {prefix: _fitting(_without(state, prefix), net, adjust) for prefix in _prefixes(state)}
-    fitting = {prefix: made for prefix, made in found.items() if made}
+    parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
+    fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}
     if not fitting:
         raise UserError(f"{path} is not a weights file of {name} here: {_reason(_whole(state), net, name)}")
     prefix, chosen = _choose(list(fitting), path)
     fitted, adjusted = fitting[prefix]
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in expected.items()})
-    for text in filter(None, (note, chosen, adjusted)):
+    for text in filter(None, (note, chosen, parts[prefix][1], adjusted, _other_name(architecture, name))):
         _say(f"okdbench: {path}: {text}")
+
+
+def _other_name(architecture: str, name: str) -> str:
+    """A warning about networks whose tensors are alike and whose layers differ, such as tf_efficientnet_b0."""
+    if timm.is_model(architecture) and architecture.partition(".")[0] != name.partition(".")[0]:
+        return f"warning: the training that wrote it calls the network {architecture}, not {name}"
+    return ""
 
 
 @cache  # a run reads a file twice: when it is checked, and when it begins
@@ -83,7 +91,9 @@ def _fitting(state: State, net: nn.Module, adjust: Adjust) -> tuple[State, str] 
     expected, head = net.state_dict(), head_names(net)
     if len(state) < len(set(_needed(expected)) - head):
         return None
-    for found in (state, _filtered(state, net)):
+    # DataParallel may wrap a part alone
+    unwrapped = {key.replace(".module.", "."): tensor for key, tensor in state.items()}
+    for found in (state, _filtered(state, net), unwrapped):
         # before it is adjusted, because only tensors that are all there are known to be of this network
         if set(_unfit(found, expected)) <= (head if adjust is not as_it_is else set()):
             made, note = adjust(found, net)
@@ -114,6 +124,19 @@ def _without(state: State, prefix: str) -> State:
     return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
 
 
+def _part(state: State, prefix: str, net: nn.Module) -> tuple[State, str]:
+    """The tensors below the prefix, and the last layer if it alone is elsewhere: ``backbone.`` and ``head.``."""
+    part, names = _without(state, prefix), sorted(head_names(net), reverse=True)  # the weight first
+    elsewhere = [key for key in state if not key.startswith(prefix) and state[key].ndim > 1]
+    if len(names) != 2 or len(elsewhere) != 1 or any(name in part for name in names):
+        return part, ""
+    bias = elsewhere[0].removesuffix("weight") + "bias"
+    if bias not in state:
+        return part, ""
+    note = f"its last layer is {elsewhere[0]!r}, all others are under {prefix!r}"
+    return part | {names[0]: state[elsewhere[0]], names[1]: state[bias]}, note
+
+
 def _whole(state: State) -> State:
     """The tensors without what all their names begin with."""
     shared = [prefix for prefix in _prefixes(state) if len(_without(state, prefix)) == len(state)]
@@ -138,13 +161,24 @@ def _needed(expected: Mapping[str, Tensor]) -> list[str]:
 def _unfit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """The tensors that are missing, have another shape, or are of no layer of the network."""
     wrong = [key for key in _needed(expected) if key not in state or state[key].shape != expected[key].shape]
+    wrong += _integers(state, expected)
     return wrong + [key for key in state if key not in expected and key.rpartition(".")[2] not in _HARMLESS]
+
+
+def _integers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Tensors of integers where the network has numbers."""
+    numbers = [key for key in expected if key in state and expected[key].is_floating_point()]
+    return [key for key in numbers if not state[key].is_floating_point()]
 
 
 def _reason(found: State, net: nn.Module, name: str) -> str:
     """Why the tensors do not fit, in words of what the user can change."""
     expected = net.state_dict()
     unfit = _unfit(found, expected)
+    if kind := reworked(found):
+        return f"its weights are {kind}"
+    if integers := _integers(found, expected):
+        return f"its weights are quantised, {integers[0]!r} for one is of integers: save them before quantisation"
     if (classes := _other_classes(found, net)) and set(unfit) <= head_names(net):
         own = len(expected[min(head_names(net) & set(expected))])
         cure = "; if those are among these, name their rows with teacher_classes in the file of the data set"
