@@ -145,10 +145,23 @@ READ: dict[str, Make] = {
     "safetensors, whatever its ending, in any precision": lambda net: to_safetensors(net.bfloat16().state_dict()),
     "`pickle.dump`": lambda net: pickle.dumps(net.state_dict()),
     "before PyTorch 1.6": lambda net: old(net.state_dict()),
+    "the same network under two names": lambda net: saved(
+        {"model": prefixed(net.state_dict(), "model.") | prefixed(net.state_dict(), "attacker.model.")}
+    ),
+    "`float8`": lambda net: saved(eighths(net)),
     "without `num_batches_tracked`": lambda net: saved(
         {name: value for name, value in net.state_dict().items() if "num_batches" not in name}
     ),
 }  # fmt: skip
+
+
+def eighths(net: nn.Module) -> dict[str, Tensor]:
+    """The network's weights as eight bits can express them."""
+    with torch.no_grad():
+        for tensor in net.parameters():
+            tensor.copy_(tensor.to(torch.float8_e4m3fn).float())
+    return {name: v.to(torch.float8_e4m3fn) if "running" not in name else v for name, v in net.state_dict().items()
+            if v.is_floating_point()}  # fmt: skip
 
 
 def old(content: Any) -> bytes:
@@ -190,6 +203,11 @@ REFUSED: dict[str, tuple[Make, str]] = {
         "those of an adapter (LoRA): join them with the network",
     ),
     "quantised": (quantised, "its weights are quantised: save them before quantisation"),
+    "quantised tensors": (
+        lambda net: saved({n: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8) if v.ndim > 1 else v
+                           for n, v in net.state_dict().items()}),
+        "its weights are quantised, 'conv1.0.weight' for one is of integers",
+    ),
     "integers": (
         lambda net: saved({n: v if v.ndim < 2 else v.to(torch.int8) for n, v in net.state_dict().items()}),
         "its weights are quantised, 'conv1.0.weight' for one is of integers",

@@ -96,7 +96,8 @@ def find_network(name: str, pretrained: bool = False) -> Network:
     if not (found := user_network(name)):
         raise unknown("network", name, [*timm.list_models(), *installed()])
     if pretrained:
-        raise UserError(f"timm has no pretrained weights for {found.name}; leave out --pretrained")
+        cure = "leave out --pretrained, or name files of weights: --teacher-init, --student-weights"
+        raise UserError(f"timm has no pretrained weights for {found.name}; {cure}")
     return found
 
 

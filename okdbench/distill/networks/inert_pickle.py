@@ -18,9 +18,13 @@ import torch
 _ALLOWED = {
     "collections": {"OrderedDict"},
     "torch": {"Size", "device"},
-    "torch._utils": {"_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter", "_rebuild_parameter_with_state"},
+    "torch._utils": {
+        "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_tensor", "_rebuild_parameter",
+        "_rebuild_parameter_with_state",
+    },
+    "torch.storage": {"UntypedStorage"},
     "builtins": {"set", "frozenset"},
-}
+}  # fmt: skip
 
 
 class Inert(dict[Any, Any]):
@@ -51,6 +55,11 @@ class Inert(dict[Any, Any]):
         return id(self)
 
 
+def _quantised(*_: Any) -> torch.Tensor:
+    """An empty tensor of integers in place of a quantised one, whose numbers nothing here reads."""
+    return torch.empty(0, dtype=torch.int8)
+
+
 class _Unpickler(pickle.Unpickler):
     """Makes tensors, arrays and plain types, and inert objects in place of all others."""
 
@@ -59,6 +68,10 @@ class _Unpickler(pickle.Unpickler):
             return super().find_class(module, name)
         if (module, name) == ("torch.storage", "_load_from_bytes"):
             return unpickled
+        if (module, name) == ("torch._utils", "_rebuild_qtensor"):
+            return _quantised
+        if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
+            return found
         return Inert
 
 

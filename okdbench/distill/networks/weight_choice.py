@@ -61,7 +61,7 @@ def _items(content: Any) -> dict[str, Any]:
     if isinstance(content, (list, tuple)):
         return {str(index): value for index, value in enumerate(content)}
     items = {**content, **vars(content)} if isinstance(content, Inert) else content
-    return {key: value for key, value in items.items() if isinstance(key, str)} if isinstance(items, Mapping) else {}
+    return {str(key): value for key, value in items.items()} if isinstance(items, Mapping) else {}
 
 
 def _chosen(items: Mapping[str, Any], below: Mapping[str, tuple[State, str]]) -> tuple[State, str]:
@@ -75,18 +75,19 @@ def _chosen(items: Mapping[str, Any], below: Mapping[str, tuple[State, str]]) ->
     if not meant:
         return {}, ""
     state, note = below[meant[0]]
-    if not all(_equal(state, below[key][0]) for key in meant):
+    if not all(equal(state, below[key][0]) for key in meant):
         return {f"{key}.{name}": tensor for key in meant for name, tensor in below[key][0].items()}, ""
     if averages and raw:
         note = f"the moving average {meant[0]!r} is used, not the raw weights"
     elif lost := [key for key, value in items.items() if not averages and _AVERAGE.search(key) and _is_filled(value)]:
         note = note or f"the raw weights are used, because the moving average {lost[0]!r} has no names of tensors"
-    elif others := [key for key in raw if below[key][0].keys() == state.keys() and not _equal(state, below[key][0])]:
+    elif others := [key for key in raw if below[key][0].keys() == state.keys() and not equal(state, below[key][0])]:
         note = f"{meant[0]!r} is used, not {others[0]!r}"
     return state, note
 
 
-def _equal(one: State, other: State) -> bool:
+def equal(one: State, other: State) -> bool:
+    """Whether both have the same tensors under the same names."""
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 

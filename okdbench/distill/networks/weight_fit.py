@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest
 from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, with_classes
+from okdbench.distill.networks.weight_choice import equal
 from okdbench.distill.networks.weight_files import State, read_weights, reworked
 
 #: the counter of a batch norm, which old files lack and nothing here reads
@@ -42,21 +43,24 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
         UserError: the file is missing or damaged, or has no weights, those of another network, or no numbers.
     """
     state, note, architecture = read_weights(path)
+    _refuse_broken(state, path)
+    parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
+    fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}
+    if not fitting:
+        raise UserError(f"{path} is not a weights file of {name} here: {_reason(_whole(state), net, name)}")
+    prefix, chosen = _choose({prefix: made for prefix, (made, _) in fitting.items()}, path)
+    fitted, adjusted = fitting[prefix]
+    net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
+    for text in filter(None, (note, chosen, parts[prefix][1], adjusted, _other_name(architecture, name))):
+        _say(f"okdbench: {path}: {text}")
+
+
+def _refuse_broken(state: State, path: Path) -> None:
     if broken := [key for key, tensor in state.items() if not bool(torch.isfinite(tensor).all())]:
         raise UserError(
             f"{path}: {len(broken)} tensors have values that are not finite, the first {broken[0]!r}; use an earlier "
             "checkpoint of its training"
         )
-    expected = net.state_dict()
-    parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
-    fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}
-    if not fitting:
-        raise UserError(f"{path} is not a weights file of {name} here: {_reason(_whole(state), net, name)}")
-    prefix, chosen = _choose(list(fitting), path)
-    fitted, adjusted = fitting[prefix]
-    net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in expected.items()})
-    for text in filter(None, (note, chosen, parts[prefix][1], adjusted, _other_name(architecture, name))):
-        _say(f"okdbench: {path}: {text}")
 
 
 def _other_name(architecture: str, name: str) -> str:
@@ -71,15 +75,17 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _choose(prefixes: Sequence[str], path: Path) -> tuple[str, str]:
-    """The network that is meant of several in a file, and what the user should know of that.
+def _choose(fitting: Mapping[str, State], path: Path) -> tuple[str, str]:
+    """The prefix of the network that is meant of several in a file, and what the user should know of that.
 
     Raises:
         UserError: it cannot be told.
     """
+    first, *others = prefixes = list(fitting)
+    # one network may be there twice, as an attribute of two modules
+    if all(equal(fitting[first], fitting[other]) for other in others):
+        return first, ""
     averages = [prefix for prefix in prefixes if "ema" in prefix.lower()]
-    if len(prefixes) == 1:
-        return prefixes[0], ""
     if len(averages) == 1:
         return averages[0], f"the moving average {averages[0]!r} is used, not the raw weights"
     listed = ", ".join(repr(prefix) for prefix in prefixes)
