@@ -99,7 +99,8 @@ class ZSKT(DataFree):
                 [f.shape[2:] for f in net.forward_with_features(blank, "stages").stages]
                 for net in (self.teacher, self.student)
             ]
-        if self.hp.attention and (shapes[0] != shapes[1] or not all(len(shape) == 2 for shape in shapes[0])):
+        comparable = shapes[0] and shapes[0] == shapes[1] and all(len(shape) == 2 for shape in shapes[0])
+        if self.hp.attention and not comparable:
             raise UserError("teacher and student have no feature maps of equal size; add --set attention=0")
 
     def iteration(self) -> Losses:

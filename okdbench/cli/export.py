@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from okdbench.cli import completion
-from okdbench.cli.options import RunsFolder, choice, examples
+from okdbench.cli.options import RunsFolder, StudentNetwork, choice, examples
 from okdbench.core.terminal import check_format
 
 app = typer.Typer()
@@ -34,9 +34,10 @@ def export(
         ),
     ] = None,
     runs: RunsFolder = Path("runs"),
+    network: StudentNetwork = "",
 ) -> None:
     """Write a run's student as one file, with its classes and its origin, and check that it gives the same logits."""
     check_format(form, FORMATS)  # before torch is loaded
     from okdbench.training import export as exporting
 
-    exporting.export(run, form, output, runs)
+    exporting.export(run, form, output, runs, network)

@@ -1,4 +1,4 @@
-"""``okdbench ls``: methods, data sets and settings. No method is imported for it."""
+"""``okdbench ls``: methods, data sets, settings and networks. No method is imported for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from okdbench.core.terminal import TableColumn, check_format, print_rows
 
 app = typer.Typer()
 
-LISTS = ("methods", "datasets", "settings")
+LISTS = ("methods", "datasets", "settings", "networks")
 
 Rows = list[dict[str, Any]]
 
@@ -45,6 +45,7 @@ COLUMNS = {
         TableColumn("images", "images seen", drop=1),
         TableColumn("test", "tested on", drop=2, text=", ".join),
     ),
+    "networks": (_NAME, TableColumn("title", drop=1)),
 }
 
 
@@ -57,7 +58,7 @@ def list_(
     form: ListFormat = "text",
     runs: Annotated[Path | None, typer.Option(hidden=True)] = None,  # noqa: ARG001 - of `ls runs`, as it was once
 ) -> None:
-    """List methods, data sets or settings; okdbench runs ls lists runs."""
+    """List methods, data sets, settings, or the networks beside timm's; okdbench runs ls lists runs."""
     check_format(form)
     # It was a list here once: who still types it learns the new command.
     if what == "runs":
@@ -70,6 +71,7 @@ def list_(
         "methods": _methods,
         "datasets": _datasets,
         "settings": lambda: _settings(dataset),
+        "networks": _networks,
     }
     rows = makers[what]()
     columns = [*COLUMNS[what], _PACKAGE] if any(row.get("package") for row in rows) else COLUMNS[what]
@@ -108,6 +110,16 @@ def _datasets() -> Rows:
             }
         )
     return rows + _installed(plugins.dataset_names(), plugins.installed_datasets())
+
+
+def _networks() -> Rows:
+    import timm
+
+    from okdbench.core.network_names import installed
+    from okdbench.distill.networks.classifiers import own_networks
+
+    own = [{"name": name, "title": title, "package": None} for name, title in own_networks().items()]
+    return own + _installed(timm.list_models(), installed())
 
 
 def _installed(bundled: list[str], installed: Mapping[str, str]) -> Rows:

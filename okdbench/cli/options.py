@@ -70,6 +70,12 @@ ListFormat = Annotated[
 ]  # fmt: skip
 Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="Such as cpu or cuda:1. [dim]\\[default: auto][/]")]
 
+StudentNetwork = Annotated[
+    str,
+    typer.Option("--network", metavar="NETWORK", help="The student's network if it is your own; its code is executed.",
+                 show_default=False),
+]  # fmt: skip
+
 # Which records a command reads.
 DatasetFilter = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from okdbench.cli import completion
-from okdbench.cli.options import Device, RunsFolder, examples
+from okdbench.cli.options import Device, RunsFolder, StudentNetwork, examples
 
 app = typer.Typer()
 
@@ -27,9 +27,10 @@ def predict(
     top: Annotated[int, typer.Option(metavar="N", help="How many classes of each image.")] = 1,
     runs: RunsFolder = Path("runs"),
     device: Device = None,
+    network: StudentNetwork = "",
 ) -> None:
     """Predict the classes of images with a run's student. Ends with exit code 1 when an image cannot be read."""
     from okdbench.training import predict as predicting
 
-    if not predicting.predict(run, images, output, top, runs, device or "auto"):
+    if not predicting.predict(run, images, output, top, runs, device or "auto", network):
         raise typer.Exit(1)

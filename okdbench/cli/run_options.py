@@ -22,7 +22,8 @@ Command = TypeVar("Command", bound=Callable[..., None])
 #: fields that take several values, of which every combination is run -> how --help names the values
 GRID_FIELDS = {"method": "METHODS", "dataset": "DATASETS", "setting": "SETTINGS", "seed": "SEEDS", "track": "TRACKS"}
 #: how --help names the values of other fields
-_VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE", "device": "DEVICE",
+_VALUES = {"teacher": "NETWORK", "student": "NETWORK", "teacher_weights": "FILE",
+           "teacher_init": "FILE", "student_weights": "FILE", "device": "DEVICE",
            "image_size": "N", "shots": "N", "mean": "NUMBERS", "std": "NUMBERS", "tuned": "TEXT",
            "teacher_recipe": "NAME", "ood_subset": "N"}  # fmt: skip
 #: numbers that may be a word too
@@ -46,7 +47,7 @@ _NOTES = {"seed": "Also several, such as 0-2."}
 _DEFAULTS = {"setting": "all default settings of the data set", "shots": "all"} | dict.fromkeys(
     ("teacher", "student", "resize", "channels", "mean", "std"), "of the data set"
 )
-_NETWORKS = ("teacher", "student", "pretrained", "teacher_weights", "teacher_recipe")
+_NETWORKS = ("teacher", "student", "pretrained", "teacher_weights", "teacher_init", "student_weights", "teacher_recipe")
 
 
 def run_options(command: Command, without: Collection[str] = ()) -> Command:

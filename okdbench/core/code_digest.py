@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import NamedTuple
 
 PACKAGE = "okdbench"
@@ -74,19 +75,19 @@ def import_closure(names: Iterable[str], files: Mapping[str, Path]) -> dict[str,
     return found
 
 
-def sources_of(cls: type) -> tuple[str | Source, ...]:
-    """What the module of a class adds to the roots of a digest.
+def sources_of(thing: type | ModuleType | FunctionType) -> tuple[str | Source, ...]:
+    """What a module, or that of a class or function, adds to the roots of a digest.
 
     A module of okdbench is its name. A local file is read now, because it may be edited while the process runs. Of an
     installed package every Python file counts, because the helpers of the class may be in any of them.
     """
-    module = cls.__module__
+    module = thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
     if module in module_files():
         return (module,)
     # a local file is registered below okdbench, a module without a package has no __path__: both are one file
     top = module.partition(".")[0]
     if top == PACKAGE or not hasattr(sys.modules.get(top), "__path__"):
-        file = Path(inspect.getfile(cls))
+        file = Path(inspect.getfile(thing))
         return (parse(file.stem, read(file)),)
     return tuple(parse(name, read(file), file.name == "__init__.py") for name, file in package_files(top).items())
 

@@ -18,7 +18,7 @@ from okdbench.core.syntax import spell_assignments
 #: options that are written even at their defaults, because a reader looks for them
 _ALWAYS = ("method", "dataset", "setting", "seed", "budget", "track")
 #: fields that a command from a file may not set: they name files or devices of this machine, or have --set instead
-_LOCAL = ("device", "teacher_weights", "hyperparameters")
+_LOCAL = ("device", "teacher_weights", "teacher_init", "student_weights", "hyperparameters")
 
 
 def words_of(config: RunConfig) -> list[str]:

@@ -44,6 +44,9 @@ _OUT_OF_RANGE = dict.fromkeys(
 ) | {"literal_error": "not a choice", "enum": "not a choice"}
 
 
+#: fields that name a network, and fields that name a file of weights
+
+
 class RunConfig(BaseModel):
     """What to run, on which data, how long and where.
 
@@ -72,12 +75,16 @@ class RunConfig(BaseModel):
     shots: Annotated[int | None, BeforeValidator(lambda value: None if value == "all" else value)] = Field(
         None, ge=1, strict=False, description="Labels per class of the student's domain, or all."
     )
-    teacher: str = Field("", description="Architecture of the teacher: a classifier of timm, lenet5 or lenet5_bn.")
-    student: str = Field("", description="The same of the student.")
+    teacher: File = Field(
+        "", description="Architecture of the teacher: a name of timm or of okdbench ls networks, or net.py:build."
+    )
+    student: File = Field("", description="The same of the student.")
     pretrained: bool = Field(False, description="Start teacher and student from timm's ImageNet weights.")
     teacher_weights: File | None = Field(
         None, description="File of a trained teacher, .safetensors or state dict; no teacher is trained then."
     )
+    teacher_init: File | None = Field(None, description="File of weights that the teacher's training starts from.")
+    student_weights: File | None = Field(None, description="File of weights that the student starts from.")
     image_size: int = Field(32, ge=16, le=512, multiple_of=16, description="Input resolution in pixels.")
     channels: Annotated[Literal[1, 3] | None, BeforeValidator(lambda v: {"1": 1, "3": 3}.get(v, v))] = Field(
         None, description="Channels of the images, 1 for grey; others are converted. By default the data set's own."
@@ -115,9 +122,9 @@ class RunConfig(BaseModel):
 def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig:
     """Merge defaults, the YAML ``file`` and ``values``; the later wins, ``hyperparameters`` key by key.
 
-    A value of None, in either place, counts as not given. ``task`` is no field: it is for who chooses the setting. What
-    the file says of its tuning holds for its own method and hyper-parameters, so it is dropped where one of these is
-    given.
+    A value of None, in either place, counts as not given. Paths of networks and weights in the file are relative to it.
+    ``task`` is no field: it is for who chooses the setting. What the file says of its tuning holds for its own method
+    and hyper-parameters, so it is dropped where one of these is given.
 
     Raises:
         UserError: an unknown or missing key, or a value that is not allowed.

@@ -1,4 +1,4 @@
-"""Entry points of installed packages, in the groups ``okdbench.methods`` and ``okdbench.datasets``."""
+"""Entry points of installed packages, in the groups ``okdbench.methods``, ``.datasets`` and ``.networks``."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def find(group: str, name: str) -> PluginEntry | None:
     return found[0] if found else None
 
 
-def load(entry: PluginEntry) -> ModuleType | type[Any]:
-    """The module or class that an entry point names.
+def load(entry: PluginEntry, kinds: tuple[type, ...] = (ModuleType, type)) -> Any:
+    """What an entry point names, a module or class by default.
 
     Raises:
-        UserError: it cannot be imported, or is neither a module nor a class.
+        UserError: it cannot be imported, or is of none of these kinds.
     """
     try:
         loaded = entry.point.load()
@@ -56,6 +56,7 @@ def load(entry: PluginEntry) -> ModuleType | type[Any]:
         problem = f"its entry point {entry.name} = {entry.point.value} cannot be loaded"
         cause = one_line(error, kind=True)
         raise UserError(f"package {entry.package}: {problem} ({cause}); update or uninstall it") from error
-    if not isinstance(loaded, (ModuleType, type)):
-        raise UserError(f"package {entry.package}: {entry.point.value} is no module and no class; report it there")
+    if not isinstance(loaded, kinds):
+        expected = " and no ".join({ModuleType: "module", type: "class"}.get(kind, "function") for kind in kinds)
+        raise UserError(f"package {entry.package}: {entry.point.value} is no {expected}; report it there")
     return loaded

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from okdbench.core.network_names import file_of
 from okdbench.core.syntax import parts_of, split_variant
 from okdbench.core.yaml_files import load_yaml
 
-#: options of a run that name a file, or a method or data set by its name or file
-_OPTIONS = ("method", "dataset", "teacher_weights")
+#: options of a run that name methods and data sets by name or file, networks by name or file, and files of weights
+_PLUGINS, _NETWORKS = ("method", "dataset"), ("teacher", "student")
+_WEIGHTS = ("teacher_weights", "teacher_init", "student_weights")
 _SUFFIXES = (".py", ".yaml", ".yml")
 
 
@@ -45,10 +47,10 @@ def for_file(options: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 def _with_paths(options: Mapping[str, Any], change: Callable[[str], str], folder: Path) -> dict[str, Any]:
     changed = dict(options)
-    for option in _OPTIONS:
+    for option in (*_PLUGINS, *_NETWORKS, *_WEIGHTS):
         value = options.get(option)
         texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
-        if option != "teacher_weights":  # which takes no list
+        if option in _PLUGINS:  # the others take no list
             texts = [name for text in texts for name in _joined(parts_of(text), folder)]
         names = [_changed(expand(text), change, option) for text in texts]
         if names:
@@ -57,11 +59,14 @@ def _with_paths(options: Mapping[str, Any], change: Callable[[str], str], folder
 
 
 def _changed(text: str, change: Callable[[str], str], option: str) -> str:
-    """The text with its path changed; a plugin's name, and an absolute path, stay."""
-    name = split_variant(text)[0] if option == "method" else text
-    if os.path.isabs(name) or not (option == "teacher_weights" or _is_path(name)):
-        return text
-    return change(name) + text[len(name) :]
+    """The text with its path changed; the name of a plugin or network, and an absolute path, stay."""
+    name = text
+    if option in _NETWORKS:
+        name = (file_of(text) or ("", ""))[0]
+    elif option == "method":
+        name = split_variant(text)[0]
+    is_path = bool(name) if option not in _PLUGINS else _is_path(name)
+    return change(name) + text[len(name) :] if is_path and not os.path.isabs(name) else text
 
 
 def _is_path(name: str) -> bool:

@@ -54,7 +54,8 @@ def load(name: str) -> ModuleType:
         raise UserError(f"{name}: its name may have letters, digits, blanks and _ . , + - in it, such as my_method.py")
     file = read(name)
     # The content is part of the module's name: an edited file is loaded again, and two files of one name do not clash.
-    module_name = f"{__name__}.{hashlib.sha256(bytes(path) + file.content).hexdigest()[:12]}.{path.stem}"
+    # It begins with a letter, because TorchScript writes the names of modules into its files.
+    module_name = f"{__name__}.f{hashlib.sha256(bytes(path) + file.content).hexdigest()[:12]}.{path.stem}"
     if module_name not in sys.modules:
         _import(module_name, path, file.content, name)
         _loaded[module_name] = file

@@ -59,7 +59,8 @@ class PluginGroup:
         entry = entry_points.find(self.package, name)
         if entry is None:
             raise unknown(self.kind, name, [*self.names(), *self.installed()])
-        return entry_points.load(entry)
+        found: ModuleType | type[Any] = entry_points.load(entry)
+        return found
 
     def refuse_taken(self, file: str) -> None:
         """Refuse a local file that has the name of a bundled plugin.

@@ -28,6 +28,7 @@ class OwnDatasetFile(BaseModel):
     domains: Annotated[dict[str, str], Field(min_length=1)]
     title: str = ""
     classes: list[str] = []
+    teacher_classes: list[Annotated[int, Field(ge=0)]] = []
     letters: dict[str, str] = {}
     settings: list[str] = []
     unlabelled: list[str] = []
@@ -93,6 +94,7 @@ def own_dataset(file: Path) -> Dataset:
     found = _classes_by_domain(file, folders, content.unlabelled)
     classes = content.classes or sorted({name for names in found.values() for name in names})
     _check_classes(file, classes, found)
+    _check_rows(file, content.teacher_classes, classes)
     letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(folders))
     if set(letters.values()) != set(folders) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
         raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
@@ -102,6 +104,7 @@ def own_dataset(file: Path) -> Dataset:
     attributes = {
         "title": content.title or file.stem,
         "classes": tuple(classes),
+        "teacher_classes": tuple(content.teacher_classes),
         "domains": letters,
         "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
         "unlabelled": frozenset(content.unlabelled),
@@ -173,6 +176,15 @@ def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Seque
                 f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if it has no "
                 f"images, or write unlabelled: [{having}] if that domain has classes of its own"
             )
+
+
+def _check_rows(file: Path, rows: Sequence[int], classes: Sequence[str]) -> None:
+    """Each class has one row of the teacher's last layer, if rows are named."""
+    if rows and (len(rows) != len(classes) or len(set(rows)) < len(rows)):
+        raise UserError(
+            f"{file}: teacher_classes needs a different row for each of the {len(classes)} classes, in the order "
+            f"{', '.join(classes[:3])}{', ...' * (len(classes) > 3)}"
+        )
 
 
 def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:

@@ -111,6 +111,8 @@ class Dataset(ABC):
     #: architectures that are used where none is named
     teacher: ClassVar[str] = "resnet18"
     student: ClassVar[str] = "resnet10t"
+    #: for a teacher's file with more classes: the rows of its last layer that are ``classes``, in their order
+    teacher_classes: ClassVar[tuple[int, ...]] = ()
     #: whether all images are bundled with the installed packages, so that ``okdbench check`` can run methods on them
     bundled: ClassVar[bool] = False
 

@@ -137,12 +137,17 @@ class DataFree(Method):
             warm_up: number of :meth:`prior_step` before the stage; the generator's schedule covers them as well.
 
         Raises:
-            UserError: the teacher lacks statistics that a term needs, or the image size suits no generator.
+            UserError: the teacher lacks statistics or features that a term needs, or the image size suits no generator.
         """
         hp = self.hp
         self.priors = {name: prior for name, prior in self.available_priors().items() if getattr(hp, name, 0)}
         if "bn" in self.priors and not self.teacher.norm_layers():
             raise UserError("this teacher has no batch-norm statistics to match; add --set bn=0")
+        if "activation" in self.priors:
+            try:
+                self.teacher.last_layer()
+            except UserError as error:
+                raise UserError(f"{error}; add --set activation=0") from error
         self.iterations = self.count_iterations(student_images)
         generator = self.make_generator()
         optimizer = adam(generator, hp.lr_generator, betas=(hp.generator_beta1, 0.999))

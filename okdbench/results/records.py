@@ -20,7 +20,9 @@ SCHEMA_VERSION = 4
 #: letters of the longest file of a local method that a record keeps
 LONGEST_METHOD = 200_000
 #: options that say where something is on a machine; the record has names and digests of what is there
-_PLACES = ("device", "method", "dataset", "teacher_weights")
+_PLACES = (
+    "device", "method", "dataset", "teacher", "student", "teacher_weights", "teacher_init", "student_weights",
+)  # fmt: skip
 
 
 def _one_name(text: str) -> str:
@@ -137,6 +139,7 @@ class Record(_Model):
         task: adapt, transfer or data-free; the form of the setting tells it too.
         shots: labels per class of the student's domain; None for all.
         weights_digest: hash of the file of a user's teacher; empty without one, and in older records.
+        starts: for teacher and student, the file of weights that their training started from, with its digest.
         data_digest: digest of all images of the setting's domains, in whatever fold.
         domain_digests: domain -> digest of its images; ``@`` before its name says that they have no labels here.
         test_images: number of test images; None in records of schema version 2, as is ``classes``.
@@ -177,6 +180,7 @@ class Record(_Model):
     seed: Int64
     teacher: Line
     student: Line
+    starts: dict[Literal["teacher", "student"], Line] = {}
     config: dict[str, Any]
     command: str
     version: Line

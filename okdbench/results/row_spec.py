@@ -18,6 +18,7 @@ from okdbench.core.command import read_command
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable
+from okdbench.core.network_names import refuse_code
 from okdbench.core.protocol import PROTOCOL_VERSION, tracks_of
 from okdbench.core.settings import TaskKind, task_of
 from okdbench.results.columns import is_complete, shown_in
@@ -108,14 +109,16 @@ def _line(file: Path, line: int) -> dict[str, str]:
 
 
 def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | None) -> None:
-    """Raise a UserError unless the command belongs to this row, and its method and data set may be executed.
+    """Raise a UserError unless the command belongs to this row, and what it names may be executed.
 
-    These are the bundled ones, and a method in a ``file`` that the user names.
+    That are bundled methods, data sets and networks, and a method in a ``file`` that the user names.
     """
     dataset = given.get("dataset")
     # Verifying runs code of the data set and of the method, so only what is bundled is accepted.
     if dataset not in plugins.dataset_names():
         raise UserError(f"its data set {dataset!r} is not a bundled one; run it by hand if you trust it")
+    for role in ("teacher", "student"):
+        refuse_code(given.get(role) or "", role)
     if columns["protocol"] != str(PROTOCOL_VERSION):
         raise UserError(
             f"its runs are of protocol {columns['protocol']}, and this version runs protocol {PROTOCOL_VERSION}; "

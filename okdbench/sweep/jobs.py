@@ -10,6 +10,7 @@ from okdbench.core import plugin_files
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.files import default_data_root
+from okdbench.core.network_names import file_of
 from okdbench.core.units import spell_seconds
 from okdbench.registry import is_own_dataset
 from okdbench.results.records import Record
@@ -161,7 +162,9 @@ def _portable_files(config: RunConfig) -> tuple[Path, ...]:
 def _relative_files(config: RunConfig) -> list[Path]:
     """The user's files that the run names by a relative path."""
     method = config.method if plugin_files.is_path(config.method) else None
-    named = [Path(name) for name in (method, config.teacher_weights) if name]
+    networks = [found[0] for name in (config.teacher, config.student) if (found := file_of(name))]
+    weights = (config.teacher_weights, config.teacher_init, config.student_weights)
+    named = [Path(name) for name in (method, *networks, *weights) if name]
     return [file for file in named if not file.is_absolute()]
 
 

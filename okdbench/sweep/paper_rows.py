@@ -20,7 +20,7 @@ from okdbench.data.dataset import TeacherRecipe
 from okdbench.results.obstacles import lacking, unmeasured
 from okdbench.results.published import published_numbers
 from okdbench.results.table import Row, rows_of
-from okdbench.training.plan import check_networks
+from okdbench.training.networks import find_networks
 from okdbench.training.step_time import StepTimer, plan_without_images
 from okdbench.training.teacher import teacher_amount
 
@@ -140,7 +140,7 @@ def _config(number: Row, share: float, device: str) -> tuple[str, RunConfig | No
     told |= {key: int(number[key]) for key in ("image_size", "ood_subset") if number[key]}
     config = _resolved(name, {**told, "hyperparameters": own}, share, device)
     try:
-        check_networks(config)
+        find_networks(config)
     except UserError:
         return "its networks are unknown here", None
     return paper.source or "no training of a student", config

@@ -30,15 +30,15 @@ class Format(NamedTuple):
     Attributes:
         ending: the usual ending of such a file.
         write: student -> content of the file.
-        read: content of the file -> images to logits.
+        read: content of the file, and the user's own network -> images to logits.
     """
 
     ending: str
     write: Callable[[Student], bytes]
-    read: Callable[[bytes], Classifier]
+    read: Callable[[bytes, str], Classifier]
 
 
-def export(name: str, form: str, output: Path | None, runs: Path) -> Path:
+def export(name: str, form: str, output: Path | None, runs: Path, network: str = "") -> Path:
     """Write the student called ``name`` as a file and print what it is.
 
     Every format contains the student's card under the name ``okdbench``, as JSON. ONNX and TorchScript take images,
@@ -49,17 +49,18 @@ def export(name: str, form: str, output: Path | None, runs: Path) -> Path:
         form: safetensors, onnx or torchscript.
         output: the file; by default ``student-<key>`` with the usual ending, in the working directory.
         runs: folder of runs.
+        network: the user's own network that the student is of.
 
     Raises:
         UserError: there is no such student or format, or the exported file differs from the student.
     """
     if form not in EXPORT_FORMATS:
         raise unknown("format", form, EXPORT_FORMATS)
-    student = load(name, runs)
+    student = load(name, runs, network)
     card = student.card
     path = output or Path(f"student-{card.key}{EXPORT_FORMATS[form].ending}")
     content = EXPORT_FORMATS[form].write(student)
-    check(EXPORT_FORMATS[form].read(content), student)
+    check(EXPORT_FORMATS[form].read(content, network), student)
     with writing(path, "--output"):
         write_atomic(path, content)
     size = f"{card.image_size} x {card.image_size}"
@@ -90,8 +91,8 @@ def check(exported: Classifier, student: Student) -> None:
             raise UserError(f"the exported file is off by {error:.1e} of the student's logits; choose another format")
 
 
-def _read_safetensors(content: bytes) -> Classifier:
-    return unpack(content).classifier
+def _read_safetensors(content: bytes, network: str) -> Classifier:
+    return unpack(content, network=network).classifier
 
 
 def _example(student: Student) -> Tensor:
@@ -129,7 +130,7 @@ def _write_onnx(student: Student) -> bytes:
     return content
 
 
-def _read_onnx(content: bytes) -> Classifier:
+def _read_onnx(content: bytes, _network: str) -> Classifier:
     import onnxruntime
 
     # on the CPU, as the student whose logits it is compared with
@@ -156,7 +157,7 @@ def _write_torchscript(student: Student) -> bytes:
     return file.getvalue()
 
 
-def _read_torchscript(content: bytes) -> Classifier:
+def _read_torchscript(content: bytes, _network: str) -> Classifier:
     with warnings.catch_warnings(action="ignore"):
         exported: Classifier = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
     return exported

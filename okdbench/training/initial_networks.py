@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.distill.networks.user_networks import Network
 
 if TYPE_CHECKING:
     from okdbench.training.plan import Plan
@@ -29,19 +30,23 @@ def initial_network(role: Literal["teacher", "student"], plan: Plan) -> nn.Modul
         plan: the run.
 
     Raises:
-        UserError: timm has no such network, or the network refuses the image size or has no pretrained weights.
+        UserError: the network refuses the images or the file that it starts from, or weights cannot be fetched.
     """
     config = plan.config
-    name = config.teacher if role == "teacher" else config.student
-    # a teacher from a file needs no pretrained weights, which might have to be downloaded
-    pretrained = config.pretrained and not (role == "teacher" and config.teacher_weights)
+    network = plan.teacher if role == "teacher" else plan.student
+    start = plan.starts.get(role)
+    # a network from a file needs no pretrained weights, which might have to be downloaded
+    pretrained = config.pretrained and not start and not (role == "teacher" and config.teacher_weights)
     seed = plan.seed_for(role)
     dataset = plan.dataset
-    net, random_state = _build(name, len(dataset.classes), config.image_size, pretrained, dataset.channels, seed)
+    net, random_state = _build(network, len(dataset.classes), config.image_size, pretrained, dataset.channels, seed)
+    # a copy, because methods change the student in place, and hooks of one run must not reach another
+    net = copy.deepcopy(net)
+    if start:
+        start.load(net, network.name)
     torch.manual_seed(seed)  # the generators of all devices; construction has advanced the CPU's
     torch.set_rng_state(random_state)
-    # a copy, because methods change the student in place, and hooks of one run must not reach another
-    return copy.deepcopy(net)
+    return net
 
 
 def forget_initial_networks() -> None:
@@ -51,9 +56,9 @@ def forget_initial_networks() -> None:
 
 @lru_cache(maxsize=2)  # one teacher and one student
 def _build(
-    name: str, classes: int, image_size: int, pretrained: bool, channels: int, seed: int
+    network: Network, classes: int, image_size: int, pretrained: bool, channels: int, seed: int
 ) -> tuple[nn.Module, Tensor]:
     """A network, and the state in which its construction leaves torch's generator of the CPU."""
     torch.manual_seed(seed)
-    net = build_classifier(name, classes, image_size, pretrained, channels)
+    net = build_classifier(network, classes, image_size, pretrained, channels)
     return net, torch.get_rng_state()

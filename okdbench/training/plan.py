@@ -30,11 +30,10 @@ from okdbench.data.dataset import Dataset, TeacherRecipe
 from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
-from okdbench.distill.networks.classifiers import check_name
+from okdbench.distill.networks.user_networks import Network
 from okdbench.training.admission import check_access
-
-#: the teacher recipe of okdbench itself
-OWN_RECIPE = "own"
+from okdbench.training.networks import Role, StartFile, find_networks, start_files
+from okdbench.training.teacher_recipe import check_recipe, recipe_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,9 @@ class Plan:
         method: the method's class.
         hyperparameters: defaults, the budget's preset and the user's values, joined and checked.
         variant: what the user changed against the defaults of the budget, such as ``lr=0.1``; empty for nothing.
+        teacher: its network; the code of a user's own is held here, because its file may be edited.
+        student: the same.
+        starts: the files of weights that the training of teacher and student starts from.
         dataset: the data set.
         setting: the task, the teacher's domains and the one whose images the method sees.
         budget: how many images teacher and student learn from.
@@ -59,6 +61,9 @@ class Plan:
     method: type[Method]
     hyperparameters: BaseHyperparameters
     variant: str
+    teacher: Network
+    student: Network
+    starts: Mapping[Role, StartFile]
     dataset: Dataset
     setting: Setting
     budget: Budget
@@ -102,14 +107,28 @@ class Plan:
     def key(self) -> str:
         """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
         # weights, hyper-parameters and statistics are below by value; the digest of the images has split and channels
-        elsewhere = {"teacher_weights", "hyperparameters", "test_split", "channels", "mean", "std", "resize"}
+        elsewhere = {
+            "teacher_weights",
+            "teacher_init",
+            "student_weights",
+            "hyperparameters",
+            "test_split",
+            "channels",
+            "mean",
+            "std",
+            "resize",
+        }
         resolved = self.config.model_dump(mode="json", exclude={"device", "tuned", *elsewhere})
         identity = {
             **resolved,
             "method": self.method_name,
             "dataset": self.dataset.name,
+            "teacher": self.teacher.identity,
+            "student": self.student.identity,
+            **{f"{role} start": start.digest for role, start in self.starts.items()},
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "teacher_weights": self.weights_digest,
+            **({"rows": self.dataset.teacher_classes} if self.weights_digest and self.dataset.teacher_classes else {}),
             "budget": vars(self.budget),
             "teacher_recipe": self.teacher_recipe and asdict(self.teacher_recipe),
             "source": self.source,
@@ -182,7 +201,7 @@ def make_plan(
     track = config.track or tracks_of(setting.task)[0]
     # What is the default here is written as not given, so that it gives no second name to a run.
     networks = {"teacher": config.teacher or dataset.teacher, "student": config.student or dataset.student}
-    recipe = {"teacher_recipe": _check_recipe(config, dataset)}
+    recipe = {"teacher_recipe": check_recipe(config, dataset)}
     own = {"track": track, **networks, **image_format, **recipe, **({"test_split": None} if is_default else {})}
     config = config.model_copy(update=own)
 
@@ -190,7 +209,7 @@ def make_plan(
     method = registry.load_method(config.method)
     preset = method.preset(config.budget, dataset.name)
     check_access(config.method, method, setting, track, config.shots)
-    check_networks(config)
+    teacher, student = find_networks(config)
     source = f"{file}: {config.method}" if file else config.method
     if not setting.teacher_domains and not config.teacher_weights:
         raise UserError(
@@ -209,6 +228,9 @@ def make_plan(
             source,
         ),
         variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
+        teacher=teacher,
+        student=student,
+        starts=start_files(config),
         dataset=dataset,
         setting=setting,
         budget=_budget(config.budget, method.paper(dataset.name)),
@@ -258,31 +280,6 @@ def _with_format(dataset: Dataset, config: RunConfig) -> tuple[Dataset, dict[str
     }
 
 
-def recipe_of(config: RunConfig, dataset: Dataset) -> TeacherRecipe | None:
-    """How a source trains the teacher of a run; None for okdbench's own way."""
-    return dataset.teacher_recipes.get(config.teacher_recipe or _usual_recipe(config, dataset))
-
-
-def _usual_recipe(config: RunConfig, dataset: Dataset) -> str:
-    """The teacher recipe where none is named."""
-    first = next(iter(dataset.teacher_recipes), OWN_RECIPE)
-    return first if config.budget == "paper" and not config.teacher_weights else OWN_RECIPE
-
-
-def _check_recipe(config: RunConfig, dataset: Dataset) -> str | None:
-    """The recipe that is named, None for the usual one.
-
-    Raises:
-        UserError: the data set has no such recipe, or no teacher is trained.
-    """
-    name = config.teacher_recipe
-    if name and name not in (known := [*dataset.teacher_recipes, OWN_RECIPE]):
-        raise unknown(f"teacher recipe of {dataset.name}", name, known)
-    if name and config.teacher_weights:
-        raise UserError("--teacher-recipe trains a teacher and --teacher-weights names a trained one; leave one out")
-    return None if name == _usual_recipe(config, dataset) else name
-
-
 def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[SplitRule, bool]:
     """The fold of the seed, with official test images unless there are none or they are refused; if it is default."""
     exist = any(domain in dataset.official_tests for domain in setting.evaluated_domains)
@@ -292,18 +289,6 @@ def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[
     matters = exist or setting.input_domain in dataset.official_tests
     official = matters and config.test_split != "folds"
     return SplitRule(fold_of(config.seed), official), official == matters
-
-
-def check_networks(config: RunConfig) -> None:
-    """Refuse an unknown network and a missing weights file.
-
-    Raises:
-        UserError: one of them does not exist.
-    """
-    for network in (config.teacher, config.student):
-        check_name(network, config.pretrained)
-    if config.teacher_weights and not Path(config.teacher_weights).is_file():
-        raise UserError(f"weights file {config.teacher_weights} does not exist; give a .safetensors or state-dict file")
 
 
 def _budget(name: str, paper: Paper) -> Budget:

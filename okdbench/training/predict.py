@@ -34,7 +34,9 @@ class Prediction(NamedTuple):
     error: str = ""
 
 
-def predict(name: str, places: Sequence[Path], output: Path | None, top: int, runs: Path, device: str) -> bool:
+def predict(
+    name: str, places: Sequence[Path], output: Path | None, top: int, runs: Path, device: str, network: str = ""
+) -> bool:
     """Print or write the ``top`` classes of every image in ``places``; False when one cannot be read.
 
     Args:
@@ -44,11 +46,12 @@ def predict(name: str, places: Sequence[Path], output: Path | None, top: int, ru
         top: number of classes per image, the most probable first.
         runs: folder of runs.
         device: where the student runs.
+        network: the user's own network that the student is of.
 
     Raises:
         UserError: there is no such student, file, folder or device, or no image.
     """
-    student, on = load(name, runs), devices.choose(device)
+    student, on = load(name, runs, network), devices.choose(device)
     if not 1 <= top <= len(student.card.classes):
         raise UserError(f"--top {top}: out of range; the student knows {len(student.card.classes)} classes")
     predictions = list(predictions_of(student, find(places), top, on))

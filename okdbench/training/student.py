@@ -15,7 +15,8 @@ from torch import Tensor
 
 from okdbench.core.syntax import spell_method
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
-from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.distill.networks.classifiers import build_classifier, find_network
+from okdbench.distill.networks.user_networks import Network
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.results.records import FileName, Record
 
@@ -27,7 +28,7 @@ class StudentCard(BaseModel):
     """How to use a student, and where it comes from.
 
     Attributes:
-        architecture: name of the network in timm.
+        architecture: name of the network in timm; of a user's own, its file and a digest of it.
         classes: names of the classes, in the order of the logits.
         image_size: input resolution in pixels.
         mean: the normaliser's mean of each channel, one for grey images, for pixels in [0, 1].
@@ -40,6 +41,7 @@ class StudentCard(BaseModel):
         key: the run's key.
         command: the command line that repeats the run.
         version: the version of okdbench that made it.
+        start: the file of weights that its training started from, with its digest; empty for random ones and timm's.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +59,7 @@ class StudentCard(BaseModel):
     key: FileName
     command: str
     version: str
+    start: str = ""
 
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
@@ -85,6 +88,7 @@ def card_of(record: Record, dataset: Dataset) -> StudentCard:
         std=record.std or IMAGENET_STD,
         method=spell_method(record.method, record.variant),
         accuracy=record.selected.evaluation.test.acc,
+        start=record.starts.get("student", ""),
         **record.model_dump(include={"resize", "dataset", "setting", "key", "command", "version"}),
     )
 
@@ -96,15 +100,17 @@ def pack(weights: Mapping[str, Tensor], card: StudentCard) -> bytes:
     return to_safetensors(plain, metadata={CARD: card.model_dump_json()})
 
 
-def unpack(content: bytes, old: Callable[[], StudentCard] | None = None) -> Student:
+def unpack(content: bytes, old: Callable[[], StudentCard] | None = None, network: str = "") -> Student:
     """The student in a file that :func:`pack` made.
 
     Args:
         content: the file's content.
         old: returns the card for a file without one; such files were written before there were cards.
+        network: the user's own network that the student is of, as for ``--student``; its code is executed.
 
     Raises:
         ValueError: it is not such a file.
+        UserError: the network cannot be built.
     """
     try:
         weights = from_safetensors(content)
@@ -113,12 +119,24 @@ def unpack(content: bytes, old: Callable[[], StudentCard] | None = None) -> Stud
     card = _card_in(content) or (old and old())
     if card is None:
         raise ValueError("it does not name its classes")
-    net = build_classifier(card.architecture, len(card.classes), card.image_size, channels=len(card.mean))
+    net = build_classifier(_network_of(card, network), len(card.classes), card.image_size, channels=len(card.mean))
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"its weights are not those of a {card.architecture}") from error
     return Student(ClassifierWrapper(net, Normaliser(card.mean, card.std)).lock(), card)
+
+
+def _network_of(card: StudentCard, name: str) -> str | Network:
+    """The card's network. A card may come from anyone, so a user's own is taken from the user."""
+    if not name:
+        if " " in card.architecture:
+            raise ValueError(f"its network is code, {card.architecture}, which only --network names")
+        return card.architecture
+    network = find_network(name)
+    if network.name != card.architecture:
+        raise ValueError(f"its network is {card.architecture}, and {name} is {network.name}")
+    return network
 
 
 def _card_in(content: bytes) -> StudentCard | None:

@@ -14,8 +14,10 @@ from okdbench.results.store import find_record
 from okdbench.training.student import Student, StudentCard, card_of, unpack
 
 
-def load(name: str, runs: Path) -> Student:
+def load(name: str, runs: Path, network: str = "") -> Student:
     """The student called ``name``: a run's key below ``runs`` or the beginning of it, a run's folder, or a file.
+
+    A student of a user's own network needs its ``network``, which is executed.
 
     Raises:
         UserError: there is no such run, it has no student, or the file does not contain one.
@@ -26,7 +28,7 @@ def load(name: str, runs: Path) -> Student:
         file, old = folder / "student.safetensors", partial(_card_without, record)
         _refuse_without_student(file, record)
     try:
-        return unpack(file.read_bytes(), old)
+        return unpack(file.read_bytes(), old, network)
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is not a student: {error}; okdbench export makes such files of runs") from error
 

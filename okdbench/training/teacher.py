@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
+from torch import nn
 
 from okdbench.core.code_digest import digest_of
 from okdbench.core.errors import UserError
@@ -27,6 +28,7 @@ from okdbench.data.dataset import TeacherRecipe
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.method import Losses, Stage, Trainable
+from okdbench.distill.networks.last_layer import as_it_is, rows_of
 from okdbench.distill.networks.weight_fit import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import Schedule, adam, cosine, drops, sgd
@@ -121,6 +123,7 @@ def teacher_key(plan: Plan) -> str:
     config = plan.config
     if config.teacher_weights:
         identity: dict[str, Any] = {"weights": plan.weights_digest}
+        identity |= {"rows": plan.dataset.teacher_classes} if plan.dataset.teacher_classes else {}
     else:
         (images, batch_size), recipe = _amount(plan), plan.teacher_recipe
         identity = {
@@ -131,13 +134,14 @@ def teacher_key(plan: Plan) -> str:
             "setting": plan.setting.name,
             "seed": config.seed,
             "pretrained": config.pretrained,
+            **({"start": plan.starts["teacher"].digest} if "teacher" in plan.starts else {}),
             "images": images,
             "batch_size": batch_size,
             "recipe": asdict(recipe) if recipe else [WITH_BATCH_NORM, OTHERS, WARM_UP],
             "protocol": PROTOCOL_VERSION,
         }
     identity |= {
-        "network": config.teacher,
+        "network": plan.teacher.identity,
         "image_size": config.image_size,
         "channels": plan.dataset.channels,
         "normalisation": [plan.dataset.mean, plan.dataset.std],
@@ -200,7 +204,7 @@ class TeacherStore:
         net = initial_network("teacher", plan)
         classifier = ClassifierWrapper(net, normaliser(plan, self._device)).to(self._device)
         if config.teacher_weights:
-            load_weights(net, Path(config.teacher_weights), config.teacher)
+            load_user_weights(net, plan)
             _refuse_change(plan)
             return classifier.lock()
         weights = teacher_file(self._folder, plan)
@@ -216,7 +220,7 @@ class TeacherStore:
             # also the checkpoint of a process that was killed right after it had written the weights
             (folder / CHECKPOINT).unlink(missing_ok=True)
             # under the lock, so that nothing can prune the weights before they are read
-            load_weights(net, weights, config.teacher)
+            load_weights(net, weights, plan.teacher.name)
         return classifier.lock()
 
     def _train(self, classifier: ClassifierWrapper, folder: Path, plan: Plan) -> None:
@@ -258,6 +262,18 @@ def _refuse_change(plan: Plan) -> None:
     file = Path(plan.config.teacher_weights or "")
     if hashlib.sha256(file.read_bytes()).hexdigest() != plan.weights_digest:
         raise UserError(f"{file} was replaced by another file while the run was prepared; run the same command again")
+
+
+def load_user_weights(net: nn.Module, plan: Plan) -> None:
+    """Load the user's file into the teacher; of a file with more classes, the rows that the data set names.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    rows = plan.dataset.teacher_classes
+    assert plan.config.teacher_weights
+    adjust = rows_of(rows) if rows else as_it_is
+    load_weights(net, Path(plan.config.teacher_weights), plan.teacher.name, adjust)
 
 
 def normaliser(plan: Plan, device: torch.device) -> Normaliser:

@@ -19,7 +19,6 @@ from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
 from okdbench.distill.finetune import Chain, FineTuning, data_free_share
 from okdbench.distill.method import Stage, Task, Trainable
-from okdbench.distill.networks.weight_fit import load_weights
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.results.samples import Pixels
 from okdbench.training import checkpoint
@@ -29,7 +28,7 @@ from okdbench.training.initial_networks import initial_network
 from okdbench.training.loop import LoopConfig, TrainingLoop
 from okdbench.training.plan import Plan
 from okdbench.training.progress import ProgressCallback
-from okdbench.training.teacher import normaliser
+from okdbench.training.teacher import load_user_weights, normaliser
 
 #: real images that a method may show beside its own
 SAMPLE_IMAGES = 6
@@ -207,7 +206,7 @@ def check(plan: Plan) -> None:
     config, cpu = plan.config, torch.device("cpu")
     net = initial_network("teacher", plan)
     if config.teacher_weights:
-        load_weights(net, Path(config.teacher_weights), config.teacher)
+        load_user_weights(net, plan)
     teacher = ClassifierWrapper(net, normaliser(plan, cpu)).lock()
     try:
         stages = plan.method(make_task(plan, teacher, torch.Generator(cpu), Meter()), plan.hyperparameters).stages()

@@ -56,7 +56,7 @@ def complete(line: str, folder: Path) -> list[str]:
         ("okdbench plot c", ["curves", "cd", "confusion", "calibration"]),
         ("okdbench plot bars --format png,", ["png,svg", "png,pdf"]),
         ("okdbench export 3f --format s", ["safetensors"]),
-        ("okdbench ls ", ["methods", "datasets", "settings"]),
+        ("okdbench ls ", ["methods", "datasets", "settings", "networks"]),
         ("okdbench ls settings --dataset dig", ["digits"]),
         ("okdbench show pa", ["pacs"]),
         ("okdbench compare augkd fi", ["finetune"]),

@@ -1,4 +1,4 @@
-"""Methods and data sets of an installed package are found by its entry points; broken ones are reported by name."""
+"""Methods, data sets and networks of an installed package are found by its entry points; broken ones are named."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.fork_server import Command
+from support.network_files import NET
 
 import okdbench
 from okdbench import registry
@@ -18,9 +19,13 @@ from okdbench.core import entry_points as installed
 from okdbench.core import plugins
 from okdbench.core.code_digest import reached, sources_of
 from okdbench.core.errors import UserError
+from okdbench.core.network_names import refuse_code
+from okdbench.training import runner
 from okdbench.training.plan import Plan
+from okdbench.training.progress import quiet
 
 TEMPLATES = Path(__file__).parents[2] / "okdbench" / "cli" / "templates"
+NETWORKS = NET + "\n\nNUMBER = 3\n"
 BROKEN = 'raise RuntimeError("half installed")\n'
 
 
@@ -34,12 +39,15 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("method", "dataset"):
         (module / f"{kind}.py").write_text((TEMPLATES / f"{kind}.py").read_text())
     (module / "broken.py").write_text(BROKEN)
+    (module / "net.py").write_text(NETWORKS)
     (source / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
         '[project]\nname = "okd-extra"\nversion = "1.0"\n'
         '[project.entry-points."okdbench.methods"]\nextra = "okd_extra.method"\nexplicit = "okd_extra.method:Mine"\n'
         'broken = "okd_extra.broken"\nabsent = "okd_extra.method:Absent"\nkd = "okd_extra.method"\n'
         '[project.entry-points."okdbench.datasets"]\nshelf = "okd_extra.dataset"\n'
+        '[project.entry-points."okdbench.networks"]\nblocks = "okd_extra.net"\nclass = "okd_extra.net:Net"\n'
+        'number = "okd_extra.net:NUMBER"\nresnet18 = "okd_extra.net"\n'
     )
     words = ["pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", str(target)]
     subprocess.run([sys.executable, "-m", *words, str(source)], check=True)
@@ -117,6 +125,26 @@ def test_the_listing_names_the_package_and_survives_what_is_broken(site: Path, d
     ]
     listed = Command(["ls", "datasets", "--format", "json"], data_root, data_root, before).wait().stdout
     assert {"name": "shelf", "package": "okd-extra"} in json.loads(listed)
+    rows = json.loads(Command(["ls", "networks", "--format", "json"], data_root, data_root, before).wait().stdout)
+    assert {"name": "lenet5_bn", "title": "LeNet-5 with batch norm.", "package": None} in rows
+    assert {"name": "blocks", "package": "okd-extra"} in rows
+    assert {"name": "resnet18", "package": "okd-extra (hidden by the bundled one)"} in rows
+
+
+@pytest.mark.usefixtures("site")
+def test_installed_networks_are_teachers_and_students(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    made = plan("teacher", teacher="blocks", student="class")
+    assert made.teacher.name.startswith("blocks (okd-extra, ")
+    assert made.student.name.startswith("class (okd-extra, ")
+    record = runner.execute(made, tmp_path, quiet)
+    assert (record.status, record.teacher) == ("done", made.teacher.name), record.traceback
+    assert plan("kd", teacher="resnet18").teacher.digest == "", "timm's is never hidden"
+    with pytest.raises(UserError, match=r"okd_extra.net:NUMBER is no module and no class and no function"):
+        plan("kd", teacher="number")
+    with pytest.raises(UserError, match=r"unknown network 'block'; the nearest: .*blocks"):
+        plan("kd", teacher="block")
+    with pytest.raises(UserError, match="its teacher 'blocks' is not a bundled network"):
+        refuse_code("blocks", "teacher")
 
 
 @pytest.mark.usefixtures("site")

@@ -89,5 +89,5 @@ def test_pretrained_weights_that_cannot_be_fetched_are_refused(monkeypatch: pyte
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     message = refusal(build_classifier, "test_resnet", 7, 32, True)
-    assert message.startswith("the pretrained weights of test_resnet could not be fetched (")
-    assert message.endswith("; leave out --pretrained")
+    assert message.startswith("test_resnet with its weights is not in the cache, and huggingface.co cannot be reached")
+    assert message.endswith("; name another network, or files of weights: --teacher-init, --student-weights")

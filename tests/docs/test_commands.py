@@ -75,6 +75,7 @@ def test_runs_on_the_digits_can_be_planned(
     # how long they take is not asked here
     monkeypatch.setattr(StepTimer, "_once", lambda *_: 0.0)
     (tmp_path / "mine.py").write_text(*blocks("CONTRIBUTING.md", "python"))
+    (tmp_path / "net.py").write_text(blocks("docs/methods.md", "python")[-1])
     words = shlex.split(command.line, comments=True)[2:]
     # `run` and `sweep` take the same names, so a dry sweep can plan both
     given = [(flag, value) for flag, value in pairwise(words) if flag.removeprefix("--").removesuffix("s") in WHAT]

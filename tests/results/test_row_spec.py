@@ -66,7 +66,9 @@ HOSTILE = {
     "{} --seeds 0-7": "another row: seeds",
     "{} --setting MP-O": "another row: setting",
     "{} --budget paper": "another row: budget",
-    "{} --teacher hf-hub:someone/thing": "another row: teacher",
+    "{} --teacher hf-hub:someone/thing": "its teacher 'hf-hub:someone/thing' is not a bundled network",
+    "{} --teacher ./evil.py": "its teacher './evil.py' is not a bundled network",
+    "{} --student ./evil.py:build": "its student './evil.py:build' is not a bundled network",
     "{} --set temperature=1 '": "No closing quotation",
     "{} --sneaky\x1b[2J\n": "it has --sneaky",
 }

@@ -1,7 +1,8 @@
-"""Teachers and students: any timm classifier, by name, and those that are registered beside them."""
+"""Teachers and students: any timm classifier, by name, those that are registered beside them, and the user's own."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import timm
@@ -10,38 +11,42 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError, one_line, unknown
+from okdbench.core.network_names import HUB, installed
+from okdbench.distill.networks.adapter import adapt
 from okdbench.distill.networks.batch_norm import smooth
 from okdbench.distill.networks.cifar import WideResNet as WideResNet  # as that of lenet
 from okdbench.distill.networks.convolutions import trim
+from okdbench.distill.networks.hub import fetched, hub_network
 from okdbench.distill.networks.lenet import LeNet5 as LeNet5  # its import registers the networks in timm
+from okdbench.distill.networks.user_networks import Network, call, user_network
 
 
 def build_classifier(
-    name: str, classes: int, image_size: int, pretrained: bool = False, channels: int = 3
+    network: str | Network, classes: int, image_size: int, pretrained: bool = False, channels: int = 3
 ) -> nn.Module:
-    """A new timm classifier in train mode.
+    """A new classifier in train mode.
 
     Args:
-        name: timm's name, such as ``resnet18``.
+        network: timm's name, such as ``resnet18``, or what :func:`find_network` returns.
         classes: number of outputs.
         image_size: input resolution in pixels; images are square.
         pretrained: whether to start from timm's pretrained weights.
         channels: of the images; timm adds up the pretrained weights of the first layer for grey ones.
 
     Raises:
-        UserError: timm has no such model, it does not accept this image size, or its weights cannot be fetched.
+        UserError: there is no such network, it does not accept this image size, or its weights cannot be fetched.
     """
-    check_name(name, pretrained)
+    network = find_network(network, pretrained) if isinstance(network, str) else network
+    if network.builder:
+        net = call(network, classes, image_size, channels)
+        return adapt(trim(net), network.place, classes, image_size, channels).train()
+    name = network.name
     try:
         net = trim(_create(name, classes, image_size, pretrained, channels)).to(memory_format=torch.channels_last)
         # some networks reject an image size only in their first forward pass
         with torch.no_grad():
             net.eval()(torch.zeros(1, channels, image_size, image_size))
         return net.train()
-    except OSError as error:
-        raise UserError(
-            f"the pretrained weights of {name} could not be fetched ({one_line(error)}); leave out --pretrained"
-        ) from error
     except (AssertionError, RuntimeError, ValueError) as error:
         raise UserError(
             f"{name} does not accept images of {image_size} pixels ({one_line(error)}); "
@@ -72,14 +77,37 @@ def make_twice_differentiable(net: nn.Module) -> None:
         net.drop_rate = 0.0  # type: ignore[assignment]
 
 
-def check_name(name: str, pretrained: bool = False) -> None:
-    """Check that timm has a classifier called ``name`` and, for ``pretrained``, weights for it.
+def find_network(name: str, pretrained: bool = False) -> Network:
+    """The network of this name: timm's, or the user's own, whose code is executed.
+
+    Args:
+        name: timm's name, ``hf-hub:`` and a name there, a file, ``net.py`` or ``net.py:build``, or an entry point of an
+            installed package.
+        pretrained: whether pretrained weights must exist.
 
     Raises:
-        UserError: there is no such classifier or no such weights.
+        UserError: there is no such network, it cannot be loaded, or there are no such weights.
     """
-    if not timm.is_model(name):
-        raise unknown("network", name, timm.list_models())
+    if timm.is_model(name):
+        _check_weights(name, pretrained)
+        return Network(name)
+    if name.startswith(HUB):
+        return hub_network(name)
+    if not (found := user_network(name)):
+        raise unknown("network", name, [*timm.list_models(), *installed()])
+    if pretrained:
+        cure = "leave out --pretrained, or name files of weights: --teacher-init, --student-weights"
+        raise UserError(f"timm has no pretrained weights for {found.name}; {cure}")
+    return found
+
+
+def own_networks() -> dict[str, str]:
+    """Name -> title of the networks that are registered beside timm's."""
+    names = [name for module in ("cifar", "lenet") for name in timm.list_models(module=module)]
+    return {name: inspect.getdoc(timm.model_entrypoint(name)) or "" for name in names}
+
+
+def _check_weights(name: str, pretrained: bool) -> None:
     base, _, tag = name.partition(".")
     if tag and name not in timm.list_pretrained(f"{base}.*"):
         raise unknown("network", name, timm.list_pretrained(f"{base}.*") or [base])
@@ -89,8 +117,16 @@ def check_name(name: str, pretrained: bool = False) -> None:
 
 def _create(name: str, classes: int, image_size: int, pretrained: bool, channels: int) -> nn.Module:
     options: dict[str, Any] = {"pretrained": pretrained, "num_classes": classes, "in_chans": channels}
-    # Only models with a fixed grid of patches accept `img_size`; the others reject the keyword and accept any size.
-    try:
-        return timm.create_model(name, img_size=image_size, **options)
-    except TypeError:
-        return timm.create_model(name, **options)
+
+    def create() -> nn.Module:
+        # Only models with a fixed grid of patches accept `img_size`; the others reject the keyword and accept any size.
+        try:
+            return timm.create_model(name, img_size=image_size, **options)
+        except TypeError:
+            return timm.create_model(name, **options)
+
+    if not pretrained and not name.startswith(HUB):
+        return create()
+    source = None if name.startswith(HUB) else timm.get_pretrained_cfg(name)
+    elsewhere = "" if source is None or source.hf_hub_id else str(source.url)
+    return fetched(create, f"{name} with its weights" if pretrained else name, elsewhere)

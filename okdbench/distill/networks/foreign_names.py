@@ -50,7 +50,7 @@ def foreign(state: State, net: nn.Module) -> State | None:
     name = torchvision_name(state)
     if name is None:
         return None
-    other = torchvision.models.get_model(name, weights=None, num_classes=_classes(state))
+    other = torchvision.models.get_model(name, weights=None, num_classes=count_classes(state))
     other.load_state_dict(_with_counters(state, other))
     mapped = _in_order(state, net)
     return mapped if mapped and _agree(mapped, net, other) else None
@@ -97,7 +97,8 @@ def _tensors(state: Mapping[str, Tensor]) -> State:
     return {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
 
 
-def _classes(state: State) -> int:
+def count_classes(state: State) -> int:
+    """The number of rows of the last tensor, which is that of the classes."""
     return int(list(_tensors(state).values())[-1].shape[0])
 
 
@@ -118,18 +119,19 @@ def _in_order(state: State, net: nn.Module) -> State | None:
 def _agree(mapped: State, net: nn.Module, other: nn.Module) -> bool:
     """Whether both networks have the same logits; then ``net`` has the epsilons of the other one's batch norms."""
     trial = copy.deepcopy(net)
-    _copy_epsilons(other, trial)
+    copy_epsilons(other, trial)
     trial.load_state_dict(_with_counters(mapped, trial))
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         here, there = trial.eval()(images), other.eval()(images)
     same = bool((here - there).abs().max() <= _TOLERANCE * there.abs().max())
     if same:
-        _copy_epsilons(other, net)
+        copy_epsilons(other, net)
     return same
 
 
-def _copy_epsilons(source: nn.Module, target: nn.Module) -> None:
+def copy_epsilons(source: nn.Module, target: nn.Module) -> None:
+    """Give each batch norm of ``target`` the epsilon of the same one of ``source``."""
     for own, other in zip_longest(_norms(target), _norms(source)):
         if own is not None and other is not None:
             own.eps = other.eps

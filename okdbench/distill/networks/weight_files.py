@@ -1,64 +1,40 @@
-"""The tensors in a file of weights, in every common form; nothing in a file is executed.
-
-Pickles name classes. Those that make tensors are known here; an object of any other class, numpy's included, becomes an
-inert one, which keeps its content and does nothing. So a whole network can be read, without its class.
-"""
+"""The tensors in a file of weights, in every common form; nothing in a file is executed."""
 
 from __future__ import annotations
 
-import io
-import pickle
-import warnings
-import zipfile
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from safetensors.torch import load as from_safetensors
 from torch import Tensor
 
 from okdbench.core.errors import UserError, one_line
+from okdbench.distill.networks.file_kinds import is_safetensors, other_kind, refuse_other_places
+from okdbench.distill.networks.inert_pickle import Inert, unpickled
+from okdbench.distill.networks.weight_choice import weights_in
 
 State = dict[str, Tensor]
 
-#: names under which training scripts keep weights: those of a moving average first, which are the better ones
-EMA_NAMES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "model_ema_state_dict", "ema")
-NAMES = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-    "network",
-    "weights",
-    "params",
-    "module",
-    "teacher",
-    "classifier",
-)
-
-#: beginning of a file -> what it is
-_OTHER_KINDS = {
-    b"version https://git-lfs": "a Git LFS pointer, not the file itself: run git lfs pull",
-    b"\x89HDF": "an HDF5 file of Keras: export it to PyTorch first",
-    b"\x08": "an ONNX file: give the PyTorch weights that it was exported from",
-}
-#: module and name of everything that a pickle may call
-_ALLOWED = {
-    "collections": {"OrderedDict"},
-    "torch": {"Size", "device"},
-    "torch._utils": {"_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter", "_rebuild_parameter_with_state"},
-    "builtins": {"set", "frozenset"},
+#: parts of names that wrappers insert anywhere: compiled, sharded and recomputed modules
+_WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+#: pattern of a tensor's name -> what has been done to the weights, and how it is undone
+_REWORKED = {
+    r"(^|\.)(_?flat_param|_fsdp_shard)": "sharded: save them with a full state dict",
+    r"(^|[._])lora_": "those of an adapter (LoRA): join them with the network, merge_and_unload(), before saving",
+    r"_packed_params|(^|\.)(zero_point|SCB|absmax|qweight|quant_state)": "quantised: save them before quantisation",
+    r"_mask$": "pruned with masks: make it permanent with torch.nn.utils.prune.remove() before saving",
+    r"weight_(g|v|u|orig)$|(^|\.)parametrizations\.": "those of a normalised layer: remove its parametrisation before "
+    "saving",
 }
 
 
 class WeightFile(NamedTuple):
-    """The tensors of a file by name, and what of a choice the user should know."""
+    """The tensors of a file by name, what the user should know of a choice, and timm's name of the network if given."""
 
     state: State
     note: str = ""
+    architecture: str = ""
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -67,140 +43,36 @@ def read_weights(path: Path) -> WeightFile:
     Raises:
         UserError: it is missing, damaged, of another kind, or holds no weights.
     """
-    if not path.is_file():
-        raise UserError(f"weights file {path} does not exist; give a .safetensors or a state-dict file")
+    refuse_other_places(path)
     content = path.read_bytes()
-    if kind := _other_kind(content, path):
+    if kind := other_kind(content):
         raise UserError(f"{path} is {kind}")
     try:
-        found = from_safetensors(content) if _is_safetensors(content) else _unpickled(content)
+        found = from_safetensors(content) if is_safetensors(content) else unpickled(content)
     except Exception as error:  # reading a damaged file fails in many ways, with the same meaning for the user
         raise UserError(
             f"{path} cannot be read ({one_line(error)}); save it again with torch.save(net.state_dict(), FILE)"
         ) from error
-    state, note = _weights_in(found)
+    state, note = weights_in(found)
     if not state:
-        raise UserError(f"{path} holds no weights; save them with torch.save(net.state_dict(), FILE)")
-    return WeightFile(
-        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, note
-    )
+        what = "tensors or arrays of a class that is not read" if _is_strange(found) else "no weights"
+        raise UserError(f"{path} holds {what}; save them with torch.save(net.state_dict(), FILE)")
+    named = found.get("arch") if isinstance(found, dict) else ""
+    state = {_WRAPPERS.sub("", name): _widened(tensor) for name, tensor in state.items()}
+    return WeightFile(state, note, named if isinstance(named, str) else "")
 
 
-# Kinds of files
+def reworked(state: State) -> str:
+    """What was done to the weights that the network does not expect; empty if nothing is known of it."""
+    found = (text for pattern, text in _REWORKED.items() if any(re.search(pattern, name) for name in state))
+    return next(found, "")
 
 
-def _other_kind(content: bytes, path: Path) -> str:
-    """What the file is, if it cannot hold weights that are read here; otherwise the empty text."""
-    if not content:
-        return "empty: it was not copied or downloaded completely"
-    start = content[:512].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "a web page: the download needs a login, or its address is wrong"
-    for beginning, kind in _OTHER_KINDS.items():
-        if content.startswith(beginning) and not _is_safetensors(content):
-            return kind
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if any(name.endswith("constants.pkl") for name in names):
-            return "a TorchScript file: save net.state_dict() of the network that it was made of"
-        if not any(name.endswith("data.pkl") for name in names):
-            return "a zip archive: unpack it and name the file of weights in it"
-    return ""
+def _is_strange(found: object) -> bool:
+    """Whether there is a state dict, but of objects that are not loaded."""
+    inner = [found, *found.values()] if isinstance(found, dict) else []
+    return any(isinstance(each, dict) and each and all(isinstance(v, Inert) for v in each.values()) for each in inner)
 
 
-def _is_safetensors(content: bytes) -> bool:
-    """Eight bytes of length, then JSON."""
-    size = int.from_bytes(content[:8], "little")
-    return 2 <= size <= len(content) - 8 and content[8:9] == b"{"
-
-
-# Pickles
-
-
-class _Inert(dict[Any, Any]):
-    """An object of a class that is not loaded: it keeps items and attributes, and does nothing."""
-
-    #: what torch.load asks of the class of a network in an old file
-    dump_patches = False
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: Any) -> None:
-        parts = state if isinstance(state, tuple) else (state,)
-        for part in parts:
-            self.__dict__.update(part if isinstance(part, dict) else {})
-
-    def __call__(self, *_: Any, **__: Any) -> _Inert:
-        return _Inert()
-
-    def append(self, _: Any) -> None:
-        """Forget the item of a list."""
-
-    def extend(self, _: Any) -> None:
-        """Forget the items of a list."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes tensors, arrays and plain types, and inert objects in place of all others."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if name in _ALLOWED.get(module, ()) or (module == "torch" and name.endswith("Storage")):
-            return super().find_class(module, name)
-        return _Inert
-
-
-#: what torch.load takes in place of the module pickle
-_INERT_PICKLE = SimpleNamespace(Unpickler=_Unpickler, load=lambda file, **options: _Unpickler(file, **options).load(),
-                                __name__="inert")  # fmt: skip
-
-
-def _unpickled(content: bytes) -> Any:
-    # From memory, because torch.load goes by the ending of a file's name. Its warnings are about classes of networks.
-    with warnings.catch_warnings(action="ignore"):
-        return torch.load(io.BytesIO(content), map_location="cpu", pickle_module=_INERT_PICKLE, weights_only=False)
-
-
-# Which tensors are the weights
-
-
-def _weights_in(content: Any, note: str = "") -> tuple[State, str]:
-    """The weights in what a file held: itself, or under one of the usual names; a moving average before others."""
-    if isinstance(content, _Inert) and "_modules" in vars(content):
-        return _of_network(content), note
-    if not isinstance(content, Mapping):
-        return {}, note
-    for name in EMA_NAMES:
-        if found := _weights_in(content.get(name))[0]:
-            return found, f"the moving average {name!r} is used, not the raw weights" if _has_raw(content) else note
-    for name in NAMES:
-        if found := _weights_in(content.get(name))[0]:
-            return found, note
-    return {
-        name: value.detach() for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)
-    }, note
-
-
-def _has_raw(content: Mapping[Any, Any]) -> bool:
-    return any(_weights_in(content.get(name))[0] for name in NAMES)
-
-
-def _of_network(net: _Inert) -> State:
-    """The state dict of a network whose class is not loaded: its parameters and persistent buffers."""
-    return OrderedDict(_walk(net, ""))
-
-
-def _walk(net: _Inert, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    own = vars(net)
-    transient = own.get("_non_persistent_buffers_set") or ()
-    for kind in ("_parameters", "_buffers"):
-        for name, value in (own.get(kind) or {}).items():
-            if isinstance(value, Tensor) and name not in transient:
-                yield prefix + name, value.detach()
-    for name, child in (own.get("_modules") or {}).items():
-        if isinstance(child, _Inert):
-            yield from _walk(child, f"{prefix}{name}.")
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor

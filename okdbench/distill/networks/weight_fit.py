@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError
-from okdbench.distill.networks.foreign_names import foreign, nearest
-from okdbench.distill.networks.weight_files import State, read_weights
+from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest
+from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, with_classes
+from okdbench.distill.networks.weight_choice import equal
+from okdbench.distill.networks.weight_files import State, read_weights, reworked
 
 #: the counter of a batch norm, which old files lack and nothing here reads
 _COUNTER = "num_batches_tracked"
@@ -22,7 +26,7 @@ _HARMLESS = {"n_averaged", "mean", "std", _COUNTER}
 _DEEPEST = 3
 
 
-def load_weights(net: nn.Module, path: Path, name: str) -> None:
+def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_is) -> None:
     """Load a user's file of weights into ``net``; no code in the file is executed.
 
     Prefixes such as ``module.`` are taken off, missing counters of batch norm are filled in, and the names of timm's
@@ -33,50 +37,86 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
         net: network to load into; unchanged if the file is refused.
         path: the file.
         name: the network's architecture, for messages.
+        adjust: what is done about a last layer for other classes: :func:`new_layer`, or :func:`rows_of` some.
 
     Raises:
         UserError: the file is missing or damaged, or has no weights, those of another network, or no numbers.
     """
-    state, note = read_weights(path)
+    state, note, architecture = read_weights(path)
+    _refuse_broken(state, path)
+    parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
+    fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}
+    if not fitting:
+        raise UserError(f"{path} is not a weights file of {name} here: {_reason(_whole(state), net, name)}")
+    prefix, chosen = _choose({prefix: made for prefix, (made, _) in fitting.items()}, path)
+    fitted, adjusted = fitting[prefix]
+    net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
+    for text in filter(None, (note, chosen, parts[prefix][1], adjusted, _other_name(architecture, name))):
+        _say(f"okdbench: {path}: {text}")
+
+
+def _refuse_broken(state: State, path: Path) -> None:
     if broken := [key for key, tensor in state.items() if not bool(torch.isfinite(tensor).all())]:
         raise UserError(
             f"{path}: {len(broken)} tensors have values that are not finite, the first {broken[0]!r}; use an earlier "
             "checkpoint of its training"
         )
-    expected = net.state_dict()
-    fitting = {prefix: made for prefix in _prefixes(state) if (made := _fitting(_without(state, prefix), net))}
-    if not fitting:
-        raise UserError(f"{path} is not a weights file of {name} here: {_reason(_whole(state), net, name)}")
-    prefix, chosen = _choose(list(fitting), path)
-    net.load_state_dict({key: fitting[prefix].get(key, tensor) for key, tensor in expected.items()})
-    for text in filter(None, (note, chosen)):
-        print(f"okdbench: {path}: {text}", file=sys.stderr)
 
 
-def _choose(prefixes: Sequence[str], path: Path) -> tuple[str, str]:
-    """The network that is meant of several in a file, and what the user should know of that.
+def _other_name(architecture: str, name: str) -> str:
+    """A warning about networks whose tensors are alike and whose layers differ, such as tf_efficientnet_b0."""
+    if timm.is_model(architecture) and architecture.partition(".")[0] != name.partition(".")[0]:
+        return f"warning: the training that wrote it calls the network {architecture}, not {name}"
+    return ""
+
+
+@cache  # a run reads a file twice: when it is checked, and when it begins
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _choose(fitting: Mapping[str, State], path: Path) -> tuple[str, str]:
+    """The prefix of the network that is meant of several in a file, and what the user should know of that.
 
     Raises:
         UserError: it cannot be told.
     """
+    first, *others = prefixes = list(fitting)
+    # one network may be there twice, as an attribute of two modules
+    if all(equal(fitting[first], fitting[other]) for other in others):
+        return first, ""
     averages = [prefix for prefix in prefixes if "ema" in prefix.lower()]
-    if len(prefixes) == 1:
-        return prefixes[0], ""
     if len(averages) == 1:
         return averages[0], f"the moving average {averages[0]!r} is used, not the raw weights"
     listed = ", ".join(repr(prefix) for prefix in prefixes)
     raise UserError(f"{path} holds several networks of this architecture, {listed}; save the one that is meant")
 
 
-def _fitting(state: State, net: nn.Module) -> State | None:
-    """The tensors under the network's names, if they are its own, or those of the same network elsewhere."""
-    expected = net.state_dict()
-    if len(state) < len(_needed(expected)):
+def _fitting(state: State, net: nn.Module, adjust: Adjust) -> tuple[State, str] | None:
+    """The tensors under the network's names, if they are its own, or those of the same network elsewhere; adjusted."""
+    expected, head = net.state_dict(), head_names(net)
+    if len(state) < len(set(_needed(expected)) - head):
         return None
-    for found in (state, _filtered(state, net)):
-        if not _unfit(found, expected):
-            return found
-    return foreign(state, net)
+    # DataParallel may wrap a part alone
+    unwrapped = {key.replace(".module.", "."): tensor for key, tensor in state.items()}
+    for found in (state, _filtered(state, net), unwrapped):
+        # before it is adjusted, because only tensors that are all there are known to be of this network
+        if set(_unfit(found, expected)) <= (head if adjust is not as_it_is else set()):
+            made, note = adjust(found, net)
+            return (made, note) if not _unfit(made, expected) else None
+    return _foreign(state, net, adjust)
+
+
+def _foreign(state: State, net: nn.Module, adjust: Adjust) -> tuple[State, str] | None:
+    """As :func:`foreign`, also of a network with other classes where the last layer is adjusted."""
+    if adjust is as_it_is:
+        mapped = foreign(state, net)
+        return (mapped, "") if mapped else None
+    other = with_classes(net, count_classes(state))
+    if not (mapped := foreign(state, other)):
+        return None
+    copy_epsilons(other, net)
+    return adjust(mapped, net)
 
 
 def _prefixes(state: Mapping[str, Any]) -> list[str]:
@@ -88,6 +128,19 @@ def _prefixes(state: Mapping[str, Any]) -> list[str]:
 
 def _without(state: State, prefix: str) -> State:
     return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+
+
+def _part(state: State, prefix: str, net: nn.Module) -> tuple[State, str]:
+    """The tensors below the prefix, and the last layer if it alone is elsewhere: ``backbone.`` and ``head.``."""
+    part, names = _without(state, prefix), sorted(head_names(net), reverse=True)  # the weight first
+    elsewhere = [key for key in state if not key.startswith(prefix) and state[key].ndim > 1]
+    if len(names) != 2 or len(elsewhere) != 1 or any(name in part for name in names):
+        return part, ""
+    bias = elsewhere[0].removesuffix("weight") + "bias"
+    if bias not in state:
+        return part, ""
+    note = f"its last layer is {elsewhere[0]!r}, all others are under {prefix!r}"
+    return part | {names[0]: state[elsewhere[0]], names[1]: state[bias]}, note
 
 
 def _whole(state: State) -> State:
@@ -114,15 +167,30 @@ def _needed(expected: Mapping[str, Tensor]) -> list[str]:
 def _unfit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """The tensors that are missing, have another shape, or are of no layer of the network."""
     wrong = [key for key in _needed(expected) if key not in state or state[key].shape != expected[key].shape]
+    wrong += _integers(state, expected)
     return wrong + [key for key in state if key not in expected and key.rpartition(".")[2] not in _HARMLESS]
+
+
+def _integers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Tensors of integers where the network has numbers."""
+    numbers = [key for key in expected if key in state and expected[key].is_floating_point()]
+    return [key for key in numbers if not state[key].is_floating_point()]
 
 
 def _reason(found: State, net: nn.Module, name: str) -> str:
     """Why the tensors do not fit, in words of what the user can change."""
     expected = net.state_dict()
     unfit = _unfit(found, expected)
-    if (classes := _other_classes(found, net)) and set(unfit) <= _head(net):
-        return f"the file has {classes} classes, the data set {len(expected[min(_head(net) & set(expected))])}"
+    if kind := reworked(found):
+        return f"its weights are {kind}"
+    if integers := _integers(found, expected):
+        return f"its weights are quantised, {integers[0]!r} for one is of integers: save them before quantisation"
+    if (classes := _other_classes(found, net)) and set(unfit) <= head_names(net):
+        own = len(expected[min(head_names(net) & set(expected))])
+        cure = "; if those are among these, name their rows with teacher_classes in the file of the data set"
+        return f"the file has {classes} classes, the data set {own}" + cure * (classes > own)
+    if set(unfit) <= head_names(net) - set(found):
+        return "the file has no last layer, so it is no trained classifier; --teacher-init starts a training from it"
     for key in unfit:
         if key in found and key in expected and (channels := _other_channels(found[key], expected[key])):
             kind = f"images of {channels} channel{'s' * (channels > 1)}"
@@ -135,16 +203,10 @@ def _reason(found: State, net: nn.Module, name: str) -> str:
     return f"{matching} of its {total} tensors match, the first that does not fit is {unfit[0]!r}{cure}"
 
 
-def _head(net: Any) -> set[str]:
-    """The names of the last layer's tensors."""
-    head = net.get_classifier() if hasattr(net, "get_classifier") else None
-    return {f"{name}.{part}" for name, module in net.named_modules() if module is head for part in ("weight", "bias")}
-
-
 def _other_classes(found: State, net: nn.Module) -> int:
     """The number of the file's classes, if it has a last layer of another size; otherwise 0."""
     expected = net.state_dict()
-    sizes = {len(found[key]) for key in _head(net) if key in found and found[key].shape != expected[key].shape}
+    sizes = {len(found[key]) for key in head_names(net) if key in found and found[key].shape != expected[key].shape}
     return sizes.pop() if len(sizes) == 1 else 0
 
 

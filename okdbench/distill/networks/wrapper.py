@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from okdbench.core.errors import UserError
 from okdbench.distill.networks.folding import folded
 
 
@@ -135,13 +136,24 @@ class ClassifierWrapper(nn.Module):
         if feature == "bn":
             return [layer.register_forward_pre_hook(statistics) for layer in self.norm_layers()]
         if feature == "penultimate":
-            return [self.net.get_classifier().register_forward_pre_hook(penultimate)]  # type: ignore[operator]
+            return [self.last_layer().register_forward_pre_hook(penultimate)]
         return [layer.register_forward_hook(stage) for layer in self.stage_layers()]
 
     def stage_layers(self) -> list[nn.Module]:
         """The modules whose outputs end the network's stages, as listed by timm; none if timm lists none."""
         names = [info["module"] for info in getattr(self.net, "feature_info", [])]
         return [self.net.get_submodule(name) for name in names if name in dict(self.net.named_modules())]
+
+    def last_layer(self) -> nn.Module:
+        """The linear layer whose output is the logits.
+
+        Raises:
+            UserError: the network is a user's own and ends otherwise, so that no method can read its features.
+        """
+        layer: nn.Module | None = self.net.get_classifier()  # type: ignore[operator]
+        if layer is None:
+            raise UserError("the logits of this network are not the output of a torch.nn.Linear, whose input is needed")
+        return layer
 
     def norm_layers(self) -> list[nn.BatchNorm2d]:
         """The batch-norm layers with running statistics."""

@@ -1,0 +1,92 @@
+"""Reads pickles without executing anything in them.
+
+Pickles name classes. Those that make tensors are known here; an object of any other class, numpy's included, becomes an
+inert one, which keeps its content and does nothing. So a whole network can be read, without its class.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+#: module and name of everything that a pickle may call
+_ALLOWED = {
+    "collections": {"OrderedDict"},
+    "torch": {"Size", "device"},
+    "torch._utils": {
+        "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_tensor", "_rebuild_parameter",
+        "_rebuild_parameter_with_state",
+    },
+    "torch.storage": {"UntypedStorage"},
+    "builtins": {"set", "frozenset"},
+}  # fmt: skip
+
+
+class Inert(dict[Any, Any]):
+    """An object of a class that is not loaded: it keeps items and attributes, and does nothing."""
+
+    #: what torch.load asks of the class of a network in an old file
+    dump_patches = False
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        parts = state if isinstance(state, tuple) else (state,)
+        for part in parts:
+            self.__dict__.update(part if isinstance(part, dict) else {})
+
+    def __call__(self, *_: Any, **__: Any) -> Inert:
+        """Another inert object, whatever the arguments."""
+        return Inert()
+
+    def append(self, _: Any) -> None:
+        """Forget the item of a list."""
+
+    def extend(self, _: Any) -> None:
+        """Forget the items of a list."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+
+def _quantised(*_: Any) -> torch.Tensor:
+    """An empty tensor of integers in place of a quantised one, whose numbers nothing here reads."""
+    return torch.empty(0, dtype=torch.int8)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes tensors, arrays and plain types, and inert objects in place of all others."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name in _ALLOWED.get(module, ()) or (module == "torch" and name.endswith("Storage")):
+            return super().find_class(module, name)
+        if (module, name) == ("torch.storage", "_load_from_bytes"):
+            return unpickled
+        if (module, name) == ("torch._utils", "_rebuild_qtensor"):
+            return _quantised
+        if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
+            return found
+        return Inert
+
+
+#: what torch.load takes in place of the module pickle
+_INERT_PICKLE = SimpleNamespace(Unpickler=_Unpickler, load=lambda file, **options: _Unpickler(file, **options).load(),
+                                __name__="inert")  # fmt: skip
+
+
+def unpickled(content: bytes) -> Any:
+    """What a file of ``torch.save`` or ``pickle.dump`` holds."""
+    # From memory, because torch.load goes by the ending of a file's name. Its warnings are about classes of networks.
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(io.BytesIO(content), map_location="cpu", pickle_module=_INERT_PICKLE, weights_only=False)
+    except RuntimeError as error:
+        if "magic number" not in str(error):
+            raise
+        return _Unpickler(io.BytesIO(content)).load()
