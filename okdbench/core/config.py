@@ -44,9 +44,6 @@ _OUT_OF_RANGE = dict.fromkeys(
 ) | {"literal_error": "not a choice", "enum": "not a choice"}
 
 
-#: fields that name a network, and fields that name a file of weights
-
-
 class RunConfig(BaseModel):
     """What to run, on which data, how long and where.
 
