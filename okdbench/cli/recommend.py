@@ -160,6 +160,8 @@ def _teacher(found: Recommendation) -> str:
 
 def _rule(found: Recommendation) -> str:
     acc, alone = found.teacher.acc, found.alone
+    if found.is_guessing:
+        return "near chance a teacher has nothing to teach: look at its normalisation, size and order of classes first"
     if not found.labels:
         return "no labels are used, so nothing can be compared with fine-tuning"
     if acc is None:

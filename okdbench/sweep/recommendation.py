@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from okdbench import registry
 from okdbench.core import devices, plugins
-from okdbench.core.errors import UserError, one_line
+from okdbench.core.errors import UserError, one_line, unknown
 from okdbench.core.protocol import Track, tracks_of
 from okdbench.core.settings import TaskKind
 from okdbench.data.dataset import Dataset
@@ -24,6 +24,7 @@ from okdbench.training.known_teacher import KnownTeacher, known_teacher
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.runner import finished
 from okdbench.training.step_time import StepTimer
+from okdbench.training.teacher_check import NEAR_CHANCE
 from okdbench.training.trial import check
 
 
@@ -78,6 +79,12 @@ class Recommendation:
     choices: list[Choice] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_guessing(self) -> bool:
+        """Whether the teacher is near chance on the validation images."""
+        acc = self.teacher.acc
+        return acc is not None and acc < self.chance + NEAR_CHANCE * (100 - self.chance)
+
 
 def recommend(
     options: Mapping[str, Any], runs: Path, data_root: Path | None, advance: Callable[[int], None]
@@ -113,24 +120,32 @@ def recommend(
     found.alone = record.selected.evaluation.val_acc if record and record.selected else None
     lines = nearest(measured(committed_runs()), found.task, found.track, _distance(found))
     found.nearest = list(dict.fromkeys(line.place for line in lines))
+    found.choices = _choices(plans, timer, lines, advance)
+    return found
+
+
+def _choices(
+    plans: Mapping[str, Plan], timer: StepTimer, lines: Sequence[Line], advance: Callable[[int], None]
+) -> list[Choice]:
+    """The labels alone, because the others are measured against them, then by what is expected, then by time."""
+    found = []
     for name, plan in plans.items():
         seconds = _seconds(timer, plan)
         if seconds != 0:  # nothing is trained by the teacher's own row
             own = [line for line in lines if line.method == name]
-            found.choices.append(Choice(name, plan.method.card.role, own, seconds, plan.command))
+            found.append(Choice(name, plan.method.card.role, own, seconds, plan.command))
         advance(1)
-    found.choices.sort(key=lambda each: (each.role != "baseline", -each.expected, each.seconds or math.inf))
-    return found
+    return sorted(found, key=lambda each: (each.role != "baseline", -each.expected, each.seconds or math.inf))
 
 
 def _plans(options: Mapping[str, Any], data_root: Path | None) -> tuple[dict[str, Plan], dict[str, str]]:
     """The plan of each method that can run, and why the others cannot."""
     plans, refused, splits = dict[str, Plan](), dict[str, str](), SplitCache()
+    task, track = _place(options)
     for name in plugins.method_names():
         card = registry.load_method(name).card
         if card.role == "privileged":
             continue
-        task, track = _place(options)
         if task not in card.tasks:
             refused[name] = f"not for task {task}"
         elif track not in card.tracks:
@@ -148,9 +163,12 @@ def _plans(options: Mapping[str, Any], data_root: Path | None) -> tuple[dict[str
 
 def _place(options: Mapping[str, Any]) -> tuple[TaskKind, Track]:
     dataset = registry.load_dataset(str(options["dataset"]))
-    text, task = options.get("setting"), TaskKind(options.get("task") or dataset.default_task)
-    kind = dataset.setting(text).task if text else task
-    return kind, Track(options.get("track") or tracks_of(kind)[0])
+    for name, kind in (("task", TaskKind), ("track", Track)):
+        if (value := options.get(name)) and value not in list(kind):
+            raise unknown(name, value, [str(each) for each in kind])
+    setting = options.get("setting")
+    task = dataset.setting(setting).task if setting else TaskKind(options.get("task") or dataset.default_task)
+    return task, Track(options.get("track") or tracks_of(task)[0])
 
 
 def _fault(plan: Plan) -> str:

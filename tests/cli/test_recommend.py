@@ -160,6 +160,14 @@ def test_programs_get_everything(here: Path) -> None:
         assert one["expected"] == (pytest.approx(gains[one["method"]]) if one["method"] in gains else None)
 
 
+def test_a_teacher_at_chance_is_said_to_be_of_no_use(here: Path, tmp_path: Path) -> None:
+    net = build_classifier("lenet5_bn", len(CLASSES), 32, channels=3)
+    torch.nn.init.zeros_(net.get_classifier().weight)
+    torch.save(net.state_dict(), tmp_path / "untrained.pt")
+    text = asked(here, "--shots", "2", "--teacher-weights", str(tmp_path / "untrained.pt"))
+    assert "near chance a teacher has nothing to teach" in text
+
+
 def test_where_nothing_was_measured_that_is_said(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = committed_runs().query("not (task == 'adapt' and track == 'label-free')")
     monkeypatch.setattr(recommendation, "committed_runs", lambda: kept)
@@ -174,6 +182,8 @@ def test_where_nothing_was_measured_that_is_said(here: Path, monkeypatch: pytest
         (["--shots", "50"], "--shots 50: the train split has only"),
         (["--teacher-weights", "none.pt"], "weights file none.pt does not exist"),
         (["--setting", "X-P"], "no domain has the letter 'X'"),
+        (["--track", "labeled"], "did you mean 'labelled'"),
+        (["--task", "transfer"], "has no default settings of task transfer"),
     ],
 )
 def test_a_mistake_ends_in_one_line(words: list[str], message: str, here: Path) -> None:

@@ -37,6 +37,7 @@ MEANT = {
                                  "return {'logits': self.fc(x.flatten(1)), 'features': x}"), ""),
     "a tuple": (NET.replace("return self.fc(x.view(x.size(0), -1))", "return self.fc(x.flatten(1)), x"), ""),
     "in half precision": (f"{NET}{BUILD}Net(num_classes, in_chans).half()\n", ""),
+    "lazy": (NET.replace("nn.Linear(8 * 8 * 8,", "nn.LazyLinear("), ""),
     "parallel": (f"{NET}{BUILD}nn.DataParallel(Net(num_classes, in_chans))\n", ""),
 }  # fmt: skip
 

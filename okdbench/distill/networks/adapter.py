@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from okdbench.core.errors import UserError, one_line
 
@@ -36,7 +37,8 @@ class Adapted(nn.Module):
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for tensor in (*self.parameters(), *self.buffers()):
-            tensor.data = _contiguous(tensor.data)
+            if not is_lazy(tensor):  # it has no shape before the first forward pass
+                tensor.data = _contiguous(tensor.data)
         return self
 
 
