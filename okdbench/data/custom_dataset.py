@@ -5,40 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from okdbench.core.config import Numbers, validate
+from okdbench.core.config import validate
 from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
+from okdbench.data.class_order import order_note
 from okdbench.data.dataset import Augmentation, Dataset, Sample
-from okdbench.data.image_files import canonical, class_folders, images_in
+from okdbench.data.image_files import class_folders, images_in
+from okdbench.data.own_file import OwnDatasetFile, composed, listed_classes, shown_names
 
-# strict models take no text for an enum
-Kind = Annotated[Augmentation, Field(strict=False)]
-
-
-class OwnDatasetFile(BaseModel):
-    """The content of the YAML file; folders are relative to it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    domains: Annotated[dict[str, str], Field(min_length=1)]
-    title: str = ""
-    classes: list[str] = []
-    letters: dict[str, str] = {}
-    settings: list[str] = []
-    unlabelled: list[str] = []
-    flip: bool = True
-    #: of the student's training, and of the teacher's
-    augmentation: list[Kind] = [Augmentation.SHIFT, Augmentation.FLIP]
-    teacher_augmentation: list[Kind] | None = None
-    channels: Literal[1, 3] = 3
-    mean: Numbers | None = None
-    std: Numbers | None = None
-    resize: Literal["stretch", "crop", "pad"] | None = None
+#: class -> its folder
+Folders = Mapping[str, Path]
 
 
 class OwnDataset(Dataset):
@@ -47,6 +26,12 @@ class OwnDataset(Dataset):
     licence = "your own images"
     citation = ""
     folders: ClassVar[Mapping[str, Path]]
+    #: labelled domain -> its class folders
+    class_folders: ClassVar[Mapping[str, Folders]]
+    #: the classes as the folders are called, which may be shown by other names
+    folder_names: ClassVar[tuple[str, ...]]
+    #: whether the file lists the classes
+    is_ordered: ClassVar[bool]
     file: ClassVar[Path]
 
     @property
@@ -66,9 +51,9 @@ class OwnDataset(Dataset):
             UserError: there is none.
         """
         folder = self.folders[domain]
-        places = (
-            {-1: folder} if domain in self.unlabelled else {i: folder / name for i, name in enumerate(self.classes)}
-        )
+        own = self.class_folders.get(domain, {})
+        label = {name: index for index, name in enumerate(self.folder_names)}
+        places = {-1: folder} if domain in self.unlabelled else {label[name]: place for name, place in own.items()}
         found = [
             Sample(f"{domain}/{path.relative_to(folder).as_posix()}", label, path)
             for label, place in places.items()
@@ -77,6 +62,11 @@ class OwnDataset(Dataset):
         if not found:
             raise UserError(f"{self.file}: domain {domain!r}: {folder} has no images; add some or correct its path")
         return found
+
+    def remarks(self) -> list[str]:
+        """What a user should know of these images before a run, a line each."""
+        note = "" if self.is_ordered else order_note(self.folder_names)
+        return [f"{self.name}: {note}"] if note else []
 
 
 def own_dataset(file: Path) -> Dataset:
@@ -91,8 +81,10 @@ def own_dataset(file: Path) -> Dataset:
     if unknown_names := sorted(set(content.unlabelled) - set(folders)):
         raise UserError(f"{file}: unlabelled names {unknown_names[0]!r}, which is none of the domains")
     found = _classes_by_domain(file, folders, content.unlabelled)
-    classes = content.classes or sorted({name for names in found.values() for name in names})
-    _check_classes(file, classes, found)
+    names = sorted({name for names in found.values() for name in names})
+    classes = listed_classes(file, content, names)
+    _check_folders(file, classes, found)
+    classes = classes or names
     letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(folders))
     if set(letters.values()) != set(folders) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
         raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
@@ -101,7 +93,9 @@ def own_dataset(file: Path) -> Dataset:
         Setting.parse(setting, letters, content.unlabelled)
     attributes = {
         "title": content.title or file.stem,
-        "classes": tuple(classes),
+        "classes": shown_names(file, content, classes),
+        "folder_names": tuple(classes),
+        "is_ordered": bool(content.classes),
         "domains": letters,
         "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
         "unlabelled": frozenset(content.unlabelled),
@@ -110,6 +104,7 @@ def own_dataset(file: Path) -> Dataset:
             content, content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
         ),
         "folders": folders,
+        "class_folders": found,
         "file": file.resolve(),
     }
     # A class for each file, because classes, domains and settings are class attributes of every data set.
@@ -128,8 +123,8 @@ def _augmentation(content: OwnDatasetFile, kinds: Collection[Augmentation]) -> t
     return tuple(kind for kind in Augmentation if kind in kinds and (content.flip or kind is not Augmentation.FLIP))
 
 
-def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Collection[str]) -> dict[str, list[str]]:
-    """Labelled domain -> names of its class folders; no domain may contain another."""
+def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Collection[str]) -> dict[str, Folders]:
+    """Labelled domain -> its class folders; no domain may contain another."""
     for name, folder in folders.items():
         if not folder.is_dir():
             raise UserError(f"{file}: domain {name!r}: there is no folder {folder}; correct its path")
@@ -138,7 +133,9 @@ def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Coll
             if other != name and folder.is_relative_to(parent):
                 raise UserError(f"{file}: domain {name!r} is inside the folder of {other!r}; use separate folders")
     labelled = {name: folder for name, folder in folders.items() if name not in unlabelled}
-    found = {name: [inner.name for inner in class_folders(folder)] for name, folder in labelled.items()}
+    found: dict[str, Folders] = {
+        name: {composed(at.name): at for at in class_folders(folder)} for name, folder in labelled.items()
+    }
     for name, classes in found.items():
         if not classes:
             raise UserError(
@@ -150,28 +147,22 @@ def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Coll
     return found
 
 
-def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Sequence[str]]) -> None:
-    """Each class has one spelling, each folder is a class, and each domain has a folder for each class."""
-    spelled: dict[str, str] = {}
-    for name in classes:
-        if canonical(name) in spelled:
-            raise UserError(
-                f"{file}: the classes {spelled[canonical(name)]!r} and {name!r} are the same; use one spelling, once"
-            )
-        spelled[canonical(name)] = name
+def _check_folders(file: Path, listed: Sequence[str], found: Mapping[str, Folders]) -> None:
+    """Each folder is a listed class; without a list, each domain has the same folders."""
+    classes = listed or sorted({name for names in found.values() for name in names})
     for domain, names in found.items():
-        extra, absent = sorted(set(names) - set(classes)), sorted(set(classes) - set(names))
+        extra, absent = sorted(set(names) - set(classes)), [name for name in classes if name not in names]
         if extra:
             raise UserError(
                 f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it, or write "
                 f"unlabelled: [{domain}] if the domain has classes of its own"
             )
-        # An empty folder is accepted: some domains really lack a class, but a misspelled folder is an error.
-        if absent:
-            having = next((other for other, classes_there in found.items() if absent[0] in classes_there), domain)
+        # A listed class may have no images, but of folders alone one may be misspelled.
+        if absent and not listed:
+            having = next(other for other, classes_there in found.items() if absent[0] in classes_there)
             raise UserError(
-                f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if it has no "
-                f"images, or write unlabelled: [{having}] if that domain has classes of its own"
+                f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if it has no images, "
+                f"list all under classes:, or write unlabelled: [{having}] if that domain has classes of its own"
             )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from okdbench.core.errors import UserError
 from okdbench.core.folds import FOLDS, first_of_each_class, split
@@ -122,11 +123,12 @@ def access(splits: Splits, track: Track, shots: int | None, classes: Sequence[st
         return Access(_without_labels(train), train.take(np.empty(0, np.int64)))
     if shots is None:
         return Access(train, train)
-    counts = np.bincount(train.labels, minlength=len(classes)).tolist()
-    if min(counts) < shots:
-        fewest = min(counts)
+    counts = _per_class(train, classes)
+    # A listed class without any image can neither be learned nor be tested.
+    exist = counts + _per_class(splits.val, classes) + _per_class(splits.test, classes) > 0
+    if (fewest := int(counts[exist].min())) < shots:
         cure = f"give at most --shots {fewest}" if fewest else "add images to it, or use another --seed"
-        name = classes[counts.index(fewest)]
+        name = classes[np.flatnonzero(exist & (counts == fewest))[0]]
         raise UserError(f"--shots {shots}: the train split has only {fewest} images of class {name!r}; {cure}")
     chosen = first_of_each_class(train.paths, train.labels.tolist(), shots)
     labelled = train.take(chosen)
@@ -228,6 +230,10 @@ def _refuse_empty(images: Images, part: str, domain: str, fold: int) -> None:
             f"{domain} has too few images for its {part} split of fold {fold} of 0-{FOLDS - 1}; add images, or use "
             "another --seed: a run tests on fold seed mod 5"
         )
+
+
+def _per_class(images: Images, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    return np.bincount(images.labels, minlength=len(classes))
 
 
 def _without_labels(images: Images) -> Images:
