@@ -13,11 +13,8 @@ from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
 from okdbench.data.class_order import order_note
 from okdbench.data.dataset import Augmentation, Dataset, Sample
-from okdbench.data.image_files import class_folders, images_in
-from okdbench.data.own_file import OwnDatasetFile, composed, listed_classes, shown_names
-
-#: class -> its folder
-Folders = Mapping[str, Path]
+from okdbench.data.own_domain import FolderDomain, Scan, folder_domain
+from okdbench.data.own_file import OwnDatasetFile, listed_classes, shown_names, written_classes
 
 
 class OwnDataset(Dataset):
@@ -25,9 +22,8 @@ class OwnDataset(Dataset):
 
     licence = "your own images"
     citation = ""
-    folders: ClassVar[Mapping[str, Path]]
-    #: labelled domain -> its class folders
-    class_folders: ClassVar[Mapping[str, Folders]]
+    #: domain -> where its images are
+    places: ClassVar[Mapping[str, FolderDomain]]
     #: the classes as the folders are called, which may be shown by other names
     folder_names: ClassVar[tuple[str, ...]]
     #: whether the file lists the classes
@@ -45,28 +41,41 @@ class OwnDataset(Dataset):
         return str(self.file)
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the file names the folders
-        """All images below the class folders of ``domain``, or in it if it is unlabelled; ``root`` is not used.
+        """All images of ``domain``, or of its validation or test part, such as ``phone.test``; ``root`` is not used.
 
         Raises:
             UserError: there is none.
         """
-        folder = self.folders[domain]
-        own = self.class_folders.get(domain, {})
-        label = {name: index for index, name in enumerate(self.folder_names)}
-        places = {-1: folder} if domain in self.unlabelled else {label[name]: place for name, place in own.items()}
+        name, parts = (domain, {"", "train"}) if domain in self.places else _part(domain)
+        labels = {label: index for index, label in enumerate(self.folder_names)} | {"": -1}
         found = [
-            Sample(f"{domain}/{path.relative_to(folder).as_posix()}", label, path)
-            for label, place in places.items()
-            for path in images_in(place)
+            Sample(f"{name}/{image.path}", labels[image.label], image.file)
+            for image in self.scan(name).images
+            if image.part in parts
         ]
         if not found:
-            raise UserError(f"{self.file}: domain {domain!r}: {folder} has no images; add some or correct its path")
+            place = self.places[name].place
+            raise UserError(f"{self.file}: domain {domain!r}: {place} has no images; add some or correct its path")
         return found
+
+    def scan(self, domain: str) -> Scan:
+        """The images of ``domain`` in all its parts, and what is ignored.
+
+        Raises:
+            UserError: a folder cannot be read.
+        """
+        return self.places[domain].scan()
 
     def remarks(self) -> list[str]:
         """What a user should know of these images before a run, a line each."""
         note = "" if self.is_ordered else order_note(self.folder_names)
         return [f"{self.name}: {note}"] if note else []
+
+
+def _part(domain: str) -> tuple[str, set[str]]:
+    """The domain and the part in the name of a part."""
+    name, _, part = domain.rpartition(".")
+    return name, {part}
 
 
 def own_dataset(file: Path) -> Dataset:
@@ -80,8 +89,13 @@ def own_dataset(file: Path) -> Dataset:
     folders = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
     if unknown_names := sorted(set(content.unlabelled) - set(folders)):
         raise UserError(f"{file}: unlabelled names {unknown_names[0]!r}, which is none of the domains")
-    found = _classes_by_domain(file, folders, content.unlabelled)
-    names = sorted({name for names in found.values() for name in names})
+    _check_places(file, folders)
+    places = {
+        name: folder_domain(folder, written_classes(content), name not in content.unlabelled)
+        for name, folder in folders.items()
+    }
+    found = _classes_by_domain(file, places, content.unlabelled)
+    names = sorted(set().union(*found.values()))
     classes = listed_classes(file, content, names)
     _check_folders(file, classes, found)
     classes = classes or names
@@ -103,8 +117,10 @@ def own_dataset(file: Path) -> Dataset:
         "teacher_augmentation": _augmentation(
             content, content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
         ),
-        "folders": folders,
-        "class_folders": found,
+        "places": places,
+        "official_tests": {name: f"{name}.{part}" for name, at in places.items() if (part := _tested(at.parts))},
+        "official_validation": {name: f"{name}.val" for name, at in places.items() if {"val", "test"} <= at.parts},
+        "max_value": content.max_value,
         "file": file.resolve(),
     }
     # A class for each file, because classes, domains and settings are class attributes of every data set.
@@ -123,23 +139,31 @@ def _augmentation(content: OwnDatasetFile, kinds: Collection[Augmentation]) -> t
     return tuple(kind for kind in Augmentation if kind in kinds and (content.flip or kind is not Augmentation.FLIP))
 
 
-def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Collection[str]) -> dict[str, Folders]:
-    """Labelled domain -> its class folders; no domain may contain another."""
-    for name, folder in folders.items():
+def _tested(parts: Collection[str]) -> str:
+    """The part that is tested on: test, or else val."""
+    return next((part for part in ("test", "val") if part in parts), "")
+
+
+def _check_places(file: Path, places: Mapping[str, Path]) -> None:
+    """Refuse domains without a folder, and in each other."""
+    for name, folder in places.items():
         if not folder.is_dir():
             raise UserError(f"{file}: domain {name!r}: there is no folder {folder}; correct its path")
-        for other, parent in folders.items():
+        for other, parent in places.items():
             # One image in two domains would be in the training set of the teacher and in the test set of the student.
             if other != name and folder.is_relative_to(parent):
                 raise UserError(f"{file}: domain {name!r} is inside the folder of {other!r}; use separate folders")
-    labelled = {name: folder for name, folder in folders.items() if name not in unlabelled}
-    found: dict[str, Folders] = {
-        name: {composed(at.name): at for at in class_folders(folder)} for name, folder in labelled.items()
-    }
+
+
+def _classes_by_domain(
+    file: Path, places: Mapping[str, FolderDomain], unlabelled: Collection[str]
+) -> dict[str, set[str]]:
+    """Labelled domain -> its class folders."""
+    found = {name: at.labels for name, at in places.items() if name not in unlabelled}
     for name, classes in found.items():
         if not classes:
             raise UserError(
-                f"{file}: domain {name!r}: {folders[name]} has no class folders; make one per class, or write "
+                f"{file}: domain {name!r}: {places[name].place} has no class folders; make one per class, or write "
                 f"unlabelled: [{name}]"
             )
     if not found:
@@ -147,9 +171,9 @@ def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Coll
     return found
 
 
-def _check_folders(file: Path, listed: Sequence[str], found: Mapping[str, Folders]) -> None:
+def _check_folders(file: Path, listed: Sequence[str], found: Mapping[str, Collection[str]]) -> None:
     """Each folder is a listed class; without a list, each domain has the same folders."""
-    classes = listed or sorted({name for names in found.values() for name in names})
+    classes = listed or sorted(set().union(*found.values()))
     for domain, names in found.items():
         extra, absent = sorted(set(names) - set(classes)), [name for name in classes if name not in names]
         if extra:

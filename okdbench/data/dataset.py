@@ -102,6 +102,8 @@ class Dataset(ABC):
     unlabelled: ClassVar[frozenset[str]] = frozenset()
     #: domain -> domain whose images are its official test split
     official_tests: ClassVar[Mapping[str, str]] = {}
+    #: domain -> domain whose images are its validation split where the official test images are used
+    official_validation: ClassVar[Mapping[str, str]] = {}
     #: random changes of training images that keep their class, of :class:`Augmentation`
     augmentation: ClassVar[tuple[str, ...]] = ("shift", "flip")
     #: the same in the training of a teacher
@@ -122,6 +124,8 @@ class Dataset(ABC):
     std: tuple[float, ...] = IMAGENET_STD
     #: how images of another size become squares
     resize: str = "stretch"
+    #: what is white in files of more than eight bits; None to measure it in all of them
+    max_value: float | None = None
 
     # Set by the registry, for a data set that is not part of okdbench.
     #: name on the command line; empty for the lower-case name of the class
@@ -153,9 +157,10 @@ class Dataset(ABC):
         return next((task for task in TaskKind if self.default_settings(task)), TaskKind.ADAPT)
 
     def domains_of(self, setting: Setting, official: bool) -> list[str]:
-        """Every domain whose images a run reads; if ``official``, with those of official test images."""
-        tests = [self.official_tests[name] for name in setting.evaluated_domains if name in self.official_tests]
+        """Every domain whose images a run reads; if ``official``, with those of official test and validation images."""
         own = [*setting.teacher_domains, *([setting.input_domain] if setting.input_domain else [])]
+        tests = [self.official_tests[name] for name in setting.evaluated_domains if name in self.official_tests]
+        tests += [self.official_validation[name] for name in own if name in self.official_validation]
         return own + tests if official else own
 
     def with_format(

@@ -40,6 +40,14 @@ class OwnDatasetFile(BaseModel):
     mean: Numbers | None = None
     std: Numbers | None = None
     resize: Literal["stretch", "crop", "pad"] | None = None
+    #: what is white in files of more than eight bits
+    max_value: Annotated[float, Field(gt=0, strict=False)] | None = None
+
+
+def written_classes(content: OwnDatasetFile) -> set[str]:
+    """The names of the classes that are listed, as they are written."""
+    listed = content.classes
+    return {composed(str(name)) for name in (listed.values() if isinstance(listed, dict) else listed)}
 
 
 def composed(name: str) -> str:

@@ -204,7 +204,18 @@ class _Loader:
         # The official test images first: when they are missing, that is reported before hours of decoding.
         replaced = {"test": self.images(official)} if official else {}
         images = self.images(domain)
-        indices = split(images.paths, images.labels.tolist(), self.rule.fold, validation=validation, test=not official)
+        if held_out := self.dataset.official_validation.get(domain, "") if self.rule.official else "":
+            if validation:
+                replaced["val"] = self.images(held_out)
+            else:
+                images = Images.concatenate([images, self.images(held_out)])
+        indices = split(
+            images.paths,
+            images.labels.tolist(),
+            self.rule.fold,
+            validation=validation and not held_out,
+            test=not official,
+        )
         parts = {part: images.take(chosen) for part, chosen in indices.items()} | replaced
         needed = ("train", "val", "test") if validation else ("train", "test")
         for part in needed:

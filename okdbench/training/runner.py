@@ -203,7 +203,9 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
     if trial.meter.learned("student"):
         # the names of the bare network, which is what a student's file is loaded into
         network = {name.removeprefix("net."): tensor for name, tensor in history.selected_state.items()}
-        write_atomic(folder / "student.safetensors", pack(network, card_of(record, plan.dataset)))
+        write_atomic(
+            folder / "student.safetensors", pack(network, card_of(record, plan.dataset, plan.splits.test.max_value))
+        )
     write_predictions(folder, trial.evaluator.predictions()._replace(names=plan.dataset.classes))
     write_samples(folder, trial.samples())  # last, so that nothing in the record can depend on them
     return record

@@ -111,7 +111,7 @@ def _resized(
 ) -> Tensor | None:
     """The logits for the images in another format; None where the network takes none of that size."""
     samples = _samples(plan, images.paths)
-    pixels = np.stack([decode(sample, size, plan.dataset.channels, rule) for sample in samples])
+    pixels = np.stack([decode(sample, size, plan.dataset.channels, rule, images.max_value) for sample in samples])
     try:
         return predict(teacher, Images(pixels, images.labels, images.paths), device)
     except (RuntimeError, AssertionError, ValueError):  # as a network with a fixed grid of patches
