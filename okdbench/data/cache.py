@@ -21,7 +21,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
 from okdbench.core.progress import counter
 from okdbench.data.dataset import Dataset, Sample
-from okdbench.data.decoding import decode, decoding_pool, measured_range
+from okdbench.data.decoding import UnreadableError, decode, decoding_pool, measured_range
 from okdbench.data.images import BLOCK, Images
 
 #: to be increased whenever the same samples are decoded to other bytes
@@ -157,7 +157,11 @@ def _write(file: Path, key: str, samples: Sequence[Sample], form: Form) -> None:
 
 
 def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, read: Reader, title: str) -> None:
-    """Write a ``.npy`` array of all samples; whole blocks that the file has already are not decoded again."""
+    """Write a ``.npy`` array of all samples; whole blocks that the file has already are not decoded again.
+
+    Raises:
+        UnreadableError: names all images that cannot be read.
+    """
     header = io.BytesIO()
     whole = (len(samples), *shape)
     np.lib.format.write_array_header_1_0(header, {"shape": whole, "fortran_order": False, "descr": "|u1"})
@@ -166,14 +170,27 @@ def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, read: Reade
     stream.truncate(len(header.getvalue()) + blocks_done * block_bytes if blocks_done else 0)
     if not blocks_done:
         stream.write(header.getvalue())
+    unreadable: list[tuple[Path, str]] = []
+
+    def attempt(sample: Sample) -> npt.NDArray[np.uint8] | None:
+        try:
+            return read(sample)
+        except UnreadableError as error:
+            unreadable.extend(error.images)
+            return None
+
     with decoding_pool() as pool, counter(title, len(samples)) as advance:
         advance(blocks_done * BLOCK)
         for start in range(blocks_done * BLOCK, len(samples), BLOCK):
             block = samples[start : start + BLOCK]
-            stream.write(np.stack(list(pool.map(read, block))).data)
-            stream.flush()
-            os.fsync(stream.fileno())  # the next start trusts every whole block that it finds
+            decoded = [pixels for pixels in pool.map(attempt, block) if pixels is not None]
+            if not unreadable:  # otherwise the rest is read for its errors alone
+                stream.write(np.stack(decoded).data)
+                stream.flush()
+                os.fsync(stream.fileno())  # the next start trusts every whole block that it finds
             advance(len(block))
+    if unreadable:
+        raise UnreadableError(sorted(unreadable))
 
 
 def _delete_older(file: Path) -> None:

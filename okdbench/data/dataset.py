@@ -160,7 +160,7 @@ class Dataset(ABC):
         """Every domain whose images a run reads; if ``official``, with those of official test and validation images."""
         own = [*setting.teacher_domains, *([setting.input_domain] if setting.input_domain else [])]
         tests = [self.official_tests[name] for name in setting.evaluated_domains if name in self.official_tests]
-        tests += [self.official_validation[name] for name in own if name in self.official_validation]
+        tests += [vals[name] for name in setting.evaluated_domains if name in (vals := self.official_validation)]
         return own + tests if official else own
 
     def with_format(

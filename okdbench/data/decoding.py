@@ -7,7 +7,7 @@ import io
 import struct
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -29,6 +29,21 @@ _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.
 _EIGHT_BITS = {".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".heic"}
 
 _FILTERS = threading.RLock()
+
+
+class UnreadableError(UserError):
+    """Images that cannot be read, all at once.
+
+    Attributes:
+        images: file and reason of each.
+    """
+
+    def __init__(self, images: Sequence[tuple[Path, str]]) -> None:
+        self.images = list(images)
+        named = ", ".join(f"{file} ({reason})" for file, reason in self.images)
+        what = f"the image {named}" if len(self.images) == 1 else f"{len(self.images)} images: {named}"
+        them = "it" if len(self.images) == 1 else "them"
+        super().__init__(f"cannot read {what}; replace or delete {them}, then run again")
 
 
 @contextmanager
@@ -58,7 +73,7 @@ def decode(
         max_value: what is white in an image of more than eight bits; None to go by the image alone.
 
     Raises:
-        UserError: the file is not a readable image, or its content is not the registered one.
+        UnreadableError: the file is not a readable image, or its content is not the registered one.
     """
     if isinstance(sample.source, np.ndarray):
         return _resized(Image.fromarray(sample.source), size, channels, resize)
@@ -73,9 +88,7 @@ def decode(
             image.draft("RGB", (2 * size, 2 * size))
             return _resized(_to_rgb(ImageOps.exif_transpose(image)), size, channels, resize)
     except _UNDECODABLE as error:
-        raise UserError(
-            f"cannot read the image {sample.source} ({_reason(error)}); replace or delete it, then run again"
-        ) from error
+        raise UnreadableError([(sample.source, _reason(error))]) from error
 
 
 def read_image(
@@ -84,7 +97,7 @@ def read_image(
     """Decode a file to ``size`` x ``size`` x ``channels``, exactly as in training.
 
     Raises:
-        UserError: the file is not a readable image.
+        UnreadableError: the file is not a readable image.
     """
     return decode(Sample(path.name, 0, path), size, channels, resize, max_value)
 

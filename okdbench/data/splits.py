@@ -17,6 +17,7 @@ from okdbench.core.protocol import Track
 from okdbench.core.settings import Setting, TaskKind
 from okdbench.data.cache import load_domain
 from okdbench.data.dataset import Dataset
+from okdbench.data.decoding import UnreadableError
 from okdbench.data.images import Images
 
 
@@ -88,6 +89,7 @@ def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, ru
         UserError: images are missing or cannot be cached, or a split is empty.
     """
     load = _Loader(dataset, image_size, root, rule)
+    load.read_all(dataset.domains_of(setting, rule.official))
     given = load.input_domain(setting)
     sources = [load.parts(domain, validation=False) for domain in setting.teacher_domains]
     # Of the right image size, for settings without a domain of one kind: -O, or those of task data-free.
@@ -175,6 +177,19 @@ class _Loader:
     root: Path
     rule: SplitRule
     digests: dict[str, str] = field(default_factory=dict)
+    read: dict[str, Images] = field(default_factory=dict)
+
+    def read_all(self, domains: Sequence[str]) -> None:
+        """Read these domains, so that the damaged images of all of them are named at once."""
+        unreadable = []
+        # Official test images come last there, and are first here: when they are missing, that is reported early.
+        for domain in reversed(domains):
+            try:
+                self.read[domain] = load_domain(self.dataset, domain, self.image_size, self.root)
+            except UnreadableError as error:
+                unreadable += error.images
+        if unreadable:
+            raise UnreadableError(unreadable)
 
     def input_domain(self, setting: Setting) -> dict[str, Images]:
         """The parts of the domain whose images the method sees; none in task data-free."""
@@ -201,7 +216,6 @@ class _Loader:
             validation: whether there is a validation part; otherwise it is empty.
         """
         official = self._official(domain)
-        # The official test images first: when they are missing, that is reported before hours of decoding.
         replaced = {"test": self.images(official)} if official else {}
         images = self.images(domain)
         if held_out := self.dataset.official_validation.get(domain, "") if self.rule.official else "":
@@ -224,8 +238,7 @@ class _Loader:
 
     def images(self, domain: str, labelled: bool = True) -> Images:
         """All images of a domain, with or without their labels."""
-        images = load_domain(self.dataset, domain, self.image_size, self.root)
-        images = images if labelled else _without_labels(images)
+        images = self.read[domain] if labelled else _without_labels(self.read[domain])
         self.digests[domain] = images.digest
         return images
 

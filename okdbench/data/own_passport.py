@@ -1,0 +1,78 @@
+"""The passport of a user's own images: what is read, in which part it is, what is ignored, and what is damaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from okdbench.core.folds import FOLDS, split
+from okdbench.core.progress import counter
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.folder_scan import ScannedImage
+from okdbench.data.image_files import described
+from okdbench.data.integrity import read_all
+from okdbench.data.manifest import DomainManifest
+from okdbench.data.own_domain import OwnImage
+
+
+class OwnPassport(NamedTuple):
+    """The domains as they are on the disk, lines about each, and the files that cannot be read."""
+
+    entries: dict[str, DomainManifest]
+    lines: dict[str, list[str]]
+    damaged: list[str]
+
+
+def inspect_own(dataset: OwnDataset) -> OwnPassport:
+    """Read all images of ``dataset``.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    passport = OwnPassport({}, {}, [])
+    for domain, place in dataset.places.items():
+        images, ignored = dataset.scan(domain)
+        folder = place.place if place.place.is_dir() else place.place.parent
+        named = [ScannedImage(image.path, image.file, image.label) for image in images]
+        with counter(f"reading {dataset.name} {domain}", len(named)) as advance:
+            files, broken = read_all(folder, named, advance)
+        passport.entries[domain] = DomainManifest(str(place.place), files)
+        passport.damaged.extend(f"{domain}/{text}" for text in broken)
+        lines = [f"ignored {described(ignored) or 'nothing'}"]
+        if domain not in dataset.unlabelled:
+            lines = [f"images per class {span(Counter(image.label for image in images).values())}", *lines]
+            lines += _parts(dataset, domain, images)
+        passport.lines[domain] = lines
+    return passport
+
+
+def span(counts: Iterable[int]) -> str:
+    """The smallest and the largest of some counts: ``4 to 9``, or ``7`` where they are one.
+
+    >>> span([4, 9, 5]), span([7, 7]), span([])
+    ('4 to 9', '7', '0')
+    """
+    known = sorted(counts) or [0]
+    return str(known[0]) if known[0] == known[-1] else f"{known[0]} to {known[-1]}"
+
+
+def _parts(dataset: OwnDataset, domain: str, images: Sequence[OwnImage]) -> list[str]:
+    """The parts of the images, and the classes that a fold does not test."""
+    if domain in dataset.official_tests:
+        counts = Counter(image.part for image in images)
+        tested = {image.label for image in images if image.part == dataset.official_tests[domain].rpartition(".")[2]}
+        parts = ", ".join(f"{part or 'train'} {number}" for part, number in counts.items())
+        return [f"parts {parts}", *_untested(dataset, "the test part", tested)]
+    labels = [dataset.folder_names.index(image.label) for image in images]
+    paths = [f"{domain}/{image.path}" for image in images]
+    lines = []
+    for fold in range(FOLDS):
+        chosen = split(paths, labels, fold)["test"]
+        lines += _untested(dataset, f"fold {fold}", {images[index].label for index in chosen})
+    return lines
+
+
+def _untested(dataset: OwnDataset, where: str, tested: set[str]) -> list[str]:
+    names = [shown for name, shown in zip(dataset.folder_names, dataset.classes, strict=True) if name not in tested]
+    return [f"not tested in {where}: {', '.join(names)}"] if names else []
