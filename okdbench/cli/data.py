@@ -90,7 +90,7 @@ def check(name: Name, data_root: DataRoot = None) -> None:
 
     dataset = registry.load_dataset(name)
     if isinstance(dataset, OwnDataset):
-        _check_own(dataset)
+        _check_own(dataset, data_root or default_data_root())
     else:
         _check_registered(name, data_root)
 
@@ -128,11 +128,11 @@ def _check_registered(name: str, data_root: Path | None) -> None:
         raise UserError(f"not as registered: {', '.join(damaged)}; {cure}")
 
 
-def _check_own(dataset: OwnDataset) -> None:
+def _check_own(dataset: OwnDataset, root: Path) -> None:
     from okdbench.data.own_passport import inspect_own
 
     with interruptible():
-        passport = inspect_own(dataset)
+        passport = inspect_own(dataset, root)
     _print_passport(passport.entries, passport.lines)
     for remark in dataset.remarks():
         print_line(remark)

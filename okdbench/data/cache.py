@@ -69,7 +69,9 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
     cached = _read(file, key) or _build(file, key, samples, form)
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
-    return Images(cached.pixels, labels, tuple(each.path for each in samples), dataset.extra_key, cached.max_value)
+    groups = tuple(sample.group for sample in samples) if any(sample.group for sample in samples) else ()
+    paths = tuple(sample.path for sample in samples)
+    return Images(cached.pixels, labels, paths, dataset.extra_key, cached.max_value, groups)
 
 
 # The key: what the cached bytes depend on.

@@ -25,10 +25,11 @@ def order_note(names: Sequence[str]) -> str:
     if list(names) == natural:
         return ""
     return (
-        f"the classes are in alphabetical order, {_shortened(names)}; counted by people they are "
-        f"{_shortened(natural)}: write your teacher's order under classes:"
+        f"the classes are in alphabetical order, {shortened(names)}; counted by people they are "
+        f"{shortened(natural)}: write your teacher's order under classes:"
     )
 
 
-def _shortened(names: Sequence[str]) -> str:
+def shortened(names: Sequence[str]) -> str:
+    """The first names, and whether there are more."""
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

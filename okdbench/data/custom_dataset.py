@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +12,12 @@ from okdbench.core.config import validate
 from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
-from okdbench.data.class_order import order_note
+from okdbench.data.class_order import order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
-from okdbench.data.own_domain import FolderDomain, Scan, folder_domain
-from okdbench.data.own_file import OwnDatasetFile, listed_classes, shown_names, written_classes
+from okdbench.data.own_domain import Scan
+from okdbench.data.own_file import OwnDatasetFile, shown_names
+from okdbench.data.own_folder import describe
+from okdbench.data.own_places import OwnDomain, find_places, group_pattern, name_classes, with_groups
 
 
 class OwnDataset(Dataset):
@@ -23,7 +26,9 @@ class OwnDataset(Dataset):
     licence = "your own images"
     citation = ""
     #: domain -> where its images are
-    places: ClassVar[Mapping[str, FolderDomain]]
+    places: ClassVar[Mapping[str, OwnDomain]]
+    #: the name of the group in an image's path
+    groups: ClassVar[re.Pattern[str] | None]
     #: the classes as the folders are called, which may be shown by other names
     folder_names: ClassVar[tuple[str, ...]]
     #: whether the file lists the classes
@@ -32,12 +37,12 @@ class OwnDataset(Dataset):
 
     @property
     def name(self) -> str:
-        """Name of the YAML file without its suffix."""
-        return self.file.stem
+        """Name of the YAML file without its suffix, or of the folder."""
+        return self.file.name if self.file.is_dir() else self.file.stem
 
     @property
     def identity(self) -> str:
-        """Absolute path of the YAML file: two files of one name are two data sets."""
+        """Absolute path of the YAML file or folder: two files of one name are two data sets."""
         return str(self.file)
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the file names the folders
@@ -49,7 +54,7 @@ class OwnDataset(Dataset):
         name, parts = (domain, {"", "train"}) if domain in self.places else _part(domain)
         labels = {label: index for index, label in enumerate(self.folder_names)} | {"": -1}
         found = [
-            Sample(f"{name}/{image.path}", labels[image.label], image.file)
+            Sample(f"{name}/{image.path}", labels[image.label], image.file, group=image.group)
             for image in self.scan(name).images
             if image.part in parts
         ]
@@ -64,12 +69,16 @@ class OwnDataset(Dataset):
         Raises:
             UserError: a folder cannot be read.
         """
-        return self.places[domain].scan()
+        scan, place = self.places[domain].scan(), self.places[domain].place
+        return with_groups(self.groups, scan, place) if self.groups and domain not in self.unlabelled else scan
 
     def remarks(self) -> list[str]:
         """What a user should know of these images before a run, a line each."""
-        note = "" if self.is_ordered else order_note(self.folder_names)
-        return [f"{self.name}: {note}"] if note else []
+        notes = [] if self.is_ordered else [order_note(self.folder_names)]
+        if self.file.is_dir():
+            domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
+            notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")
+        return [f"{self.name}: {note}" for note in notes if note]
 
 
 def _part(domain: str) -> tuple[str, set[str]]:
@@ -79,29 +88,24 @@ def _part(domain: str) -> tuple[str, set[str]]:
 
 
 def own_dataset(file: Path) -> Dataset:
-    """The data set that a YAML file describes.
+    """The data set that a YAML file describes, or that a folder is.
 
     Raises:
         UserError: the file is invalid, or a folder that it names does not exist.
     """
-    content = validate(OwnDatasetFile, load_yaml(file), str(file))
-    here = file.resolve().parent
-    folders = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
-    if unknown_names := sorted(set(content.unlabelled) - set(folders)):
-        raise UserError(f"{file}: unlabelled names {unknown_names[0]!r}, which is none of the domains")
-    _check_places(file, folders)
-    places = {
-        name: folder_domain(folder, written_classes(content), name not in content.unlabelled)
-        for name, folder in folders.items()
-    }
-    found = _classes_by_domain(file, places, content.unlabelled)
-    names = sorted(set().union(*found.values()))
-    classes = listed_classes(file, content, names)
-    _check_folders(file, classes, found)
-    classes = classes or names
-    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(folders))
-    if set(letters.values()) != set(folders) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
-        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
+    here = file.expanduser().resolve()
+    if here.is_dir():
+        return _made(file, describe(here), here)
+    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser()), str(file)), here.parent)
+
+
+def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
+    """The data set of a description whose paths are relative to ``here``."""
+    paths = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
+    classes, places = name_classes(file, content, find_places(file, content, paths))
+    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(paths))
+    if set(letters.values()) != set(paths) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
+        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(paths))}}}")
     # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
     for setting in content.settings:
         Setting.parse(setting, letters, content.unlabelled)
@@ -118,10 +122,11 @@ def own_dataset(file: Path) -> Dataset:
             content, content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
         ),
         "places": places,
+        "groups": group_pattern(file, content, places),
         "official_tests": {name: f"{name}.{part}" for name, at in places.items() if (part := _tested(at.parts))},
         "official_validation": {name: f"{name}.val" for name, at in places.items() if {"val", "test"} <= at.parts},
         "max_value": content.max_value,
-        "file": file.resolve(),
+        "file": file.expanduser().resolve(),
     }
     # A class for each file, because classes, domains and settings are class attributes of every data set.
     made: Dataset = type("Own", (OwnDataset,), attributes)()
@@ -142,52 +147,6 @@ def _augmentation(content: OwnDatasetFile, kinds: Collection[Augmentation]) -> t
 def _tested(parts: Collection[str]) -> str:
     """The part that is tested on: test, or else val."""
     return next((part for part in ("test", "val") if part in parts), "")
-
-
-def _check_places(file: Path, places: Mapping[str, Path]) -> None:
-    """Refuse domains without a folder, and in each other."""
-    for name, folder in places.items():
-        if not folder.is_dir():
-            raise UserError(f"{file}: domain {name!r}: there is no folder {folder}; correct its path")
-        for other, parent in places.items():
-            # One image in two domains would be in the training set of the teacher and in the test set of the student.
-            if other != name and folder.is_relative_to(parent):
-                raise UserError(f"{file}: domain {name!r} is inside the folder of {other!r}; use separate folders")
-
-
-def _classes_by_domain(
-    file: Path, places: Mapping[str, FolderDomain], unlabelled: Collection[str]
-) -> dict[str, set[str]]:
-    """Labelled domain -> its class folders."""
-    found = {name: at.labels for name, at in places.items() if name not in unlabelled}
-    for name, classes in found.items():
-        if not classes:
-            raise UserError(
-                f"{file}: domain {name!r}: {places[name].place} has no class folders; make one per class, or write "
-                f"unlabelled: [{name}]"
-            )
-    if not found:
-        raise UserError(f"{file}: every domain is unlabelled; the teacher's needs a folder per class")
-    return found
-
-
-def _check_folders(file: Path, listed: Sequence[str], found: Mapping[str, Collection[str]]) -> None:
-    """Each folder is a listed class; without a list, each domain has the same folders."""
-    classes = listed or sorted(set().union(*found.values()))
-    for domain, names in found.items():
-        extra, absent = sorted(set(names) - set(classes)), [name for name in classes if name not in names]
-        if extra:
-            raise UserError(
-                f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it, or write "
-                f"unlabelled: [{domain}] if the domain has classes of its own"
-            )
-        # A listed class may have no images, but of folders alone one may be misspelled.
-        if absent and not listed:
-            having = next(other for other, classes_there in found.items() if absent[0] in classes_there)
-            raise UserError(
-                f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if it has no images, "
-                f"list all under classes:, or write unlabelled: [{having}] if that domain has classes of its own"
-            )
 
 
 def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:

@@ -79,12 +79,14 @@ class Sample:
         label: index of the class; -1 in an unlabelled domain.
         source: an encoded image file, or a decoded ``uint8`` array, H x W or H x W x 3.
         sha256: expected hash of the file's content in hexadecimal; empty if any content is accepted.
+        group: images of one group, such as those of one object, are in one split; empty for an image of its own.
     """
 
     path: str
     label: int
     source: Path | npt.NDArray[np.uint8]
     sha256: str = ""
+    group: str = ""
 
 
 class Dataset(ABC):

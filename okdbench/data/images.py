@@ -30,6 +30,7 @@ class Images:
         paths: N relative paths, those of the samples.
         extra_key: the data set's own part of the digest, for what the images do not show.
         max_value: what is white in files of more than eight bits; None where there are none.
+        groups: N names of groups, those of the samples; empty where there are none.
     """
 
     pixels: Pixels | LazyRows
@@ -37,6 +38,7 @@ class Images:
     paths: tuple[str, ...]
     extra_key: str = ""
     max_value: float | None = None
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -55,7 +57,8 @@ class Images:
         """The images at ``indices``, in that order; copied into memory unless they are too large."""
         rows = LazyRows.of(self.pixels).take(indices)
         paths = tuple(self.paths[i] for i in indices)
-        return replace(self, pixels=_loaded(rows), labels=self.labels[indices], paths=paths)
+        groups = tuple(self.groups[i] for i in indices) if self.groups else ()
+        return replace(self, pixels=_loaded(rows), labels=self.labels[indices], paths=paths, groups=groups)
 
     @staticmethod
     def concatenate(parts: Sequence[Images]) -> Images:
@@ -66,6 +69,9 @@ class Images:
             tuple(path for part in parts for path in part.paths),
             parts[0].extra_key,
             max((part.max_value for part in parts if part.max_value), default=None),
+            tuple(group for part in parts for group in part.groups or ("",) * len(part))
+            if any(part.groups for part in parts)
+            else (),
         )
 
 

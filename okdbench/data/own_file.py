@@ -20,7 +20,7 @@ Name = str | int | float
 
 
 class OwnDatasetFile(BaseModel):
-    """The content of the YAML file; folders are relative to it."""
+    """The content of the YAML file; folders and lists are relative to it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -32,6 +32,8 @@ class OwnDatasetFile(BaseModel):
     letters: dict[str, str] = {}
     settings: list[str] = []
     unlabelled: list[str] = []
+    #: which images belong together: a regular expression on the path, or a column of a list
+    groups: str = ""
     flip: bool = True
     #: of the student's training, and of the teacher's
     augmentation: list[Kind] = [Augmentation.SHIFT, Augmentation.FLIP]

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from okdbench.core.errors import UserError
 from okdbench.core.folds import FOLDS, split
 from okdbench.core.progress import counter
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.folder_scan import ScannedImage
 from okdbench.data.image_files import described
+from okdbench.data.images import Images
 from okdbench.data.integrity import read_all
 from okdbench.data.manifest import DomainManifest
+from okdbench.data.near_duplicates import Copies, copies
 from okdbench.data.own_domain import OwnImage
+from okdbench.data.splits import Splits, assemble
+
+#: height and width in pixels at which images are compared
+THUMBNAIL = 32
 
 
 class OwnPassport(NamedTuple):
@@ -24,8 +32,8 @@ class OwnPassport(NamedTuple):
     damaged: list[str]
 
 
-def inspect_own(dataset: OwnDataset) -> OwnPassport:
-    """Read all images of ``dataset``.
+def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
+    """Read all images of ``dataset``; ``root`` is the data folder.
 
     Raises:
         UserError: a folder cannot be read.
@@ -43,8 +51,22 @@ def inspect_own(dataset: OwnDataset) -> OwnPassport:
         if domain not in dataset.unlabelled:
             lines = [f"images per class {span(Counter(image.label for image in images).values())}", *lines]
             lines += _parts(dataset, domain, images)
+            lines += [] if broken else [_leaks(dataset, domain, root)]
         passport.lines[domain] = lines
     return passport
+
+
+def leaks(splits: Splits) -> str:
+    """How many test images are among the images that are learned from, as copies or by their group; empty if none."""
+    learned = [part for part in (splits.train, splits.val, splits.teacher_train) if len(part)]
+    found = copies(splits.test, Images.concatenate(learned)) if learned else Copies(0, 0)
+    texts = [f"{found.equal} are equal to"] * bool(found.equal) + [f"{found.near} nearly equal to"] * bool(found.near)
+    if shared := set(splits.test.groups).intersection(splits.train.groups, splits.val.groups) - {""}:
+        texts.append(f"{sum(group in shared for group in splits.test.groups)} in a group of")
+    if not texts:
+        return ""
+    cure = "remove copies, and keep images of one object together with groups:"
+    return f"of {len(splits.test)} test images {', '.join(texts)} images that are trained or validated on; {cure}"
 
 
 def span(counts: Iterable[int]) -> str:
@@ -66,11 +88,22 @@ def _parts(dataset: OwnDataset, domain: str, images: Sequence[OwnImage]) -> list
         return [f"parts {parts}", *_untested(dataset, "the test part", tested)]
     labels = [dataset.folder_names.index(image.label) for image in images]
     paths = [f"{domain}/{image.path}" for image in images]
-    lines = []
+    groups = [image.group for image in images] if any(image.group for image in images) else []
+    lines = [f"groups {len(set(groups) - {''})}, and {groups.count('')} images in none"] if groups else []
     for fold in range(FOLDS):
-        chosen = split(paths, labels, fold)["test"]
+        chosen = split(paths, labels, fold, groups=groups)["test"]
         lines += _untested(dataset, f"fold {fold}", {images[index].label for index in chosen})
     return lines
+
+
+def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
+    """What of the first fold's test images is elsewhere, or why it has none."""
+    letter = next(letter for letter, name in dataset.domains.items() if name == domain)
+    try:
+        found = leaks(assemble(dataset, dataset.setting(f"-{letter}"), THUMBNAIL, root))
+    except UserError as error:
+        return f"no splits: {error}"
+    return f"copies in fold 0: {found or 'none'}"
 
 
 def _untested(dataset: OwnDataset, where: str, tested: set[str]) -> list[str]:

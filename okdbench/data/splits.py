@@ -202,7 +202,11 @@ class _Loader:
         if setting.input_domain in self.dataset.unlabelled:  # nobody is ever tested on them
             return {"train": images}
         chosen = split(
-            images.paths, images.labels.tolist(), self.rule.fold, test=not self._official(setting.input_domain)
+            images.paths,
+            images.labels.tolist(),
+            self.rule.fold,
+            test=not self._official(setting.input_domain),
+            groups=images.groups,
         )
         train = images.take(chosen["train"])
         _refuse_empty(train, "train", setting.input_domain, self.rule.fold)
@@ -229,6 +233,7 @@ class _Loader:
             self.rule.fold,
             validation=validation and not held_out,
             test=not official,
+            groups=images.groups,
         )
         parts = {part: images.take(chosen) for part, chosen in indices.items()} | replaced
         needed = ("train", "val", "test") if validation else ("train", "test")
