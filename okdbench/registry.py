@@ -77,7 +77,7 @@ def is_own_dataset(name: str) -> bool:
 
 def _is_folder(name: str) -> bool:
     """Whether ``name`` is a folder of images; a data set of this name comes first, and ``./name`` is the folder."""
-    return Path(name).expanduser().is_dir() and name not in (*DATASETS.names(), *DATASETS.installed())
+    return bool(name) and Path(name).expanduser().is_dir() and name not in (*DATASETS.names(), *DATASETS.installed())
 
 
 def is_method(name: str) -> bool:

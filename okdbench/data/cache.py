@@ -65,9 +65,10 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     if not samples:
         raise UserError(f"the domain {domain!r} has no images in {root}; check --data-root")
     form = Form((image_size, image_size, dataset.channels), dataset.resize, dataset.max_value)
-    key = _key(samples, form)
+    others = [each for name in dataset.of_one_range(domain) if name != domain for each in dataset.samples(name, root)]
+    key = _key([*samples, *others], form)
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
-    cached = _read(file, key) or _build(file, key, samples, form)
+    cached = _read(file, key) or _build(file, key, samples, form, others)
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
     groups = tuple(sample.group for sample in samples) if any(sample.group for sample in samples) else ()
     paths = tuple(sample.path for sample in samples)
@@ -117,7 +118,7 @@ def _read(file: Path, key: str) -> Cached | None:
     return Cached(np.load(file, mmap_mode="r", allow_pickle=False), manifest.get("max_value"))
 
 
-def _build(file: Path, key: str, samples: Sequence[Sample], form: Form) -> Cached:
+def _build(file: Path, key: str, samples: Sequence[Sample], form: Form, others: Sequence[Sample]) -> Cached:
     """Decode ``samples`` into ``file`` and read it back; of several processes one decodes and the others wait."""
     with writing(file.parent, "--data-root"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -125,22 +126,22 @@ def _build(file: Path, key: str, samples: Sequence[Sample], form: Form) -> Cache
             # Another process may have written it while this one waited for the lock.
             cached = _read(file, key)
             if cached is None:
-                _write(file, key, samples, form)
+                _write(file, key, samples, form, others)
                 cached = _read(file, key)
     if cached is None:
         raise UserError(f"{file} differs from what was written; check the disk or choose another --data-root")
     return cached
 
 
-def _write(file: Path, key: str, samples: Sequence[Sample], form: Form) -> None:
-    """Write the array and its manifest; the caller holds the lock.
+def _write(file: Path, key: str, samples: Sequence[Sample], form: Form, others: Sequence[Sample]) -> None:
+    """Write the array and its manifest; the caller holds the lock, and ``others`` are of one range with ``samples``.
 
     When the process is killed or interrupted, the blocks on the disk are kept, and the next call continues after them.
     """
     temporary = file.with_suffix(".part")
     shape, resize, max_value = form
     try:
-        max_value = max_value or measured_range(samples)
+        max_value = max_value or measured_range([*samples, *others])
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
             read = partial(decode, size=shape[0], channels=shape[2], resize=resize, max_value=max_value)

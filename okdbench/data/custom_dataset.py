@@ -63,6 +63,12 @@ class OwnDataset(Dataset):
             raise UserError(f"{self.file}: domain {domain!r}: {place} has no images; add some or correct its path")
         return found
 
+    def of_one_range(self, domain: str) -> Sequence[str]:
+        """The domain and its test and validation parts."""
+        name = domain if domain in self.places else _part(domain)[0]
+        parts = (self.official_tests.get(name), self.official_validation.get(name))
+        return (name, *(part for part in parts if part))
+
     def scan(self, domain: str) -> Scan:
         """The images of ``domain`` in all its parts, and what is ignored.
 

@@ -201,6 +201,10 @@ class Dataset(ABC):
             UserError: they are not; the message says how to get them.
         """
 
+    def of_one_range(self, domain: str) -> Sequence[str]:
+        """The domains whose files of more than eight bits are scaled by one measured range, ``domain`` among them."""
+        return (domain,)
+
     @property
     def identity(self) -> str:
         """A text that differs from that of every other data set in this process."""

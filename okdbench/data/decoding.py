@@ -115,9 +115,8 @@ def measured_range(samples: Iterable[Sample]) -> float | None:
 
 def _largest(file: Path) -> Largest | None:
     try:
-        content = file.read_bytes()
-        with opened(content) as image:
-            return largest_of(image, lambda: opened(content)) if is_deep(image) else None
+        with Image.open(file) as image:  # reads the header alone
+            return largest_of(image, lambda: Image.open(file)) if is_deep(image) else None
     except _UNDECODABLE:  # reported when it is decoded
         return None
 

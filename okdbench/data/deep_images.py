@@ -46,7 +46,7 @@ def is_deep(image: Image.Image) -> bool:
     if image.mode[0] in "IF" or _wide_tile(image):
         return True
     if max(getattr(image, "tag_v2", {}).get(_BITS, (8,))) > DEPTHS[0]:
-        raise ValueError("its channels are stored one after the other in 16 bits; save it in the usual order")
+        raise ValueError("its 16 bits are stored in a way that Pillow does not read; save it as a PNG")
     return False
 
 

@@ -37,7 +37,7 @@ _MAGIC = re.compile(
 
 
 def images_in(folder: Path, ignored: Counter[str] | None = None) -> Iterator[Path]:
-    """All image files below ``folder`` in sorted order; links to folders are followed.
+    """All image files below ``folder`` in sorted order, none if it does not exist; links to folders are followed.
 
     Args:
         folder: where to look.
@@ -46,7 +46,8 @@ def images_in(folder: Path, ignored: Counter[str] | None = None) -> Iterator[Pat
     Raises:
         UserError: a folder cannot be read.
     """
-    yield from sorted(_walk(folder, Counter() if ignored is None else ignored, ()))
+    if folder.is_dir():
+        yield from sorted(_walk(folder, Counter() if ignored is None else ignored, ()))
 
 
 def class_folders(folder: Path, listed: Collection[str] = (), ignored: Counter[str] | None = None) -> list[Path]:
@@ -61,8 +62,8 @@ def class_folders(folder: Path, listed: Collection[str] = (), ignored: Counter[s
         UserError: the folder cannot be read.
     """
     found = []
+    counts: Counter[str] = Counter() if ignored is None else ignored
     for entry in _entries(folder):
-        counts: Counter[str] = Counter() if ignored is None else ignored
         if not entry.is_dir():
             if ignored is not None:  # otherwise their content need not be looked at
                 counts[_not_an_image(Path(entry.path)) or OUTSIDE] += 1

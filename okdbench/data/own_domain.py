@@ -104,8 +104,8 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
     for at, part in parts.items():
         found += [ClassFolder(each, composed(each.name), part) for each in class_folders(at, listed)]
         # As the test images of a challenge, which are published without labels.
-        if outside := sum(image.parent == at for image in images_in(at)):
-            ignored[f"{UNLABELLED} in {at.name}"] += outside
+        if holds_images(at):
+            ignored[f"{UNLABELLED} in {at.name}"] += sum(image.parent == at for image in images_in(at))
     return FolderDomain(folder, found, ignored)
 
 

@@ -90,6 +90,15 @@ def test_all_images_of_a_domain_have_one_range(tmp_path: Path, monkeypatch: pyte
     assert (declared.max_value, int(declared.pixels[:].max())) == (65535, 16)
 
 
+def test_the_parts_of_a_domain_have_one_range(tmp_path: Path) -> None:
+    for part, light in (("train", 1.0), ("test", 0.05)):
+        (tmp_path / "phone" / part / "cup").mkdir(parents=True)
+        save(tmp_path / "phone" / part / "cup" / "a.png", np.round(RAMP * 4095 * light).astype(np.uint16))
+    dataset = registry.load_dataset(str(write(tmp_path / "own.yaml", domains={"phone": "phone"})))
+    images = [load_domain(dataset, domain, 16, tmp_path) for domain in ("phone", "phone.test")]
+    assert [(each.max_value, int(each.pixels[:].max())) for each in images] == [(4095, 255), (4095, 13)]
+
+
 def test_transparency_and_rotation_of_deep_images(tmp_path: Path) -> None:
     values = np.zeros((16, 16, 4), np.uint16)
     values[:8, :, 3] = 65535
