@@ -47,13 +47,13 @@ def load_method(name: str) -> type[Method]:
 
 
 def load_dataset(name: str) -> Dataset:
-    """The data set of this name or path, or the one that a YAML file describes.
+    """The data set of this name or path, or the one that a YAML file describes, or a folder of images.
 
     Raises:
         UserError: there is none, or it does not define exactly one complete data set.
     """
     name = expand(name)
-    if name.endswith(_DESCRIPTIONS):
+    if name.endswith(_DESCRIPTIONS) or _is_folder(name):
         from okdbench.data.custom_dataset import own_dataset
 
         DATASETS.refuse_taken(name)
@@ -73,8 +73,13 @@ def load_dataset(name: str) -> Dataset:
 
 
 def is_own_dataset(name: str) -> bool:
-    """Whether ``name`` is a file of the user, which finds its images relative to its own folder."""
-    return plugin_files.is_path(name) or name.endswith(_DESCRIPTIONS)
+    """Whether ``name`` is a file or folder of the user, which finds its images relative to its own folder."""
+    return plugin_files.is_path(name) or name.endswith(_DESCRIPTIONS) or _is_folder(name)
+
+
+def _is_folder(name: str) -> bool:
+    """Whether ``name`` is a folder of images; a data set of this name comes first, and ``./name`` is the folder."""
+    return bool(name) and Path(name).expanduser().is_dir() and name not in (*DATASETS.names(), *DATASETS.installed())
 
 
 def is_method(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,9 @@ from okdbench.core.files import default_data_root
 from okdbench.core.terminal import TableColumn, print_line, print_rows
 
 if TYPE_CHECKING:
+    from okdbench.data.custom_dataset import OwnDataset
     from okdbench.data.folder_dataset import FolderDataset
+    from okdbench.data.manifest import DomainManifest
     from okdbench.data.registration import Registration
 
 app = typer.Typer(no_args_is_help=True, help="Register, download, check, list and remove data sets.")
@@ -79,26 +82,17 @@ def download(
                 print(f"{names}: {', '.join(done.domains) or 'nothing wanted'} is registered already")
 
 
-@app.command("check", epilog=examples("data check office10"))
+@app.command("check", epilog=examples("data check office10", "data check shop.yaml"))
 def check(name: Name, data_root: DataRoot = None) -> None:
-    """Read the registered images again; print counts, digests and duplicates."""
-    from okdbench.data.passport import duplicates, inspect
+    """Read the images of a registered or of your own data set; print counts, digests and duplicates."""
+    from okdbench import registry
+    from okdbench.data.custom_dataset import OwnDataset
 
-    with interruptible():
-        passport = inspect(_folder_dataset(name), data_root or default_data_root())
-    for domain, entry in passport.entries.items():
-        print_line(f"{domain}: {len(entry.files)} images, {len({file.label for file in entry.files})} classes")
-        print_line(f"  folder {entry.folder}")
-        print_line(f"  digest {entry.digest}")
-        print_line(f"  differences {entry.note or 'none'}")
-    for (domain, other), number in duplicates(passport.entries).items():
-        same = f"exact duplicates in {domain}" if domain == other else f"images of {domain} that are also in {other}"
-        print_line(f"{same}: {number}")
-    # Reported last, so that the passport is printed in any case.
-    damaged = [f"{at} ({len(files)} files, the first {files[0]})" for at, files in passport.changed.items() if files]
-    if damaged:
-        cure = f"bring the files back, or okdbench data add {name} PATH"
-        raise UserError(f"not as registered: {', '.join(damaged)}; {cure}")
+    dataset = registry.load_dataset(name)
+    if isinstance(dataset, OwnDataset):
+        _check_own(dataset, data_root or default_data_root())
+    else:
+        _check_registered(name, data_root)
 
 
 @app.command("ls", epilog=examples("data ls", "data ls --format json"))
@@ -117,6 +111,47 @@ def remove(name: Name, data_root: DataRoot = None) -> None:
 
     for path in unregister(_folder_dataset(name), data_root or default_data_root()):
         print_line(f"removed {path}")
+
+
+def _check_registered(name: str, data_root: Path | None) -> None:
+    from okdbench.data.passport import inspect
+
+    with interruptible():
+        passport = inspect(_folder_dataset(name), data_root or default_data_root())
+    _print_passport(
+        passport.entries, {at: [f"differences {one.note or 'none'}"] for at, one in passport.entries.items()}
+    )
+    # Reported last, so that the passport is printed in any case.
+    damaged = [f"{at} ({len(files)} files, the first {files[0]})" for at, files in passport.changed.items() if files]
+    if damaged:
+        cure = f"bring the files back, or okdbench data add {name} PATH"
+        raise UserError(f"not as registered: {', '.join(damaged)}; {cure}")
+
+
+def _check_own(dataset: OwnDataset, root: Path) -> None:
+    from okdbench.data.own_passport import inspect_own
+
+    with interruptible():
+        passport = inspect_own(dataset, root)
+    _print_passport(passport.entries, passport.lines)
+    for remark in dataset.remarks():
+        print_line(remark)
+    if passport.damaged:
+        files = ", ".join(passport.damaged)
+        raise UserError(f"{len(passport.damaged)} images cannot be read: {files}; replace or delete them")
+
+
+def _print_passport(entries: Mapping[str, DomainManifest], lines: Mapping[str, Sequence[str]]) -> None:
+    """Print the domains with further lines about each, and how many images are there twice."""
+    from okdbench.data.passport import duplicates
+
+    for domain, entry in entries.items():
+        print_line(f"{domain}: {len(entry.files)} images, {len({file.label for file in entry.files} - {''})} classes")
+        for line in (f"folder {entry.folder}", f"digest {entry.digest}", *lines[domain]):
+            print_line(f"  {line}")
+    for (domain, other), number in duplicates(entries).items():
+        same = f"exact duplicates in {domain}" if domain == other else f"images of {domain} that are also in {other}"
+        print_line(f"{same}: {number}")
 
 
 def _report(name: str, registration: Registration) -> None:

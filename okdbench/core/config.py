@@ -55,7 +55,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     method: File = Field(description="Method: a name, a variant such as kd[lr=0.1], or the path of a Python file.")
-    dataset: File = Field(description="Data set: a name, or the path of a .py or .yaml file.")
+    dataset: File = Field(description="Data set: a name, the path of a .py or .yaml file, or a folder of images.")
     setting: str = Field(
         description="Letters of the teacher's domains and of another one: MP-O adapts to O, MP@O transfers with images "
         "of O, MP is data-free."

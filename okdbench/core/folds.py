@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,13 @@ def fold_of(seed: int) -> int:
 
 
 def split(
-    paths: Sequence[str], labels: Sequence[int], fold: int, *, validation: bool = True, test: bool = True
+    paths: Sequence[str],
+    labels: Sequence[int],
+    fold: int,
+    *,
+    validation: bool = True,
+    test: bool = True,
+    groups: Sequence[str] = (),
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Split samples into disjoint parts, stratified by class, as a pure function of their relative paths.
 
@@ -32,19 +39,50 @@ def split(
         fold: the test fold, in 0 .. 4.
         validation: whether there is a validation part; otherwise its images are for training.
         test: whether there is a test part; otherwise its images are for training, because others are tested on.
+        groups: N names; samples of one name are in one part, and those with none are groups of their own. Without any,
+            each sample is.
 
     Returns:
         ``train``, ``val`` and ``test`` -> sorted indices into ``paths``.
     """
     import numpy as np  # here, so that `okdbench --help` does not load it
 
+    if groups:
+        return _split_groups(paths, labels, fold, validation, test, groups)
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for index, (label, place) in enumerate(zip(labels, _places(paths, labels), strict=True)):
-        # Shifted by the class, so that classes with fewer than five images do not all start in the first fold.
-        distance = (place + label - fold) % FOLDS
-        is_second = (place // FOLDS + label) % 2 == 0
-        part = "test" if distance == 0 and test else "val" if distance == 1 and is_second and validation else "train"
-        parts[part].append(index)
+        parts[_part(place, label, fold, validation, test)].append(index)
+    return {part: np.array(chosen, dtype=np.int64) for part, chosen in parts.items()}
+
+
+def _part(place: int, label: int, fold: int, validation: bool, test: bool, halved: bool = True) -> str:
+    """The part of a sample by its place in its class; of the next fold, one half validates if ``halved``, or all."""
+    # Shifted by the class, so that classes with fewer than five images do not all start in the first fold.
+    distance = (place + label - fold) % FOLDS
+    is_second = not halved or (place // FOLDS + label) % 2 == 0
+    return "test" if distance == 0 and test else "val" if distance == 1 and is_second and validation else "train"
+
+
+def _split_groups(
+    paths: Sequence[str], labels: Sequence[int], fold: int, validation: bool, test: bool, groups: Sequence[str]
+) -> dict[str, npt.NDArray[np.int64]]:
+    """The split of whole groups, each of which counts for the lowest class in it."""
+    import numpy as np
+
+    names = [f"group {group}" if group else path for path, group in zip(paths, groups, strict=True)]
+    label_of: dict[str, int] = {}
+    for name, label in zip(names, labels, strict=True):
+        label_of[name] = min(label, label_of.get(name, label))
+    units = sorted(label_of)
+    counts = Counter(label_of.values())
+    part_of = {
+        # Of few groups the whole next fold validates, so that each class has some.
+        name: _part(place, label_of[name], fold, validation, test, counts[label_of[name]] >= 2 * FOLDS)
+        for name, place in zip(units, _places(units, [label_of[unit] for unit in units]), strict=True)
+    }
+    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for index, name in enumerate(names):
+        parts[part_of[name]].append(index)
     return {part: np.array(chosen, dtype=np.int64) for part, chosen in parts.items()}
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,32 @@ from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
 from okdbench.core.locks import Lock
 from okdbench.core.progress import counter
-from okdbench.data.dataset import Dataset, Resize, Sample
-from okdbench.data.decoding import decode, decoding_pool
+from okdbench.data.dataset import Dataset, Sample
+from okdbench.data.decoding import UnreadableError, decode, decoding_pool, measured_range
 from okdbench.data.images import BLOCK, Images
 
 #: to be increased whenever the same samples are decoded to other bytes
-RECIPE = 3
+RECIPE = 4
 
 #: height, width and channels of an image
 Shape = tuple[int, int, int]
+
+
+class Form(NamedTuple):
+    """How images are decoded: their shape, the rule for the size, and what is white in more than eight bits."""
+
+    shape: Shape
+    resize: str
+    max_value: float | None
+
+
+class Cached(NamedTuple):
+    """The cached pixels as a memory map, and what was white in files of more than eight bits."""
+
+    pixels: npt.NDArray[np.uint8]
+    max_value: float | None
+
+
 Reader = Callable[[Sample], npt.NDArray[np.uint8]]
 
 
@@ -47,24 +64,23 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     samples = sorted(dataset.samples(domain, root), key=lambda sample: sample.path)
     if not samples:
         raise UserError(f"the domain {domain!r} has no images in {root}; check --data-root")
-    shape, resize = (image_size, image_size, dataset.channels), dataset.resize
-    key = _key(samples, shape, resize)
+    form = Form((image_size, image_size, dataset.channels), dataset.resize, dataset.max_value)
+    others = [each for name in dataset.of_one_range(domain) if name != domain for each in dataset.samples(name, root)]
+    key = _key([*samples, *others], form)
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
-    pixels = _read(file, key)
-    if pixels is None:
-        pixels = _build(file, key, samples, shape, resize)
+    cached = _read(file, key) or _build(file, key, samples, form, others)
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
-    return Images(pixels, labels, tuple(sample.path for sample in samples), dataset.extra_key)
+    groups = tuple(sample.group for sample in samples) if any(sample.group for sample in samples) else ()
+    paths = tuple(sample.path for sample in samples)
+    return Images(cached.pixels, labels, paths, dataset.extra_key, cached.max_value, groups)
 
 
 # The key: what the cached bytes depend on.
 
 
-def _key(samples: Sequence[Sample], shape: Shape, resize: str) -> str:
+def _key(samples: Sequence[Sample], form: Form) -> str:
     """SHA-256 of everything that the cached bytes depend on."""
-    # The usual rule is not named, so that caches from before there were others stay valid.
-    rule = [] if resize == Resize.STRETCH else [resize]
-    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *shape[1:], *rule]).encode())
+    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *form]).encode())
     for sample in samples:
         content.update(json.dumps([sample.path, sample.label, *_fingerprint(sample)]).encode())
     return content.hexdigest()
@@ -89,50 +105,53 @@ def _manifest(file: Path) -> Path:
     return file.with_suffix(".json")
 
 
-def _read(file: Path, key: str) -> npt.NDArray[np.uint8] | None:
-    """The cached pixels as a memory map; None if there are none, or if they are not the bytes that were written."""
+def _read(file: Path, key: str) -> Cached | None:
+    """The cached pixels; None if there are none, or if they are not the bytes that were written."""
     try:
         manifest = json.loads(_manifest(file).read_bytes())
         with file.open("rb") as stream:
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError):
         return None
-    if manifest != {"key": key, "sha256": checksum}:
+    if not isinstance(manifest, dict) or (manifest.get("key"), manifest.get("sha256")) != (key, checksum):
         return None
-    pixels: npt.NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
-    return pixels
+    return Cached(np.load(file, mmap_mode="r", allow_pickle=False), manifest.get("max_value"))
 
 
-def _build(file: Path, key: str, samples: Sequence[Sample], shape: Shape, resize: str) -> npt.NDArray[np.uint8]:
+def _build(file: Path, key: str, samples: Sequence[Sample], form: Form, others: Sequence[Sample]) -> Cached:
     """Decode ``samples`` into ``file`` and read it back; of several processes one decodes and the others wait."""
     with writing(file.parent, "--data-root"):
         file.parent.mkdir(parents=True, exist_ok=True)
         with Lock(file.with_suffix(".lock")):
             # Another process may have written it while this one waited for the lock.
-            pixels = _read(file, key)
-            if pixels is None:
-                _write(file, key, samples, shape, resize)
-                pixels = _read(file, key)
-    if pixels is None:
+            cached = _read(file, key)
+            if cached is None:
+                _write(file, key, samples, form, others)
+                cached = _read(file, key)
+    if cached is None:
         raise UserError(f"{file} differs from what was written; check the disk or choose another --data-root")
-    return pixels
+    return cached
 
 
-def _write(file: Path, key: str, samples: Sequence[Sample], shape: Shape, resize: str) -> None:
-    """Write the array and its manifest; the caller holds the lock.
+def _write(file: Path, key: str, samples: Sequence[Sample], form: Form, others: Sequence[Sample]) -> None:
+    """Write the array and its manifest; the caller holds the lock, and ``others`` are of one range with ``samples``.
 
     When the process is killed or interrupted, the blocks on the disk are kept, and the next call continues after them.
     """
     temporary = file.with_suffix(".part")
+    shape, resize, max_value = form
     try:
+        max_value = max_value or measured_range([*samples, *others])
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
-            read = partial(decode, size=shape[0], channels=shape[2], resize=resize)
+            read = partial(decode, size=shape[0], channels=shape[2], resize=resize, max_value=max_value)
             _fill(stream, samples, shape, read, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
             stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         # The manifest first: without its array it is ignored, and an array is never without its checksum.
-        write_atomic(_manifest(file), json.dumps({"key": key, "sha256": checksum}, indent=1).encode())
+        write_atomic(
+            _manifest(file), json.dumps({"key": key, "sha256": checksum, "max_value": max_value}, indent=1).encode()
+        )
         os.replace(temporary, file)
         _delete_older(file)
     except Exception:
@@ -141,7 +160,11 @@ def _write(file: Path, key: str, samples: Sequence[Sample], shape: Shape, resize
 
 
 def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, read: Reader, title: str) -> None:
-    """Write a ``.npy`` array of all samples; whole blocks that the file has already are not decoded again."""
+    """Write a ``.npy`` array of all samples; whole blocks that the file has already are not decoded again.
+
+    Raises:
+        UnreadableError: names all images that cannot be read.
+    """
     header = io.BytesIO()
     whole = (len(samples), *shape)
     np.lib.format.write_array_header_1_0(header, {"shape": whole, "fortran_order": False, "descr": "|u1"})
@@ -150,14 +173,27 @@ def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, read: Reade
     stream.truncate(len(header.getvalue()) + blocks_done * block_bytes if blocks_done else 0)
     if not blocks_done:
         stream.write(header.getvalue())
+    unreadable: list[tuple[Path, str]] = []
+
+    def attempt(sample: Sample) -> npt.NDArray[np.uint8] | None:
+        try:
+            return read(sample)
+        except UnreadableError as error:
+            unreadable.extend(error.images)
+            return None
+
     with decoding_pool() as pool, counter(title, len(samples)) as advance:
         advance(blocks_done * BLOCK)
         for start in range(blocks_done * BLOCK, len(samples), BLOCK):
             block = samples[start : start + BLOCK]
-            stream.write(np.stack(list(pool.map(read, block))).data)
-            stream.flush()
-            os.fsync(stream.fileno())  # the next start trusts every whole block that it finds
+            decoded = [pixels for pixels in pool.map(attempt, block) if pixels is not None]
+            if not unreadable:  # otherwise the rest is read for its errors alone
+                stream.write(np.stack(decoded).data)
+                stream.flush()
+                os.fsync(stream.fileno())  # the next start trusts every whole block that it finds
             advance(len(block))
+    if unreadable:
+        raise UnreadableError(sorted(unreadable))
 
 
 def _delete_older(file: Path) -> None:

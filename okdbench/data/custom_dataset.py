@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from okdbench.core.config import Numbers, validate
+from okdbench.core.config import validate
 from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
+from okdbench.data.class_order import order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
-from okdbench.data.image_files import canonical, class_folders, images_in
-
-# strict models take no text for an enum
-Kind = Annotated[Augmentation, Field(strict=False)]
-
-
-class OwnDatasetFile(BaseModel):
-    """The content of the YAML file; folders are relative to it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    domains: Annotated[dict[str, str], Field(min_length=1)]
-    title: str = ""
-    classes: list[str] = []
-    teacher_classes: list[Annotated[int, Field(ge=0)]] = []
-    letters: dict[str, str] = {}
-    settings: list[str] = []
-    unlabelled: list[str] = []
-    flip: bool = True
-    #: of the student's training, and of the teacher's
-    augmentation: list[Kind] = [Augmentation.SHIFT, Augmentation.FLIP]
-    teacher_augmentation: list[Kind] | None = None
-    channels: Literal[1, 3] = 3
-    mean: Numbers | None = None
-    std: Numbers | None = None
-    resize: Literal["stretch", "crop", "pad"] | None = None
+from okdbench.data.own_domain import Scan
+from okdbench.data.own_file import OwnDatasetFile, shown_names
+from okdbench.data.own_folder import describe
+from okdbench.data.own_places import OwnDomain, find_places, group_pattern, name_classes, with_groups
 
 
 class OwnDataset(Dataset):
@@ -47,64 +25,103 @@ class OwnDataset(Dataset):
 
     licence = "your own images"
     citation = ""
-    folders: ClassVar[Mapping[str, Path]]
+    #: domain -> where its images are
+    places: ClassVar[Mapping[str, OwnDomain]]
+    #: the name of the group in an image's path
+    groups: ClassVar[re.Pattern[str] | None]
+    #: the classes as the folders are called, which may be shown by other names
+    folder_names: ClassVar[tuple[str, ...]]
+    #: whether the file lists the classes
+    is_ordered: ClassVar[bool]
     file: ClassVar[Path]
 
     @property
     def name(self) -> str:
-        """Name of the YAML file without its suffix."""
-        return self.file.stem
+        """Name of the YAML file without its suffix, or of the folder."""
+        return self.file.name if self.file.is_dir() else self.file.stem
 
     @property
     def identity(self) -> str:
-        """Absolute path of the YAML file: two files of one name are two data sets."""
+        """Absolute path of the YAML file or folder: two files of one name are two data sets."""
         return str(self.file)
 
     def samples(self, domain: str, root: Path) -> Sequence[Sample]:  # noqa: ARG002 - the file names the folders
-        """All images below the class folders of ``domain``, or in it if it is unlabelled; ``root`` is not used.
+        """All images of ``domain``, or of its validation or test part, such as ``phone.test``; ``root`` is not used.
 
         Raises:
             UserError: there is none.
         """
-        folder = self.folders[domain]
-        places = (
-            {-1: folder} if domain in self.unlabelled else {i: folder / name for i, name in enumerate(self.classes)}
-        )
+        name, parts = (domain, {"", "train"}) if domain in self.places else _part(domain)
+        labels = {label: index for index, label in enumerate(self.folder_names)} | {"": -1}
         found = [
-            Sample(f"{domain}/{path.relative_to(folder).as_posix()}", label, path)
-            for label, place in places.items()
-            for path in images_in(place)
+            Sample(f"{name}/{image.path}", labels[image.label], image.file, group=image.group)
+            for image in self.scan(name).images
+            if image.part in parts
         ]
         if not found:
-            raise UserError(f"{self.file}: domain {domain!r}: {folder} has no images; add some or correct its path")
+            place = self.places[name].place
+            raise UserError(f"{self.file}: domain {domain!r}: {place} has no images; add some or correct its path")
         return found
+
+    def of_one_range(self, domain: str) -> Sequence[str]:
+        """The domain and its test and validation parts."""
+        name = domain if domain in self.places else _part(domain)[0]
+        parts = (self.official_tests.get(name), self.official_validation.get(name))
+        return (name, *(part for part in parts if part))
+
+    def scan(self, domain: str) -> Scan:
+        """The images of ``domain`` in all its parts, and what is ignored.
+
+        Raises:
+            UserError: a folder cannot be read.
+        """
+        scan, place = self.places[domain].scan(), self.places[domain].place
+        return with_groups(self.groups, scan, place) if self.groups and domain not in self.unlabelled else scan
+
+    def remarks(self) -> list[str]:
+        """What a user should know of these images before a run, a line each."""
+        notes = [] if self.is_ordered else [order_note(self.folder_names)]
+        if self.file.is_dir():
+            domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
+            notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")
+        return [f"{self.name}: {note}" for note in notes if note]
+
+
+def _part(domain: str) -> tuple[str, set[str]]:
+    """The domain and the part in the name of a part."""
+    name, _, part = domain.rpartition(".")
+    return name, {part}
 
 
 def own_dataset(file: Path) -> Dataset:
-    """The data set that a YAML file describes.
+    """The data set that a YAML file describes, or that a folder is.
 
     Raises:
         UserError: the file is invalid, or a folder that it names does not exist.
     """
-    content = validate(OwnDatasetFile, load_yaml(file), str(file))
-    here = file.resolve().parent
-    folders = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
-    if unknown_names := sorted(set(content.unlabelled) - set(folders)):
-        raise UserError(f"{file}: unlabelled names {unknown_names[0]!r}, which is none of the domains")
-    found = _classes_by_domain(file, folders, content.unlabelled)
-    classes = content.classes or sorted({name for names in found.values() for name in names})
-    _check_classes(file, classes, found)
+    here = file.expanduser().resolve()
+    if here.is_dir():
+        return _made(file, describe(here), here)
+    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser()), str(file)), here.parent)
+
+
+def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
+    """The data set of a description whose paths are relative to ``here``."""
+    paths = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
+    classes, places = name_classes(file, content, find_places(file, content, paths))
     _check_rows(file, content.teacher_classes, classes)
-    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(folders))
-    if set(letters.values()) != set(folders) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
-        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(folders))}}}")
+    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(paths))
+    if set(letters.values()) != set(paths) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
+        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(paths))}}}")
     # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
     for setting in content.settings:
         Setting.parse(setting, letters, content.unlabelled)
     attributes = {
         "title": content.title or file.stem,
-        "classes": tuple(classes),
+        "classes": shown_names(file, content, classes),
+        "folder_names": tuple(classes),
         "teacher_classes": tuple(content.teacher_classes),
+        "is_ordered": bool(content.classes),
         "domains": letters,
         "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
         "unlabelled": frozenset(content.unlabelled),
@@ -112,8 +129,12 @@ def own_dataset(file: Path) -> Dataset:
         "teacher_augmentation": _augmentation(
             content, content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
         ),
-        "folders": folders,
-        "file": file.resolve(),
+        "places": places,
+        "groups": group_pattern(file, content, places),
+        "official_tests": {name: f"{name}.{part}" for name, at in places.items() if (part := _tested(at.parts))},
+        "official_validation": {name: f"{name}.val" for name, at in places.items() if {"val", "test"} <= at.parts},
+        "max_value": content.max_value,
+        "file": file.expanduser().resolve(),
     }
     # A class for each file, because classes, domains and settings are class attributes of every data set.
     made: Dataset = type("Own", (OwnDataset,), attributes)()
@@ -131,51 +152,9 @@ def _augmentation(content: OwnDatasetFile, kinds: Collection[Augmentation]) -> t
     return tuple(kind for kind in Augmentation if kind in kinds and (content.flip or kind is not Augmentation.FLIP))
 
 
-def _classes_by_domain(file: Path, folders: Mapping[str, Path], unlabelled: Collection[str]) -> dict[str, list[str]]:
-    """Labelled domain -> names of its class folders; no domain may contain another."""
-    for name, folder in folders.items():
-        if not folder.is_dir():
-            raise UserError(f"{file}: domain {name!r}: there is no folder {folder}; correct its path")
-        for other, parent in folders.items():
-            # One image in two domains would be in the training set of the teacher and in the test set of the student.
-            if other != name and folder.is_relative_to(parent):
-                raise UserError(f"{file}: domain {name!r} is inside the folder of {other!r}; use separate folders")
-    labelled = {name: folder for name, folder in folders.items() if name not in unlabelled}
-    found = {name: [inner.name for inner in class_folders(folder)] for name, folder in labelled.items()}
-    for name, classes in found.items():
-        if not classes:
-            raise UserError(
-                f"{file}: domain {name!r}: {folders[name]} has no class folders; make one per class, or write "
-                f"unlabelled: [{name}]"
-            )
-    if not found:
-        raise UserError(f"{file}: every domain is unlabelled; the teacher's needs a folder per class")
-    return found
-
-
-def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Sequence[str]]) -> None:
-    """Each class has one spelling, each folder is a class, and each domain has a folder for each class."""
-    spelled: dict[str, str] = {}
-    for name in classes:
-        if canonical(name) in spelled:
-            raise UserError(
-                f"{file}: the classes {spelled[canonical(name)]!r} and {name!r} are the same; use one spelling, once"
-            )
-        spelled[canonical(name)] = name
-    for domain, names in found.items():
-        extra, absent = sorted(set(names) - set(classes)), sorted(set(classes) - set(names))
-        if extra:
-            raise UserError(
-                f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it, or write "
-                f"unlabelled: [{domain}] if the domain has classes of its own"
-            )
-        # An empty folder is accepted: some domains really lack a class, but a misspelled folder is an error.
-        if absent:
-            having = next((other for other, classes_there in found.items() if absent[0] in classes_there), domain)
-            raise UserError(
-                f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if it has no "
-                f"images, or write unlabelled: [{having}] if that domain has classes of its own"
-            )
+def _tested(parts: Collection[str]) -> str:
+    """The part that is tested on: test, or else val."""
+    return next((part for part in ("test", "val") if part in parts), "")
 
 
 def _check_rows(file: Path, rows: Sequence[int], classes: Sequence[str]) -> None:

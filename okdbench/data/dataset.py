@@ -79,12 +79,14 @@ class Sample:
         label: index of the class; -1 in an unlabelled domain.
         source: an encoded image file, or a decoded ``uint8`` array, H x W or H x W x 3.
         sha256: expected hash of the file's content in hexadecimal; empty if any content is accepted.
+        group: images of one group, such as those of one object, are in one split; empty for an image of its own.
     """
 
     path: str
     label: int
     source: Path | npt.NDArray[np.uint8]
     sha256: str = ""
+    group: str = ""
 
 
 class Dataset(ABC):
@@ -102,6 +104,8 @@ class Dataset(ABC):
     unlabelled: ClassVar[frozenset[str]] = frozenset()
     #: domain -> domain whose images are its official test split
     official_tests: ClassVar[Mapping[str, str]] = {}
+    #: domain -> domain whose images are its validation split where the official test images are used
+    official_validation: ClassVar[Mapping[str, str]] = {}
     #: random changes of training images that keep their class, of :class:`Augmentation`
     augmentation: ClassVar[tuple[str, ...]] = ("shift", "flip")
     #: the same in the training of a teacher
@@ -124,6 +128,8 @@ class Dataset(ABC):
     std: tuple[float, ...] = IMAGENET_STD
     #: how images of another size become squares
     resize: str = "stretch"
+    #: what is white in files of more than eight bits; None to measure it in all of them
+    max_value: float | None = None
 
     # Set by the registry, for a data set that is not part of okdbench.
     #: name on the command line; empty for the lower-case name of the class
@@ -155,9 +161,10 @@ class Dataset(ABC):
         return next((task for task in TaskKind if self.default_settings(task)), TaskKind.ADAPT)
 
     def domains_of(self, setting: Setting, official: bool) -> list[str]:
-        """Every domain whose images a run reads; if ``official``, with those of official test images."""
-        tests = [self.official_tests[name] for name in setting.evaluated_domains if name in self.official_tests]
+        """Every domain whose images a run reads; if ``official``, with those of official test and validation images."""
         own = [*setting.teacher_domains, *([setting.input_domain] if setting.input_domain else [])]
+        tests = [self.official_tests[name] for name in setting.evaluated_domains if name in self.official_tests]
+        tests += [vals[name] for name in setting.evaluated_domains if name in (vals := self.official_validation)]
         return own + tests if official else own
 
     def with_format(
@@ -195,6 +202,10 @@ class Dataset(ABC):
         Raises:
             UserError: they are not; the message says how to get them.
         """
+
+    def of_one_range(self, domain: str) -> Sequence[str]:
+        """The domains whose files of more than eight bits are scaled by one measured range, ``domain`` among them."""
+        return (domain,)
 
     @property
     def identity(self) -> str:

@@ -7,9 +7,10 @@ import io
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,31 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from okdbench.core.errors import UserError, one_line
 from okdbench.data.dataset import Resize, Sample
+from okdbench.data.deep_images import Largest, full_range, is_deep, largest_of, to_bytes
+from okdbench.data.image_files import is_heic
 
 #: Exceptions of Pillow for files that are truncated, damaged or not images.
 _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
+#: endings of files that have eight bits per channel, and so need not be opened to measure their range
+_EIGHT_BITS = {".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".heic"}
+
 _FILTERS = threading.RLock()
+
+
+class UnreadableError(UserError):
+    """Images that cannot be read, all at once.
+
+    Attributes:
+        images: file and reason of each.
+    """
+
+    def __init__(self, images: Sequence[tuple[Path, str]]) -> None:
+        self.images = list(images)
+        named = ", ".join(f"{file} ({reason})" for file, reason in self.images)
+        what = f"the image {named}" if len(self.images) == 1 else f"{len(self.images)} images: {named}"
+        them = "it" if len(self.images) == 1 else "them"
+        super().__init__(f"cannot read {what}; replace or delete {them}, then run again")
 
 
 @contextmanager
@@ -39,7 +60,9 @@ def decoding_pool() -> Iterator[ThreadPoolExecutor]:
             yield pool
 
 
-def decode(sample: Sample, size: int, channels: int = 3, resize: str = "stretch") -> npt.NDArray[np.uint8]:
+def decode(
+    sample: Sample, size: int, channels: int = 3, resize: str = "stretch", max_value: float | None = None
+) -> npt.NDArray[np.uint8]:
     """Decode ``sample`` to ``size`` x ``size`` x ``channels``, white where it is transparent.
 
     Args:
@@ -47,9 +70,10 @@ def decode(sample: Sample, size: int, channels: int = 3, resize: str = "stretch"
         size: height and width of the result.
         channels: 1 for grey, 3 for colour.
         resize: how it becomes a square, one of :class:`~okdbench.data.dataset.Resize`.
+        max_value: what is white in an image of more than eight bits; None to go by the image alone.
 
     Raises:
-        UserError: the file is not a readable image, or its content is not the registered one.
+        UnreadableError: the file is not a readable image, or its content is not the registered one.
     """
     if isinstance(sample.source, np.ndarray):
         return _resized(Image.fromarray(sample.source), size, channels, resize)
@@ -57,29 +81,71 @@ def decode(sample: Sample, size: int, channels: int = 3, resize: str = "stretch"
         content = sample.source.read_bytes()
         if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
             raise ValueError("its content is not what was registered")
-        with Image.open(io.BytesIO(content)) as image:
+        with opened(content) as image:
+            if is_deep(image):
+                return _resized(_to_rgb(to_bytes(image, lambda: opened(content), max_value)), size, channels, resize)
             # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
             image.draft("RGB", (2 * size, 2 * size))
             return _resized(_to_rgb(ImageOps.exif_transpose(image)), size, channels, resize)
     except _UNDECODABLE as error:
-        raise UserError(
-            f"cannot read the image {sample.source} ({_reason(error)}); replace or delete it, then run again"
-        ) from error
+        raise UnreadableError([(sample.source, _reason(error))]) from error
 
 
-def read_image(path: Path, size: int, channels: int = 3, resize: str = "stretch") -> npt.NDArray[np.uint8]:
+def read_image(
+    path: Path, size: int, channels: int = 3, resize: str = "stretch", max_value: float | None = None
+) -> npt.NDArray[np.uint8]:
     """Decode a file to ``size`` x ``size`` x ``channels``, exactly as in training.
 
     Raises:
-        UserError: the file is not a readable image.
+        UnreadableError: the file is not a readable image.
     """
-    return decode(Sample(path.name, 0, path), size, channels, resize)
+    return decode(Sample(path.name, 0, path), size, channels, resize, max_value)
+
+
+def measured_range(samples: Iterable[Sample]) -> float | None:
+    """What is white in all images of more than eight bits among these; None if there are none of them.
+
+    Raises:
+        UserError: some have integers and some floats.
+    """
+    files = [at for sample in samples if isinstance(at := sample.source, Path) and at.suffix.lower() not in _EIGHT_BITS]
+    with decoding_pool() as pool:
+        return full_range(found for found in pool.map(_largest, files) if found)
+
+
+def _largest(file: Path) -> Largest | None:
+    try:
+        with Image.open(file) as image:  # reads the header alone
+            return largest_of(image, lambda: Image.open(file)) if is_deep(image) else None
+    except _UNDECODABLE:  # reported when it is decoded
+        return None
+
+
+def opened(content: bytes) -> Image.Image:
+    """An image that is not yet loaded.
+
+    Raises:
+        ValueError: it is an HEIC image, and pillow-heif is not installed.
+        OSError: it is not an image.
+    """
+    if is_heic(content):
+        _learn_heic()
+    return Image.open(io.BytesIO(content))
+
+
+@cache
+def _learn_heic() -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ValueError("HEIC images need pillow-heif: pip install pillow-heif") from None
+    pillow_heif.register_heif_opener()
 
 
 def decoding_error(content: bytes) -> str:
     """Why these bytes are not a complete image; empty if they are."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with opened(content) as image:
             image.load()
     except _UNDECODABLE as error:
         return _reason(error)
@@ -116,8 +182,6 @@ def _padded(image: Image.Image, size: int) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits per pixel; Pillow's own conversion clips them at 255
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

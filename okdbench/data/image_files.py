@@ -1,33 +1,157 @@
-"""Which files are images, which folders are classes, and when two names are the same."""
+"""Which files are images, which folders are classes, what is ignored, and when two names are the same.
+
+Every walk through folders of images is here, so that all of them leave out the same.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+from okdbench.core.errors import UserError, os_reason
+
+#: what cameras, archives, disks and viewers leave behind; hidden folders are ignored as well
+IGNORED_FOLDERS = {
+    "__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "system volume information",
+    "lost+found", "__pycache__", "thumb", "thumbs", "_thumbs", "thumbnail", "thumbnails",
+}  # fmt: skip
+#: formats of Pillow that are no raster images: documents, videos, and files that it only identifies
+_OTHER_FORMATS = {"EPS", "PDF", "MPEG", "FLI", "BUFR", "GRIB", "HDF5", "WMF", "IPTC"}
+#: photographs of iPhones, which Pillow reads with pillow-heif
+_HEIC = {".heic", ".heif", ".hif"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heif", b"mif1", b"hevc"}
+#: endings whose content is not looked at: raw files of cameras begin as a TIFF, and copies as what they are of
+_NEVER = {
+    ".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".nef", ".nrw", ".orf", ".pef",
+    ".raf", ".rw2", ".srw", ".bak", ".crdownload", ".old", ".orig", ".part", ".tmp",
+}  # fmt: skip
+#: what images in no class folder are counted as
+OUTSIDE = "images beside the class folders"
+_MAGIC = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0\0\0\0|\0\0\0\x0cjP  ", re.DOTALL
+)
 
 
-def images_in(folder: Path) -> Iterator[Path]:
-    """All image files below ``folder`` in sorted order; hidden files are skipped."""
-    # Hidden files: macOS leaves a ._name.jpg, which is not an image, beside each file on foreign disks.
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
-            yield path
+def images_in(folder: Path, ignored: Counter[str] | None = None) -> Iterator[Path]:
+    """All image files below ``folder`` in sorted order, none if it does not exist; links to folders are followed.
 
-
-def class_folders(folder: Path) -> list[Path]:
-    """The folders directly in ``folder`` in sorted order; hidden folders are skipped.
+    Args:
+        folder: where to look.
+        ignored: counts what is left out, by kind.
 
     Raises:
-        OSError: the folder cannot be read.
+        UserError: a folder cannot be read.
     """
-    entries = [entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
-    return sorted(Path(entry.path) for entry in entries)
+    if folder.is_dir():
+        yield from sorted(_walk(folder, Counter() if ignored is None else ignored, ()))
+
+
+def class_folders(folder: Path, listed: Collection[str] = (), ignored: Counter[str] | None = None) -> list[Path]:
+    """The folders directly in ``folder`` in sorted order.
+
+    Args:
+        folder: where to look.
+        listed: names of folders that are used although their name is one of those that are ignored.
+        ignored: counts what is left out, by kind.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    found = []
+    counts: Counter[str] = Counter() if ignored is None else ignored
+    for entry in _entries(folder):
+        if not entry.is_dir():
+            if ignored is not None:  # otherwise their content need not be looked at
+                counts[_not_an_image(Path(entry.path)) or OUTSIDE] += 1
+        elif entry.name in listed or not _is_ignored(entry.name, counts):
+            found.append(Path(entry.path))
+    return sorted(found)
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether an image is directly in ``folder``.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    return any(not entry.is_dir() and not _not_an_image(Path(entry.path)) for entry in _entries(folder))
 
 
 def canonical(name: str) -> str:
     """The name without case, spaces, punctuation and leading number: ``Real World`` equals ``003.real_world``."""
     return re.sub(r"[\W_]", "", re.sub(r"^\d+\.", "", name)).lower()
+
+
+def is_heic(content: bytes) -> bool:
+    """Whether a file that begins with these bytes is an HEIC image."""
+    return content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS
+
+
+def described(ignored: Counter[str]) -> str:
+    """What was ignored, in a few words: ``.txt (2), __MACOSX (1), hidden files (3)``; empty for nothing."""
+    return ", ".join(f"{kind} ({number})" for kind, number in sorted(ignored.items()))
+
+
+def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterator[Path]:
+    place = os.path.realpath(folder)
+    if place in above:  # a link to a folder that it is in
+        return
+    for entry in _entries(folder):
+        path = Path(entry.path)
+        if entry.is_dir():
+            if not _is_ignored(entry.name, ignored):
+                yield from _walk(path, ignored, (*above, place))
+        elif kind := _not_an_image(path):
+            ignored[kind] += 1
+        else:
+            yield path
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {os_reason(error)}; fix that, or name another folder") from error
+
+
+def _is_ignored(name: str, ignored: Counter[str]) -> bool:
+    if name.startswith(".") or name.lower() in IGNORED_FOLDERS:
+        ignored[name] += 1
+        return True
+    return False
+
+
+def _not_an_image(path: Path) -> str:
+    """Why a file is ignored; empty for an image."""
+    ending = path.suffix.lower()
+    # macOS leaves a ._name.jpg, which is not an image, beside each file on foreign disks.
+    if path.name.startswith("."):
+        return "hidden files"
+    if not path.is_file():
+        return "broken links"
+    if ending in _endings() or (ending not in _NEVER and not path.name.endswith("~") and _is_image(path)):
+        return ""
+    return ending or "files without an ending"
+
+
+@cache
+def _endings() -> frozenset[str]:
+    """The endings of all raster images that Pillow reads."""
+    from PIL import Image  # here, so that a list of data sets stays light
+
+    known = Image.registered_extensions().items()
+    return frozenset(_HEIC.union(end for end, form in known if form in Image.OPEN and form not in _OTHER_FORMATS))
+
+
+def _is_image(path: Path) -> bool:
+    """Whether the first bytes are those of a common format."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError:
+        return False
+    return bool(_MAGIC.match(start)) or is_heic(start) or (start[4:12] == b"ftypavif" and ".avif" in _endings())

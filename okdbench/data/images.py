@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,12 +29,16 @@ class Images:
         labels: N class indices.
         paths: N relative paths, those of the samples.
         extra_key: the data set's own part of the digest, for what the images do not show.
+        max_value: what is white in files of more than eight bits; None where there are none.
+        groups: N names of groups, those of the samples; empty where there are none.
     """
 
     pixels: Pixels | LazyRows
     labels: npt.NDArray[np.int64]
     paths: tuple[str, ...]
     extra_key: str = ""
+    max_value: float | None = None
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -52,7 +56,9 @@ class Images:
     def take(self, indices: npt.NDArray[np.int64]) -> Images:
         """The images at ``indices``, in that order; copied into memory unless they are too large."""
         rows = LazyRows.of(self.pixels).take(indices)
-        return Images(_loaded(rows), self.labels[indices], tuple(self.paths[i] for i in indices), self.extra_key)
+        paths = tuple(self.paths[i] for i in indices)
+        groups = tuple(self.groups[i] for i in indices) if self.groups else ()
+        return replace(self, pixels=_loaded(rows), labels=self.labels[indices], paths=paths, groups=groups)
 
     @staticmethod
     def concatenate(parts: Sequence[Images]) -> Images:
@@ -62,6 +68,10 @@ class Images:
             np.concatenate([part.labels for part in parts]),
             tuple(path for part in parts for path in part.paths),
             parts[0].extra_key,
+            max((part.max_value for part in parts if part.max_value), default=None),
+            tuple(group for part in parts for group in part.groups or ("",) * len(part))
+            if any(part.groups for part in parts)
+            else (),
         )
 
 

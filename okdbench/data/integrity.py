@@ -33,14 +33,7 @@ class IntegrityReport:
 
 def check_integrity(dataset: FolderDataset, scan: DomainScan, advance: Callable[[int], None]) -> IntegrityReport:
     """Read and decode every image of ``scan``; ``advance`` is called with the size of each block."""
-    checked: list[tuple[ManifestEntry, str]] = []
-    with decoding_pool() as pool:
-        for start in range(0, len(scan.images), BLOCK):
-            block = scan.images[start : start + BLOCK]
-            checked += pool.map(partial(_check, scan.folder), block)
-            advance(len(block))
-    broken = [f"{entry.path} ({reason})" for entry, reason in checked if reason]
-    files = tuple(sorted(entry for entry, reason in checked if not reason))
+    files, broken = read_all(scan.folder, scan.images, advance)
     differences = [*scan.differences]
     if broken:
         differences.append(f"{len(broken)} images cannot be decoded: {', '.join(broken)}")
@@ -48,6 +41,29 @@ def check_integrity(dataset: FolderDataset, scan: DomainScan, advance: Callable[
     # The user sees every file; the manifest and the records keep the beginning of each line.
     note = "; ".join(shorten(text, NOTE_LENGTH) for text in differences)
     return IntegrityReport(scan.domain, DomainManifest(str(scan.folder), files, note), tuple(differences))
+
+
+def read_all(
+    folder: Path, images: Sequence[ScannedImage], advance: Callable[[int], None]
+) -> tuple[tuple[ManifestEntry, ...], list[str]]:
+    """Read and decode images of a folder.
+
+    Args:
+        folder: which the entries are relative to.
+        images: in it.
+        advance: called with the size of each block.
+
+    Returns:
+        The entries of the images in sorted order, and the name of each that cannot be decoded, with the reason.
+    """
+    checked: list[tuple[ManifestEntry, str]] = []
+    with decoding_pool() as pool:
+        for start in range(0, len(images), BLOCK):
+            block = images[start : start + BLOCK]
+            checked += pool.map(partial(_check, folder), block)
+            advance(len(block))
+    broken = [f"{entry.path} ({reason})" for entry, reason in checked if reason]
+    return tuple(sorted(entry for entry, reason in checked if not reason)), broken
 
 
 def _check(folder: Path, image: ScannedImage) -> tuple[ManifestEntry, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from okdbench.core.errors import UserError
 from okdbench.core.folds import FOLDS, first_of_each_class, split
@@ -16,6 +17,7 @@ from okdbench.core.protocol import Track
 from okdbench.core.settings import Setting, TaskKind
 from okdbench.data.cache import load_domain
 from okdbench.data.dataset import Dataset
+from okdbench.data.decoding import UnreadableError
 from okdbench.data.images import Images
 
 
@@ -92,6 +94,7 @@ def assemble(dataset: Dataset, setting: Setting, image_size: int, root: Path, ru
         UserError: images are missing or cannot be cached, or a split is empty.
     """
     load = _Loader(dataset, image_size, root, rule)
+    load.read_all(dataset.domains_of(setting, rule.official))
     given = load.input_domain(setting)
     sources = [load.parts(domain, validation=False) for domain in setting.teacher_domains]
     # Of the right image size, for settings without a domain of one kind: -O, or those of task data-free.
@@ -127,11 +130,12 @@ def access(splits: Splits, track: Track, shots: int | None, classes: Sequence[st
         return Access(_without_labels(train), train.take(np.empty(0, np.int64)))
     if shots is None:
         return Access(train, train)
-    counts = np.bincount(train.labels, minlength=len(classes)).tolist()
-    if min(counts) < shots:
-        fewest = min(counts)
+    counts = _per_class(train, classes)
+    # A listed class without any image can neither be learned nor be tested.
+    exist = counts + _per_class(splits.val, classes) + _per_class(splits.test, classes) > 0
+    if (fewest := int(counts[exist].min())) < shots:
         cure = f"give at most --shots {fewest}" if fewest else "add images to it, or use another --seed"
-        name = classes[counts.index(fewest)]
+        name = classes[np.flatnonzero(exist & (counts == fewest))[0]]
         raise UserError(f"--shots {shots}: the train split has only {fewest} images of class {name!r}; {cure}")
     chosen = first_of_each_class(train.paths, train.labels.tolist(), shots)
     labelled = train.take(chosen)
@@ -178,6 +182,19 @@ class _Loader:
     root: Path
     rule: SplitRule
     digests: dict[str, str] = field(default_factory=dict)
+    read: dict[str, Images] = field(default_factory=dict)
+
+    def read_all(self, domains: Sequence[str]) -> None:
+        """Read these domains, so that the damaged images of all of them are named at once."""
+        unreadable = []
+        # Official test images come last there, and are first here: when they are missing, that is reported early.
+        for domain in reversed(domains):
+            try:
+                self.read[domain] = load_domain(self.dataset, domain, self.image_size, self.root)
+            except UnreadableError as error:
+                unreadable += error.images
+        if unreadable:
+            raise UnreadableError(unreadable)
 
     def input_domain(self, setting: Setting) -> dict[str, Images]:
         """The parts of the domain whose images the method sees; none in task data-free."""
@@ -190,7 +207,11 @@ class _Loader:
         if setting.input_domain in self.dataset.unlabelled:  # nobody is ever tested on them
             return {"train": images}
         chosen = split(
-            images.paths, images.labels.tolist(), self.rule.fold, test=not self._official(setting.input_domain)
+            images.paths,
+            images.labels.tolist(),
+            self.rule.fold,
+            test=not self._official(setting.input_domain),
+            groups=images.groups,
         )
         train = images.take(chosen["train"])
         _refuse_empty(train, "train", setting.input_domain, self.rule.fold)
@@ -204,10 +225,21 @@ class _Loader:
             validation: whether there is a validation part; otherwise it is empty.
         """
         official = self._official(domain)
-        # The official test images first: when they are missing, that is reported before hours of decoding.
         replaced = {"test": self.images(official)} if official else {}
         images = self.images(domain)
-        indices = split(images.paths, images.labels.tolist(), self.rule.fold, validation=validation, test=not official)
+        if held_out := self.dataset.official_validation.get(domain, "") if self.rule.official else "":
+            if validation:
+                replaced["val"] = self.images(held_out)
+            else:
+                images = Images.concatenate([images, self.images(held_out)])
+        indices = split(
+            images.paths,
+            images.labels.tolist(),
+            self.rule.fold,
+            validation=validation and not held_out,
+            test=not official,
+            groups=images.groups,
+        )
         parts = {part: images.take(chosen) for part, chosen in indices.items()} | replaced
         needed = ("train", "val", "test") if validation else ("train", "test")
         for part in needed:
@@ -216,8 +248,7 @@ class _Loader:
 
     def images(self, domain: str, labelled: bool = True) -> Images:
         """All images of a domain, with or without their labels."""
-        images = load_domain(self.dataset, domain, self.image_size, self.root)
-        images = images if labelled else _without_labels(images)
+        images = self.read[domain] if labelled else _without_labels(self.read[domain])
         self.digests[domain] = images.digest
         return images
 
@@ -233,6 +264,10 @@ def _refuse_empty(images: Images, part: str, domain: str, fold: int) -> None:
             f"{domain} has too few images for its {part} split of fold {fold} of 0-{FOLDS - 1}; add images, or use "
             "another --seed: a run tests on fold seed mod 5"
         )
+
+
+def _per_class(images: Images, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    return np.bincount(images.labels, minlength=len(classes))
 
 
 def _without_labels(images: Images) -> Images:

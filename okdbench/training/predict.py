@@ -106,7 +106,7 @@ def predictions_of(student: Student, files: Sequence[Path], top: int, device: to
 def _read(file: Path, card: StudentCard) -> npt.NDArray[np.uint8] | str:
     """The image, or why it cannot be read."""
     try:
-        return read_image(file, card.image_size, len(card.mean), card.resize)
+        return read_image(file, card.image_size, len(card.mean), card.resize, card.max_value)
     except UserError as error:
         return str(error)
 

@@ -23,7 +23,7 @@ from okdbench.results.predictions import write_predictions
 from okdbench.results.records import Record
 from okdbench.results.samples import write_samples
 from okdbench.results.store import read_record, write_record
-from okdbench.training import run_record, teacher_check
+from okdbench.training import data_report, run_record, teacher_check
 from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import forget_initial_networks
 from okdbench.training.ood_subset import with_subset
@@ -177,6 +177,7 @@ def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progres
 
 def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: ProgressCallback) -> Record:
     # --- 1. the teacher: read, or trained first
+    data_report.report(plan)
     teacher = teacher_of(plan, runs, device, progress)
     if plan.config.teacher_weights:
         teacher_check.report(plan, teacher, device)
@@ -202,7 +203,9 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
     if trial.meter.learned("student"):
         # the names of the bare network, which is what a student's file is loaded into
         network = {name.removeprefix("net."): tensor for name, tensor in history.selected_state.items()}
-        write_atomic(folder / "student.safetensors", pack(network, card_of(record, plan.dataset)))
+        write_atomic(
+            folder / "student.safetensors", pack(network, card_of(record, plan.dataset, plan.splits.test.max_value))
+        )
     write_predictions(folder, trial.evaluator.predictions()._replace(names=plan.dataset.classes))
     write_samples(folder, trial.samples())  # last, so that nothing in the record can depend on them
     return record

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
@@ -34,6 +34,7 @@ class StudentCard(BaseModel):
         mean: the normaliser's mean of each channel, one for grey images, for pixels in [0, 1].
         std: the normaliser's standard deviation of each channel.
         resize: how images of another size become squares.
+        max_value: what is white in images of more than eight bits; None to go by each image alone.
         method: the method, with its variant.
         dataset: the data set.
         setting: the teacher's domains and the student's.
@@ -52,6 +53,7 @@ class StudentCard(BaseModel):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize: Literal["stretch", "crop", "pad"] = "stretch"
+    max_value: Annotated[float, Field(gt=0)] | None = None
     method: str
     dataset: str
     setting: str
@@ -76,8 +78,8 @@ class Student:
     card: StudentCard
 
 
-def card_of(record: Record, dataset: Dataset) -> StudentCard:
-    """The card of a finished run's student."""
+def card_of(record: Record, dataset: Dataset, max_value: float | None = None) -> StudentCard:
+    """The card of a finished run's student; ``max_value`` is what was white in its images of more than eight bits."""
     assert record.selected is not None
     return StudentCard(
         architecture=record.student,
@@ -86,6 +88,7 @@ def card_of(record: Record, dataset: Dataset) -> StudentCard:
         # Records of earlier protocols have none: all networks were then made for ImageNet's.
         mean=record.mean or IMAGENET_MEAN,
         std=record.std or IMAGENET_STD,
+        max_value=max_value,
         method=spell_method(record.method, record.variant),
         accuracy=record.selected.evaluation.test.acc,
         start=record.starts.get("student", ""),

@@ -6,7 +6,6 @@ accuracy on a few labelled images is printed, and the usual causes of a low one 
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from okdbench.core.errors import UserError
+from okdbench.data.class_order import natural_order
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Resize, Sample
 from okdbench.data.decoding import decode
 from okdbench.data.images import Images
@@ -111,7 +111,7 @@ def _resized(
 ) -> Tensor | None:
     """The logits for the images in another format; None where the network takes none of that size."""
     samples = _samples(plan, images.paths)
-    pixels = np.stack([decode(sample, size, plan.dataset.channels, rule) for sample in samples])
+    pixels = np.stack([decode(sample, size, plan.dataset.channels, rule, images.max_value) for sample in samples])
     try:
         return predict(teacher, Images(pixels, images.labels, images.paths), device)
     except (RuntimeError, AssertionError, ValueError):  # as a network with a fixed grid of patches
@@ -131,11 +131,7 @@ def _samples(plan: Plan, paths: Sequence[str]) -> list[Sample]:
 
 def _other_order(classes: Sequence[str]) -> list[int] | None:
     """Where each class is if the teacher counts them as people do, 2 before 10; None where the orders are one."""
-
-    def natural(name: str) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-    if list(classes) != sorted(classes) or (order := sorted(classes, key=natural)) == list(classes):
+    if list(classes) != sorted(classes) or (order := natural_order(classes)) == list(classes):
         return None
     return [order.index(name) for name in classes]
 

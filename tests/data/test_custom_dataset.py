@@ -14,6 +14,7 @@ from PIL import Image
 from support.dataset_trees import grow, official
 from support.error_text import refusal
 from support.fake_records import rows
+from support.own_images import write
 from typer.testing import CliRunner
 
 from okdbench import registry
@@ -40,11 +41,6 @@ def shop(tmp_path: Path) -> Path:
     counts = {domain: dict.fromkeys(CLASSES, 10) for domain in ("studio", "phone")}
     grow(tmp_path / "images", official(counts))
     return write(tmp_path / "shop.yaml", domains=DOMAINS)
-
-
-def write(file: Path, **content: object) -> Path:
-    file.write_text(yaml.safe_dump(content))
-    return file
 
 
 def test_two_lines_are_enough(shop: Path, tmp_path: Path) -> None:
@@ -132,9 +128,8 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
         ({"domains": DOMAINS, "letters": {"S": "studio", "@": "phone"}}, r"one letter, such as \{A: phone\}"),
         ({"domains": DOMAINS, "unlabelled": ["studio", "phone"]}, "every domain is unlabelled"),
         ({"domains": DOMAINS, "unlabelled": ["phone"], "settings": ["S-P"]}, r"only .* transfers from, as in A@P"),
-        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "cup"]}, "'cup' and 'cup' are the same"),
+        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "cup"]}, "'cup' is listed twice"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp"]}, "phone/pen is not one of the classes"),
-        ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "zebra"]}, "has no folder for class 'zebra'"),
         ({"domains": {"studio": "images/studio", "phone": "images/studio"}}, "is inside the folder of"),
         ({"domains": {"studio": "images", "phone": "images/phone"}}, "is inside the folder of"),
         ({"domains": DOMAINS, "settings": ["S-X"]}, "no domain has the letter 'X'"),

@@ -1,0 +1,138 @@
+"""Images of more than eight bits: integers and floats are scaled to bytes by one range for all images of a domain.
+
+Files rarely say which range they use: twelve bits are often stored in sixteen, and floats reach up to 1, to 255 or to
+anything else. So the range is declared, or measured.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from okdbench.core.errors import UserError
+
+Values = npt.NDArray[np.float32]
+
+#: bits of cameras and scanners
+DEPTHS = (8, 10, 12, 14, 16)
+#: below this a range is that of the values themselves, because nothing would be seen of them in 0 .. 255
+DARK = 128
+#: floats in 0 .. 1 that were resized reach a little beyond
+OVERSHOOT = 1.1
+#: tag of TIFF: bits of each channel
+_BITS = 258
+#: the byte order that takes the other byte of 16 bits
+_OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+
+
+class Largest(NamedTuple):
+    """The largest value of an image, and whether its values are floats."""
+
+    value: float
+    is_float: bool
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that was opened, and not yet loaded, has integers of more than eight bits, or floats.
+
+    Raises:
+        ValueError: it is stored in a way that Pillow reads wrongly.
+    """
+    if image.mode[0] in "IF" or _wide_tile(image):
+        return True
+    if max(getattr(image, "tag_v2", {}).get(_BITS, (8,))) > DEPTHS[0]:
+        raise ValueError("its 16 bits are stored in a way that Pillow does not read; save it as a PNG")
+    return False
+
+
+def to_bytes(image: Image.Image, reopen: Callable[[], Image.Image], max_value: float | None) -> Image.Image:
+    """A deep image with eight bits per channel, upright.
+
+    Args:
+        image: opened, and not yet loaded.
+        reopen: opens it again.
+        max_value: what becomes white; None to go by the image alone.
+
+    Raises:
+        ValueError: it has negative values.
+    """
+    values, is_float = _values(image, reopen), image.mode == "F"
+    largest = max_value or full_range([_largest(values, is_float)]) or 1.0
+    if values.min() < -0.01 * largest:
+        raise ValueError(f"its values begin at {values.min():g}; save it with values from 0 on")
+    pixels = (values.clip(0, largest) * (255 / largest) + 0.5).astype(np.uint8)
+    if image.mode == "RGBA":  # transparency always has all bits
+        pixels[..., 3] = values[..., 3] / 257
+    return ImageOps.exif_transpose(_with_exif(Image.fromarray(pixels), image))
+
+
+def largest_of(image: Image.Image, reopen: Callable[[], Image.Image]) -> Largest:
+    """The largest value of a deep image, in all channels but that of transparency."""
+    return _largest(_values(image, reopen), image.mode == "F")
+
+
+def full_range(found: Iterable[Largest]) -> float | None:
+    """What is white in all images with these largest values; None without any.
+
+    Integers have the fewest bits of ``DEPTHS`` that they need. Floats reach up to 1 or 255, or else to their largest.
+
+    >>> full_range([Largest(3000, False), Largest(900, False)]), full_range([Largest(0.4, True)])
+    (4095.0, 1.0)
+
+    Raises:
+        UserError: some are integers and some floats.
+    """
+    largest = list(found)
+    if len({each.is_float for each in largest}) > 1:
+        raise UserError("some of these images have integers of 16 bits, and some floats; convert them to one kind")
+    if not largest:
+        return None
+    top, is_float = max(each.value for each in largest), largest[0].is_float
+    whites = (1.0, 255.0) if is_float else tuple(2.0**bits - 1 for bits in DEPTHS)
+    if is_float and top <= OVERSHOOT:
+        return 1.0
+    if top < DARK:
+        return max(top, 1.0)
+    return next((white for white in whites if top <= white), top)
+
+
+def _values(image: Image.Image, reopen: Callable[[], Image.Image]) -> Values:
+    """H x W, or H x W x 3 or 4."""
+    if image.mode[0] in "IF":
+        values = np.asarray(image).astype(np.float32)
+        return np.where(np.isfinite(values), values, 0)
+    # Pillow keeps one byte of each 16 bits in colour, and opened in the other byte order it keeps the other one.
+    low = reopen()
+    tile = _wide_tile(low)
+    low.tile = [_in_other_order(each, tile) for each in low.tile]  # type: ignore[attr-defined]
+    high = np.asarray(image).astype(np.float32)
+    return high * np.float32(256) + np.asarray(low, np.float32)
+
+
+def _largest(values: Values, is_float: bool) -> Largest:
+    return Largest(float((values[..., :3] if values.ndim == 3 else values).max()), is_float)
+
+
+def _wide_tile(image: Image.Image) -> str:
+    """The layout of 16 bits in colour, such as ``RGB;16B``; empty for other images."""
+    for tile in getattr(image, "tile", ()):
+        layout = tile[3] if isinstance(tile[3], str) else (tile[3] or [""])[0]
+        if isinstance(layout, str) and layout[:-1] in ("RGB;16", "RGBA;16", "RGBX;16"):
+            return layout
+    return ""
+
+
+def _in_other_order(tile: Any, layout: str) -> Any:
+    other = layout[:-1] + _OTHER_BYTE[layout[-1]]
+    args = other if isinstance(tile[3], str) else (other, *tile[3][1:])
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
+
+
+def _with_exif(made: Image.Image, image: Image.Image) -> Image.Image:
+    made.info["exif"] = image.getexif().tobytes()
+    return made

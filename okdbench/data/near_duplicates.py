@@ -1,0 +1,55 @@
+"""Images that are in two splits: equal ones, and ones that differ in compression, size or a little in brightness."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from okdbench.data.images import BLOCK, Images
+
+#: height and width of the grey thumbnail that is compared
+SIDE = 16
+#: correlation of the thumbnails from which on two images are nearly the same; of digits, which look alike, 1 in 1000
+#: pairs of nearest neighbours have so much, and copies that were saved again at half the size nearly all
+ALIKE = 0.995
+#: pairs of images up to which thumbnails are compared
+MOST_PAIRS = 2 * 10**9
+
+
+class Copies(NamedTuple):
+    """How many images are equal to one of another part, and how many of the others nearly so."""
+
+    equal: int
+    near: int
+
+
+def copies(tested: Images, trained: Images) -> Copies:
+    """The images of ``tested`` that are in ``trained`` too; both have one size and number of channels."""
+    known = {image.tobytes() for block in _blocks(trained) for image in block}
+    equal = np.array([image.tobytes() in known for block in _blocks(tested) for image in block], dtype=bool)
+    if len(tested) * len(trained) > MOST_PAIRS or not len(trained):
+        return Copies(int(equal.sum()), 0)
+    others = np.concatenate([_thumbnails(block) for block in _blocks(trained)])
+    best = [(_thumbnails(block) @ others.T).max(1) for block in _blocks(tested)]
+    near = np.concatenate([*best, np.empty(0, np.float32)]) >= ALIKE
+    return Copies(int(equal.sum()), int((near & ~equal).sum()))
+
+
+def _blocks(images: Images) -> list[npt.NDArray[np.uint8]]:
+    return [np.asarray(images.pixels[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
+
+
+def _thumbnails(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """N x 256: small grey images of mean 0 and length 1, whose products are correlations; 0 for one even colour."""
+    grey = pixels.mean(3, dtype=np.float32)
+    for axis in (1, 2):
+        edges = np.linspace(0, grey.shape[axis], SIDE + 1).astype(int)
+        sums = np.add.reduceat(grey, edges[:-1], axis)
+        grey = np.moveaxis(np.moveaxis(sums, axis, -1) / np.diff(edges), -1, axis)
+    flat = grey.reshape(len(grey), -1)
+    flat = flat - flat.mean(1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    thumbnails: npt.NDArray[np.float32] = np.where(length > 1e-3, flat / np.maximum(length, 1e-3), 0).astype(np.float32)
+    return thumbnails

@@ -1,0 +1,127 @@
+"""Where the images of one of the user's domains are: class folders, perhaps below train/, val/ and test/."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from okdbench.core.errors import UserError
+from okdbench.data.image_files import class_folders, holds_images, images_in
+from okdbench.data.own_file import composed
+
+#: folder -> the part whose images are in it
+PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+         "test": "test", "testing": "test"}  # fmt: skip
+UNLABELLED = "images without a class folder"
+
+
+class OwnImage(NamedTuple):
+    """An image of the user.
+
+    Attributes:
+        path: relative to its domain.
+        file: where it is.
+        label: its class as the folder or the list has it; empty if the domain is unlabelled.
+        part: train, val or test where the user has divided the images; else empty.
+        group: images of one group are in one split; empty for an image of its own.
+    """
+
+    path: str
+    file: Path
+    label: str
+    part: str = ""
+    group: str = ""
+
+
+class Scan(NamedTuple):
+    """The images of a domain, and how many things were ignored of which kind."""
+
+    images: list[OwnImage]
+    ignored: Counter[str]
+
+
+class ClassFolder(NamedTuple):
+    """A folder whose images are of one class, and in one part."""
+
+    place: Path
+    label: str
+    part: str
+
+
+class FolderDomain(NamedTuple):
+    """A domain in folders; they are listed when it is made, and their images in every scan."""
+
+    place: Path
+    folders: Sequence[ClassFolder]
+    ignored: Counter[str]
+
+    @property
+    def labels(self) -> set[str]:
+        """Names of the class folders."""
+        return {folder.label for folder in self.folders}
+
+    @property
+    def parts(self) -> set[str]:
+        """The parts into which the user has divided the images; only the empty one where there are none."""
+        return {folder.part for folder in self.folders}
+
+    def scan(self) -> Scan:
+        """List the images.
+
+        Raises:
+            UserError: a folder cannot be read.
+        """
+        ignored = Counter(self.ignored)
+        images = [
+            OwnImage(file.relative_to(self.place).as_posix(), file, folder.label, folder.part)
+            for folder in self.folders
+            for file in images_in(folder.place, ignored)
+        ]
+        return Scan(images, ignored)
+
+
+def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) -> FolderDomain:
+    """The domain in ``folder``.
+
+    Args:
+        folder: with a folder for each class, or with train/, val/ and test/ above these.
+        listed: names of classes that the user lists.
+        labelled: whether it has classes.
+
+    Raises:
+        UserError: a folder cannot be read, or has parts beside classes.
+    """
+    if not labelled:
+        return FolderDomain(folder, [ClassFolder(folder, "", "")], Counter())
+    ignored: Counter[str] = Counter()
+    inner = class_folders(folder, listed, ignored)
+    parts = _parts(folder, inner, listed)
+    if not parts:
+        return FolderDomain(folder, [ClassFolder(at, composed(at.name), "") for at in inner], ignored)
+    found = []
+    for at, part in parts.items():
+        found += [ClassFolder(each, composed(each.name), part) for each in class_folders(at, listed)]
+        # As the test images of a challenge, which are published without labels.
+        if holds_images(at):
+            ignored[f"{UNLABELLED} in {at.name}"] += sum(image.parent == at for image in images_in(at))
+    return FolderDomain(folder, found, ignored)
+
+
+def _parts(folder: Path, inner: Sequence[Path], listed: Collection[str]) -> dict[Path, str]:
+    """The folders train, val and test with the part that each is; empty where the folders are classes."""
+    found = {at: PARTS[at.name.lower()] for at in inner if at.name.lower() in PARTS and at.name not in listed}
+    # A class of vehicles may be called train: its images are in it, and not in folders of it.
+    if not any(class_folders(at) and not holds_images(at) for at in found):
+        if len(set(found.values())) > 1 and len(found) == len(inner):
+            names = ", ".join(at.name for at in found)
+            raise UserError(f"{folder}: {names} have no class folders; make one for each class in each of them")
+        return {}
+    if others := [at.name for at in inner if at not in found]:
+        names = ", ".join(at.name for at in found)
+        raise UserError(
+            f"{folder} has {names} with class folders and {others[0]} beside them; move {others[0]} away, or list "
+            "all under classes: if they are classes"
+        )
+    return found

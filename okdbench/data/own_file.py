@@ -1,0 +1,115 @@
+"""The YAML file that describes a user's own images: its keys, and the names of its classes."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from okdbench.core.config import Numbers
+from okdbench.core.errors import UserError
+from okdbench.data.dataset import Augmentation
+
+# strict models take no text for an enum
+Kind = Annotated[Augmentation, Field(strict=False)]
+#: a class may be called 7 or 0.5
+Name = str | int | float
+
+
+class OwnDatasetFile(BaseModel):
+    """The content of the YAML file; folders and lists are relative to it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    domains: Annotated[dict[str, str], Field(min_length=1)]
+    title: str = ""
+    classes: list[Name] | dict[Name, Name] = []
+    #: rows of the last layer of a teacher for more classes
+    teacher_classes: list[Annotated[int, Field(ge=0)]] = []
+    #: class folder -> the name that is shown
+    names: dict[Name, Name] = {}
+    letters: dict[str, str] = {}
+    settings: list[str] = []
+    unlabelled: list[str] = []
+    #: which images belong together: a regular expression on the path, or a column of a list
+    groups: str = ""
+    flip: bool = True
+    #: of the student's training, and of the teacher's
+    augmentation: list[Kind] = [Augmentation.SHIFT, Augmentation.FLIP]
+    teacher_augmentation: list[Kind] | None = None
+    channels: Literal[1, 3] = 3
+    mean: Numbers | None = None
+    std: Numbers | None = None
+    resize: Literal["stretch", "crop", "pad"] | None = None
+    #: what is white in files of more than eight bits
+    max_value: Annotated[float, Field(gt=0, strict=False)] | None = None
+
+
+def written_classes(content: OwnDatasetFile) -> set[str]:
+    """The names of the classes that are listed, as they are written."""
+    listed = content.classes
+    return {composed(str(name)) for name in (listed.values() if isinstance(listed, dict) else listed)}
+
+
+def composed(name: str) -> str:
+    """The name with composed letters: macOS stores an é as two characters, and most others as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def listed_classes(file: Path, content: OwnDatasetFile, found: Collection[str]) -> list[str]:
+    """The classes in the order of ``classes:``, spelled as the folders that were found; empty if it is not given.
+
+    Raises:
+        UserError: an index is missing, or a class is listed twice.
+    """
+    listed = content.classes
+    values = _in_order(file, listed) if isinstance(listed, dict) else listed
+    names = [_spelled(value, found) for value in values]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{file}: class {twice[0]!r} is listed twice; list it once")
+    return names
+
+
+def shown_names(file: Path, content: OwnDatasetFile, classes: Sequence[str]) -> tuple[str, ...]:
+    """The names of the classes for tables and cards: those of ``names:``, else the folders' own.
+
+    Raises:
+        UserError: ``names:`` has something that is no class, or gives two classes one name.
+    """
+    given = {_spelled(folder, classes): str(name) for folder, name in content.names.items()}
+    if extra := [folder for folder in given if folder not in classes]:
+        raise UserError(f"{file}: names has {extra[0]!r}, which is none of the classes; correct it")
+    shown = tuple(given.get(name, name) for name in classes)
+    if twice := [name for name in shown if shown.count(name) > 1]:
+        raise UserError(f"{file}: names calls two classes {twice[0]!r}; give each its own name")
+    return shown
+
+
+def _in_order(file: Path, listed: Mapping[Name, Name]) -> list[Name]:
+    try:
+        by_index = {int(index): name for index, name in listed.items()}
+    except ValueError:
+        raise UserError(f"{file}: classes must be a list, or index: name, such as {{0: cup, 1: lamp}}") from None
+    absent = sorted(set(range(len(listed))) - set(by_index))
+    if absent:
+        raise UserError(f"{file}: classes has no index {absent[0]}; number them from 0 to {len(listed) - 1}")
+    return [by_index[index] for index in range(len(listed))]
+
+
+def _spelled(value: Name, known: Collection[str]) -> str:
+    """The name of a class; a number is the only known name that has its value, such as 007 for 7."""
+    text = composed(str(value))
+    if isinstance(value, str) or text in known:
+        return text
+    same = [name for name in known if _value(name) == value]
+    return same[0] if len(same) == 1 else text
+
+
+def _value(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None

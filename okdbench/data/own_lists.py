@@ -1,0 +1,156 @@
+"""A domain of the user's in a list: a CSV file with a header, or a text file with a path and a class in each line."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from okdbench.core.errors import UserError, os_reason
+from okdbench.data.own_domain import PARTS, OwnImage, Scan
+from okdbench.data.own_file import composed
+
+#: what a column is for -> its names
+COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "image", "image_path"),
+    "label": ("label", "class", "class_name", "category", "target"),
+    "group": ("group",),
+    "split": ("split", "subset", "part"),
+}
+
+
+class ListDomain(NamedTuple):
+    """A domain in a list; it is read when it is made."""
+
+    place: Path
+    images: Sequence[OwnImage]
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels of the list, which are names of classes or their indices."""
+        return {image.label for image in self.images}
+
+    @property
+    def parts(self) -> set[str]:
+        """The parts that the list names."""
+        return {image.part for image in self.images}
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether a column gives groups."""
+        return any(image.group for image in self.images)
+
+    @property
+    def has_indices(self) -> bool:
+        """Whether all labels are numbers, which may be indices of classes."""
+        return all(label.isdecimal() for label in self.labels)
+
+    def named(self, classes: Sequence[str]) -> ListDomain:
+        """The domain with names of classes as labels: an index becomes its name, unless all labels are names."""
+        if self.labels <= set(classes) or not self.has_indices:
+            return self
+        if outside := [image for image in self.images if int(image.label) >= len(classes)]:
+            label, last = outside[0].label, len(classes) - 1
+            raise UserError(f"{self.place}: {outside[0].path} has class {label}; the indices are 0 to {last}")
+        return self._replace(images=[image._replace(label=classes[int(image.label)]) for image in self.images])
+
+    def scan(self) -> Scan:
+        """The images of the list; nothing is ignored."""
+        return Scan(list(self.images), Counter())
+
+
+def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomain:
+    """Read a list; paths are relative to its folder.
+
+    Args:
+        file: comma, semicolon or tab between the columns of a CSV file; white space before the class of a text line.
+        labelled: whether each image has a class.
+        group: name of the column with the group; by default ``group``, if there is one.
+
+    Raises:
+        UserError: it cannot be read, lacks a column, names an image twice or outside of its folder, or images are
+            missing.
+    """
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: not a text file in UTF-8; name a folder, a .csv or a .txt") from None
+    except OSError as error:
+        raise UserError(f"{file}: {os_reason(error)}") from error
+    rows = _table(file, lines, group) if _is_table(file, lines) else _plain(file, lines, labelled)
+    images = [_image(file, row, labelled) for row in rows]
+    paths = Counter(image.path for image in images)
+    if twice := [path for path, number in paths.items() if number > 1]:
+        raise UserError(f"{file} names {len(twice)} images twice, such as {twice[0]}; name each once")
+    if absent := [image.path for image in images if not image.file.is_file()]:
+        raise UserError(
+            f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: "
+            f"{', '.join(absent[:10])}{', ...' if len(absent) > 10 else ''}; correct the paths"
+        )
+    return ListDomain(file, images)
+
+
+def _is_table(file: Path, lines: Sequence[str]) -> bool:
+    """Whether it is a CSV file: by its ending, or because its first line is a header."""
+    head = [word.strip().lower() for word in lines[0].replace(";", ",").split(",")] if lines else []
+    return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(name in COLUMNS["path"] for name in head))
+
+
+def _table(file: Path, lines: Sequence[str], group: str) -> list[Mapping[str, str]]:
+    """The rows of a CSV file by what its columns are for."""
+    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    reader = csv.DictReader(lines, delimiter=delimiter)
+    header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
+    wanted = COLUMNS | ({"group": (group.lower(),)} if group.lower() in header else {})
+    columns = {what: header[name] for what, names in wanted.items() for name in names[::-1] if name in header}
+    if "path" not in columns:
+        raise UserError(f"{file}: its first line names no column path; write path,label, and group and split if known")
+    return [
+        {what: (row[column] or "").strip() for what, column in columns.items()} | {"line": str(reader.line_num)}
+        for row in reader
+    ]
+
+
+def _plain(file: Path, lines: Sequence[str], labelled: bool) -> list[Mapping[str, str]]:
+    rows: list[Mapping[str, str]] = []
+    for number, line in enumerate(lines, 1):
+        # A path may contain spaces, so the class is the last word of the line, or what follows a tab.
+        path, _, label = line.strip().rpartition("\t" if "\t" in line.strip() else " ")
+        if not labelled:
+            path, label = line.strip(), ""
+        if line.strip():
+            rows.append({"path": path.strip(), "label": label.strip(), "line": str(number)})
+    if not rows:
+        raise UserError(f"{file} is empty; write a path and a class in each line")
+    return rows
+
+
+def _image(file: Path, row: Mapping[str, str], labelled: bool) -> OwnImage:
+    where, part = f"{file} line {row['line']}", row.get("split", "").lower()
+    if not row["path"] or (labelled and not row.get("label")):
+        raise UserError(f"{where} has no {'path' if not row['path'] else 'class'}; add it, or remove the line")
+    if part not in {"", *PARTS}:
+        raise UserError(f"{where}: split {part!r} is none of train, val and test; correct it")
+    path = os.path.normpath(row["path"].replace("\\", "/"))
+    if os.path.isabs(path):
+        path = os.path.relpath(path, file.parent)
+    if path.startswith(".."):
+        raise UserError(f"{where}: {row['path']} is outside of the folder of the list; put the list above its images")
+    label = composed(row["label"]) if labelled else ""
+    return OwnImage(path, file.parent / path, label, PARTS.get(part, ""), row.get("group", ""))
+
+
+def refuse_shared(file: Path, domains: Mapping[str, Collection[Path]]) -> None:
+    """Refuse an image that is in two domains of which one is a list.
+
+    Raises:
+        UserError: there is one; it would be trained on and tested on.
+    """
+    seen: dict[Path, str] = {}
+    for name, images in domains.items():
+        for image in images:
+            if seen.setdefault(image, name) != name:
+                raise UserError(f"{file}: {image} is in the domains {seen[image]!r} and {name!r}; keep it in one")

@@ -1,0 +1,111 @@
+"""The passport of a user's own images: what is read, in which part it is, what is ignored, and what is damaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from okdbench.core.errors import UserError
+from okdbench.core.folds import FOLDS, split
+from okdbench.core.progress import counter
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.folder_scan import ScannedImage
+from okdbench.data.image_files import described
+from okdbench.data.images import Images
+from okdbench.data.integrity import read_all
+from okdbench.data.manifest import DomainManifest
+from okdbench.data.near_duplicates import Copies, copies
+from okdbench.data.own_domain import OwnImage
+from okdbench.data.splits import Splits, assemble
+
+#: height and width in pixels at which images are compared
+THUMBNAIL = 32
+
+
+class OwnPassport(NamedTuple):
+    """The domains as they are on the disk, lines about each, and the files that cannot be read."""
+
+    entries: dict[str, DomainManifest]
+    lines: dict[str, list[str]]
+    damaged: list[str]
+
+
+def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
+    """Read all images of ``dataset``; ``root`` is the data folder.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    passport = OwnPassport({}, {}, [])
+    for domain, place in dataset.places.items():
+        images, ignored = dataset.scan(domain)
+        folder = place.place if place.place.is_dir() else place.place.parent
+        named = [ScannedImage(image.path, image.file, image.label) for image in images]
+        with counter(f"reading {dataset.name} {domain}", len(named)) as advance:
+            files, broken = read_all(folder, named, advance)
+        passport.entries[domain] = DomainManifest(str(place.place), files)
+        passport.damaged.extend(f"{domain}/{text}" for text in broken)
+        lines = [f"ignored {described(ignored) or 'nothing'}"]
+        if domain not in dataset.unlabelled:
+            lines = [f"images per class {span(Counter(image.label for image in images).values())}", *lines]
+            lines += _parts(dataset, domain, images)
+            lines += [] if broken else [_leaks(dataset, domain, root)]
+        passport.lines[domain] = lines
+    return passport
+
+
+def leaks(splits: Splits) -> str:
+    """How many test images are among the images that are learned from, as copies or by their group; empty if none."""
+    learned = [part for part in (splits.train, splits.val, splits.teacher_train) if len(part)]
+    found = copies(splits.test, Images.concatenate(learned)) if learned else Copies(0, 0)
+    texts = [f"{found.equal} are equal to"] * bool(found.equal) + [f"{found.near} nearly equal to"] * bool(found.near)
+    if shared := set(splits.test.groups).intersection(splits.train.groups, splits.val.groups) - {""}:
+        texts.append(f"{sum(group in shared for group in splits.test.groups)} in a group of")
+    if not texts:
+        return ""
+    cure = "remove copies, and keep images of one object together with groups:"
+    return f"of {len(splits.test)} test images {', '.join(texts)} images that are trained or validated on; {cure}"
+
+
+def span(counts: Iterable[int]) -> str:
+    """The smallest and the largest of some counts: ``4 to 9``, or ``7`` where they are one.
+
+    >>> span([4, 9, 5]), span([7, 7]), span([])
+    ('4 to 9', '7', '0')
+    """
+    known = sorted(counts) or [0]
+    return str(known[0]) if known[0] == known[-1] else f"{known[0]} to {known[-1]}"
+
+
+def _parts(dataset: OwnDataset, domain: str, images: Sequence[OwnImage]) -> list[str]:
+    """The parts of the images, and the classes that a fold does not test."""
+    if domain in dataset.official_tests:
+        counts = Counter(image.part for image in images)
+        tested = {image.label for image in images if image.part == dataset.official_tests[domain].rpartition(".")[2]}
+        parts = ", ".join(f"{part or 'train'} {number}" for part, number in counts.items())
+        return [f"parts {parts}", *_untested(dataset, "the test part", tested)]
+    labels = [dataset.folder_names.index(image.label) for image in images]
+    paths = [f"{domain}/{image.path}" for image in images]
+    groups = [image.group for image in images] if any(image.group for image in images) else []
+    lines = [f"groups {len(set(groups) - {''})}, and {groups.count('')} images in none"] if groups else []
+    for fold in range(FOLDS):
+        chosen = split(paths, labels, fold, groups=groups)["test"]
+        lines += _untested(dataset, f"fold {fold}", {images[index].label for index in chosen})
+    return lines
+
+
+def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
+    """What of the first fold's test images is elsewhere, or why it has none."""
+    letter = next(letter for letter, name in dataset.domains.items() if name == domain)
+    try:
+        found = leaks(assemble(dataset, dataset.setting(f"-{letter}"), THUMBNAIL, root))
+    except UserError as error:
+        return f"no splits: {error}"
+    return f"copies in fold 0: {found or 'none'}"
+
+
+def _untested(dataset: OwnDataset, where: str, tested: set[str]) -> list[str]:
+    names = [shown for name, shown in zip(dataset.folder_names, dataset.classes, strict=True) if name not in tested]
+    return [f"not tested in {where}: {', '.join(names)}"] if names else []

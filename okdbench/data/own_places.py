@@ -1,0 +1,145 @@
+"""The domains of a user's own images: found, checked against each other, and their classes put in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from okdbench.core.errors import UserError
+from okdbench.data.own_domain import FolderDomain, OwnImage, Scan, folder_domain
+from okdbench.data.own_file import OwnDatasetFile, listed_classes, written_classes
+from okdbench.data.own_lists import ListDomain, list_domain, refuse_shared
+
+OwnDomain = FolderDomain | ListDomain
+
+
+def find_places(file: Path, content: OwnDatasetFile, paths: Mapping[str, Path]) -> dict[str, OwnDomain]:
+    """Domain -> where its images are.
+
+    Args:
+        file: named in error messages.
+        content: of the file.
+        paths: domain -> a folder or a list file.
+
+    Raises:
+        UserError: there is nothing, a domain is inside of another one, or it is divided without a train part.
+    """
+    if unknown_names := sorted(set(content.unlabelled) - set(paths)):
+        raise UserError(f"{file}: unlabelled names {unknown_names[0]!r}, which is none of the domains")
+    _check_paths(file, paths)
+    listed, places = written_classes(content), dict[str, OwnDomain]()
+    for name, path in paths.items():
+        labelled = name not in content.unlabelled
+        made = folder_domain(path, listed, labelled) if path.is_dir() else list_domain(path, labelled, content.groups)
+        if made.parts and made.parts <= {"val", "test"}:
+            raise UserError(f"{path} has {' and '.join(sorted(made.parts))} and no train; add it")
+        if taken := [f"{name}.{part}" for part in made.parts if f"{name}.{part}" in paths]:
+            raise UserError(f"{file}: {taken[0]!r} is a part of {name!r}, and another domain; rename that")
+        places[name] = made
+    if any(isinstance(place, ListDomain) for place in places.values()):
+        refuse_shared(file, {name: [image.file for image in place.scan().images] for name, place in places.items()})
+    return places
+
+
+def name_classes(
+    file: Path, content: OwnDatasetFile, places: Mapping[str, OwnDomain]
+) -> tuple[list[str], dict[str, OwnDomain]]:
+    """The classes in order, as the folders are called, and the domains with these as labels.
+
+    Raises:
+        UserError: a domain has no classes, one that is not listed, or lacks one without a list.
+    """
+    labelled = {name: place for name, place in places.items() if name not in content.unlabelled}
+    _check_labelled(file, labelled)
+    # Numbers in lists are indices, unless classes are called so.
+    named = [at for at in labelled.values() if isinstance(at, FolderDomain) or not at.has_indices]
+    names = sorted(set().union(*(place.labels for place in named)))
+    if not named:
+        last = max(int(label) for place in labelled.values() for label in place.labels)
+        names = [str(index) for index in range(last + 1)]
+    listed = listed_classes(file, content, names)
+    classes = listed or names
+    made = {name: at.named(classes) if isinstance(at, ListDomain) else at for name, at in places.items()}
+    may_lack = bool(listed) or not named
+    _check_classes(file, classes, {name: made[name].labels for name in labelled}, may_lack)
+    return classes, made
+
+
+def group_pattern(file: Path, content: OwnDatasetFile, places: Mapping[str, OwnDomain]) -> re.Pattern[str] | None:
+    """The regular expression of ``groups:``; None where it is a column of all lists, or not given.
+
+    Raises:
+        UserError: it is not one, or has no group.
+    """
+    if not content.groups or all(isinstance(at, ListDomain) and at.has_groups for at in places.values()):
+        return None
+    try:
+        pattern = re.compile(content.groups)
+    except re.error as error:
+        raise UserError(f"{file}: groups is no regular expression: {error}") from error
+    if not pattern.groups:
+        raise UserError(
+            f"{file}: groups is neither a column of every list nor a regular expression with its name in parentheses, "
+            r"such as (obj\d+)_"
+        )
+    return pattern
+
+
+def with_groups(pattern: re.Pattern[str], scan: Scan, place: Path) -> Scan:
+    """The images with the groups that are in their paths.
+
+    Raises:
+        UserError: there is none in any path.
+    """
+    images = [image if image.group else image._replace(group=_group(pattern, image)) for image in scan.images]
+    if images and not any(image.group for image in images):
+        raise UserError(
+            f"{place}: groups {pattern.pattern!r} is in none of {len(images)} paths, such as {images[0].path}"
+        )
+    return scan._replace(images=images)
+
+
+def _group(pattern: re.Pattern[str], image: OwnImage) -> str:
+    match = pattern.search(image.path)
+    return (match[1] or "") if match else ""
+
+
+def _check_paths(file: Path, paths: Mapping[str, Path]) -> None:
+    """Refuse domains that are not there, and in each other."""
+    for name, path in paths.items():
+        if not path.exists():
+            raise UserError(f"{file}: domain {name!r}: there is no folder {path}; correct its path")
+        for other, parent in paths.items():
+            # One image in two domains would be in the training set of the teacher and in the test set of the student.
+            if other != name and path.is_dir() and path.is_relative_to(parent):
+                raise UserError(f"{file}: domain {name!r} is inside the folder of {other!r}; use separate folders")
+
+
+def _check_labelled(file: Path, labelled: Mapping[str, OwnDomain]) -> None:
+    for name, place in labelled.items():
+        if not place.labels:
+            raise UserError(
+                f"{file}: domain {name!r}: {place.place} has no class folders; make one per class, or write "
+                f"unlabelled: [{name}]"
+            )
+    if not labelled:
+        raise UserError(f"{file}: every domain is unlabelled; the teacher's needs a folder per class")
+
+
+def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Collection[str]], may_lack: bool) -> None:
+    """Each folder is a class, and each domain has all classes, unless ``may_lack``."""
+    for domain, names in found.items():
+        extra, absent = sorted(set(names) - set(classes)), [name for name in classes if name not in names]
+        if extra:
+            raise UserError(
+                f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it, or write "
+                f"unlabelled: [{domain}] if the domain has classes of its own"
+            )
+        # A listed class may have no images, but of folders alone one may be misspelled.
+        if absent and not may_lack:
+            having = next(other for other, classes_there in found.items() if absent[0] in classes_there)
+            raise UserError(
+                f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if it has no images, "
+                f"list all under classes:, or write unlabelled: [{having}] if that domain has classes of its own"
+            )

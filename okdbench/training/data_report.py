@@ -1,0 +1,53 @@
+"""What a user should know of own images when a run starts: nothing of it is an error, and each line is printed once."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.image_files import described
+from okdbench.data.images import Images
+from okdbench.data.own_passport import leaks, span
+from okdbench.training.plan import Plan
+
+#: what this process has said, and of which images
+_said: set[str] = set()
+
+
+def report(plan: Plan) -> None:
+    """Print what is to say of a run's own images on standard error, unless an earlier run of this process has."""
+    where = f"{plan.dataset.name} {plan.setting.name} seed {plan.config.seed}"
+    if not isinstance(plan.dataset, OwnDataset) or f"{where} {plan.splits.digest}" in _said:
+        return
+    _said.add(f"{where} {plan.splits.digest}")
+    for line in [*plan.dataset.remarks(), *(f"{where}: {line}" for line in _lines(plan, plan.dataset))]:
+        if line not in _said:
+            _said.add(line)
+            print(f"okdbench: {line}", file=sys.stderr)
+
+
+def _lines(plan: Plan, dataset: OwnDataset) -> Iterator[str]:
+    splits, domains = plan.splits, (*plan.setting.teacher_domains, plan.setting.input_domain)
+    named = {"teacher": splits.teacher_train, "train": splits.train, "val": splits.val, "test": splits.test}
+    parts = {name: part for name, part in named.items() if len(part)}
+    ignored: Counter[str] = sum((dataset.scan(domain).ignored for domain in domains if domain), Counter())
+    counts = ", ".join(f"{name} {_count(part)}" for name, part in parts.items())
+    yield f"{counts}; ignored: {described(ignored) or 'nothing'}"
+    tested = set(splits.test.labels.tolist())
+    if untested := [name for index, name in enumerate(dataset.classes) if index not in tested]:
+        yield f"warning: no test image in this fold, so not tested: {', '.join(untested)}"
+    if white := sorted({f"{part.max_value:g}" for part in parts.values() if part.max_value}):
+        yield f"white is {' and '.join(white)} in files of more than 8 bits; max_value: sets it"
+    if text := leaks(splits):
+        yield f"warning: {text}"
+
+
+def _count(part: Images) -> str:
+    """``30 images (10 per class)``."""
+    labels = part.labels[part.labels >= 0]
+    per_class = f" ({span(np.unique(labels, return_counts=True)[1].tolist())} per class)" if len(labels) else ""
+    return f"{len(part)} images{per_class}"

@@ -1,0 +1,122 @@
+"""Images of more than eight bits: they are scaled by one range, and are never black."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.error_text import refusal
+from support.own_images import write
+
+from okdbench import registry
+from okdbench.data.cache import load_domain
+from okdbench.data.decoding import read_image
+from okdbench.training.plan import make_plan
+from okdbench.training.predict import predict
+from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
+from okdbench.training.student import unpack
+
+#: a gradient from dark to light in 0 .. 1
+RAMP = np.linspace(0, 1, 16 * 16).reshape(16, 16)
+
+
+def colour_png(values: np.ndarray) -> bytes:
+    """H x W x 3 or 4 values of 16 bits, which Pillow cannot write, as a PNG."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def save(file: Path, values: np.ndarray) -> Path:
+    if values.ndim == 3:
+        file.write_bytes(colour_png(values))
+    else:
+        Image.fromarray(values).save(file)
+    return file
+
+
+@pytest.mark.parametrize("white", [255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fewer_bits_in_sixteen_are_stretched_to_bytes(white: int, channels: int, tmp_path: Path) -> None:
+    values = np.round(RAMP * white).astype(np.uint16)
+    values = values if channels == 1 else np.stack([values] * 3, -1)
+    pixels = read_image(save(tmp_path / "a.png", values), 16)
+    assert np.abs(pixels[..., 0] - RAMP * 255).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"),
+    [(np.uint16, 1), (np.uint16, 14), (np.int32, 14), (np.int32, 1e6)]
+    + [(np.float32, white) for white in (0.4, 1, 14, 255, 4095, 1e6)],
+)
+def test_no_range_is_black(dtype: type, white: float, tmp_path: Path) -> None:
+    pixels = read_image(save(tmp_path / "a.tif", (RAMP * white).astype(dtype)), 16)
+    assert pixels.max() >= (102 if white < 1 else 254)
+    assert pixels.min() == 0
+
+
+def test_all_images_of_a_domain_have_one_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dark image stays dark beside a light one, and predict sees it as the student did."""
+    for label, light in (("dark", 0.05), ("light", 1.0)):
+        (tmp_path / "phone" / label).mkdir(parents=True)
+        for index in range(10):
+            save(tmp_path / "phone" / label / f"{index}.png", np.round(RAMP * 4095 * light).astype(np.uint16))
+    file = write(tmp_path / "own.yaml", domains={"phone": "phone"})
+    images = load_domain(registry.load_dataset(str(file)), "phone", 16, tmp_path)
+    assert images.max_value == 4095
+    assert [int(images.pixels[images.labels == label].max()) for label in (0, 1)] == [13, 255]
+    assert load_domain(registry.load_dataset(str(file)), "phone", 16, tmp_path).max_value == 4095, "from the cache"
+    network = {"teacher": "test_resnet", "student": "test_resnet", "image_size": 16, "device": "cpu"}
+    values = {"method": "dafl", "dataset": str(file), "setting": "P", "budget": "smoke", **network}
+    record = execute(make_plan(values, data_root=tmp_path), tmp_path / "runs", quiet)
+    student = unpack((tmp_path / "runs" / record.key / "student.safetensors").read_bytes())
+    assert student.card.max_value == 4095
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr("okdbench.training.predict._best", lambda _, images, *__: seen.extend(images) or [[]] * 10)
+    predict(record.key, [tmp_path / "phone" / "dark"], None, 1, tmp_path / "runs", "cpu")
+    assert np.array_equal(np.stack(seen), images.pixels[images.labels == 0])
+    write(tmp_path / "own.yaml", domains={"phone": "phone"}, max_value=65535)
+    declared = load_domain(registry.load_dataset(str(file)), "phone", 16, tmp_path)
+    assert (declared.max_value, int(declared.pixels[:].max())) == (65535, 16)
+
+
+def test_the_parts_of_a_domain_have_one_range(tmp_path: Path) -> None:
+    for part, light in (("train", 1.0), ("test", 0.05)):
+        (tmp_path / "phone" / part / "cup").mkdir(parents=True)
+        save(tmp_path / "phone" / part / "cup" / "a.png", np.round(RAMP * 4095 * light).astype(np.uint16))
+    dataset = registry.load_dataset(str(write(tmp_path / "own.yaml", domains={"phone": "phone"})))
+    images = [load_domain(dataset, domain, 16, tmp_path) for domain in ("phone", "phone.test")]
+    assert [(each.max_value, int(each.pixels[:].max())) for each in images] == [(4095, 255), (4095, 13)]
+
+
+def test_transparency_and_rotation_of_deep_images(tmp_path: Path) -> None:
+    values = np.zeros((16, 16, 4), np.uint16)
+    values[:8, :, 3] = 65535
+    pixels = read_image(save(tmp_path / "a.png", values), 16)
+    assert (pixels[:7].max(), pixels[9:].min()) == (0, 255), "white where it is transparent"
+    image, exif = Image.fromarray((RAMP * 65535).astype(np.uint16)), Image.Exif()
+    exif[0x0112] = 3  # upside down
+    image.save(tmp_path / "b.tif", exif=exif)
+    assert np.abs(read_image(tmp_path / "b.tif", 16)[::-1, ::-1, 0] - RAMP * 255).max() <= 1
+
+
+def test_what_has_no_range_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "a.tif", (RAMP * 2 - 1).astype(np.float32))
+    assert "its values begin at -1; save it with values from 0 on" in refusal(read_image, tmp_path / "a.tif", 16)
+    (tmp_path / "phone" / "cup").mkdir(parents=True)
+    save(tmp_path / "phone" / "cup" / "a.tif", RAMP.astype(np.float32))
+    save(tmp_path / "phone" / "cup" / "b.png", (RAMP * 65535).astype(np.uint16))
+    dataset = registry.load_dataset(str(write(tmp_path / "own.yaml", domains={"phone": "phone"})))
+    assert "convert them to one kind" in refusal(load_domain, dataset, "phone", 16, tmp_path)
+    save(tmp_path / "c.tif", np.full((16, 16), np.nan, np.float32))
+    assert read_image(tmp_path / "c.tif", 16).max() == 0, "no number is black"

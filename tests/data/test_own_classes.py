@@ -1,0 +1,118 @@
+"""The classes of a user's own images: exact names, their order, and names that are shown."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from support.dataset_trees import grow, official
+from support.error_text import refusal
+from support.own_images import write
+
+from okdbench import registry
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.training.plan import make_plan
+from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
+from okdbench.training.student import unpack
+
+TINY = {"method": "kd", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+
+
+def described(folder: Path, class_folders: list[str], images: int = 10, **content: object) -> str:
+    """A file that describes two domains with these class folders."""
+    grow(folder / "images", official({domain: dict.fromkeys(class_folders, images) for domain in ("studio", "phone")}))
+    return str(write(folder / "shop.yaml", domains={"studio": "images/studio", "phone": "images/phone"}, **content))
+
+
+def labels_of(name: str, root: Path) -> dict[str, int]:
+    """Class folder -> label."""
+    return {sample.path.split("/")[1]: sample.label for sample in registry.load_dataset(name).samples("phone", root)}
+
+
+@pytest.mark.parametrize("names", [["A", "a"], ["c", "c++"], ["0.5mm", "1.5mm"], ["1.a", "2.a"], ["x y", "x_y"]])
+def test_own_names_are_compared_exactly(names: list[str], tmp_path: Path) -> None:
+    assert labels_of(described(tmp_path, names), tmp_path) == {name: index for index, name in enumerate(names)}
+    listed = write(tmp_path / "b.yaml", domains={"phone": "images/phone"}, classes=names[::-1])
+    assert labels_of(str(listed), tmp_path) == {names[1]: 0, names[0]: 1}
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "order"),
+    [
+        (["1", "10", "2"], [1, 2, 10], ["1", "2", "10"]),
+        (["001", "010", "002"], [1, 2, 10], ["001", "002", "010"]),
+        (["0.5", "1.50"], [1.5, 0.5], ["1.50", "0.5"]),
+        (["cup", "lamp", "pen"], {0: "pen", 1: "cup", 2: "lamp"}, ["pen", "cup", "lamp"]),
+        (["7", "8"], {"1": 7, "0": 8}, ["8", "7"]),
+    ],
+)
+def test_classes_are_numbers_or_names_by_index(
+    folders: list[str], classes: object, order: list[str], tmp_path: Path
+) -> None:
+    name = described(tmp_path, folders, classes=classes)
+    assert labels_of(name, tmp_path) == {folder: index for index, folder in enumerate(order)}
+    assert registry.load_dataset(name).classes == tuple(order)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"classes": {0: "cup", 2: "lamp"}}, "classes has no index 1; number them from 0 to 1"),
+        ({"classes": {"cup": 0, "lamp": 1}}, "classes must be a list, or index: name"),
+        ({"classes": ["cup", "lamp", "cup"]}, "class 'cup' is listed twice"),
+        ({"classes": ["cup", "Lamp"]}, "phone/lamp is not one of the classes"),
+        ({"names": {"cpu": "a cup"}}, "names has 'cpu', which is none of the classes"),
+        ({"names": {"cup": "lamp"}}, "names calls two classes 'lamp'"),
+    ],
+)
+def test_a_wrong_list_is_refused(content: dict[str, object], message: str, tmp_path: Path) -> None:
+    assert message in refusal(registry.load_dataset, described(tmp_path, ["cup", "lamp"], 1, **content))
+
+
+def test_a_listed_class_needs_no_image(tmp_path: Path) -> None:
+    """So that a teacher of more classes keeps its outputs; labels are counted where there are images."""
+    name = described(tmp_path, ["cup", "lamp"], classes=["cup", "zebra", "lamp"])
+    plan = make_plan({**TINY, "dataset": name, "setting": "S-P", "shots": 2}, data_root=tmp_path / "root")
+    assert sorted(plan.access.labelled.labels) == [0, 0, 2, 2]
+    record = execute(plan, tmp_path / "runs", quiet)
+    assert (record.status, record.classes) == ("done", 3), record.error
+    assert "has no folder for class 'zebra'" in refusal(_with_a_folder_in_one_domain, tmp_path)
+
+
+def _with_a_folder_in_one_domain(folder: Path) -> None:
+    (folder / "images" / "studio" / "zebra").mkdir()
+    registry.load_dataset(str(write(folder / "all.yaml", domains={"s": "images/studio", "p": "images/phone"})))
+
+
+def test_two_spellings_of_an_accent_are_one_class(tmp_path: Path) -> None:
+    name = described(tmp_path, [unicodedata.normalize("NFD", "café"), "tea"], classes=["tea", "café"])
+    assert registry.load_dataset(name).classes == ("tea", "café")
+    assert sorted(labels_of(name, tmp_path).values()) == [0, 1]
+
+
+def test_an_order_that_people_count_otherwise_is_pointed_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = described(tmp_path, [str(number) for number in range(1, 13)], 6)
+    for seed in (0, 1):
+        plan = make_plan({**TINY, "dataset": name, "setting": "S-P", "seed": seed}, data_root=tmp_path / "root")
+        execute(plan, tmp_path / "runs", quiet)
+    line = "shop: the classes are in alphabetical order, 1, 10, 11, 12, 2, 3, ...; counted by people they are 1, 2, 3, "
+    assert capsys.readouterr().err.count(line + "4, 5, 6, ...: write your teacher's order under classes:") == 1
+    for classes in ([*range(1, 13)], sorted(map(str, range(1, 13)))):
+        write(tmp_path / "listed.yaml", domains={"phone": "images/phone"}, classes=classes)
+        dataset = registry.load_dataset(str(tmp_path / "listed.yaml"))
+        assert isinstance(dataset, OwnDataset)
+        assert dataset.remarks() == []
+
+
+def test_other_names_can_be_shown(tmp_path: Path) -> None:
+    name = described(tmp_path, ["n01", "n02"], names={"n01": "cup"})
+    plain = labels_of(str(write(tmp_path / "plain.yaml", domains={"phone": "images/phone"})), tmp_path)
+    assert labels_of(name, tmp_path) == plain
+    plan = make_plan({**TINY, "dataset": name, "setting": "S-P"}, data_root=tmp_path / "root")
+    record = execute(plan, tmp_path / "runs", quiet)
+    student = (tmp_path / "runs" / record.key / "student.safetensors").read_bytes()
+    assert unpack(student).card.classes == ("cup", "n02")

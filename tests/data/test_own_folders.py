@@ -1,0 +1,101 @@
+"""``--dataset ./photos``: a folder of domains, of classes, or of parts, without a file that describes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.dataset_trees import grow, official
+from support.error_text import refusal
+from support.own_images import write
+from typer.testing import CliRunner
+
+from okdbench import registry
+from okdbench.cli.app import app
+from okdbench.results.store import read_records
+from okdbench.training.plan import make_plan
+
+CLASSES = ("cup", "lamp")
+TINY = {"method": "kd", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+
+
+def two_domains(folder: Path) -> Path:
+    return grow(folder, official({domain: dict.fromkeys(CLASSES, 10) for domain in ("phone", "studio")}))
+
+
+@pytest.mark.parametrize("top", ["photos", "photos/photos", "photos/data/images"])
+def test_a_folder_of_domains(top: str, tmp_path: Path) -> None:
+    two_domains(tmp_path / top)
+    dataset = registry.load_dataset(str(tmp_path / "photos"))
+    assert (dataset.name, dataset.classes) == ("photos", CLASSES)
+    assert (dataset.domains, dataset.settings) == ({"P": "phone", "S": "studio"}, ("S-P", "P-S"))
+    assert len(dataset.samples("studio", tmp_path)) == 20
+
+
+def test_it_gives_the_splits_of_a_file_that_says_the_same(tmp_path: Path) -> None:
+    two_domains(tmp_path / "photos")
+    file = write(tmp_path / "photos.yaml", domains={"phone": "photos/phone", "studio": "photos/studio"})
+    named = [str(tmp_path / "photos"), str(tmp_path / "photos") + "/", str(file)]
+    splits = [make_plan({**TINY, "dataset": name, "setting": "S-P"}, data_root=tmp_path).splits for name in named]
+    assert len({each.digest for each in splits}) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "domain", "classes"),
+    [
+        (["cup/1.jpg", "lamp/1.jpg"], "photos", CLASSES),
+        (["cup/a/1.jpg", "cup/b/1.jpg", "lamp/c/1.jpg"], "photos", CLASSES),
+        (["cup/1.jpg", "cup/old/2.jpg", "lamp/1.jpg"], "photos", CLASSES),
+        (["train/cup/1.jpg", "train/lamp/1.jpg", "val/cup/1.jpg"], "photos", CLASSES),
+        (["phone/cup/1.jpg", "phone/lamp/1.jpg"], "phone", CLASSES),
+        (["phone/train/cup/1.jpg", "phone/val/cup/1.jpg"], "phone", ("cup",)),
+        (["__MACOSX/cup/1.jpg", ".git/a/1.jpg", "cup/1.jpg", "lamp/1.jpg"], "photos", CLASSES),
+    ],
+)
+def test_a_folder_of_classes_is_one_domain(
+    names: list[str], domain: str, classes: tuple[str, ...], tmp_path: Path
+) -> None:
+    grow(tmp_path / "photos", names)
+    dataset = registry.load_dataset(str(tmp_path / "photos"))
+    assert (list(dataset.domains.values()), dataset.classes) == ([domain], classes)
+
+
+def test_domains_of_one_initial_have_letters_of_their_own(tmp_path: Path) -> None:
+    grow(tmp_path / "photos", official({name: dict.fromkeys(CLASSES, 1) for name in ("a b", "ab", "a", "b", "1")}))
+    assert registry.load_dataset(str(tmp_path / "photos")).domains == {
+        "1": "1", "A": "a", "B": "a b", "C": "ab", "D": "b"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["web/1.jpg", "studio/cup/1.jpg"], "web has images and studio has folders, so it is not clear"),
+        (["studio/cup/1.jpg", "studio/lamp/1.jpg", "phone/cup/1.jpg"], "domain 'phone' has no folder for class 'lamp'"),
+        (["1.jpg", "2.jpg"], "has no class folders; make one per class"),
+    ],
+)
+def test_an_unclear_folder_is_refused(names: list[str], message: str, tmp_path: Path) -> None:
+    grow(tmp_path / "photos", names)
+    assert message in refusal(registry.load_dataset, str(tmp_path / "photos"))
+
+
+def test_bundled_names_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_domains(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert registry.load_dataset("digits").domains["M"] == "mnist"
+    assert "give the file another name" in refusal(registry.load_dataset, "./digits")
+    assert registry.is_own_dataset("./digits")
+    assert not registry.is_own_dataset("digits")
+
+
+def test_a_run_and_the_check_take_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_domains(tmp_path / "my photos")
+    monkeypatch.chdir(tmp_path)
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
+    result = CliRunner().invoke(app, ["run", *words, "--dataset", "my photos", "--data-root", "root"])
+    assert result.exit_code == 0, result.output
+    assert "my photos: domains P = phone, S = studio; classes cup, lamp" in result.stderr
+    assert {record.dataset for record in read_records(tmp_path / "runs")} == {"my photos"}
+    checked = CliRunner().invoke(app, ["data", "check", "my photos", "--data-root", "root"])
+    assert "phone: 20 images, 2 classes" in checked.stdout

@@ -1,0 +1,128 @@
+"""Images that belong together are in one split, and copies in two splits are pointed out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.error_text import refusal
+from support.own_images import write
+from typer.testing import CliRunner
+
+from okdbench.cli.app import app
+from okdbench.core.folds import FOLDS, split
+from okdbench.data.images import Images
+from okdbench.data.near_duplicates import copies
+from okdbench.data.splits import Splits
+from okdbench.training.plan import make_plan
+from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
+
+TINY = {"method": "dafl", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+CLASSES = ("cup", "lamp", "pen")
+
+
+def noise(seed: int, size: int = 32) -> Image.Image:
+    """An image of a few coloured patches."""
+    small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Path:
+    """Thirty objects, ten of each class, six times each with a little noise."""
+    rng = np.random.default_rng(0)
+    for index in range(30):
+        folder = tmp_path / "phone" / CLASSES[index % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        for shot in range(6):
+            pixels = np.asarray(noise(index)).astype(int) + rng.integers(-3, 4, (32, 32, 3))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"obj{index:02d}_{shot}.png")
+    return tmp_path / "phone"
+
+
+def splits_of(file: Path, seed: int = 0) -> Splits:
+    values = {**TINY, "dataset": str(file), "setting": "P", "seed": seed}
+    return make_plan(values, data_root=file.parent / "root").splits
+
+
+@pytest.mark.parametrize("pattern", [r"(obj\d+)_", r"/obj(\d+)"])
+def test_images_of_one_group_are_in_one_split(objects: Path, pattern: str) -> None:
+    file = write(objects.parent / "shop.yaml", domains={"phone": "phone"}, groups=pattern)
+    tested = []
+    for seed in range(FOLDS):
+        splits = splits_of(file, seed)
+        groups = [set(part.groups) for part in (splits.teacher_train, splits.test)]
+        assert not groups[0] & groups[1]
+        assert (len(groups[0]), len(groups[1]), len(splits.test)) == (24, 6, 36)
+        tested += splits.test.paths
+    assert len(set(tested)) == len(tested) == 180
+    plain = splits_of(write(objects.parent / "plain.yaml", domains={"phone": "phone"}))
+    names = [{path.split("/")[2][:5] for path in part.paths} for part in (plain.teacher_train, plain.test)]
+    assert names[0] & names[1]
+
+
+def test_photographs_of_one_object_in_two_splits_are_pointed_out(
+    objects: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grouped = write(objects.parent / "grouped.yaml", domains={"phone": "phone"}, groups=r"(obj\d+)")
+    plain = write(objects.parent / "plain.yaml", domains={"phone": "phone"})
+    (objects / "cup" / "copy.png").write_bytes((objects / "cup" / "obj00_0.png").read_bytes())
+    for file in (grouped, plain):
+        plan = make_plan({**TINY, "dataset": str(file), "setting": "P"}, data_root=objects.parent / "root")
+        execute(plan, objects.parent / "runs", quiet)
+    said = capsys.readouterr().err
+    tested = len(splits_of(plain).test)
+    assert f"plain P seed 0: warning: of {tested} test images " in said
+    assert "keep images of one object together with groups:" in said
+    assert "grouped P seed 0: warning: of" not in said.replace("1 are equal to", "")
+    checked = CliRunner().invoke(app, ["data", "check", str(grouped)]).stdout
+    assert "groups 30, and 1 images in none" in checked
+    assert "exact duplicates in phone: 1" in checked
+    assert "nearly equal to images" in CliRunner().invoke(app, ["data", "check", str(plain)]).stdout
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ("(", "groups is no regular expression"),
+        ("patient", "neither a column of every list nor a regular expression with its name in parentheses"),
+        (r"(patient\d+)", "is in none of 180 paths, such as cup/obj00_0.png"),
+    ],
+)
+def test_a_wrong_pattern_is_refused(objects: Path, groups: str, message: str) -> None:
+    file = write(objects.parent / "shop.yaml", domains={"phone": "phone"}, groups=groups)
+    assert message in refusal(splits_of, file)
+
+
+def test_every_fold_of_groups_has_all_parts_of_each_class() -> None:
+    """Five objects in each of two classes: one is tested, one validates, three train."""
+    names = [f"{label}{index}" for label in "ab" for index in range(5) for _ in range(4)]
+    paths, labels = [f"{name}/{i}" for i, name in enumerate(names)], [0] * 20 + [1] * 20
+    for fold in range(FOLDS):
+        parts = split(paths, labels, fold, groups=names)
+        for part, count in {"train": 12, "val": 4, "test": 4}.items():
+            assert [sum(labels[i] == label for i in parts[part]) for label in (0, 1)] == [count, count]
+        assert sorted(np.concatenate(list(parts.values()))) == list(range(40))
+    shuffled = np.random.default_rng(0).permutation(40)
+    again = split([paths[i] for i in shuffled], [labels[i] for i in shuffled], 2, groups=[names[i] for i in shuffled])
+    assert {paths[i] for i in split(paths, labels, 2, groups=names)["test"]} == {
+        paths[shuffled[i]] for i in again["test"]
+    }
+
+
+def batch(*images: Image.Image) -> Images:
+    pixels = np.stack([np.asarray(image.convert("RGB").resize((32, 32))) for image in images])
+    return Images(pixels, np.zeros(len(images), np.int64), tuple(map(str, range(len(images)))))
+
+
+def test_equal_and_nearly_equal_images_are_told_apart(tmp_path: Path) -> None:
+    known = batch(*(noise(seed, 64) for seed in range(20)))
+    noise(1, 64).resize((40, 40)).save(tmp_path / "small.jpg", quality=60)
+    small = Image.open(tmp_path / "small.jpg")
+    assert copies(batch(noise(0, 64), small, noise(50, 64), noise(51, 64)), known) == (1, 1)
+    even = batch(Image.new("RGB", (9, 9), "red"))
+    assert copies(even, batch(Image.new("RGB", (9, 9), "blue"))) == (0, 0), "an even colour has no likeness"
+    assert copies(even, even) == (1, 0)

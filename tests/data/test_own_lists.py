@@ -1,0 +1,119 @@
+"""Domains in CSV files and in lists of paths and classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.dataset_trees import grow
+from support.error_text import refusal
+from support.own_images import write
+
+from okdbench import registry
+from okdbench.training.plan import make_plan
+
+CLASSES = ("cup", "lamp")
+TINY = {"method": "dafl", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+NAMES = [f"img {index}.jpg" for index in range(20)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twenty images in one folder, of which every second is of the second class."""
+    grow(tmp_path / "all", NAMES)
+    return tmp_path
+
+
+def listed(folder: Path, text: str, name: str = "phone.csv", **content: object) -> str:
+    (folder / name).write_text(text, "utf-8-sig")
+    return str(write(folder / "shop.yaml", domains={"phone": name}, **content))
+
+
+def labels_of(name: str, root: Path) -> list[int]:
+    dataset = registry.load_dataset(name)
+    found = {sample.path: sample.label for sample in dataset.samples("phone", root)}
+    return [found[f"phone/all/{image}"] for image in NAMES]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("head", [("path", "label"), ("Filename", "Class")])
+def test_a_table_has_a_header(folder: Path, delimiter: str, head: tuple[str, str]) -> None:
+    rows = [head, *((f"all/{name}", CLASSES[index % 2]) for index, name in enumerate(NAMES))]
+    name = listed(folder, "\n".join(delimiter.join(row) for row in rows))
+    assert registry.load_dataset(name).classes == CLASSES
+    assert labels_of(name, folder) == [0, 1] * 10
+
+
+@pytest.mark.parametrize("labels", [CLASSES, ("0", "1")])
+@pytest.mark.parametrize("between", [" ", "\t", "   "])
+def test_a_text_file_has_a_path_and_a_class_in_each_line(folder: Path, labels: tuple[str, str], between: str) -> None:
+    text = "\n".join(f"all/{name}{between}{labels[index % 2]}" for index, name in enumerate(NAMES)) + "\n\n"
+    name = listed(folder, text, "phone.txt")
+    assert labels_of(name, folder) == [0, 1] * 10
+    assert registry.load_dataset(name).classes == labels
+
+
+def test_an_index_is_that_of_the_listed_classes(folder: Path) -> None:
+    text = "".join(f"all/{name} {2 * (index % 2)}\n" for index, name in enumerate(NAMES))
+    name = listed(folder, text, "phone.txt", classes=["pen", "cup", "lamp"])
+    assert labels_of(name, folder) == [0, 2] * 10
+    bare = listed(folder, text, "phone.txt")
+    assert registry.load_dataset(bare).classes == ("0", "1", "2")
+    numbers = listed(folder, text.replace(" 2\n", " 10\n").replace(" 0\n", " 2\n"), "phone.txt", classes=[10, 2])
+    assert labels_of(numbers, folder) == [1, 0] * 10, "all are names"
+    many = listed(folder, "".join(f"all/{name} {index}\n" for index, name in enumerate(NAMES)), "phone.txt")
+    assert labels_of(many, folder) == list(range(20)), "10 is not between 1 and 2"
+
+
+def test_columns_give_groups_and_splits(folder: Path) -> None:
+    rows = ["path,label,patient,split"]
+    for index, name in enumerate(NAMES):
+        part = "train" if index < 12 else "Val" if index < 16 else "test"
+        rows.append(f"all/{name},{CLASSES[index % 2]},p{index // 4},{part}")
+    name = listed(folder, "\n".join(rows), groups="patient")
+    splits = make_plan({**TINY, "dataset": name, "setting": "P"}, data_root=folder).splits
+    assert sorted(splits.test.paths) == sorted(f"phone/all/{image}" for image in NAMES[16:])
+    assert (set(splits.test.groups), len(splits.teacher_train)) == ({"p4"}, 16)
+    alone = listed(folder, "\n".join(row.rpartition(",")[0] for row in rows), groups="patient")
+    splits = make_plan({**TINY, "dataset": alone, "setting": "P"}, data_root=folder).splits
+    assert not set(splits.test.groups) & set(splits.teacher_train.groups)
+    assert len(splits.test) == 4
+
+
+def test_lists_and_folders_are_domains_beside_each_other(folder: Path) -> None:
+    grow(folder / "studio", [f"{label}/{index}.jpg" for label in CLASSES for index in range(5)])
+    (folder / "phone.txt").write_text("".join(f"all/{n} {i % 2}\n" for i, n in enumerate(NAMES)))
+    (folder / "web.txt").write_text("studio/cup/0.jpg\n")
+    domains = {"phone": "phone.txt", "studio": "studio"}
+    file = write(folder / "two.yaml", domains=domains)
+    assert registry.load_dataset(str(file)).classes == CLASSES
+    assert labels_of(str(file), folder) == [0, 1] * 10
+    shared = write(folder / "three.yaml", domains=domains | {"web": "web.txt"}, unlabelled=["web"])
+    assert "0.jpg is in the domains 'studio' and 'web'; keep it in one" in refusal(registry.load_dataset, str(shared))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("a,b\n1,2\n", "p.csv", "its first line names no column path"),
+        ("", "p.csv", "its first line names no column path"),
+        ("", "p.txt", "is empty"),
+        ("path,label\nall/img 0.jpg,\n", "p.csv", "line 2 has no class; add it"),
+        (
+            "path,label\nall/gone.jpg,cup\n",
+            "p.csv",
+            "not there, relative to its folder: all/gone.jpg",
+        ),
+        ("path,label\nall/img 0.jpg,cup\n./all/img 0.jpg,lamp\n", "p.csv", "names 1 images twice, such as all/img 0"),
+        ("path,label\n../../etc/x.jpg,cup\n", "p.csv", "is outside of the folder of the list"),
+        ("path,label,split\nall/img 0.jpg,cup,dev\n", "p.csv", "split 'dev' is none of train, val and test"),
+        ("path,label,split\nall/img 0.jpg,cup,test\n", "p.csv", "has test and no train; add it"),
+    ],
+)
+def test_a_wrong_list_is_refused(folder: Path, text: str, name: str, message: str) -> None:
+    assert message in refusal(registry.load_dataset, listed(folder, text, name))
+
+
+def test_an_index_beyond_the_classes_is_refused(folder: Path) -> None:
+    name = listed(folder, "all/img 0.jpg 0\nall/img 1.jpg 2\n", "p.txt", classes=["cup", "lamp"])
+    assert "all/img 1.jpg has class 2; the indices are 0 to 1" in refusal(registry.load_dataset, name)

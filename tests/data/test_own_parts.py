@@ -1,0 +1,92 @@
+"""Images that the user has divided into train, val and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.dataset_trees import grow
+from support.error_text import refusal
+from support.own_images import write
+
+from okdbench import registry
+from okdbench.training.plan import make_plan
+from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
+
+TINY = {"method": "kd", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+CLASSES = ("cup", "lamp")
+
+
+def described(folder: Path, parts: dict[str, int], **content: object) -> str:
+    """A domain that is divided into folders with this many images of each class, and one that is not."""
+    names = [f"{part}/{label}/{i:02d}.jpg" for part, count in parts.items() for label in CLASSES for i in range(count)]
+    grow(folder / "phone", names)
+    grow(folder / "studio", [f"{label}/{i:02d}.jpg" for label in CLASSES for i in range(10)])
+    return str(write(folder / "shop.yaml", domains={"phone": "phone", "studio": "studio"}, **content))
+
+
+def parts_of(paths: tuple[str, ...]) -> set[str]:
+    return {path.split("/")[1] for path in paths}
+
+
+@pytest.mark.parametrize("test", ["test", "Testing"])
+@pytest.mark.parametrize("val", ["val", "valid", "Validation"])
+def test_three_parts_are_the_splits(val: str, test: str, tmp_path: Path) -> None:
+    name = described(tmp_path, {"train": 8, val: 2, test: 3})
+    assert registry.load_dataset(name).classes == CLASSES
+    for seed in (0, 3):
+        splits = make_plan({**TINY, "dataset": name, "setting": "S-P", "seed": seed}, data_root=tmp_path).splits
+        assert (parts_of(splits.train.paths), parts_of(splits.val.paths)) == ({"train"}, {val})
+        assert (parts_of(splits.test.paths), len(splits.train), len(splits.test)) == ({test}, 16, 6)
+        teacher = make_plan({**TINY, "dataset": name, "setting": "P-S", "seed": seed}, data_root=tmp_path).splits
+        assert (parts_of(teacher.teacher_train.paths), len(teacher.teacher_train)) == ({"train", val}, 20)
+        assert parts_of(teacher.teacher_test.paths) == {test}
+    record = execute(make_plan({**TINY, "dataset": name, "setting": "S-P"}, data_root=tmp_path), tmp_path / "r", quiet)
+    assert (record.status, record.test_images) == ("done", 6), record.error
+
+
+def test_of_two_parts_the_second_is_tested_on(tmp_path: Path) -> None:
+    name = described(tmp_path, {"train": 10, "val": 3})
+    splits = make_plan({**TINY, "dataset": name, "setting": "S-P"}, data_root=tmp_path).splits
+    assert (parts_of(splits.test.paths), len(splits.test)) == ({"val"}, 6)
+    assert parts_of(splits.val.paths) == {"train"}
+    assert len(splits.train) + len(splits.val) == 20
+
+
+def test_folds_can_be_asked_for(tmp_path: Path) -> None:
+    name = described(tmp_path, {"train": 10, "val": 2, "test": 3})
+    values = {**TINY, "dataset": name, "setting": "S-P", "test_split": "folds"}
+    splits = make_plan(values, data_root=tmp_path).splits
+    assert parts_of(splits.train.paths + splits.val.paths + splits.test.paths) == {"train"}
+    assert len(splits.test) == 4
+
+
+def test_test_images_without_classes_are_ignored_and_counted(tmp_path: Path) -> None:
+    """As challenges publish them."""
+    name = described(tmp_path, {"train": 10, "val": 3})
+    grow(tmp_path / "phone" / "test", ["a.jpg", "b.jpg"])
+    dataset = registry.load_dataset(name)
+    assert dataset.classes == CLASSES
+    assert dataset.official_tests == {"phone": "phone.val"}
+    assert dataset.scan("phone").ignored == {"images without a class folder in test": 2}  # type: ignore[attr-defined]
+
+
+def test_classes_may_be_called_train_and_val(tmp_path: Path) -> None:
+    grow(tmp_path / "road", [f"{label}/{i}.jpg" for label in ("bus", "train") for i in range(10)])
+    assert registry.load_dataset(str(write(tmp_path / "a.yaml", domains={"road": "road"}))).classes == ("bus", "train")
+    file = write(tmp_path / "b.yaml", domains={"road": "road"}, classes=["train", "bus"])
+    assert registry.load_dataset(str(file)).classes == ("train", "bus")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/cup/1.jpg", "extra/cup/1.jpg"], "has train with class folders and extra beside them; move extra away"),
+        (["train/1.jpg", "val/1.jpg"], "train, val have no class folders"),
+        (["val/cup/1.jpg", "test/cup/1.jpg"], "and no train; add it"),
+    ],
+)
+def test_what_is_half_divided_is_refused(names: list[str], message: str, tmp_path: Path) -> None:
+    grow(tmp_path / "road", names)
+    assert message in refusal(registry.load_dataset, str(write(tmp_path / "a.yaml", domains={"road": "road"})))
