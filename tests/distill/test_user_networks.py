@@ -56,6 +56,7 @@ def test_the_network_that_is_meant_is_built(case: str, tmp_path: Path) -> None:
     assert torch.equal(logits, net.eval()(images))
 
 
+ALONE = "gives an image other logits alone than in a batch; in eval mode, use no dropout"
 REFUSED = {
     "two classes": (NET.replace("channels_in, channels_out)", "channels_in=1, channels_out=1)"),
                     "which network is meant? There are Block, Net; name one, such as"),
@@ -69,6 +70,11 @@ REFUSED = {
     "other channels": (NET + "\n\ndef build(num_classes):\n    return Net(num_classes)\n",
                        "does not accept images of 3 x 32 x 32 (Given groups=1"),
     "feature maps": (NET.replace("return self.fc(x.view(x.size(0), -1))", "return x"), "gives 2 x 8 x 8 x 8 numbers"),
+    "dropout in eval mode": (NET.replace("self.fc(x.view", "self.fc(nn.functional.dropout(x).view"), ALONE),
+    "statistics of the batch": (NET.replace("self.fc(x.view", "self.fc((x - x.mean(0)).view"), ALONE),
+    "no dimension of the batch": (NET.replace("-1))", "-1)).squeeze()"), ALONE),
+    "no gradients": (NET.replace("self.fc(x.view", "self.fc(x.detach().view"),
+                     "gives no gradients to images; take torch.no_grad() and detach() out"),
     "scripted": (f"{NET}{BUILD}torch.jit.script(Net(num_classes, in_chans))\n", "builds a traced or scripted net"),
     "images": ("from okdbench.data.loader import Stream\n" + NET, ":1: it imports okdbench.data.loader.Stream; of"),
     "what lies beside it": ("import other\n" + NET, ":1: it imports other from the file's folder"),
@@ -116,6 +122,13 @@ def test_features_are_found_where_there_are_any(tmp_path: Path) -> None:
     assert made[1].forward_with_features(images, "bn", "stages").logits.shape == (4, 7)
     with pytest.raises(UserError, match=r"not the output of a torch.nn.Linear"):
         made[1].forward_with_features(images, "penultimate")
+
+
+def test_all_parameters_are_trained(tmp_path: Path) -> None:
+    frozen = f"{NET}{BUILD}Net(num_classes, in_chans).requires_grad_(False)\n"
+    assert all(
+        parameter.requires_grad for parameter in build_classifier(write_net(tmp_path, frozen), 7, 32).parameters()
+    )
 
 
 def test_parameters_keep_their_names(tmp_path: Path) -> None:

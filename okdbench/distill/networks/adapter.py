@@ -89,8 +89,11 @@ def adapt(net: nn.Module, place: str, classes: int, image_size: int, channels: i
     ]
     images = torch.rand(2, channels, image_size, image_size, generator=torch.Generator().manual_seed(0))
     try:
+        logits: Tensor = net.float().eval()(images.requires_grad_())
+        for hook in hooks:
+            hook.remove()
         with torch.no_grad():
-            logits: Tensor = net.float().eval()(images)
+            alone: Tensor = net(images[:1])
     except Exception as error:  # another author's code fails in any way
         shape = f"{channels} x {image_size} x {image_size}"
         raise UserError(
@@ -100,7 +103,10 @@ def adapt(net: nn.Module, place: str, classes: int, image_size: int, channels: i
     finally:
         for hook in hooks:
             hook.remove()
-    _check(logits, place, classes)
+    _check(logits, alone, place, classes)
+    if not logits.requires_grad or torch.autograd.grad(logits.sum(), images, allow_unused=True)[0] is None:
+        raise UserError(f"{place} gives no gradients to images; take torch.no_grad() and detach() out of its forward()")
+    net.requires_grad_(True)
     net.head_name = _head(calls, logits)  # type: ignore[assignment]
     if not isinstance(getattr(net, "feature_info", None), list):
         net.feature_info = _stages(calls)  # type: ignore[assignment]
@@ -125,7 +131,8 @@ def _refuse_fixed(net: nn.Module, place: str) -> None:
         ) from error
 
 
-def _check(logits: Tensor, place: str, classes: int) -> None:
+def _check(logits: Tensor, alone: Tensor, place: str, classes: int) -> None:
+    """Refuse what would give wrong numbers: other outputs than logits, or logits that depend on more than the image."""
     if logits.shape != (2, classes):
         shape = " x ".join(map(str, logits.shape))
         raise UserError(
@@ -134,6 +141,12 @@ def _check(logits: Tensor, place: str, classes: int) -> None:
         )
     if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
         raise UserError(f"{place} gives probabilities; return the logits, without softmax")
+    tolerance = 1e-4 * float(logits.detach().abs().max())
+    if alone.shape != (1, classes) or not torch.allclose(alone, logits[:1], 1e-3, tolerance):
+        raise UserError(
+            f"{place} gives an image other logits alone than in a batch; in eval mode, use no dropout and no "
+            "statistics of the batch, and keep the batch's dimension"
+        )
 
 
 def _head(calls: list[tuple[str, nn.Module, Any]], logits: Tensor) -> str:
