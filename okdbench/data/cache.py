@@ -20,7 +20,8 @@ from filelock import FileLock
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
 from okdbench.core.progress import counter
-from okdbench.data.dataset import Dataset, Resize, Sample
+from okdbench.core.resize import Resize
+from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.decoding import decode, decoding_pool
 from okdbench.data.images import BLOCK, Images
 

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from okdbench.core.errors import UserError, one_line
-from okdbench.data.dataset import Resize, Sample
+from okdbench.core.resize import Resize, parse_resize
+from okdbench.data.dataset import Sample
 
 #: Exceptions of Pillow for files that are truncated, damaged or not images.
 _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
@@ -46,7 +47,7 @@ def decode(sample: Sample, size: int, channels: int = 3, resize: str = "stretch"
         sample: where the image is.
         size: height and width of the result.
         channels: 1 for grey, 3 for colour.
-        resize: how it becomes a square, one of :class:`~okdbench.data.dataset.Resize`.
+        resize: how it becomes a square, a rule of :class:`~okdbench.core.resize.Resize`.
 
     Raises:
         UserError: the file is not a readable image, or its content is not the registered one.
@@ -94,16 +95,19 @@ def _reason(error: Exception) -> str:
 
 def _resized(image: Image.Image, size: int, channels: int, resize: str) -> npt.NDArray[np.uint8]:
     image = image.convert("L" if channels == 1 else "RGB")
-    width, height = image.size
-    if resize == Resize.CROP:
-        # Of an odd rest, the larger half is cut off at the right and at the bottom.
-        side = min(image.size)
-        left, top = (width - side) // 2, (height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-    if resize == Resize.PAD:
-        image = _padded(image, size)
+    rule, share = parse_resize(resize)
+    image = _padded(image, size) if rule is Resize.PAD else _centre(image, rule, share)
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
     return pixels.reshape(size, size, channels)
+
+
+def _centre(image: Image.Image, rule: Resize, share: float) -> Image.Image:
+    """The central part of an image, a square with ``crop``, that is scaled to the size."""
+    sides = (min(image.size),) * 2 if rule is Resize.CROP else image.size
+    width, height = (max(1, round(side * share)) for side in sides)
+    # Of an odd rest, the larger half is cut off at the right and at the bottom.
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def _padded(image: Image.Image, size: int) -> Image.Image:

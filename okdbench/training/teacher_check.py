@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from okdbench.core.errors import UserError
-from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Resize, Sample
+from okdbench.core.resize import Resize
+from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Sample
 from okdbench.data.decoding import decode
 from okdbench.data.images import Images
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser

@@ -7,6 +7,7 @@ inert one, which keeps its content and does nothing. So a whole network can be r
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import warnings
 import zipfile
@@ -55,10 +56,11 @@ _ALLOWED = {
 
 
 class WeightFile(NamedTuple):
-    """The tensors of a file by name, and what of a choice the user should know."""
+    """The tensors of a file by name, what of a choice the user should know, and what is beside the weights."""
 
     state: State
-    note: str = ""
+    note: str
+    metadata: Mapping[str, Any]
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -82,7 +84,9 @@ def read_weights(path: Path) -> WeightFile:
     if not state:
         raise UserError(f"{path} holds no weights; save them with torch.save(net.state_dict(), FILE)")
     return WeightFile(
-        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, note
+        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()},
+        note,
+        _header(content) if _is_safetensors(content) else found if isinstance(found, Mapping) else {},
     )
 
 
@@ -113,6 +117,13 @@ def _is_safetensors(content: bytes) -> bool:
     """Eight bytes of length, then JSON."""
     size = int.from_bytes(content[:8], "little")
     return 2 <= size <= len(content) - 8 and content[8:9] == b"{"
+
+
+def _header(content: bytes) -> Mapping[str, str]:
+    """The texts in the header of a valid safetensors file."""
+    size = int.from_bytes(content[:8], "little")
+    texts: Mapping[str, str] = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    return texts
 
 
 # Pickles

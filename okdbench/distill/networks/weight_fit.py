@@ -37,7 +37,7 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
     Raises:
         UserError: the file is missing or damaged, or has no weights, those of another network, or no numbers.
     """
-    state, note = read_weights(path)
+    state, note, _ = read_weights(path)
     if broken := [key for key, tensor in state.items() if not bool(torch.isfinite(tensor).all())]:
         raise UserError(
             f"{path}: {len(broken)} tensors have values that are not finite, the first {broken[0]!r}; use an earlier "
