@@ -21,7 +21,8 @@ from okdbench.data.dataset import TeacherRecipe
 from okdbench.results.obstacles import lacking, unmeasured
 from okdbench.results.published import published_numbers
 from okdbench.results.table import Row, rows_of
-from okdbench.training.plan import check_networks, recipe_of
+from okdbench.training.plan import recipe_of
+from okdbench.training.plan_checks import check_networks
 from okdbench.training.step_time import StepTimer
 from okdbench.training.teacher import teacher_amount
 

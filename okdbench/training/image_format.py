@@ -81,7 +81,9 @@ def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -
     if other := {name: value for name, value in in_force.items() if name in said and name in elsewhere}:
         parts.append(f"you say {_words(other)}, which is used")
     # those of a data set that has its own, and not ImageNet's
-    theirs = {name: getattr(own, name) for name in ("mean", "std") if name in said and name not in elsewhere}
+    theirs: dict[str, Any] = {
+        name: getattr(own, name) for name in ("mean", "std") if name in said and name not in elsewhere
+    }
     if theirs and any(value not in (getattr(Dataset, name), getattr(made, name)) for name, value in theirs.items()):
         parts.append(f"that is used, and not {_words(theirs)} of {own.name}")
     if file.unread:

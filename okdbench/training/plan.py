@@ -15,7 +15,6 @@ import numpy as np
 from okdbench import registry
 from okdbench.core import config as configuration
 from okdbench.core import plugin_files, plugins, yaml_files
-from okdbench.core.card_source import bundled_card
 from okdbench.core.command import command_of, words_of
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError, unknown
@@ -30,8 +29,8 @@ from okdbench.data.dataset import Dataset, TeacherRecipe
 from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
-from okdbench.distill.networks.classifiers import check_name
 from okdbench.training.image_format import FIELDS, format_of
+from okdbench.training.plan_checks import check_access, check_networks, check_size
 
 #: the teacher recipe of okdbench itself
 OWN_RECIPE = "own"
@@ -188,6 +187,7 @@ def make_plan(
     preset = method.preset(config.budget, dataset.name)
     check_access(config.method, method, setting, track, config.shots)
     check_networks(config)
+    check_size(config, method)
     source = f"{file}: {config.method}" if file else config.method
     if not setting.teacher_domains and not config.teacher_weights:
         raise UserError(
@@ -269,48 +269,6 @@ def _check_recipe(config: RunConfig, dataset: Dataset) -> str | None:
     return None if name == _usual_recipe(config, dataset) else name
 
 
-def check_access(name: str, method: type[Method], setting: Setting, track: Track, shots: int | None) -> None:
-    """Refuse what a method does not run in, and a number of labels where there are none.
-
-    Args:
-        name: the method as it was typed.
-        method: its class.
-        setting: where it is to run.
-        track: the track of the run.
-        shots: labels per class; None for all.
-
-    Raises:
-        UserError: the combination cannot be run.
-    """
-    card, task = method.card, setting.task
-    if task not in card.tasks:
-        raise UserError(
-            f"method {name!r} does not play task {task} ({setting.name}), only {', '.join(card.tasks)}; "
-            f"these do: {', '.join(players(task))}"
-        )
-    if track not in tracks_of(task):
-        raise UserError(f"task {task} ({setting.name}) has no {track} track, because no label reaches a method there")
-    if track not in card.tracks:
-        raise UserError(f"method {name!r} does not run in the {track} track; its tracks: {', '.join(card.tracks)}")
-    if shots is not None and track is Track.LABEL_FREE:
-        raise UserError(f"--shots {shots} counts labels, which the label-free track withholds; leave it out")
-    if shots is None and track is Track.SEMI:
-        raise UserError(
-            "the semi track needs --shots N, the number of labels per class; with all labels it is labelled"
-        )
-
-
-def players(task: TaskKind, track: str = "") -> list[str]:
-    """The bundled methods that play a task, in this track if one is named."""
-    # From the sources, because an error must not wait for the import of every method.
-    cards = {name: bundled_card(name) for name in plugins.method_names()}
-    return [
-        name
-        for name, card in cards.items()
-        if task in card.get("tasks", ()) and (not track or track in card.get("tracks", ()))
-    ]
-
-
 def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[SplitRule, bool]:
     """The fold of the seed, with official test images unless there are none or they are refused; if it is default."""
     exist = any(domain in dataset.official_tests for domain in setting.evaluated_domains)
@@ -320,18 +278,6 @@ def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[
     matters = exist or setting.input_domain in dataset.official_tests
     official = matters and config.test_split != "folds"
     return SplitRule(fold_of(config.seed), official), official == matters
-
-
-def check_networks(config: RunConfig) -> None:
-    """Refuse an unknown network and a missing weights file.
-
-    Raises:
-        UserError: one of them does not exist.
-    """
-    for network in (config.teacher, config.student):
-        check_name(network, config.pretrained)
-    if config.teacher_weights and not Path(config.teacher_weights).is_file():
-        raise UserError(f"weights file {config.teacher_weights} does not exist; give a .safetensors or state-dict file")
 
 
 def _budget(name: str, paper: Paper) -> Budget:

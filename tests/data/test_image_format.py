@@ -108,7 +108,7 @@ def test_a_description_of_own_images_may_say_how_they_are_seen(tmp_path: Path) -
         registry.load_dataset(str(file))
 
 
-def test_a_part_of_the_image_is_its_centre(tmp_path: Path) -> None:
+def test_a_part_of_the_image_is_its_centre() -> None:
     rows, columns = np.mgrid[:80, :120]
     pixels = np.stack([2 * columns, 3 * rows, rows + columns], -1).astype(np.uint8)
     sample = Sample("x", 0, pixels)

@@ -96,8 +96,8 @@ class Case(NamedTuple):
 
 CASES = {
     "128 px": Case(
-        squares(128, **IMAGENET), checkpoint(args=argparse.Namespace(img_size=128, lr=0.1, out=Path("x"))), "says 128 px;",
-        {"image_size": 128},
+        squares(128, **IMAGENET), checkpoint(args=argparse.Namespace(img_size=128, lr=0.1, out=Path("x"))),
+        "says 128 px;", {"image_size": 128},
     ),
     "half": Case(
         squares(64, **HALF), with_metadata(format="pt", image_size="64", mean="[0.5, 0.5, 0.5]", std="0.5 0.5 0.5"),
@@ -120,7 +120,8 @@ CASES = {
         centre,
         beside("config.json", {"architecture": NETWORK, "pretrained_cfg": {
             "input_size": [3, 64, 64], "crop_pct": 1.0, "crop_mode": "center", **IMAGENET}}),
-        "says 64 px, mean 0.485,0.456,0.406, std 0.229,0.224,0.225, crop;", {"image_size": 64, "resize": "crop"}, (192, 64),
+        "says 64 px, mean 0.485,0.456,0.406, std 0.229,0.224,0.225, crop;",
+        {"image_size": 64, "resize": "crop"}, (192, 64),
     ),
     "timm": Case(
         of_timm(64, 0.875, HALF),
