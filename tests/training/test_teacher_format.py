@@ -21,6 +21,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from okdbench.core.errors import UserError
+from okdbench.training import teacher_check
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
@@ -292,6 +293,30 @@ def test_a_run_says_it_once_and_its_student_is_used_in_the_same_format(
     # a student as a teacher: its card says all of it
     again = plan_of(description, tmp_path / "runs" / plan.key / "student.safetensors")
     assert again.format_note == "says 64 px, mean 0.5, std 0.5, crop:0.9, BGR"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("caffe", "with --channel-order bgr --value-range 255 --mean 103.939,116.779,123.68 --std 1 it has 100.0 %"),
+        ("0 to 255", "with --value-range 255 --mean 0 --std 1 it has 100.0 %"),
+        ("blue first", "with --channel-order bgr it has 100.0 %"),
+        ("128 px", "with --image-size 128 it has 100.0 %"),
+    ],
+)
+def test_of_a_file_that_says_nothing_the_options_are_found_and_not_applied(
+    name: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    description = shop(tmp_path, (70, 70))
+    pipelines = {"blue first": lambda image: squares(64, **IMAGENET)(Image.merge("RGB", image.split()[::-1]))}
+    net = teacher_of(sorted(tmp_path.glob("images/*/*")), pipelines.get(name) or CASES[name].pipeline)
+    torch.save(net.state_dict(), tmp_path / "silent.pth")
+    plan = plan_of(description, tmp_path / "silent.pth", image_size=64)
+    capsys.readouterr()
+    teacher_check.report(plan, loaded(plan, Path("unused"), CPU, quiet), CPU)
+    assert hint in capsys.readouterr().err
+    assert plan.dataset.channel_order == "rgb"
+    assert plan.dataset.mean == IMAGENET["mean"]
 
 
 def test_a_grey_image_has_no_order_of_channels(half: tuple[Path, Path]) -> None:
