@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from okdbench.core.config import RunConfig
+from okdbench.core.errors import UserError
 from okdbench.data.dataset import Dataset
 from okdbench.distill.networks.preprocessing import Preprocessing, preprocessing_of
 
@@ -38,6 +39,8 @@ def format_of(dataset: Dataset, config: RunConfig) -> Format:
     """
     own = dataset.with_format(config.channels)
     file = _in_file(config, own.teacher)
+    if config.value_range == 1 and file.value_range == 255 and not (config.mean and config.std):
+        raise UserError(f"--value-range 1: {config.teacher_weights} says 0 to 255; add --mean and --std for 0 to 1")
     # what the user says of the images wins over the file, and is in the data set already
     kept = {name: getattr(own, name) for name in own.stated - {"image_size"}}
     usual = own.with_format(**_for(own, file)).with_format(**kept)
@@ -45,11 +48,13 @@ def format_of(dataset: Dataset, config: RunConfig) -> Format:
     made = usual.with_format(**given, value_range=config.value_range or 1)
     size = own.image_size if "image_size" in own.stated else file.image_size or own.image_size
     made.image_size = config.image_size if "image_size" in config.model_fields_set else size
-    # A value of the file is written as well, so that the command gives the same run where the file says something else.
-    fields = {name: getattr(made, name) for name in FIELDS}
-    same = {name for name, value in fields.items() if value == getattr(own, name) == getattr(usual, name)}
-    same = same - {"channels"} | ({"channels"} if made.channels == dataset.channels else set())
-    fields |= dict.fromkeys(same)
+    # What the file says is written as well, so that the command repeats the run where a node lacks a file beside it.
+    fields = {
+        name: None if value == getattr(own, name) == getattr(usual, name) else value
+        for name in FIELDS
+        if (value := getattr(made, name))
+    }
+    fields["channels"] = None if made.channels == dataset.channels else made.channels
     note = _note(own, made, file, config) if config.teacher_weights else ""
     return Format(made, {**fields, "image_size": made.image_size, "value_range": None}, note)
 

@@ -187,7 +187,7 @@ def make_plan(
     preset = method.preset(config.budget, dataset.name)
     check_access(config.method, method, setting, track, config.shots)
     check_networks(config)
-    check_size(config, method)
+    check_size(config, method, format_note)
     source = f"{file}: {config.method}" if file else config.method
     if not setting.teacher_domains and not config.teacher_weights:
         raise UserError(

@@ -45,8 +45,13 @@ def check_access(name: str, method: type[Method], setting: Setting, track: Track
         )
 
 
-def check_size(config: RunConfig, method: type[Method]) -> None:
+def check_size(config: RunConfig, method: type[Method], note: str) -> None:
     """Refuse a size of images that a method does not take.
+
+    Args:
+        config: of the run, with the size.
+        method: its class.
+        note: what the file of the teacher says; empty without a file.
 
     Raises:
         UserError: it does not; the message names the nearest sizes that it takes.
@@ -58,7 +63,7 @@ def check_size(config: RunConfig, method: type[Method]) -> None:
     near = [str(found) for sizes in ranges if (found := next(filter(method.takes_size, sizes), None))]
     raise UserError(
         f"method {config.method!r} does not take images of {size} pixels; the nearest that it takes: "
-        f"--image-size {' or '.join(near)}"
+        f"--image-size {' or '.join(near)}" + (f" ({config.teacher_weights} {note})" if note else "")
     )
 
 

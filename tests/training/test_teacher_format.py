@@ -319,6 +319,18 @@ def test_of_a_file_that_says_nothing_the_options_are_found_and_not_applied(
     assert plan.dataset.mean == IMAGENET["mean"]
 
 
+def test_a_size_of_the_file_that_a_method_does_not_take_names_the_file(half: tuple[Path, Path], tmp_path: Path) -> None:
+    net = teacher_of(sorted(half[0].parent.glob("images/*/*")), squares(100))
+    checkpoint(crop_size=100, resize_size=125, input_range=[0, 255], mean=0)(net, weights := tmp_path / "teacher.pth")
+    assert plan_of(half[0], weights).dataset.resize == "crop:0.8"
+    with pytest.raises(UserError, match=r"--image-size 96 or 112 \(.*teacher.pth says 100 px, mean 0, std 1, crop:0.8"):
+        plan_of(half[0], weights, method="augkd")
+    with pytest.raises(
+        UserError, match=r"--value-range 1: .*teacher.pth says 0 to 255; add --mean and --std for 0 to 1"
+    ):
+        plan_of(half[0], weights, value_range=1)
+
+
 def test_a_grey_image_has_no_order_of_channels(half: tuple[Path, Path]) -> None:
     with pytest.raises(UserError, match="--channel-order bgr: grey images have no order of channels"):
         plan_of(*half, channels=1, channel_order="bgr")

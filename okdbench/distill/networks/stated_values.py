@@ -104,8 +104,9 @@ def _rule(entry: Mapping[str, Any]) -> Stated:
         found["rule"] = _RULES[entry["crop_mode"]]
     if (share := _share(entry.get("crop_pct"))) is not None:
         found["share"] = share
-    if (inner := _side(entry.get("val_crop_size"))) and (outer := _side(entry.get("val_resize_size"))):
-        found |= {"rule": "crop", "share": min(1.0, inner / outer)}
+    for kept, whole in ("val_crop_size", "val_resize_size"), ("crop_size", "resize_size"):
+        if (inner := _side(entry.get(kept))) and (outer := _side(entry.get(whole))):
+            found |= {"rule": "crop", "share": min(1.0, inner / outer)}
     return found
 
 
