@@ -105,6 +105,8 @@ def _centre(image: Image.Image, rule: Resize, share: float) -> Image.Image:
     """The central part of an image, a square with ``crop``, that is scaled to the size."""
     sides = (min(image.size),) * 2 if rule is Resize.CROP else image.size
     width, height = (max(1, round(side * share)) for side in sides)
+    if (width, height) == image.size:
+        return image
     # Of an odd rest, the larger half is cut off at the right and at the bottom.
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import timm
 import torch
 import yaml
 from PIL import Image
 from safetensors.torch import save_file
+from support.pickle_bomb import Bomb
 from support.plain_teachers import NETWORK, Pipeline, photographs, teacher_of
 from timm.data import create_transform
 from torch import nn
@@ -329,6 +331,15 @@ def test_a_size_of_the_file_that_a_method_does_not_take_names_the_file(half: tup
         UserError, match=r"--value-range 1: .*teacher.pth says 0 to 255; add --mean and --std for 0 to 1"
     ):
         plan_of(half[0], weights, value_range=1)
+
+
+@pytest.mark.parametrize("name", ["args", "mean", "image_size", "pretrained_cfg", "crop_pct", "resize", "input_space"])
+def test_code_where_the_values_are_is_not_executed(name: str, half: tuple[Path, Path], tmp_path: Path) -> None:
+    net = timm.create_model(NETWORK, num_classes=3)
+    entries = {name: Bomb(tmp_path / "ran"), "hparams": {name: Bomb(tmp_path / "ran"), "std": 0.5}}
+    checkpoint(**entries)(net, tmp_path / "teacher.pth")
+    assert plan_of(half[0], tmp_path / "teacher.pth").format_note.startswith("says std 0.5; ")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_grey_image_has_no_order_of_channels(half: tuple[Path, Path]) -> None:
