@@ -44,9 +44,13 @@ _TASK = Annotated[
 #: what --help adds to the description of a field
 _NOTES = {"seed": "Also several, such as 0-2."}
 #: defaults that are not the field's
-_DEFAULTS = {"setting": "all default settings of the data set", "shots": "all"} | dict.fromkeys(
-    ("teacher", "student", "resize", "channels", "mean", "std"), "of the data set"
-)
+_DEFAULTS = {
+    "setting": "all default settings of the data set", "shots": "all", "value_range": "1",
+    **dict.fromkeys(("teacher", "student", "channels"), "of the data set"),
+    **{name: f"of the teacher's file, or else of the data set: {usual} unless it says otherwise"
+       for name, usual in {"image_size": "32", "mean": "ImageNet's 0.485,0.456,0.406", "std": "0.229,0.224,0.225",
+                           "resize": "stretch", "channel_order": "rgb"}.items()},
+}  # fmt: skip
 _NETWORKS = ("teacher", "student", "pretrained", "teacher_weights", "teacher_init", "student_weights", "teacher_recipe")
 
 

@@ -172,6 +172,8 @@ def _describe_dataset(name: str, dataset: Dataset) -> dict[str, Any]:
         "mean": dataset.mean,
         "std": dataset.std,
         "resize": dataset.resize,
+        "channel_order": dataset.channel_order,
+        "image_size": dataset.image_size,
         "augmentation": dataset.augmentation,
         "teacher_augmentation": dataset.teacher_augmentation,
         "teacher_recipes": {name: asdict(recipe) for name, recipe in dataset.teacher_recipes.items()},

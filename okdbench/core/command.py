@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from okdbench.core.config import RunConfig, type_of
 from okdbench.core.errors import UserError
+from okdbench.core.plugins import dataset_names
 from okdbench.core.protocol import is_tuning_seed
 from okdbench.core.syntax import spell_assignments
 
@@ -27,13 +28,18 @@ def words_of(config: RunConfig) -> list[str]:
     words = ["run"]
     # The device is left out: it belongs to the machine, not to the run.
     for name, value in config.model_dump(mode="json", exclude={"device", "hyperparameters"}).items():
-        if value is not None and (name in _ALWAYS or value != defaults[name]):
+        if value is not None and (name in _ALWAYS or value != defaults[name] or _may_differ(name, config)):
             words += _option(name, value)
     for name, value in sorted(config.hyperparameters.items()):
         words += ["--set", spell_assignments({name: value})]
     if is_tuning_seed(config.seed):
         words.append(flag("tuning"))
     return words
+
+
+def _may_differ(name: str, config: RunConfig) -> bool:
+    """Whether a file can give the option another default."""
+    return name == "image_size" and (bool(config.teacher_weights) or config.dataset not in dataset_names())
 
 
 def command_of(config: RunConfig) -> str:

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.file_names import expand, load_options
 from okdbench.core.protocol import BUDGETS, Track
+from okdbench.core.resize import Resize, canonical
 from okdbench.core.syntax import rounded, spell_assignments
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -30,10 +31,16 @@ def _numbers(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, int | float) else value
 
 
-#: numbers between 0 and 1
+#: mean or standard deviation of each channel; the data set knows the range of its values
 Numbers = Annotated[
-    tuple[Annotated[float, Field(ge=0, le=1, strict=False)], ...], BeforeValidator(_numbers), Field(min_length=1)
+    tuple[Annotated[float, Field(ge=0, le=255, strict=False)], ...], BeforeValidator(_numbers), Field(min_length=1)
 ]
+#: a choice among numbers, as the command line or YAML has it
+ValueRange = Annotated[Literal[1, 255] | None, BeforeValidator(lambda v: {"1": 1, "255": 255}.get(v, v))]
+#: the text of a rule for the size
+ResizeRule = Annotated[str, BeforeValidator(canonical)]
+SMALLEST_IMAGE, LARGEST_IMAGE = 16, 1024
+ImageSize = Annotated[int, Field(ge=SMALLEST_IMAGE, le=LARGEST_IMAGE)]
 
 #: a file, or the name of a plugin
 File = Annotated[str, BeforeValidator(lambda value: expand(value) if isinstance(value, str) else value)]
@@ -82,7 +89,9 @@ class RunConfig(BaseModel):
     )
     teacher_init: File | None = Field(None, description="File of weights that the teacher's training starts from.")
     student_weights: File | None = Field(None, description="File of weights that the student starts from.")
-    image_size: int = Field(32, ge=16, le=512, multiple_of=16, description="Input resolution in pixels.")
+    image_size: ImageSize = Field(
+        32, description="Input resolution in pixels; methods with a generator take sizes that halve evenly."
+    )
     channels: Annotated[Literal[1, 3] | None, BeforeValidator(lambda v: {"1": 1, "3": 3}.get(v, v))] = Field(
         None, description="Channels of the images, 1 for grey; others are converted. By default the data set's own."
     )
@@ -90,8 +99,19 @@ class RunConfig(BaseModel):
         None, description="Mean of each channel, in [0, 1], for the normalisation of both networks: 0.5,0.5,0.5."
     )
     std: Numbers | None = Field(None, description="The same for the standard deviation.")
-    resize: Literal["stretch", "crop", "pad"] | None = Field(
-        None, description="How images become squares: stretched, cut at the longer side, or padded with black."
+    value_range: ValueRange = Field(
+        None,
+        description="Largest value of a pixel before the normalisation: 255 for a network that was trained on 0..255. "
+        "--mean and --std are then in this range, by default 0 and 1.",
+    )
+    channel_order: Literal["rgb", "bgr"] | None = Field(
+        None, description="Order in which both networks get the channels, and that of --mean and --std."
+    )
+    resize: ResizeRule | None = Field(
+        None,
+        description="How images become squares: stretched, cut at the longer side, or padded with black; crop:0.875 "
+        "keeps that part of the square, as timm's crop_pct.",
+        json_schema_extra={"choices": [*map(str, Resize)]},
     )
     teacher_recipe: str | None = Field(
         None,

@@ -7,9 +7,10 @@ light: it loads neither torch nor numpy nor the libraries that download.
 from __future__ import annotations
 
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.resize import Resize
 from okdbench.core.seeding import derive_seed
 from okdbench.data.array_source import ArrayFiles
-from okdbench.data.dataset import Augmentation, Dataset, Resize, Sample, TeacherRecipe
+from okdbench.data.dataset import Augmentation, Dataset, Sample, TeacherRecipe
 from okdbench.data.folder_dataset import FolderDataset, read_table
 from okdbench.data.image_files import images_in
 from okdbench.data.remote import Remote

@@ -138,12 +138,23 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     }
     # A class for each file, because classes, domains and settings are class attributes of every data set.
     made: Dataset = type("Own", (OwnDataset,), attributes)()
-    try:
-        made = made.with_format(content.channels, content.mean, content.std, content.resize)
-    except UserError as error:
-        raise UserError(f"{file}: {str(error).removeprefix('--')}") from error
+    made = _with_format(made, content, file)
     # The digest of the images covers classes and folders; how they are changed for training is not visible in them.
     made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, made.mean, made.std])
+    return made
+
+
+def _with_format(dataset: Dataset, content: OwnDatasetFile, file: Path) -> Dataset:
+    """The data set with what the file says of the format of its images."""
+    said = content.model_dump(include={"mean", "std", "channel_order", "resize"}, exclude_none=True)
+    try:
+        made = dataset.with_format(content.channels, **said, value_range=content.value_range or 1)
+    except UserError as error:
+        text = str(error).removeprefix("--").replace("--value-range ", "value_range: ")
+        raise UserError(f"{file}: {text}") from error
+    statistics = {"mean", "std"} if content.value_range == 255 else set()
+    size = {"image_size"} if content.image_size else set()
+    made.image_size, made.stated = content.image_size or made.image_size, frozenset({*said, *statistics, *size})
     return made
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.resize import Resize, parse_resize
 from okdbench.core.settings import Setting, TaskKind, settings_of
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and a list of data sets needs no array
@@ -31,18 +32,6 @@ class Augmentation(StrEnum):
     SHIFT = "shift"
     FLIP = "flip"
     CROP = "crop"
-
-
-class Resize(StrEnum):
-    """How an image becomes a square.
-
-    stretch: its sides are scaled, each by its own factor. crop: the shorter side is scaled, and the centre of the
-    longer one kept. pad: it is scaled down if it is too large, and put into the centre of a black square.
-    """
-
-    STRETCH = "stretch"
-    CROP = "crop"
-    PAD = "pad"
 
 
 @dataclass(frozen=True)
@@ -126,10 +115,16 @@ class Dataset(ABC):
     #: statistics of each channel for the normalisation of every network, for pixels in [0, 1]
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    #: how images of another size become squares
+    #: how images of another size become squares: a rule of :class:`~okdbench.core.resize.Resize`
     resize: str = "stretch"
     #: what is white in files of more than eight bits; None to measure it in all of them
     max_value: float | None = None
+    #: order in which the networks get the channels, which are red, green, blue everywhere else; bgr for the opposite
+    channel_order: str = "rgb"
+    #: input resolution in pixels where none is named
+    image_size: int = 32
+    #: names of the attributes above that the file of a teacher does not change
+    stated: frozenset[str] = frozenset()
 
     # Set by the registry, for a data set that is not part of okdbench.
     #: name on the command line; empty for the lower-case name of the class
@@ -173,24 +168,49 @@ class Dataset(ABC):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         resize: str | None = None,
+        channel_order: str | None = None,
+        value_range: int = 1,
     ) -> Dataset:
-        """This data set with other channels, statistics or rule for the size; None keeps its own.
+        """This data set with other channels, statistics, order of channels or rule for the size; None keeps its own.
 
         Where only the number of channels changes, grey images have the mean of the statistics of a colour image, and
         each channel of a colour image has those of the grey one.
+
+        Args:
+            channels: 1 or 3.
+            mean: of each channel, in the order and the range in which the networks get them.
+            std: the same for the standard deviation.
+            resize: a rule of :class:`~okdbench.core.resize.Resize`.
+            channel_order: rgb or bgr.
+            value_range: 1 or 255, the largest value of a pixel before the normalisation. At 255 a mean that is not
+                given is 0, and a standard deviation 1. Both are kept as those of pixels in [0, 1].
 
         Raises:
             UserError: there is not one positive number for each channel, or no such rule.
         """
         made = copy(self)
         made.channels, made.resize = channels or self.channels, resize or self.resize
-        if made.resize not in list(Resize):
-            raise unknown("rule of resize", made.resize, [rule.value for rule in Resize])
-        made.mean = _converted(self.mean, made.channels) if mean is None else _checked("mean", mean, made.channels)
-        made.std = _converted(self.std, made.channels) if std is None else _checked("std", std, made.channels)
+        try:
+            parse_resize(made.resize)
+        except ValueError as error:
+            raise unknown("rule of resize", made.resize, [rule.value for rule in Resize]) from error
+        if value_range != 1:
+            mean, std = mean or (0.0,), std or (1.0,)
+        made.mean, made.std = (
+            _converted(own, made.channels) if given is None else _checked(name, given, made.channels, value_range)
+            for name, own, given in (("mean", self.mean, mean), ("std", self.std, std))
+        )
         if min(made.std) <= 0:
             raise UserError(f"--std {', '.join(map(str, made.std))}: each number must be more than 0")
+        made.channel_order = channel_order or (self.channel_order if made.channels == 3 else "rgb")
+        if made.channel_order == "bgr" and made.channels == 1:
+            raise UserError("--channel-order bgr: grey images have no order of channels; leave it out")
         return made
+
+    @property
+    def normalisation(self) -> list[Sequence[float] | str]:
+        """What the networks' input depends on beside the pixels, for keys: mean, std, and the unusual order."""
+        return [self.mean, self.std, *([self.channel_order] if self.channel_order != "rgb" else [])]
 
     def facts(self) -> list[str]:
         """Additional lines for ``okdbench show``."""
@@ -233,8 +253,12 @@ def _converted(own: Sequence[float], channels: int) -> tuple[float, ...]:
     return tuple(own) if len(own) == channels else (sum(own) / len(own),) * channels
 
 
-def _checked(name: str, given: Sequence[float], channels: int) -> tuple[float, ...]:
+def _checked(name: str, given: Sequence[float], channels: int, value_range: int) -> tuple[float, ...]:
+    """The numbers of all channels, for pixels in [0, 1]."""
+    option = f"--{name} {','.join(map(str, given))}"
     if len(given) not in (1, channels):
         allowed = "one number" if channels == 1 else "one or three numbers, separated by commas"
-        raise UserError(f"--{name} {','.join(map(str, given))}: these images need {allowed}")
-    return tuple(given) * (channels // len(given))
+        raise UserError(f"{option}: these images need {allowed}")
+    if max(given) > value_range:
+        raise UserError(f"{option}: more than 1; for pixels from 0 to 255 add --value-range 255")
+    return tuple(number / value_range for number in given) * (channels // len(given))

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from okdbench.core.errors import UserError, one_line
-from okdbench.data.dataset import Resize, Sample
+from okdbench.core.resize import Resize, parse_resize
+from okdbench.data.dataset import Sample
 from okdbench.data.deep_images import Largest, full_range, is_deep, largest_of, to_bytes
 from okdbench.data.image_files import is_heic
 
@@ -69,7 +70,7 @@ def decode(
         sample: where the image is.
         size: height and width of the result.
         channels: 1 for grey, 3 for colour.
-        resize: how it becomes a square, one of :class:`~okdbench.data.dataset.Resize`.
+        resize: how it becomes a square, a rule of :class:`~okdbench.core.resize.Resize`.
         max_value: what is white in an image of more than eight bits; None to go by the image alone.
 
     Raises:
@@ -160,16 +161,21 @@ def _reason(error: Exception) -> str:
 
 def _resized(image: Image.Image, size: int, channels: int, resize: str) -> npt.NDArray[np.uint8]:
     image = image.convert("L" if channels == 1 else "RGB")
-    width, height = image.size
-    if resize == Resize.CROP:
-        # Of an odd rest, the larger half is cut off at the right and at the bottom.
-        side = min(image.size)
-        left, top = (width - side) // 2, (height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-    if resize == Resize.PAD:
-        image = _padded(image, size)
+    rule, share = parse_resize(resize)
+    image = _padded(image, size) if rule is Resize.PAD else _centre(image, rule, share)
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
     return pixels.reshape(size, size, channels)
+
+
+def _centre(image: Image.Image, rule: Resize, share: float) -> Image.Image:
+    """The central part of an image, a square with ``crop``, that is scaled to the size."""
+    sides = (min(image.size),) * 2 if rule is Resize.CROP else image.size
+    width, height = (max(1, round(side * share)) for side in sides)
+    if (width, height) == image.size:
+        return image
+    # Of an odd rest, the larger half is cut off at the right and at the bottom.
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def _padded(image: Image.Image, size: int) -> Image.Image:

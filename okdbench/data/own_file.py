@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from okdbench.core.config import Numbers
+from okdbench.core.config import ImageSize, Numbers, ResizeRule, ValueRange
 from okdbench.core.errors import UserError
 from okdbench.data.dataset import Augmentation
 
@@ -43,7 +43,10 @@ class OwnDatasetFile(BaseModel):
     channels: Literal[1, 3] = 3
     mean: Numbers | None = None
     std: Numbers | None = None
-    resize: Literal["stretch", "crop", "pad"] | None = None
+    value_range: ValueRange = None
+    channel_order: Literal["rgb", "bgr"] | None = None
+    resize: ResizeRule | None = None
+    image_size: ImageSize | None = None
     #: what is white in files of more than eight bits
     max_value: Annotated[float, Field(gt=0, strict=False)] | None = None
 

@@ -24,7 +24,7 @@ from okdbench.distill.card import BaseHyperparameters, hyper
 from okdbench.distill.finetune import ChainHyperparameters
 from okdbench.distill.losses import batch_norm_l2, class_imbalance, entropy, kl, one_hotness
 from okdbench.distill.method import Losses, Method, Stage
-from okdbench.distill.networks.generators import Generator, HeadKind
+from okdbench.distill.networks.generators import Generator, HeadKind, can_generate
 from okdbench.distill.networks.wrapper import ClassifierOutput, Feature
 from okdbench.distill.optim import Schedule, adam, constant, cosine, drops, forward_without_buffers, sgd
 
@@ -120,6 +120,11 @@ class DataFree(Method):
         """Those of the requested number of steps, if there is one."""
         steps: int | None = hp.data_free_steps
         return steps * hp.inner_steps * budget.batch_size if steps else super().images_learned(hp, budget)
+
+    @classmethod
+    def takes_size(cls, image_size: int) -> bool:
+        """Sizes that the generator can make."""
+        return can_generate(image_size)
 
     def setup(self) -> None:
         """Create networks and learners for the whole budget.

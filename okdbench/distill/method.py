@@ -255,6 +255,11 @@ class Method(Trainable):
         """Whether no label is read: where there are labels, the shared fine-tuning stage then follows."""
         return cls.data_free
 
+    @classmethod
+    def takes_size(cls, image_size: int) -> bool:  # noqa: ARG003 - for methods with a generator
+        """Whether the method can work with images of this height and width in pixels."""
+        return True
+
     @property
     def evaluated_network(self) -> ClassifierWrapper:
         """The network that is evaluated: the student, unless the row describes another network."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
+from okdbench.core.config import ResizeRule
 from okdbench.core.protocol import is_tuning_seed
 from okdbench.core.syntax import spell_method
 from okdbench.results.loss_curves import Curve
@@ -148,6 +149,7 @@ class Record(_Model):
             records of earlier protocols, as is ``std``.
         std: the same for the standard deviation.
         resize: how images of another size became squares.
+        channel_order: order in which the networks got the channels.
         subset_digest: a hash of the paths of the images that ``ood_subset`` chose; empty without it.
         data_note: how the images differ from the official ones; empty when they do not.
         default_settings: the data set's settings of this task that the row over all settings is about.
@@ -194,7 +196,8 @@ class Record(_Model):
     classes: Int64 | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    resize: ResizeRule = "stretch"
+    channel_order: Literal["rgb", "bgr"] = "rgb"
     subset_digest: str = ""
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None

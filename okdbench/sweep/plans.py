@@ -15,8 +15,8 @@ from okdbench.core.settings import task_of
 from okdbench.data.splits import SplitCache
 from okdbench.results.grouping import ALL
 from okdbench.sweep.grid import Grid
-from okdbench.training.admission import players
 from okdbench.training.plan import Plan, make_plan
+from okdbench.training.plan_checks import players
 from okdbench.training.trial import WithheldError, check_once
 
 

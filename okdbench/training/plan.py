@@ -31,8 +31,9 @@ from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
 from okdbench.distill.networks.user_networks import Network
-from okdbench.training.admission import check_access
+from okdbench.training.image_format import FIELDS, format_of
 from okdbench.training.networks import Role, StartFile, find_networks, start_files
+from okdbench.training.plan_checks import check_access, check_size
 from okdbench.training.teacher_recipe import check_recipe, recipe_of
 
 
@@ -55,6 +56,7 @@ class Plan:
         data_note: how the images differ from the official ones; empty when they do not.
         data_root: folder of images and caches.
         chosen: indices of the images that the method sees of those that its track shows; None for all.
+        format_note: what the file of the teacher says of its images, and what of it is used; empty without a file.
     """
 
     config: RunConfig
@@ -71,6 +73,7 @@ class Plan:
     data_note: str
     data_root: Path
     chosen: Sequence[int] | None = None
+    format_note: str = ""
 
     @cached_property
     def access(self) -> Access:
@@ -107,17 +110,8 @@ class Plan:
     def key(self) -> str:
         """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
         # weights, hyper-parameters and statistics are below by value; the digest of the images has split and channels
-        elsewhere = {
-            "teacher_weights",
-            "teacher_init",
-            "student_weights",
-            "hyperparameters",
-            "test_split",
-            "channels",
-            "mean",
-            "std",
-            "resize",
-        }
+        files = {"teacher_weights", "teacher_init", "student_weights"}
+        elsewhere = {*files, "hyperparameters", "test_split", "value_range", *FIELDS}
         resolved = self.config.model_dump(mode="json", exclude={"device", "tuned", *elsewhere})
         identity = {
             **resolved,
@@ -133,7 +127,7 @@ class Plan:
             "teacher_recipe": self.teacher_recipe and asdict(self.teacher_recipe),
             "source": self.source,
             "data": self.splits.digest,
-            "normalisation": [self.dataset.mean, self.dataset.std],
+            "normalisation": self.dataset.normalisation,
             "protocol": PROTOCOL_VERSION,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -196,7 +190,7 @@ def make_plan(
     dataset = registry.load_dataset(str(values.get("dataset") or in_file.get("dataset") or ""))
     setting = dataset.setting(_setting_name(values, in_file, dataset))
     config = configuration.resolve({**values, "setting": setting.name}, file=file)
-    dataset, image_format = _with_format(dataset, config)
+    dataset, image_format, format_note = format_of(dataset, config)
     rule, is_default = _split_rule(config, dataset, setting)
     track = config.track or tracks_of(setting.task)[0]
     # What is the default here is written as not given, so that it gives no second name to a run.
@@ -210,6 +204,7 @@ def make_plan(
     preset = method.preset(config.budget, dataset.name)
     check_access(config.method, method, setting, track, config.shots)
     teacher, student = find_networks(config)
+    check_size(config, method, format_note)
     source = f"{file}: {config.method}" if file else config.method
     if not setting.teacher_domains and not config.teacher_weights:
         raise UserError(
@@ -237,6 +232,7 @@ def make_plan(
         splits=load(dataset, setting, config.image_size, root, rule),
         data_note=dataset.note(dataset.domains_of(setting, rule.official), root),
         data_root=root,
+        format_note=format_note,
     )
     _check_subset(plan)
     return plan
@@ -266,18 +262,6 @@ def _setting_name(values: Mapping[str, Any], in_file: Mapping[str, Any], dataset
     if not (defaults := dataset.default_settings(TaskKind(task))):
         raise UserError(f"{dataset.name} has no default settings of task {task}; name a setting")
     return defaults[0]
-
-
-def _with_format(dataset: Dataset, config: RunConfig) -> tuple[Dataset, dict[str, Any]]:
-    """The data set in the format of the configuration, and the fields that say so: None for what is the default."""
-    usual = dataset.with_format(config.channels)
-    made = dataset.with_format(config.channels, config.mean, config.std, config.resize)
-    return made, {
-        "channels": None if made.channels == dataset.channels else made.channels,
-        "mean": None if made.mean == usual.mean else made.mean,
-        "std": None if made.std == usual.std else made.std,
-        "resize": None if made.resize == usual.resize else made.resize,
-    }
 
 
 def _split_rule(config: RunConfig, dataset: Dataset, setting: Setting) -> tuple[SplitRule, bool]:

@@ -13,6 +13,7 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from okdbench.core.config import ResizeRule
 from okdbench.core.syntax import spell_method
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from okdbench.distill.networks.classifiers import build_classifier, find_network
@@ -31,9 +32,12 @@ class StudentCard(BaseModel):
         architecture: name of the network in timm; of a user's own, its file and a digest of it.
         classes: names of the classes, in the order of the logits.
         image_size: input resolution in pixels.
-        mean: the normaliser's mean of each channel, one for grey images, for pixels in [0, 1].
+        resize: how images of another size become squares: a rule of :class:`~okdbench.core.resize.Resize`.
+        interpolation: Pillow's filter for that.
+        channel_order: order in which the network gets the channels, one of rgb and bgr.
+        value_range: the largest value of a pixel before the normalisation.
+        mean: the normaliser's mean of each channel, one for grey images, in this order and range.
         std: the normaliser's standard deviation of each channel.
-        resize: how images of another size become squares.
         max_value: what is white in images of more than eight bits; None to go by each image alone.
         method: the method, with its variant.
         dataset: the data set.
@@ -50,9 +54,12 @@ class StudentCard(BaseModel):
     architecture: str
     classes: tuple[str, ...]
     image_size: int
+    resize: ResizeRule = "stretch"
+    interpolation: Literal["bilinear"] = "bilinear"
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    value_range: Literal[1] = 1
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
     max_value: Annotated[float, Field(gt=0)] | None = None
     method: str
     dataset: str
@@ -92,7 +99,7 @@ def card_of(record: Record, dataset: Dataset, max_value: float | None = None) ->
         method=spell_method(record.method, record.variant),
         accuracy=record.selected.evaluation.test.acc,
         start=record.starts.get("student", ""),
-        **record.model_dump(include={"resize", "dataset", "setting", "key", "command", "version"}),
+        **record.model_dump(include={"resize", "channel_order", "dataset", "setting", "key", "command", "version"}),
     )
 
 
@@ -127,7 +134,7 @@ def unpack(content: bytes, old: Callable[[], StudentCard] | None = None, network
         net.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"its weights are not those of a {card.architecture}") from error
-    return Student(ClassifierWrapper(net, Normaliser(card.mean, card.std)).lock(), card)
+    return Student(ClassifierWrapper(net, Normaliser(card.mean, card.std, card.channel_order)).lock(), card)
 
 
 def _network_of(card: StudentCard, name: str) -> str | Network:

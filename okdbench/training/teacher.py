@@ -144,7 +144,7 @@ def teacher_key(plan: Plan) -> str:
         "network": plan.teacher.identity,
         "image_size": config.image_size,
         "channels": plan.dataset.channels,
-        "normalisation": [plan.dataset.mean, plan.dataset.std],
+        "normalisation": plan.dataset.normalisation,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -278,7 +278,8 @@ def load_user_weights(net: nn.Module, plan: Plan) -> None:
 
 def normaliser(plan: Plan, device: torch.device) -> Normaliser:
     """The data set's normaliser on the device; teacher and student share it."""
-    return Normaliser(plan.dataset.mean, plan.dataset.std).to(device)
+    dataset = plan.dataset
+    return Normaliser(dataset.mean, dataset.std, dataset.channel_order).to(device)
 
 
 def teacher_of(plan: Plan, runs: Path, device: torch.device, progress: ProgressCallback) -> ClassifierWrapper:

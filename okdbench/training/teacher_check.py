@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from okdbench.core.command import flag
 from okdbench.core.errors import UserError
+from okdbench.core.resize import Resize
 from okdbench.data.class_order import natural_order
-from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Resize, Sample
+from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, Sample
 from okdbench.data.decoding import decode
 from okdbench.data.images import Images
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
@@ -30,6 +33,9 @@ WORTH = 5.0
 NEAR_CHANCE = 0.1
 #: sizes of images that teachers are often trained with
 SIZES = (28, 32, 64, 96, 128, 160, 224)
+
+#: of blue, green and red in the networks of Caffe, and of PyTorch's that are made of them
+CAFFE_MEAN = (103.939, 116.779, 123.68)
 
 #: what could be different, and the teacher's logits then; None where it takes no such images
 Trials = Iterator[tuple[str, Tensor | None]]
@@ -74,22 +80,37 @@ def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, device: torc
     """What differs most often between training and use, in that order."""
     if order := _other_order(plan.dataset.classes):
         yield "the classes in the order 1, 2, ..., 10", predict(teacher, images, device)[:, order]
-    usual = teacher.normaliser
-    for text, mean, std in _normalisations(plan.dataset.channels):
-        yield text, _with(teacher, Normaliser(mean, std).to(device), images, device)
-    if plan.dataset.channels == 3:
-        turned = Images(images.pixels[:][..., ::-1].copy(), images.labels, images.paths)
-        yield "the channels in the order blue, green, red", _with(teacher, usual, turned, device)
+    for text, normaliser in _normalisers(plan.dataset):
+        yield text, _with(teacher, normaliser.to(device), images, device)
     for rule, size in _formats(plan):
         text = f"--resize {rule}" if size == plan.config.image_size else f"--image-size {size}"
         yield text, _resized(plan, teacher, images, rule, size, device)
 
 
-def _normalisations(channels: int) -> list[tuple[str, tuple[float, ...], tuple[float, ...]]]:
-    zero, half, one = ((value,) * channels for value in (0.0, 0.5, 1.0))
-    found = [("--mean 0.5 --std 0.5", half, half), ("--mean 0 --std 1", zero, one)]
-    found.append(("values from 0 to 255 (--mean 0 --std 0.00392157)", zero, (1 / 255,) * channels))
-    return [*found, ("ImageNet's mean and std", IMAGENET_MEAN, IMAGENET_STD)] if channels == 3 else found
+def _normalisers(dataset: Dataset) -> list[tuple[str, Normaliser]]:
+    """What networks are often trained with: the options for it, and the normaliser that they give."""
+    tried: list[dict[str, Any]] = [
+        {"mean": (0.5,), "std": (0.5,)},
+        {"mean": (0.0,), "std": (1.0,)},
+        {"value_range": 255, "mean": (0.0,), "std": (1.0,)},
+    ]
+    if dataset.channels == 3:
+        tried += [
+            {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+            {"channel_order": "rgb" if dataset.channel_order == "bgr" else "bgr"},
+            {"channel_order": "bgr", "value_range": 255, "mean": CAFFE_MEAN, "std": (1.0,)},
+        ]
+    made = [(_options(values), dataset.with_format(**values)) for values in tried]
+    return [(text, Normaliser(each.mean, each.std, each.channel_order)) for text, each in made]
+
+
+def _options(values: dict[str, Any]) -> str:
+    """``--mean 0.5 --std 0.5``."""
+    texts = {
+        name: ",".join(f"{number:g}" for number in value) if isinstance(value, tuple) else str(value)
+        for name, value in values.items()
+    }
+    return " ".join(f"{flag(name)} {text}" for name, text in texts.items())
 
 
 def _formats(plan: Plan) -> list[tuple[str, int]]:

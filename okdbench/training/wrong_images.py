@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from okdbench import registry
+from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic
 from okdbench.core.progress import counter
@@ -81,7 +82,7 @@ def _tested_images(
     """
     setting, size = dataset.setting(record.setting), record.config.get("image_size")
     # A record may come from anyone.
-    if not isinstance(size, int) or not 16 <= size <= 512:
+    if not isinstance(size, int) or not SMALLEST_IMAGE <= size <= LARGEST_IMAGE:
         raise UserError("the record does not say in which resolution the student saw them")
     tests = [dataset.official_tests[name] for name in setting.test_domains if name in dataset.official_tests]
     missing = dict(labels)

@@ -139,8 +139,8 @@ def test_what_is_said_of_a_tuning_is_one_line() -> None:
         ("sed: 1", "c.yaml: unknown key 'sed'; did you mean 'seed'?"),
         ("seed: -1", "c.yaml: seed=-1: out of range; allowed at least 0"),
         ("seed: true", "c.yaml: seed=True: input should be a valid integer; allowed at least 0"),
-        ("image_size: 20", "c.yaml: image_size=20: out of range; allowed 16 to 512, multiples of 16"),
-        ("image_size: 1024", "c.yaml: image_size=1024: out of range; allowed 16 to 512, multiples of 16"),
+        ("image_size: 15", "c.yaml: image_size=15: out of range; allowed 16 to 1024"),
+        ("image_size: 1025", "c.yaml: image_size=1025: out of range; allowed 16 to 1024"),
         (
             "precision: half",
             "c.yaml: precision='half': not a choice; allowed 'float32', 'bfloat16-targets' or 'bfloat16'",

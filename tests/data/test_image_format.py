@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from okdbench import registry
 from okdbench.core.errors import UserError
 from okdbench.data.dataset import IMAGENET_MEAN, Sample
 from okdbench.data.decoding import decode
+from okdbench.distill.networks.wrapper import Normaliser
 from okdbench.training.plan import make_plan
 
 KD = {"method": "kd", "dataset": "digits", "setting": "O-P", "budget": "smoke"}
@@ -36,7 +38,11 @@ def test_a_data_set_can_be_seen_in_other_channels() -> None:
         ({"std": "0"}, "--std 0.0: each number must be more than 0"),
         ({"mean": "half"}, "mean='half': input should be a valid number"),
         ({"channels": 2}, "channels=2: not a choice"),
-        ({"resize": "Pad"}, "resize='Pad': not a choice"),
+        ({"resize": "Pad"}, "resize='Pad': not a choice; allowed stretch, crop, pad"),
+        ({"resize": "crop:2"}, "resize='crop:2': not a choice"),
+        ({"resize": "pad:0.5"}, "resize='pad:0.5': not a choice"),
+        ({"mean": "124"}, "--mean 124.0: more than 1; for pixels from 0 to 255 add --value-range 255"),
+        ({"value_range": 100}, "value_range=100: not a choice"),
     ],
     ids=str,
 )
@@ -93,8 +99,36 @@ def test_a_description_of_own_images_may_say_how_they_are_seen(tmp_path: Path) -
     file.write_text(file.read_text().replace("mean: 0.2", "mean: 0.3"))
     assert registry.load_dataset(str(file)).extra_key != key
     file.write_text("domains: {phone: phone}\nmean: 124\n")
-    with pytest.raises(UserError, match=r"own.yaml: mean=124"):
+    with pytest.raises(
+        UserError, match=r"own.yaml: mean 124.0: more than 1; for pixels from 0 to 255 add value_range: 255"
+    ):
         registry.load_dataset(str(file))
     file.write_text("domains: {phone: phone}\nmean: [0.2, 0.3]\n")
     with pytest.raises(UserError, match=r"own.yaml: mean 0.2,0.3: these images need one or three numbers"):
         registry.load_dataset(str(file))
+
+
+def test_a_part_of_the_image_is_its_centre() -> None:
+    rows, columns = np.mgrid[:80, :120]
+    pixels = np.stack([2 * columns, 3 * rows, rows + columns], -1).astype(np.uint8)
+    sample = Sample("x", 0, pixels)
+    assert np.array_equal(decode(sample, 40, resize="crop:0.5"), pixels[20:60, 40:80])
+    assert np.array_equal(decode(sample, 80, resize="crop"), pixels[:, 20:100])
+    cut = Image.fromarray(pixels[20:60, 30:90])
+    assert np.array_equal(decode(sample, 32, resize="stretch:0.5"), decode(Sample("x", 0, np.asarray(cut)), 32))
+
+
+def test_values_up_to_255_are_kept_as_those_up_to_1() -> None:
+    office = registry.load_dataset("office31")
+    raw = office.with_format(value_range=255)
+    assert (raw.mean, raw.std) == ((0.0,) * 3, (1 / 255,) * 3)
+    caffe = office.with_format(mean=(51.0, 102.0, 153.0), value_range=255, channel_order="bgr")
+    assert (caffe.mean, caffe.std) == (pytest.approx((0.2, 0.4, 0.6)), (1 / 255,) * 3)
+    assert caffe.with_format(1).channel_order == "rgb"
+
+
+def test_a_network_that_gets_blue_first_is_normalised_in_this_order() -> None:
+    images = torch.rand(2, 3, 4, 4)
+    turned = Normaliser((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "bgr")
+    assert torch.equal(turned(images), Normaliser((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))(images[:, [2, 1, 0]]))
+    assert torch.allclose(turned.inverse(turned(images)), images)

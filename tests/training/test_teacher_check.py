@@ -62,7 +62,7 @@ def test_a_teacher_that_fits_has_one_line(make: Make, runs: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("network", "trained", "cure"),
     [
-        ("lenet5_bn", {"mean": "0", "std": "0.00392157"}, "with values from 0 to 255"),
+        ("lenet5_bn", {"value_range": 255}, "with --value-range 255 --mean 0 --std 1 it has"),
         pytest.param(
             "test_resnet", {"mean": "0.5", "std": "0.5"}, "with --mean 0.5 --std 0.5 it has", marks=pytest.mark.slow
         ),

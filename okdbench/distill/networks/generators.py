@@ -20,6 +20,8 @@ HeadKind = Literal["sigmoid", "tanh_bn", "bn"]
 
 #: largest side of the generator's first feature map, and of the encoder's last
 LARGEST_GRID = 8
+#: the sizes of generated images are multiples of it, so that discriminators can halve them as well
+MULTIPLE = 16
 
 
 def halvings(image_size: int) -> tuple[int, int]:
@@ -32,14 +34,24 @@ def halvings(image_size: int) -> tuple[int, int]:
         UserError: it does not halve evenly.
     """
     count, side = 0, image_size
-    while side > LARGEST_GRID:
-        if side % 2:
-            raise UserError(
-                f"images of {image_size} pixels do not halve evenly down to {LARGEST_GRID} or fewer; "
-                f"choose another image size, for example {2 ** (image_size.bit_length() - 1)}"
-            )
+    while side > LARGEST_GRID and side % 2 == 0:
         count, side = count + 1, side // 2
+    if side > LARGEST_GRID:
+        raise UserError(
+            f"images of {image_size} pixels do not halve evenly down to {LARGEST_GRID} or fewer; "
+            f"choose another image size, for example {2 ** (image_size.bit_length() - 1)}"
+        )
     return count, side
+
+
+def can_generate(image_size: int) -> bool:
+    """Whether generators make images of this size.
+
+    >>> [size for size in range(28, 150) if can_generate(size)]
+    [32, 48, 64, 80, 96, 112, 128]
+    """
+    odd_part = image_size // (image_size & -image_size)
+    return image_size % MULTIPLE == 0 and odd_part <= LARGEST_GRID
 
 
 def _block(conv: nn.Conv2d) -> list[nn.Module]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors.torch import load as from_safetensors
 from torch import Tensor
@@ -30,11 +32,19 @@ _REWORKED = {
 
 
 class WeightFile(NamedTuple):
-    """The tensors of a file by name, what the user should know of a choice, and timm's name of the network if given."""
+    """The tensors of a file by name, and what is beside them.
+
+    Attributes:
+        state: the tensors.
+        note: what the user should know of a choice.
+        architecture: timm's name of the network, if the file gives one.
+        metadata: what else the file has: the texts of safetensors, or the content of a checkpoint.
+    """
 
     state: State
     note: str = ""
     architecture: str = ""
+    metadata: Mapping[str, Any] = {}
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -59,7 +69,8 @@ def read_weights(path: Path) -> WeightFile:
         raise UserError(f"{path} holds {what}; save them with torch.save(net.state_dict(), FILE)")
     named = found.get("arch") if isinstance(found, dict) else ""
     state = {_WRAPPERS.sub("", name): _widened(tensor) for name, tensor in state.items()}
-    return WeightFile(state, note, named if isinstance(named, str) else "")
+    beside = _header(content) if is_safetensors(content) else found if isinstance(found, Mapping) else {}
+    return WeightFile(state, note, named if isinstance(named, str) else "", beside)
 
 
 def reworked(state: State) -> str:
@@ -76,3 +87,10 @@ def _is_strange(found: object) -> bool:
 
 def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _header(content: bytes) -> Mapping[str, str]:
+    """The texts in the header of a valid safetensors file."""
+    size = int.from_bytes(content[:8], "little")
+    texts: Mapping[str, str] = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    return texts

@@ -42,7 +42,7 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
     Raises:
         UserError: the file is missing or damaged, or has no weights, those of another network, or no numbers.
     """
-    state, note, architecture = read_weights(path)
+    state, note, architecture, _ = read_weights(path)
     _refuse_broken(state, path)
     parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
     fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}

@@ -16,13 +16,20 @@ from okdbench.distill.networks.folding import folded
 
 
 class Normaliser(nn.Module):
-    """Channel-wise (x - mean) / std: the only place where images are normalised."""
+    """Channel-wise (x - mean) / std: the only place where images are normalised.
+
+    Args:
+        mean: of each channel, in the order of the network's input, for pixels in [0, 1].
+        std: the same for the standard deviation.
+        channel_order: rgb, or bgr for a network that gets blue first.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float], channel_order: str = "rgb") -> None:
         super().__init__()
+        self._reverse = channel_order == "bgr"
         # not persistent: they belong to the data set, and a student's weights file holds weights alone
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
@@ -34,11 +41,14 @@ class Normaliser(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalise raw images, B x C x H x W in [0, 1]."""
-        return (images - self.mean) / self.std
+        return (self._ordered(images) - self.mean) / self.std
 
     def inverse(self, images: Tensor) -> Tensor:
         """The images that :meth:`forward` maps to ``images``."""
-        return images * self.std + self.mean
+        return self._ordered(images * self.std + self.mean)
+
+    def _ordered(self, images: Tensor) -> Tensor:
+        return images.flip(1) if self._reverse else images
 
 
 class BatchStatistics(NamedTuple):

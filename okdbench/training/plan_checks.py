@@ -1,9 +1,10 @@
-"""Which methods run in which tasks and tracks."""
+"""What cannot be run, said in one line before anything is loaded: tracks, labels, sizes and networks."""
 
 from __future__ import annotations
 
 from okdbench.core import plugins
 from okdbench.core.card_source import bundled_card
+from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE, RunConfig
 from okdbench.core.errors import UserError
 from okdbench.core.protocol import Track, tracks_of
 from okdbench.core.settings import Setting, TaskKind
@@ -39,6 +40,28 @@ def check_access(name: str, method: type[Method], setting: Setting, track: Track
         raise UserError(
             "the semi track needs --shots N, the number of labels per class; with all labels it is labelled"
         )
+
+
+def check_size(config: RunConfig, method: type[Method], note: str) -> None:
+    """Refuse a size of images that a method does not take.
+
+    Args:
+        config: of the run, with the size.
+        method: its class.
+        note: what the file of the teacher says; empty without a file.
+
+    Raises:
+        UserError: it does not; the message names the nearest sizes that it takes.
+    """
+    size = config.image_size
+    if method.takes_size(size):
+        return
+    ranges = range(size, SMALLEST_IMAGE - 1, -1), range(size, LARGEST_IMAGE + 1)
+    near = [str(found) for sizes in ranges if (found := next(filter(method.takes_size, sizes), None))]
+    raise UserError(
+        f"method {config.method!r} does not take images of {size} pixels; the nearest that it takes: "
+        f"--image-size {' or '.join(near)}" + (f" ({config.teacher_weights} {note})" if note else "")
+    )
 
 
 def players(task: TaskKind, track: str = "") -> list[str]:

@@ -1,0 +1,143 @@
+"""What a file of weights says of the images of its network: size, rule for the size, normalisation, order, range.
+
+It is read from the metadata of a safetensors file, from the entries beside the weights in a checkpoint, from a layer of
+the network that normalises, and from a ``config.json`` or ``preprocessor_config.json`` beside the file, as the scripts
+of timm, Hugging Face, torchvision and many others write them. Nothing in a file is executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+from timm.data.config import resolve_data_config
+from torch import Tensor
+
+from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
+from okdbench.core.resize import spell_resize
+from okdbench.distill.networks.stated_values import Stated, stated_in
+from okdbench.distill.networks.weight_files import WeightFile, read_weights
+
+#: entries that hold such values, later ones winning; those of the whole file win over all of them
+_PLACES = ("preprocessor_config", "img_norm_cfg", "data_preprocessor", "default_cfg", "pretrained_cfg", "config", "cfg",
+           "hyper_parameters", "hparams", "args", "data_config", "preprocessing", "okdbench")  # fmt: skip
+#: files of timm and of Hugging Face beside the weights
+_FILES = ("config.json", "preprocessor_config.json")
+#: an entry that has these names is what timm's train.py was called with
+_OF_TIMM = {"img_size", "input_size", "crop_pct", "mean", "std"}
+
+
+class Preprocessing(NamedTuple):
+    """What a file says, None where it says nothing.
+
+    Attributes:
+        image_size: height and width in pixels.
+        mean: of each channel, in this order and range of the channels.
+        std: the same for the standard deviation.
+        value_range: 1 or 255, the largest value of a pixel before the normalisation.
+        channel_order: rgb or bgr.
+        resize: a rule of :class:`~okdbench.core.resize.Resize`.
+        unread: names of values that are there and not understood.
+    """
+
+    image_size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    value_range: int | None = None
+    channel_order: str | None = None
+    resize: str | None = None
+    unread: tuple[str, ...] = ()
+
+
+def preprocessing_of(path: Path, network: str) -> Preprocessing:
+    """What the file, or one beside it, says of the images of its network.
+
+    Args:
+        path: a file of weights.
+        network: the name of its architecture.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds no weights.
+    """
+    beside = tuple(path.parent / name for name in _FILES)
+    return _read(path, network, tuple(file.stat().st_mtime_ns for file in (path, *beside) if file.is_file()))
+
+
+@lru_cache(maxsize=8)  # several plans of one command share a teacher
+def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
+    content = read_weights(path)
+    found: Stated = {}
+    for layer in (*_beside(path, network), *_within(content.metadata, network), _layer(content)):
+        found |= stated_in(layer)
+    return _joined(found)
+
+
+def _beside(path: Path, network: str) -> Iterator[Mapping[str, Any]]:
+    for name in _FILES:
+        try:
+            content = json.loads((path.parent / name).read_bytes())
+        except (OSError, ValueError):
+            continue
+        named = content.get("architecture") if isinstance(content, dict) else None
+        if isinstance(content, dict) and named in (None, network, network.partition(".")[0]):
+            yield from _within(content, network)
+
+
+def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterator[Mapping[str, Any]]:
+    """The layers of an entry, those that win last, down to a depth: a pickle may contain itself."""
+    for name in _PLACES if depth else ():
+        inner = _mapping(content.get(name))
+        if inner.keys() >= _OF_TIMM:
+            yield _timm_resolved(inner, str(content.get("arch") or inner.get("model") or network))
+        if inner:
+            yield from _within(inner, network, depth - 1)
+    yield content
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """An entry as a mapping: one, JSON of one, or an object such as ``argparse.Namespace``."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    if isinstance(value, Mapping) and value:
+        return value
+    return getattr(value, "__dict__", {})
+
+
+def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:
+    """What timm's train.py gave the network: what is not set on its command line is that of the architecture."""
+    config: Any = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None
+    try:
+        return dict(resolve_data_config(dict(args), config.to_dict() if config else {}))  # type: ignore[no-untyped-call]
+    except (AssertionError, TypeError, ValueError):  # these are not timm's
+        return {}
+
+
+def _layer(content: WeightFile) -> Mapping[str, Any]:
+    """The statistics in a layer of the network that normalises its input."""
+    for key, mean in content.state.items():
+        prefix, _, last = key.rpartition(".")
+        std = content.state.get(f"{prefix}.std" if prefix else "std")
+        if last == "mean" and isinstance(std, Tensor) and mean.numel() == std.numel() in (1, 3):
+            return {"mean": mean, "std": std}
+    return {}
+
+
+def _joined(found: Stated) -> Preprocessing:
+    """The values of all layers as one."""
+    rule, share = found.pop("rule", None), found.pop("share", None)
+    if rule or share:
+        found["resize"] = spell_resize(rule or "crop", (share or 1.0) if rule != "pad" else 1.0)
+    numbers = [*(found.get("mean") or ()), *(found.get("std") or ())]
+    if max(numbers, default=0) > 1 or found.get("value_range") == 255:
+        found |= {"value_range": 255, "mean": found.get("mean", (0.0,)), "std": found.get("std", (1.0,))}
+    if found.get("image_size") not in range(SMALLEST_IMAGE, LARGEST_IMAGE + 1) and "image_size" in found:
+        found["image_size"] = None
+    unread = tuple(name for name, value in found.items() if value is None)
+    return Preprocessing(**{name: value for name, value in found.items() if value is not None}, unread=unread)
