@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Losses, Paper, TaskKind, Track, UserError, hyper, legacy
+from okdbench.api import Card, Deviation, HyperparameterError, Losses, Paper, TaskKind, Track, hyper, legacy
 from okdbench.distill.adversarial import LR_STUDENT, DataFree, DataFreeHyperparameters
 from okdbench.distill.losses import attention_transfer, kl
 from okdbench.distill.networks.generators import HeadKind
@@ -100,7 +100,7 @@ class ZSKT(DataFree):
                 for net in (self.teacher, self.student)
             ]
         if self.hp.attention and (shapes[0] != shapes[1] or not all(len(shape) == 2 for shape in shapes[0])):
-            raise UserError("teacher and student have no feature maps of equal size; add --set attention=0")
+            raise HyperparameterError("teacher and student have no feature maps of equal size", attention=0)
 
     def iteration(self) -> Losses:
         z = self.noise()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,12 +42,39 @@ def split(
 
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for index, (label, place) in enumerate(zip(labels, _places(paths, labels), strict=True)):
-        # Shifted by the class, so that classes with fewer than five images do not all start in the first fold.
-        distance = (place + label - fold) % FOLDS
-        is_second = (place // FOLDS + label) % 2 == 0
-        part = "test" if distance == 0 and test else "val" if distance == 1 and is_second and validation else "train"
-        parts[part].append(index)
+        parts[_part(place, label, fold, validation=validation, test=test)].append(index)
     return {part: np.array(chosen, dtype=np.int64) for part, chosen in parts.items()}
+
+
+def _part(place: int, label: int, fold: int, *, validation: bool, test: bool) -> str:
+    """The part of the image at this place in the order of its class."""
+    # Shifted by the class, so that classes with fewer than five images do not all start in the first fold.
+    distance = (place + label - fold) % FOLDS
+    is_second = (place // FOLDS + label) % 2 == 0
+    return "test" if distance == 0 and test else "val" if distance == 1 and is_second and validation else "train"
+
+
+def images_needed(
+    part: str, label: int, folds: Sequence[int], count: int = 1, *, validation: bool = True, test: bool = True
+) -> int:
+    """How many images a class must have so that a part has ``count`` of them in each of these folds.
+
+    >>> images_needed("test", 0, range(5)), images_needed("val", 0, range(5)), images_needed("val", 1, range(5))
+    (5, 5, 10)
+
+    Args:
+        part: ``train``, ``val`` or ``test``, which must exist.
+        label: index of the class.
+        folds: the test folds.
+        count: images of the class in the part, at least 1.
+        validation: as in :func:`split`, and so ``test``.
+    """
+
+    def needed(fold: int) -> int:
+        at = partial(_part, label=label, fold=fold, validation=validation, test=test)
+        return next(itertools.islice((place for place in itertools.count() if at(place) == part), count - 1, None)) + 1
+
+    return max(map(needed, folds))
 
 
 def first_of_each_class(paths: Sequence[str], labels: Sequence[int], count: int) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -176,6 +177,10 @@ def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progres
 
 
 def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: ProgressCallback) -> Record:
+    if untested := [plan.dataset.classes[label] for label in plan.splits.untested]:
+        enough = "five images of a class are enough for one with every seed"
+        print(f"okdbench: {plan.title}: no test image of {', '.join(untested)}; {enough}", file=sys.stderr)
+
     # --- 1. the teacher: read, or trained first
     teacher = teacher_of(plan, runs, device, progress)
     if plan.config.teacher_weights:

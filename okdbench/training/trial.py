@@ -5,15 +5,17 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from okdbench.core import devices
-from okdbench.core.errors import UserError
+from okdbench.core.errors import HyperparameterError, UserError
 from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
+from okdbench.core.syntax import spell_assignments, spell_method
 from okdbench.data.augmentation import kinds_of
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
@@ -211,6 +213,10 @@ def check(plan: Plan) -> None:
     teacher = ClassifierWrapper(net, normaliser(plan, cpu)).lock()
     try:
         stages = plan.method(make_task(plan, teacher, torch.Generator(cpu), Meter()), plan.hyperparameters).stages()
+    except HyperparameterError as error:
+        # In brackets, because other methods of the command may have no such hyper-parameter.
+        named = spell_method(config.method, spell_assignments({**config.hyperparameters, **error.cure}))
+        raise UserError(f"{error.problem}; write {quote(named)} in place of {config.method}") from error
     except UserError:
         raise
     except Exception:  # a bug in the method: its run stores it in a record, with the traceback
