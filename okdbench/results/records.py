@@ -20,7 +20,7 @@ SCHEMA_VERSION = 4
 #: letters of the longest file of a local method that a record keeps
 LONGEST_METHOD = 200_000
 #: options that say where something is on a machine; the record has names and digests of what is there
-_PLACES = ("device", "method", "dataset", "teacher_weights")
+_PLACES = ("device", "log_to", "method", "dataset", "teacher_weights")
 
 
 def _one_name(text: str) -> str:

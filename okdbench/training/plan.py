@@ -100,10 +100,10 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
+        """Hash of everything that the result depends on, and so neither of device and trackers nor of ``tuned``."""
         # weights, hyper-parameters and statistics are below by value; the digest of the images has split and channels
         elsewhere = {"teacher_weights", "hyperparameters", "test_split", "channels", "mean", "std", "resize"}
-        resolved = self.config.model_dump(mode="json", exclude={"device", "tuned", *elsewhere})
+        resolved = self.config.model_dump(mode="json", exclude={"device", "log_to", "tuned", *elsewhere})
         identity = {
             **resolved,
             "method": self.method_name,

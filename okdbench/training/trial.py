@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -32,6 +33,7 @@ from okdbench.training.loop import LoopConfig, TrainingLoop
 from okdbench.training.plan import Plan
 from okdbench.training.progress import ProgressCallback
 from okdbench.training.teacher import normaliser
+from okdbench.training.trackers import check_installed
 
 #: real images that a method may show beside its own
 SAMPLE_IMAGES = 6
@@ -52,10 +54,17 @@ class Trial:
         folder: where the loss log and the checkpoint are written.
         device: where to train.
         progress: called every few steps.
+        log: is given losses and evaluations, as :class:`okdbench.training.loop.LoopConfig` says.
     """
 
     def __init__(
-        self, plan: Plan, teacher: ClassifierWrapper, folder: Path, device: torch.device, progress: ProgressCallback
+        self,
+        plan: Plan,
+        teacher: ClassifierWrapper,
+        folder: Path,
+        device: torch.device,
+        progress: ProgressCallback,
+        log: Callable[[Mapping[str, float], int], None] = lambda _numbers, _step: None,
     ) -> None:
         self.plan, self.device = plan, device
         config, splits = plan.config, plan.splits
@@ -92,6 +101,7 @@ class Trial:
             retention=self.evaluator.retention,
             evaluations=plan.budget.evaluations,
             track=plan.track,
+            log=log,
         )
 
     def run(self, checkpoint_seconds: float = 20.0) -> History:
@@ -103,6 +113,11 @@ class Trial:
         """
         config = replace(self._loop_config, checkpoint_seconds=checkpoint_seconds)
         return TrainingLoop(self.trainable, self.answer, config).run()
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.trainable.stages())
 
     def samples(self) -> dict[str, Pixels]:
         """Images that the method wants to be looked at; random generators and the meter are left as they were.
@@ -207,6 +222,7 @@ def check(plan: Plan) -> None:
         UserError: a network, a weights file or the method itself refuses.
     """
     config, cpu = plan.config, torch.device("cpu")
+    check_installed(config.log_to)
     net = initial_network("teacher", plan)
     if config.teacher_weights:
         load_weights(net, Path(config.teacher_weights), config.teacher)

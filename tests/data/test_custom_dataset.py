@@ -76,7 +76,9 @@ def test_one_label_per_class_is_enough(shop: Path, tmp_path: Path, track: str) -
     record = execute(make_plan({**values, "shots": 1}, data_root=tmp_path / "root"), tmp_path / "runs", quiet)
     assert (record.status, record.shots, record.track) == ("done", 1, track), record.error
     message = refusal(make_plan, {**values, "shots": 8}, data_root=tmp_path / "root")
-    assert message.startswith("--shots 8: the train split has only 7 images of class 'cup'; give at most --shots 7, or ")
+    assert message.startswith(
+        "--shots 8: the train split has only 7 images of class 'cup'; give at most --shots 7, or "
+    )
 
 
 def test_settings_may_be_written_in_any_spelling(shop: Path, tmp_path: Path) -> None:
