@@ -133,7 +133,7 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
         ({"domains": DOMAINS, "letters": {"S": "studio"}}, "one letter"),
         ({"domains": DOMAINS, "letters": {"S": "studio", "@": "phone"}}, r"one letter, such as \{A: phone\}"),
         ({"domains": DOMAINS, "unlabelled": ["studio", "phone"]}, "every domain is unlabelled"),
-        ({"domains": DOMAINS, "unlabelled": ["phone"], "settings": ["S-P"]}, r"only .* transfers from, as in A@P"),
+        ({"domains": DOMAINS, "unlabelled": ["phone"], "settings": ["S-P"]}, r"only .* transfers from, as in S@P"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "cup"]}, "'cup' and 'cup' are the same"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp"]}, "phone/pen is not one of the classes"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "zebra"]}, "has no folder for class 'zebra'"),
@@ -198,7 +198,7 @@ def test_an_unlabelled_domain_is_only_transferred_from(tmp_path: Path, own_class
     for text in ("S-W", "-W", "W-S", "W@S", "SW", "W"):
         message = refusal(make_plan, values | {"setting": text})
         assert "web has no labels of these classes" in message
-        assert message.endswith("as in A@W")
+        assert message.endswith("as in S@W")
     plain = write(tmp_path / "plain.yaml", domains=domains)
     assert "unlabelled: [web]" in refusal(registry.load_dataset, str(plain))
     wrong = write(tmp_path / "wrong.yaml", domains=domains, unlabelled=["wbe"])
