@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Losses, Paper, TaskKind, Track, UserError, hyper, legacy
+from okdbench.api import Card, Deviation, HyperparameterError, Losses, Paper, TaskKind, Track, hyper, legacy
 from okdbench.distill.adversarial import LR_STUDENT, DataFree, DataFreeHyperparameters
 from okdbench.distill.losses import attention_transfer, kl
 from okdbench.distill.networks.generators import HeadKind
@@ -101,7 +101,7 @@ class ZSKT(DataFree):
             ]
         comparable = shapes[0] and shapes[0] == shapes[1] and all(len(shape) == 2 for shape in shapes[0])
         if self.hp.attention and not comparable:
-            raise UserError("teacher and student have no feature maps of equal size; add --set attention=0")
+            raise HyperparameterError("teacher and student have no feature maps of equal size", attention=0)
 
     def iteration(self) -> Losses:
         z = self.noise()

@@ -6,7 +6,7 @@ else of okdbench.
 
 from __future__ import annotations
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import HyperparameterError, UserError
 from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
 from okdbench.data.loader import Batch
@@ -20,6 +20,7 @@ __all__ = [
     "Card",
     "Clock",
     "Deviation",
+    "HyperparameterError",
     "Learner",
     "Losses",
     "Method",

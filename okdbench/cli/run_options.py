@@ -14,7 +14,7 @@ from rich.markup import escape
 from okdbench.cli import completion
 from okdbench.cli.options import NETWORKS, PANELS, TRAINING, WHAT, WHERE, choice
 from okdbench.core.command import flag
-from okdbench.core.config import RunConfig, choices_of, type_of
+from okdbench.core.config import TRACKERS, RunConfig, choices_of, type_of
 from okdbench.core.settings import TaskKind
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -90,6 +90,15 @@ def _annotation(name: str, field: FieldInfo) -> Any:
         return Annotated[
             list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=text, rich_help_panel=TRAINING)
         ]
+    if name == "log_to":
+        option = typer.Option(
+            flag(name),
+            metavar=choice(TRACKERS),
+            help=field.description,
+            autocompletion=completion.of(TRACKERS),
+            rich_help_panel=_panel(name),
+        )
+        return Annotated[list[str] | None, option]
     if field.annotation is bool:
         option = typer.Option(help=_help(name, field), show_default=False, rich_help_panel=_panel(name))
         return Annotated[bool | None, option]
@@ -113,7 +122,7 @@ def _annotation(name: str, field: FieldInfo) -> Any:
 def _panel(name: str) -> str:
     if name in GRID_FIELDS or name == "budget":
         return WHAT
-    return NETWORKS if name in _NETWORKS else WHERE if name == "device" else TRAINING
+    return NETWORKS if name in _NETWORKS else WHERE if name in ("device", "log_to") else TRAINING
 
 
 def _help(name: str, field: FieldInfo) -> str:

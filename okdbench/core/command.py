@@ -18,16 +18,16 @@ from okdbench.core.syntax import spell_assignments
 
 #: options that are written even at their defaults, because a reader looks for them
 _ALWAYS = ("method", "dataset", "setting", "seed", "budget", "track")
-#: fields that a command from a file may not set: they name files or devices of this machine, or have --set instead
-_LOCAL = ("device", "teacher_weights", "teacher_init", "student_weights", "hyperparameters")
+#: fields that a command from a file may not set: they are of this machine and its user, or have --set instead
+_LOCAL = ("device", "log_to", "teacher_weights", "teacher_init", "student_weights", "hyperparameters")
 
 
 def words_of(config: RunConfig) -> list[str]:
     """What follows ``okdbench`` on the command line that repeats this run; paths are written as they were given."""
     defaults = {name: field.default for name, field in RunConfig.model_fields.items()}
     words = ["run"]
-    # The device is left out: it belongs to the machine, not to the run.
-    for name, value in config.model_dump(mode="json", exclude={"device", "hyperparameters"}).items():
+    # Device and trackers are left out: they belong to the machine and its user, not to the run.
+    for name, value in config.model_dump(mode="json", exclude={"device", "log_to", "hyperparameters"}).items():
         if value is not None and (name in _ALWAYS or value != defaults[name] or _may_differ(name, config)):
             words += _option(name, value)
     for name, value in sorted(config.hyperparameters.items()):

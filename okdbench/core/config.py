@@ -42,6 +42,18 @@ ResizeRule = Annotated[str, BeforeValidator(canonical)]
 SMALLEST_IMAGE, LARGEST_IMAGE = 16, 1024
 ImageSize = Annotated[int, Field(ge=SMALLEST_IMAGE, le=LARGEST_IMAGE)]
 
+#: the experiment trackers that a run can be shown in
+TRACKERS = ("tensorboard", "wandb", "mlflow")
+
+
+def _names(value: object) -> object:
+    """Names as they are typed, with commas or in several options, or as YAML has them."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return value
+    return tuple(dict.fromkeys(name.strip() for text in texts for name in str(text).split(",") if name.strip()))
+
+
 #: a file, or the name of a plugin
 File = Annotated[str, BeforeValidator(lambda value: expand(value) if isinstance(value, str) else value)]
 
@@ -122,6 +134,9 @@ class RunConfig(BaseModel):
         None, ge=1, description="Task transfer: of its images, those N on which the teacher is least certain."
     )
     device: str = Field("auto", description="Such as cpu, cuda or cuda:1; auto is the first GPU, or else the CPU.")
+    log_to: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow"], ...], BeforeValidator(_names)] = Field(
+        (), description="Show the run in an experiment tracker as well; repeat it for more."
+    )
     precision: Literal["float32", "bfloat16-targets", "bfloat16"] = Field(
         "float32", description="Number format of the forward passes; bfloat16-targets: of the teacher's targets alone."
     )

@@ -21,6 +21,14 @@ class UserError(Exception):
     """A mistake that the user can fix; the message is one line and names the fix."""
 
 
+class HyperparameterError(UserError):
+    """A method refuses networks or images that it takes with other hyper-parameters; ``cure`` has these."""
+
+    def __init__(self, problem: str, **cure: object) -> None:
+        super().__init__(f"{problem}; it takes {', '.join(f'{name}={value}' for name, value in cure.items())}")
+        self.problem, self.cure = problem, cure
+
+
 class NonFiniteLossError(Exception):
     """A loss became NaN or infinite; the message names the stage, the step and the loss term."""
 

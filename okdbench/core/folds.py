@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,16 +53,8 @@ def split(
         return _split_groups(paths, labels, fold, validation, test, groups)
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for index, (label, place) in enumerate(zip(labels, _places(paths, labels), strict=True)):
-        parts[_part(place, label, fold, validation, test)].append(index)
+        parts[_part(place, label, fold, validation=validation, test=test)].append(index)
     return {part: np.array(chosen, dtype=np.int64) for part, chosen in parts.items()}
-
-
-def _part(place: int, label: int, fold: int, validation: bool, test: bool, halved: bool = True) -> str:
-    """The part of a sample by its place in its class; of the next fold, one half validates if ``halved``, or all."""
-    # Shifted by the class, so that classes with fewer than five images do not all start in the first fold.
-    distance = (place + label - fold) % FOLDS
-    is_second = not halved or (place // FOLDS + label) % 2 == 0
-    return "test" if distance == 0 and test else "val" if distance == 1 and is_second and validation else "train"
 
 
 def _split_groups(
@@ -75,15 +69,47 @@ def _split_groups(
         label_of[name] = min(label, label_of.get(name, label))
     units = sorted(label_of)
     counts = Counter(label_of.values())
+    part_at = partial(_part, fold=fold, validation=validation, test=test)
     part_of = {
         # Of few groups the whole next fold validates, so that each class has some.
-        name: _part(place, label_of[name], fold, validation, test, counts[label_of[name]] >= 2 * FOLDS)
+        name: part_at(place, label_of[name], halved=counts[label_of[name]] >= 2 * FOLDS)
         for name, place in zip(units, _places(units, [label_of[unit] for unit in units]), strict=True)
     }
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for index, name in enumerate(names):
         parts[part_of[name]].append(index)
     return {part: np.array(chosen, dtype=np.int64) for part, chosen in parts.items()}
+
+
+def _part(place: int, label: int, fold: int, *, validation: bool, test: bool, halved: bool = True) -> str:
+    """The part of a sample by its place in its class; of the next fold, one half validates if ``halved``, or all."""
+    # Shifted by the class, so that classes with fewer than five images do not all start in the first fold.
+    distance = (place + label - fold) % FOLDS
+    is_second = not halved or (place // FOLDS + label) % 2 == 0
+    return "test" if distance == 0 and test else "val" if distance == 1 and is_second and validation else "train"
+
+
+def images_needed(
+    part: str, label: int, folds: Sequence[int], count: int = 1, *, validation: bool = True, test: bool = True
+) -> int:
+    """How many images a class must have so that a part has ``count`` of them in each of these folds.
+
+    >>> images_needed("test", 0, range(5)), images_needed("val", 0, range(5)), images_needed("val", 1, range(5))
+    (5, 5, 10)
+
+    Args:
+        part: ``train``, ``val`` or ``test``, which must exist.
+        label: index of the class.
+        folds: the test folds.
+        count: images of the class in the part, at least 1.
+        validation: as in :func:`split`, and so ``test``.
+    """
+
+    def needed(fold: int) -> int:
+        at = partial(_part, label=label, fold=fold, validation=validation, test=test)
+        return next(itertools.islice((place for place in itertools.count() if at(place) == part), count - 1, None)) + 1
+
+    return max(map(needed, folds))
 
 
 def first_of_each_class(paths: Sequence[str], labels: Sequence[int], count: int) -> npt.NDArray[np.int64]:

@@ -90,9 +90,11 @@ input_domain='optical')
             raise UserError(f"setting {text!r} names a domain twice; use each letter at most once ({letters})")
         for letter in teacher + other * (task is TaskKind.ADAPT):
             if domains[letter] in unlabelled:
+                others = [known for known in domains if known != letter and domains[known] not in unlabelled]
+                labelled = "".join(sorted(set(teacher) & set(others))) or "".join(others[:1])
                 raise UserError(
-                    f"setting {text!r}: {domains[letter]} has no labels of these classes, so it can only be what a "
-                    f"student transfers from, as in A@{letter}"
+                    f"setting {text!r}: {domains[letter]} has no labels of these classes to test on, so it can only be "
+                    f"what a student transfers from, as in {labelled}@{letter}"
                 )
         # Sorted, so that MP-O and PM-O are one setting with one name and one key.
         ordered = "".join(sorted(teacher))

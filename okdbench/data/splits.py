@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from okdbench.core.errors import UserError
-from okdbench.core.folds import FOLDS, first_of_each_class, split
+from okdbench.core.folds import FOLDS, first_of_each_class, images_needed, split
 from okdbench.core.protocol import Track
 from okdbench.core.settings import Setting, TaskKind
 from okdbench.data.cache import load_domain
@@ -134,9 +134,12 @@ def access(splits: Splits, track: Track, shots: int | None, classes: Sequence[st
     # A listed class without any image can neither be learned nor be tested.
     exist = counts + _per_class(splits.val, classes) + _per_class(splits.test, classes) > 0
     if (fewest := int(counts[exist].min())) < shots:
-        cure = f"give at most --shots {fewest}" if fewest else "add images to it, or use another --seed"
-        name = classes[np.flatnonzero(exist & (counts == fewest))[0]]
-        raise UserError(f"--shots {shots}: the train split has only {fewest} images of class {name!r}; {cure}")
+        label = int(np.flatnonzero(exist & (counts == fewest))[0])
+        cure = f"give at most --shots {fewest}" if fewest else "use another --seed"
+        needed = "" if train.groups else f", or {images_needed('train', label, range(FOLDS), shots)} images of it"
+        raise UserError(
+            f"--shots {shots}: the train split has only {fewest} images of class {classes[label]!r}; {cure}{needed}"
+        )
     chosen = first_of_each_class(train.paths, train.labels.tolist(), shots)
     labelled = train.take(chosen)
     hidden = replace(train, labels=np.full_like(train.labels, -1))
@@ -243,8 +246,21 @@ class _Loader:
         parts = {part: images.take(chosen) for part, chosen in indices.items()} | replaced
         needed = ("train", "val", "test") if validation else ("train", "test")
         for part in needed:
-            _refuse_empty(parts[part], part, domain, self.rule.fold)
+            lacking = self._lacking(images, part, validation, test=not official)
+            _refuse_empty(parts[part], part, domain, self.rule.fold, lacking)
         return parts
+
+    def _lacking(self, images: Images, part: str, validation: bool, *, test: bool) -> str:
+        """Which class lacks the fewest images for one in a part that has none."""
+        if images.groups or (part == "test" and not test):
+            return ""
+        counts = np.bincount(images.labels, minlength=len(self.dataset.classes)).tolist()
+        needed = [
+            images_needed(part, label, (self.rule.fold,), validation=validation, test=test)
+            for label in range(len(counts))
+        ]
+        label = min(range(len(counts)), key=lambda label: needed[label] - counts[label])
+        return f" (class {self.dataset.classes[label]!r} has {counts[label]} and needs {needed[label]})"
 
     def images(self, domain: str, labelled: bool = True) -> Images:
         """All images of a domain, with or without their labels."""
@@ -257,12 +273,12 @@ class _Loader:
         return self.dataset.official_tests.get(domain, "") if self.rule.official else ""
 
 
-def _refuse_empty(images: Images, part: str, domain: str, fold: int) -> None:
+def _refuse_empty(images: Images, part: str, domain: str, fold: int, lacking: str = "") -> None:
     # An empty validation or test split would make every accuracy undefined.
     if not len(images):
         raise UserError(
-            f"{domain} has too few images for its {part} split of fold {fold} of 0-{FOLDS - 1}; add images, or use "
-            "another --seed: a run tests on fold seed mod 5"
+            f"{domain} has too few images for its {part} split of fold {fold} of 0-{FOLDS - 1}{lacking}; add images, "
+            "or use another --seed: a run tests on fold seed mod 5"
         )
 
 

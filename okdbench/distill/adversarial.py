@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from okdbench.core.errors import UserError
+from okdbench.core.errors import HyperparameterError, UserError
 from okdbench.core.protocol import Budget
 from okdbench.data.loader import Batch
 from okdbench.distill.card import BaseHyperparameters, hyper
@@ -147,12 +147,12 @@ class DataFree(Method):
         hp = self.hp
         self.priors = {name: prior for name, prior in self.available_priors().items() if getattr(hp, name, 0)}
         if "bn" in self.priors and not self.teacher.norm_layers():
-            raise UserError("this teacher has no batch-norm statistics to match; add --set bn=0")
+            raise HyperparameterError("this teacher has no batch-norm statistics to match", bn=0)
         if "activation" in self.priors:
             try:
                 self.teacher.last_layer()
             except UserError as error:
-                raise UserError(f"{error}; add --set activation=0") from error
+                raise HyperparameterError(str(error), activation=0) from error
         self.iterations = self.count_iterations(student_images)
         generator = self.make_generator()
         optimizer = adam(generator, hp.lr_generator, betas=(hp.generator_beta1, 0.999))

@@ -22,7 +22,7 @@ SCHEMA_VERSION = 4
 LONGEST_METHOD = 200_000
 #: options that say where something is on a machine; the record has names and digests of what is there
 _PLACES = (
-    "device", "method", "dataset", "teacher", "student", "teacher_weights", "teacher_init", "student_weights",
+    "device", "log_to", "method", "dataset", "teacher", "student", "teacher_weights", "teacher_init", "student_weights",
 )  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def _run_job(plan: Plan, runs: Path, data_root: Path) -> RunJob:
     folder = runs / plan.key
     return RunJob(
         title=plan.title,
-        arguments=[*plan.words, "--device", plan.config.device, *folders],
+        arguments=[*plan.words, "--device", plan.config.device, *_log_to(plan), *folders],
         log=folder / "log.txt",
         inputs=_portable_files(plan.config),
         state="done" if finished(folder) else "waiting",
@@ -139,6 +139,10 @@ def _run_job(plan: Plan, runs: Path, data_root: Path) -> RunJob:
         runs=runs,
         data_root=data_root,
     )
+
+
+def _log_to(plan: Plan) -> list[str]:
+    return [word for name in plan.config.log_to for word in ("--log-to", name)]
 
 
 def _teacher_job(plan: Plan, run: RunJob, weights: Path) -> TeacherJob:

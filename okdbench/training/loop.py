@@ -9,7 +9,7 @@ Read :meth:`TrainingLoop.run` from top to bottom; everything else is a detail of
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ class LoopConfig:
         retention: accuracy on the teacher's domains in percent, measured at the end of each stage.
         evaluations: evaluations per stage, the one at its end included.
         track: decides which evaluation is selected.
+        log: is given numbers by name, with the step over all stages that they are of.
         checkpoint_seconds: seconds between two checkpoints inside a stage.
     """
 
@@ -59,6 +60,7 @@ class LoopConfig:
     retention: Callable[[], float | None] = lambda: None
     evaluations: int = 0
     track: Track = Track.LABELLED
+    log: Callable[[Mapping[str, float], int], None] = lambda _numbers, _step: None
     checkpoint_seconds: float = 20.0
 
 
@@ -70,7 +72,7 @@ class TrainingLoop:
         self._stages = trainable.stages()
         self._stage_index, self._step = 0, 0
         self.history = History()
-        self._loss_log = LossLog(config.folder / "metrics.jsonl")
+        self._loss_log = LossLog(config.folder / "metrics.jsonl", self._log_losses)
         self._checkpoint = config.folder / checkpoint.CHECKPOINT
         self._timed_until = self._saved_at = time.monotonic()
 
@@ -141,12 +143,21 @@ class TrainingLoop:
         if self._config.evaluate is None or (unchanged and not always):
             return
         evaluations.append(self._config.evaluate(stage.name, self._step, learned))
+        self._config.log(_numbers_of(evaluations[-1]), self._steps_before() + self._step)
         # Selection sees validation accuracies only; test accuracies are recorded and never looked at here.
         newest = len(evaluations) - 1
         if select([evaluation.val_acc for evaluation in evaluations], self._config.track) == newest:
             self.history.selected = newest
             # A copy, because training goes on in the same tensors.
             self.history.selected_state = clone_state(self._network)
+
+    def _log_losses(self, step: int, losses: dict[str, float]) -> None:
+        stage = self._stages[self._stage_index].name
+        self._config.log({f"loss/{stage}/{term}": value for term, value in losses.items()}, self._steps_before() + step)
+
+    def _steps_before(self) -> int:
+        """Steps of all earlier stages."""
+        return sum(stage.steps for stage in self._stages[: self._stage_index])
 
     def _end(self, stage: Stage) -> None:
         # First, so that a loss that is NaN ends the run before the network is evaluated.
@@ -199,6 +210,13 @@ class TrainingLoop:
         self.history = History.from_state(state["history"])
         self._config.meter.load_state_dict(state["meter"])
         checkpoint.restore_random_state(state["random"], self._config.rng)
+
+
+def _numbers_of(evaluation: Evaluation) -> dict[str, float]:
+    """The numbers of an evaluation, in percent, and the images learned from."""
+    numbers = {f"test/{name}": value for name, value in evaluation.test.model_dump().items()}
+    known = {} if evaluation.val_acc is None else {"val/acc": evaluation.val_acc}
+    return {**numbers, **known, "images": float(evaluation.images)}
 
 
 def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,15 +20,21 @@ ROWS_PER_STAGE = 200
 FLUSH_STEPS = 20
 FLUSH_SECONDS = 1.0
 
+Listener = Callable[[int, dict[str, float]], None]
+
 
 class LossLog:
     """Collects the losses of each step and copies them to the CPU a few steps at a time.
 
     The losses of every step are checked, also those that are not written, so the error names the first bad step.
+
+    Args:
+        path: the file.
+        listener: is given each step that is written, and its losses.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, listener: Listener = lambda _step, _losses: None) -> None:
+        self._path, self._listener = path, listener
         self._pending: list[tuple[int, Losses]] = []
         self._stage, self._stride = "", 1
         self._flushed = time.monotonic()
@@ -68,6 +75,7 @@ class LossLog:
                     raise NonFiniteLossError(f"stage {self._stage}, step {step}: the loss term {name!r} is {value}")
             if step % self._stride == 0:
                 rows.append(json.dumps({"stage": self._stage, "step": step, "losses": self.latest}) + "\n")
+                self._listener(step, self.latest)
         if rows:
             with self._path.open("a") as file:
                 file.writelines(rows)

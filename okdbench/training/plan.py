@@ -108,11 +108,11 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """Hash of everything that the result depends on: neither the device nor how the values were chosen."""
+        """Hash of everything that the result depends on, and so neither of device and trackers nor of ``tuned``."""
         # weights, hyper-parameters and statistics are below by value; the digest of the images has split and channels
         files = {"teacher_weights", "teacher_init", "student_weights"}
         elsewhere = {*files, "hyperparameters", "test_split", "value_range", *FIELDS}
-        resolved = self.config.model_dump(mode="json", exclude={"device", "tuned", *elsewhere})
+        resolved = self.config.model_dump(mode="json", exclude={"device", "log_to", "tuned", *elsewhere})
         identity = {
             **resolved,
             "method": self.method_name,

@@ -13,7 +13,7 @@ from okdbench.core.environment import commit, environment
 from okdbench.core.protocol import PROTOCOL_VERSION, Track, is_tuning_seed
 from okdbench.core.settings import TaskKind
 from okdbench.distill.optim import clone_state
-from okdbench.results.records import LONGEST_METHOD, Cost, Evaluation, Outcome, TeacherScore, Traffic
+from okdbench.results.records import LONGEST_METHOD, Cost, Evaluation, Outcome, Record, TeacherScore, Traffic
 from okdbench.training.evaluation import best
 from okdbench.training.history import History
 from okdbench.training.ood_subset import subset_digest
@@ -119,6 +119,14 @@ def results(trial: Trial, history: History, device: torch.device) -> dict[str, A
         "fingerprints": fingerprints,
         "cost": cost,
     }
+
+
+def final_numbers(record: Record) -> dict[str, float]:
+    """What a finished run is shown with in a tracker: the selected student's metrics in percent, and its seconds."""
+    assert record.selected is not None
+    chosen = record.selected
+    numbers = {**chosen.evaluation.test.model_dump(), "retention": chosen.retention, "seconds": record.cost.seconds}
+    return {f"final/{name}": value for name, value in numbers.items() if value is not None}
 
 
 def _tuning_score(trial: Trial, selected: Evaluation) -> float | None:

@@ -24,7 +24,7 @@ from okdbench.results.predictions import write_predictions
 from okdbench.results.records import Record
 from okdbench.results.samples import write_samples
 from okdbench.results.store import read_record, write_record
-from okdbench.training import data_report, run_record, teacher_check
+from okdbench.training import data_report, run_record, teacher_check, trackers
 from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import forget_initial_networks
 from okdbench.training.ood_subset import with_subset
@@ -179,7 +179,6 @@ def _attempt(plan: Plan, runs: Path, folder: Path, device: torch.device, progres
 
 
 def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress: ProgressCallback) -> Record:
-    # --- 1. the teacher: read, or trained first
     data_report.report(plan)
     teacher = teacher_of(plan, runs, device, progress)
     if plan.config.teacher_weights:
@@ -188,19 +187,22 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
 
     # --- 2. the student: all stages of the method
     devices.forget_peak_memory(device)
-    trial = Trial(plan, teacher, folder, device, progress)
-    forget_initial_networks()  # the trial has its own; spare ones would count as memory that the method uses
-    history = trial.run(CHECKPOINT_SECONDS)
+    watched = trackers.Run(folder, plan.key, plan.title, run_record.resolved(plan))
+    with trackers.opened(plan.config.log_to, watched) as shown:
+        trial = Trial(plan, teacher, folder, device, progress, shown.log)
+        forget_initial_networks()  # the trial has its own; spare ones would count as memory that the method uses
+        history = trial.run(CHECKPOINT_SECONDS)
 
-    # --- 3. the record
-    identity = run_record.identity(plan, device)
-    identity["environment"] |= trained_with(teacher_file(runs / "teachers", plan))
-    record = Record(
-        **identity,
-        status="done",
-        curves=read_curves(folder / "metrics.jsonl"),
-        **run_record.results(trial, history, device),
-    )
+        # --- 3. the record
+        identity = run_record.identity(plan, device)
+        identity["environment"] |= trained_with(teacher_file(runs / "teachers", plan))
+        record = Record(
+            **identity,
+            status="done",
+            curves=read_curves(folder / "metrics.jsonl"),
+            **run_record.results(trial, history, device),
+        )
+        shown.log(run_record.final_numbers(record), trial.steps)
 
     # --- 4. the student's file, predictions and sample images
     if trial.meter.learned("student"):

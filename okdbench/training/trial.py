@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from okdbench.core import devices
-from okdbench.core.errors import UserError
+from okdbench.core.errors import HyperparameterError, UserError
 from okdbench.core.protocol import Track
 from okdbench.core.settings import TaskKind
+from okdbench.core.syntax import spell_assignments, spell_method
 from okdbench.data.augmentation import kinds_of
 from okdbench.data.loader import Batch, Stream
 from okdbench.distill.accounting import Meter
@@ -29,6 +32,7 @@ from okdbench.training.loop import LoopConfig, TrainingLoop
 from okdbench.training.plan import Plan
 from okdbench.training.progress import ProgressCallback
 from okdbench.training.teacher import load_user_weights, normaliser
+from okdbench.training.trackers import check_installed
 
 #: real images that a method may show beside its own
 SAMPLE_IMAGES = 6
@@ -49,10 +53,17 @@ class Trial:
         folder: where the loss log and the checkpoint are written.
         device: where to train.
         progress: called every few steps.
+        log: is given losses and evaluations, as :class:`okdbench.training.loop.LoopConfig` says.
     """
 
     def __init__(
-        self, plan: Plan, teacher: ClassifierWrapper, folder: Path, device: torch.device, progress: ProgressCallback
+        self,
+        plan: Plan,
+        teacher: ClassifierWrapper,
+        folder: Path,
+        device: torch.device,
+        progress: ProgressCallback,
+        log: Callable[[Mapping[str, float], int], None] = lambda _numbers, _step: None,
     ) -> None:
         self.plan, self.device = plan, device
         config, splits = plan.config, plan.splits
@@ -89,6 +100,7 @@ class Trial:
             retention=self.evaluator.retention,
             evaluations=plan.budget.evaluations,
             track=plan.track,
+            log=log,
         )
 
     def run(self, checkpoint_seconds: float = 20.0) -> History:
@@ -100,6 +112,11 @@ class Trial:
         """
         config = replace(self._loop_config, checkpoint_seconds=checkpoint_seconds)
         return TrainingLoop(self.trainable, self.answer, config).run()
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.trainable.stages())
 
     def samples(self) -> dict[str, Pixels]:
         """Images that the method wants to be looked at; random generators and the meter are left as they were.
@@ -204,12 +221,17 @@ def check(plan: Plan) -> None:
         UserError: a network, a weights file or the method itself refuses.
     """
     config, cpu = plan.config, torch.device("cpu")
+    check_installed(config.log_to)
     net = initial_network("teacher", plan)
     if config.teacher_weights:
         load_user_weights(net, plan)
     teacher = ClassifierWrapper(net, normaliser(plan, cpu)).lock()
     try:
         stages = plan.method(make_task(plan, teacher, torch.Generator(cpu), Meter()), plan.hyperparameters).stages()
+    except HyperparameterError as error:
+        # In brackets, because other methods of the command may have no such hyper-parameter.
+        named = spell_method(config.method, spell_assignments({**config.hyperparameters, **error.cure}))
+        raise UserError(f"{error.problem}; write {quote(named)} in place of {config.method}") from error
     except UserError:
         raise
     except Exception:  # a bug in the method: its run stores it in a record, with the traceback

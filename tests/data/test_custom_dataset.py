@@ -72,7 +72,9 @@ def test_one_label_per_class_is_enough(shop: Path, tmp_path: Path, track: str) -
     record = execute(make_plan({**values, "shots": 1}, data_root=tmp_path / "root"), tmp_path / "runs", quiet)
     assert (record.status, record.shots, record.track) == ("done", 1, track), record.error
     message = refusal(make_plan, {**values, "shots": 8}, data_root=tmp_path / "root")
-    assert message == "--shots 8: the train split has only 7 images of class 'cup'; give at most --shots 7"
+    assert message.startswith(
+        "--shots 8: the train split has only 7 images of class 'cup'; give at most --shots 7, or "
+    )
 
 
 def test_settings_may_be_written_in_any_spelling(shop: Path, tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
         ({"domains": DOMAINS, "letters": {"S": "studio"}}, "one letter"),
         ({"domains": DOMAINS, "letters": {"S": "studio", "@": "phone"}}, r"one letter, such as \{A: phone\}"),
         ({"domains": DOMAINS, "unlabelled": ["studio", "phone"]}, "every domain is unlabelled"),
-        ({"domains": DOMAINS, "unlabelled": ["phone"], "settings": ["S-P"]}, r"only .* transfers from, as in A@P"),
+        ({"domains": DOMAINS, "unlabelled": ["phone"], "settings": ["S-P"]}, r"only .* transfers from, as in S@P"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp", "pen", "cup"]}, "'cup' is listed twice"),
         ({"domains": DOMAINS, "classes": ["cup", "lamp"]}, "phone/pen is not one of the classes"),
         ({"domains": {"studio": "images/studio", "phone": "images/studio"}}, "is inside the folder of"),
@@ -191,7 +193,7 @@ def test_an_unlabelled_domain_is_only_transferred_from(tmp_path: Path, own_class
     for text in ("S-W", "-W", "W-S", "W@S", "SW", "W"):
         message = refusal(make_plan, values | {"setting": text})
         assert "web has no labels of these classes" in message
-        assert message.endswith("as in A@W")
+        assert message.endswith("as in S@W")
     plain = write(tmp_path / "plain.yaml", domains=domains)
     assert "unlabelled: [web]" in refusal(registry.load_dataset, str(plain))
     wrong = write(tmp_path / "wrong.yaml", domains=domains, unlabelled=["wbe"])

@@ -11,7 +11,7 @@ import pytest
 from support.error_text import refusal
 
 from okdbench.core.errors import UserError
-from okdbench.core.folds import FOLDS
+from okdbench.core.folds import FOLDS, images_needed, split
 from okdbench.core.protocol import Track
 from okdbench.data import Dataset, Sample
 from okdbench.data.images import Images
@@ -132,7 +132,12 @@ def test_with_few_images_every_image_is_in_one_part_or_a_part_is_refused(root: P
     [
         (Small(1), "S-P", 4, "phone has too few images for its test split of fold 4"),
         (Small(1), "-P", 4, "phone has too few images for its test split of fold 4"),
-        (Small(1), "-P", 1, "phone has too few images for its val split of fold 1"),
+        (
+            Small(1),
+            "-P",
+            1,
+            "phone has too few images for its val split of fold 1 of 0-4 (class 'cup' has 1 and needs 3)",
+        ),
         (Small(1), "S@P", 4, "studio has too few images for its test split of fold 4"),
         (Small(1), "S", 4, "studio has too few images for its test split of fold 4"),
     ],
@@ -141,7 +146,20 @@ def test_with_few_images_every_image_is_in_one_part_or_a_part_is_refused(root: P
 def test_an_empty_split_is_refused_in_one_line(dataset: Dataset, text: str, fold: int, part: str, root: Path) -> None:
     message = refusal(splits_of, dataset, text, root, fold)
     assert message.startswith(part)
+    assert " of 0-4 (class '" in message
     assert message.endswith("; add images, or use another --seed: a run tests on fold seed mod 5")
+
+
+@pytest.mark.parametrize("label", range(4))
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_the_images_that_are_needed_are_enough_and_one_less_is_not(part: str, label: int) -> None:
+    for count in (1, 3):
+        needed = images_needed(part, label, range(5), count)
+        least = {
+            number: min(len(split([f"{i}" for i in range(number)], [label] * number, f)[part]) for f in range(5))
+            for number in (needed - 1, needed)
+        }
+        assert least[needed - 1] < count <= least[needed]
 
 
 def test_a_single_unlabelled_image_is_enough_in_every_fold(root: Path) -> None:
@@ -217,9 +235,11 @@ def test_too_few_images_for_the_labels_are_refused_in_one_line(root: Path, track
     few = replace(splits, train=Images.concatenate([cups, lamps]))
     assert np.bincount(access(few, track, 3, Small.classes).labelled.labels).tolist() == [3, 3]
     message = refusal(access, few, track, 4, Small.classes)
-    assert message == "--shots 4: the train split has only 3 images of class 'lamp'; give at most --shots 3"
+    enough = "images of it, which are enough with every seed"
+    few_lamps = "--shots 4: the train split has only 3 images of class 'lamp'"
+    assert message == f"{few_lamps}; give at most --shots 3, or 5 {enough}"
     message = refusal(access, replace(few, train=cups), track, 1, Small.classes)
-    assert message.endswith("only 0 images of class 'lamp'; add images to it, or use another --seed")
+    assert message.endswith(f"only 0 images of class 'lamp'; use another --seed, or 2 {enough}")
 
 
 def test_the_semi_track_shows_all_images_and_few_labels(root: Path) -> None:

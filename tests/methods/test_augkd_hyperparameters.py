@@ -224,7 +224,7 @@ def test_a_teacher_without_batch_norm_is_refused_unless_its_term_is_off(
     start: Start, plan: Callable[..., Plan]
 ) -> None:
     other = make_teacher(plan(), "test_convnext")
-    with pytest.raises(UserError, match="no batch-norm statistics to match; add --set bn=0"):
+    with pytest.raises(UserError, match="no batch-norm statistics to match; it takes bn=0"):
         start(other)
     (losses,) = run_stage(start(other, bn=0), "data-free")
     assert {"adversarial", "disagreement"} < losses.keys()

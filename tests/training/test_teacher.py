@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from safetensors.torch import save_file
 
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.sweep.grid import Grid
+from okdbench.sweep.plans import checked_plans
 from okdbench.training import runner
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
@@ -86,6 +89,16 @@ def test_weights_of_another_network_are_refused_before_anything_is_written(
 
 
 def test_a_method_that_refuses_does_so_before_a_teacher_is_trained(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="add --set bn=0"):
-        runner.execute(plan("augkd", teacher="test_vit"), tmp_path / "runs", quiet)
+    with pytest.raises(
+        UserError, match=r"statistics to match; write 'augkd\[bn=0,lr_student=0.1\]' in place of augkd$"
+    ):
+        runner.execute(plan("augkd", teacher="test_vit", hyperparameters={"lr_student": 0.1}), tmp_path / "runs", quiet)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_cure_for_one_of_several_methods_works_for_the_whole_command(data_root: Path) -> None:
+    options = {"teacher": "test_vit", "student": "test_resnet", "budget": "smoke", "device": "cpu"}
+    with pytest.raises(UserError) as caught:
+        checked_plans(Grid(["augkd", "kd"], ["digits"], ["MO-P"], options=options), data_root)
+    (cure,) = re.findall("write '(.*)' in place of augkd$", str(caught.value))
+    assert len(checked_plans(Grid([cure, "kd"], ["digits"], ["MO-P"], options=options), data_root)) == 2
