@@ -29,11 +29,16 @@ def installed() -> dict[str, str]:
     return {entry.name: entry.package for entry in entry_points.entries(GROUP)}
 
 
+def is_code(name: str) -> bool:
+    """Whether a name stands for code or a download, and not for a bundled network."""
+    return bool(file_of(name)) or name.startswith(HUB) or name in installed()
+
+
 def refuse_code(name: str, role: str) -> None:
     """Refuse a network that only its user may name, because it is code or a download.
 
     Raises:
         UserError: it is.
     """
-    if file_of(name) or name.startswith(HUB) or name in installed():
+    if is_code(name):
         raise UserError(f"its {role} {name!r} is not a bundled network; run it by hand if you trust it")

@@ -140,7 +140,8 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     made: Dataset = type("Own", (OwnDataset,), attributes)()
     made = _with_format(made, content, file)
     # The digest of the images covers classes and folders; how they are changed for training is not visible in them.
-    made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, made.mean, made.std])
+    shown = made.classes if content.names else ()
+    made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, *made.normalisation, *shown])
     return made
 
 

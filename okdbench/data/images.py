@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from okdbench.core.errors import UserError
 from okdbench.data.memmap import LazyRows, Pixels
 
 #: bytes of a part of a data set that is copied into memory; a larger part stays in its file
@@ -45,9 +46,11 @@ class Images:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of paths, labels, pixels and ``extra_key`` in hexadecimal; it is part of a run's key."""
+        """SHA-256 of paths, labels, pixels, groups and ``extra_key`` in hexadecimal; it is part of a run's key."""
         content = hashlib.sha256(json.dumps([self.paths, self.labels.tolist(), self.pixels.shape]).encode())
         content.update(self.extra_key.encode())
+        if self.groups:  # they decide which images are tested on
+            content.update(json.dumps(self.groups).encode())
         # By blocks, since a memory map may be larger than the memory.
         for start in range(0, len(self), BLOCK):
             content.update(np.ascontiguousarray(self.pixels[start : start + BLOCK]).data)
@@ -62,13 +65,21 @@ class Images:
 
     @staticmethod
     def concatenate(parts: Sequence[Images]) -> Images:
-        """The images of all ``parts``, one part after the other; all have the same height and width."""
+        """The images of all ``parts``, one part after the other; all have the same height and width.
+
+        Raises:
+            UserError: their files of more than eight bits have several ranges, of which a student's card can name one.
+        """
+        ranges = {part.max_value for part in parts if part.max_value}
+        if len(ranges) > 1:
+            listed = " and ".join(f"{value:g}" for value in sorted(ranges))
+            raise UserError(f"white is {listed} in the domains of this setting; write max_value: into the YAML file")
         return Images(
             _loaded(LazyRows.chain([LazyRows.of(part.pixels) for part in parts])),
             np.concatenate([part.labels for part in parts]),
             tuple(path for part in parts for path in part.paths),
             parts[0].extra_key,
-            max((part.max_value for part in parts if part.max_value), default=None),
+            next(iter(ranges), None),
             tuple(group for part in parts for group in part.groups or ("",) * len(part))
             if any(part.groups for part in parts)
             else (),

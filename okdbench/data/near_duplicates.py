@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +29,8 @@ class Copies(NamedTuple):
 
 def copies(tested: Images, trained: Images) -> Copies:
     """The images of ``tested`` that are in ``trained`` too; both have one size and number of channels."""
-    known = {image.tobytes() for block in _blocks(trained) for image in block}
-    equal = np.array([image.tobytes() in known for block in _blocks(tested) for image in block], dtype=bool)
+    known = {_digest(image) for block in _blocks(trained) for image in block}
+    equal = np.array([_digest(image) in known for block in _blocks(tested) for image in block], dtype=bool)
     if len(tested) * len(trained) > MOST_PAIRS or not len(trained):
         return Copies(int(equal.sum()), 0)
     others = np.concatenate([_thumbnails(block) for block in _blocks(trained)])
@@ -37,8 +39,12 @@ def copies(tested: Images, trained: Images) -> Copies:
     return Copies(int(equal.sum()), int((near & ~equal).sum()))
 
 
-def _blocks(images: Images) -> list[npt.NDArray[np.uint8]]:
-    return [np.asarray(images.pixels[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
+def _blocks(images: Images) -> Iterator[npt.NDArray[np.uint8]]:
+    return (np.asarray(images.pixels[start : start + BLOCK]) for start in range(0, len(images), BLOCK))
+
+
+def _digest(image: npt.NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def _thumbnails(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -96,6 +96,7 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
     if not labelled:
         return FolderDomain(folder, [ClassFolder(folder, "", "")], Counter())
     ignored: Counter[str] = Counter()
+    folder = unwrapped(folder, listed)
     inner = class_folders(folder, listed, ignored)
     parts = _parts(folder, inner, listed)
     if not parts:
@@ -107,6 +108,19 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
         if holds_images(at):
             ignored[f"{UNLABELLED} in {at.name}"] += sum(image.parent == at for image in images_in(at))
     return FolderDomain(folder, found, ignored)
+
+
+def unwrapped(folder: Path, listed: Collection[str] = ()) -> Path:
+    """The innermost folder that has everything: archives have one on top, and the domains of Office-31 images/."""
+    inner = class_folders(folder, listed)
+    while len(inner) == 1 and inner[0].name not in listed and not _is_one_class(folder, inner[0]):
+        folder, inner = inner[0], class_folders(inner[0], listed)
+    return folder
+
+
+def _is_one_class(folder: Path, inner: Path) -> bool:
+    is_leaf = holds_images(folder) or holds_images(inner) or not class_folders(inner)
+    return is_leaf or inner.name.lower() in PARTS
 
 
 def _parts(folder: Path, inner: Sequence[Path], listed: Collection[str]) -> dict[Path, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from okdbench.core.errors import UserError
 from okdbench.data.image_files import class_folders, holds_images
-from okdbench.data.own_domain import PARTS
+from okdbench.data.own_domain import PARTS, unwrapped
 from okdbench.data.own_file import OwnDatasetFile
 
 
@@ -19,22 +19,12 @@ def describe(folder: Path) -> OwnDatasetFile:
     Raises:
         UserError: a folder cannot be read, or it is not clear which folders are classes.
     """
-    at = _unwrapped(folder)
+    at = unwrapped(folder)
     domains = _domains(at) or [at]
     names = [domain.name for domain in domains]
     if twice := [name for name, number in Counter(names).items() if number > 1]:
         raise UserError(f"{folder} has two domains {twice[0]!r}; describe it in a YAML file")
     return OwnDatasetFile(domains={at.name: str(at) for at in domains}, letters=_letters(folder, names))
-
-
-def _unwrapped(folder: Path) -> Path:
-    """The innermost folder that has everything; archives have one folder on top, and some another one in it."""
-    inner = class_folders(folder)
-    while len(inner) == 1 and not holds_images(folder) and not holds_images(inner[0]) and not _is_part(inner[0]):
-        if not class_folders(inner[0]):
-            break
-        folder, inner = inner[0], class_folders(inner[0])
-    return folder
 
 
 def _domains(folder: Path) -> list[Path]:

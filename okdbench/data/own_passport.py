@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,9 +60,12 @@ def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
 def leaks(splits: Splits) -> str:
     """How many test images are among the images that are learned from, as copies or by their group; empty if none."""
     learned = [part for part in (splits.train, splits.val, splits.teacher_train) if len(part)]
+    learned = [replace(part, max_value=None) for part in learned]
     found = copies(splits.test, Images.concatenate(learned)) if learned else Copies(0, 0)
     texts = [f"{found.equal} are equal to"] * bool(found.equal) + [f"{found.near} nearly equal to"] * bool(found.near)
-    if shared := set(splits.test.groups).intersection(splits.train.groups, splits.val.groups) - {""}:
+    # Without a validation part the tested domains are the teacher's.
+    others = (splits.train, splits.val) if len(splits.val) else (splits.train, splits.teacher_train)
+    if shared := set(splits.test.groups) & {group for part in others for group in part.groups} - {""}:
         texts.append(f"{sum(group in shared for group in splits.test.groups)} in a group of")
     if not texts:
         return ""

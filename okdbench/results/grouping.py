@@ -111,7 +111,7 @@ def _group_of(record: Record, weights: str, images: str = "") -> ComparisonGroup
     # In protocol 1 the default had a name.
     if unusual.get("test_split") == "protocol":
         del unusual["test_split"]
-    unusual |= {f"{role}_start": text for role, text in record.starts.items()}
+    unusual |= {f"{role}_start": text.rpartition("(")[2].rstrip(")") for role, text in record.starts.items()}
     if weights:
         unusual["teacher_weights"] = weights
     if images := " ".join(filter(None, ("differing" if record.data_note else "", images))):

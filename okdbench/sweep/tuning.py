@@ -28,7 +28,7 @@ from okdbench.sweep.grid import Grid
 from okdbench.sweep.plans import places_of
 
 #: what a field of the configuration says of one run or machine, and a tuning does not
-_OF_ONE_RUN = {"setting", "seed", "device", "hyperparameters", "tuned"}
+_OF_ONE_RUN = {"setting", "seed", "device", "log_to", "hyperparameters", "tuned"}
 
 
 class Tried(NamedTuple):

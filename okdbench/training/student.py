@@ -14,6 +14,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from okdbench.core.config import ResizeRule
+from okdbench.core.network_names import is_code
 from okdbench.core.syntax import spell_method
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from okdbench.distill.networks.classifiers import build_classifier, find_network
@@ -140,7 +141,8 @@ def unpack(content: bytes, old: Callable[[], StudentCard] | None = None, network
 def _network_of(card: StudentCard, name: str) -> str | Network:
     """The card's network. A card may come from anyone, so a user's own is taken from the user."""
     if not name:
-        if " " in card.architecture:
+        # a user's own has a digest behind its name; a card that was made by hand may leave it out
+        if " " in card.architecture or is_code(card.architecture):
             raise ValueError(f"its network is code, {card.architecture}, which only --network names")
         return card.architecture
     network = find_network(name)

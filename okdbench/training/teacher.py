@@ -63,7 +63,7 @@ class Supervised(Trainable):
         device: where it is trained.
         meter: counts its images.
         recipe: how a source trains it.
-        pretrained: whether it starts from pretrained weights.
+        pretrained: whether it starts from trained weights.
     """
 
     def __init__(
@@ -236,7 +236,8 @@ class TeacherStore:
         meter = Meter()
         meter.watch("teacher", classifier)
         steps = max(1, images // batch_size)
-        trainable = Supervised(classifier, steps, self._device, meter, plan.teacher_recipe, config.pretrained)
+        is_trained = config.pretrained or "teacher" in plan.starts
+        trainable = Supervised(classifier, steps, self._device, meter, plan.teacher_recipe, is_trained)
         # no evaluation: the last state is the teacher
         loop_config = LoopConfig(
             folder=folder,

@@ -6,8 +6,10 @@ accuracy on a few labelled images is printed, and the usual causes of a low one 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,10 @@ from torch import Tensor
 from okdbench.core.command import flag
 from okdbench.core.errors import UserError
 from okdbench.core.resize import Resize
+from okdbench.core.settings import TaskKind
 from okdbench.data.class_order import natural_order
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, Sample
-from okdbench.data.decoding import decode
+from okdbench.data.decoding import decode, decoding_pool
 from okdbench.data.images import Images
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import predict
@@ -27,8 +30,8 @@ from okdbench.training.plan import Plan
 
 #: images that are looked at
 MOST_IMAGES = 300
-#: points by which another choice must be better to be worth a word
-WORTH = 5.0
+#: points, and standard errors, by which another choice must be better to be worth a word; some twenty are tried
+WORTH, ERRORS = 5.0, 2.5
 #: an accuracy so close to chance, as a share of the way to 100 %, is a warning
 NEAR_CHANCE = 0.1
 #: sizes of images that teachers are often trained with
@@ -56,21 +59,24 @@ def report(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> None
     found = _accuracy(predict(teacher, images, device), labels)
     name = plan.config.teacher_weights
     _print(f"{name}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)")
+    if found < chance + NEAR_CHANCE * (100 - chance):
+        _print("warning: that is near chance; check the order of the classes, the normalisation, the size, the file")
+    worth = max(WORTH, ERRORS * 50 / math.sqrt(len(images)))
+    if found + worth > 100:
+        return
     tried = [
         (_accuracy(logits, labels), text)
         for text, logits in _trials(plan, teacher, images, device)
         if logits is not None
     ]
-    better = sorted([each for each in tried if each[0] >= found + WORTH], reverse=True)
-    for accuracy, text in better:
+    for accuracy, text in sorted([each for each in tried if each[0] >= found + worth], reverse=True):
         _print(f"warning: with {text} it has {accuracy:.1f} %")
-    if not better and found < chance + NEAR_CHANCE * (100 - chance):
-        _print("warning: that is near chance; check the order of the classes, the normalisation, the size, the file")
 
 
 def _images(plan: Plan) -> tuple[Images, str]:
-    """Labelled images that no method learns from: the teacher's own, or else the student's validation images."""
-    own = plan.splits.teacher_test
+    """Labelled images that no method learns from or is tested on: the teacher's, or else the validation part."""
+    is_tested = plan.setting.task is not TaskKind.ADAPT
+    own = plan.splits.teacher_train if is_tested else plan.splits.teacher_test
     chosen, where = (own, "its own domain") if len(own) else (plan.splits.val, "the student's validation part")
     # Evenly over all, because they are in the order of the classes.
     return chosen.take(np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_IMAGES)).astype(np.int64)), where
@@ -78,7 +84,7 @@ def _images(plan: Plan) -> tuple[Images, str]:
 
 def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device) -> Trials:
     """What differs most often between training and use, in that order."""
-    if order := _other_order(plan.dataset.classes):
+    if order := _other_order(getattr(plan.dataset, "folder_names", plan.dataset.classes)):
         yield "the classes in the order 1, 2, ..., 10", predict(teacher, images, device)[:, order]
     for text, normaliser in _normalisers(plan.dataset):
         yield text, _with(teacher, normaliser.to(device), images, device)
@@ -132,7 +138,9 @@ def _resized(
 ) -> Tensor | None:
     """The logits for the images in another format; None where the network takes none of that size."""
     samples = _samples(plan, images.paths)
-    pixels = np.stack([decode(sample, size, plan.dataset.channels, rule, images.max_value) for sample in samples])
+    read = partial(decode, size=size, channels=plan.dataset.channels, resize=rule, max_value=images.max_value)
+    with decoding_pool() as pool:
+        pixels = np.stack(list(pool.map(read, samples)))
     try:
         return predict(teacher, Images(pixels, images.labels, images.paths), device)
     except (RuntimeError, AssertionError, ValueError):  # as a network with a fixed grid of patches

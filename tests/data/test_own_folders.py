@@ -40,6 +40,21 @@ def test_it_gives_the_splits_of_a_file_that_says_the_same(tmp_path: Path) -> Non
     assert len({each.digest for each in splits}) == 1
 
 
+def test_a_level_above_the_classes_is_no_class(tmp_path: Path) -> None:
+    grow(tmp_path / "webcam" / "images", ["cup/1.jpg", "lamp/1.jpg"])
+    dataset = registry.load_dataset(str(write(tmp_path / "shop.yaml", domains={"webcam": "webcam"})))
+    assert dataset.classes == CLASSES
+
+
+def test_another_shown_name_is_another_run(tmp_path: Path) -> None:
+    two_domains(tmp_path)
+    keys = set()
+    for names in ({}, {"cup": "mug"}, {"cup": "lamp", "lamp": "cup"}):
+        file = write(tmp_path / "shop.yaml", domains={"phone": "phone", "studio": "studio"}, names=names)
+        keys.add(make_plan({**TINY, "dataset": str(file), "setting": "S-P"}, data_root=tmp_path).key)
+    assert len(keys) == 3
+
+
 @pytest.mark.parametrize(
     ("names", "domain", "classes"),
     [

@@ -15,6 +15,7 @@ from okdbench.cli.app import app
 from okdbench.core.folds import FOLDS, split
 from okdbench.data.images import Images
 from okdbench.data.near_duplicates import copies
+from okdbench.data.own_passport import leaks
 from okdbench.data.splits import Splits
 from okdbench.training.plan import make_plan
 from okdbench.training.progress import quiet
@@ -126,3 +127,22 @@ def test_equal_and_nearly_equal_images_are_told_apart(tmp_path: Path) -> None:
     even = batch(Image.new("RGB", (9, 9), "red"))
     assert copies(even, batch(Image.new("RGB", (9, 9), "blue"))) == (0, 0), "an even colour has no likeness"
     assert copies(even, even) == (1, 0)
+
+
+def test_groups_that_are_learned_from_and_tested_on_are_told(objects: Path) -> None:
+    for index, file in enumerate(sorted(objects.glob("*/*.png"))):
+        part = objects / ("train", "train", "val", "test")[index % 4] / file.parent.name
+        part.mkdir(parents=True, exist_ok=True)
+        file.rename(part / file.name)
+    for name in CLASSES:
+        (objects / name).rmdir()
+    file = write(objects.parent / "shop.yaml", domains={"phone": "phone"}, groups=r"(obj\d+)_")
+    assert "45 in a group of" in leaks(splits_of(file))
+
+
+def test_groups_are_part_of_the_digest(objects: Path) -> None:
+    with_groups, without = (
+        splits_of(write(objects.parent / f"{name}.yaml", domains={"phone": "phone"}, **groups)).images_digest
+        for name, groups in (("with", {"groups": r"(obj\d+)_"}), ("without", {}))
+    )
+    assert with_groups != without

@@ -17,6 +17,7 @@ from okdbench.training import runner
 from okdbench.training.export import export
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
+from okdbench.training.student import pack
 from okdbench.training.student_lookup import load
 from okdbench.training.teacher import teacher_key
 from okdbench.training.trial import check
@@ -84,6 +85,15 @@ def test_only_methods_that_need_a_last_linear_layer_refuse_a_network_without(pla
     check(plan("dafl", teacher=path, hyperparameters={"activation": 0}))
     for method in ("kd", "augkd", "mad"):
         check(plan(method, teacher=path, student=path))
+
+
+@pytest.mark.parametrize("name", ["{}/net.py", "{}/net.py:Net", "hf-hub:someone/net"])
+def test_a_card_executes_no_code(made: tuple[Path, Record], name: str, tmp_path: Path) -> None:
+    folder, record = made
+    student = load(record.key, folder / "runs", f"{folder}/net.py:Net")
+    card = student.card.model_copy(update={"architecture": name.format(folder)})
+    (tmp_path / "student.safetensors").write_bytes(pack(student.classifier.net.state_dict(), card))
+    assert "its network is code" in refusal(load, str(tmp_path / "student.safetensors"), tmp_path)
 
 
 def test_a_student_is_read_with_the_code_that_its_user_names(made: tuple[Path, Record], tmp_path: Path) -> None:

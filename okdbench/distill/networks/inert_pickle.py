@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+from collections import OrderedDict
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -60,8 +61,21 @@ def _quantised(*_: Any) -> torch.Tensor:
     return torch.empty(0, dtype=torch.int8)
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
     """Makes tensors, arrays and plain types, and inert objects in place of all others."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+
+    def load_build(self) -> None:
+        """Give an object its state; those of torch get none, because a pickle could change torch's own with it."""
+        stack: list[Any] = vars(self)["stack"]
+        state, made = stack.pop(), stack[-1]
+        if isinstance(made, Inert):
+            made.__setstate__(state)
+        elif isinstance(made, OrderedDict) and isinstance(state, dict):
+            vars(made).update(state)
+
+    dispatch[pickle.BUILD[0]] = load_build
 
     def find_class(self, module: str, name: str) -> Any:
         if name in _ALLOWED.get(module, ()) or (module == "torch" and name.endswith("Storage")):
