@@ -17,6 +17,7 @@ import precisions
 import released_code
 import reproductions
 import simulations
+import teachers
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
@@ -29,14 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
 #: the end of the titles of the digits' tables
 DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
-PAGES = (
-    "README.md",
-    "CONTRIBUTING.md",
-    *(
-        f"docs/{name}.md"
-        for name in ("data", "choosing", "performance", "results", "reproductions", "statistics", "released-code")
-    ),
-)
+_DOCS = ("data", "choosing", "performance", "protocol", "results", "reproductions", "statistics", "released-code")
+PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in _DOCS))
 PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -117,6 +112,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         leaderboard, RECORDS / "office10.jsonl.gz", "office10, labelled, quick, resnet18 -> resnet10t (protocol 1)"
     ),
     "precisions": precisions.table,
+    "teachers": teachers.table,
     "released code": released,
     "reproductions": reproductions.tables,
     "reproduction counts": reproductions.counts,

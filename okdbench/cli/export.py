@@ -15,6 +15,7 @@ app = typer.Typer()
 
 # The names in okdbench.training.export, which loads torch: too slow for --help and completion.
 FORMATS = ("safetensors", "onnx", "torchscript")
+ENDINGS = {".onnx": "onnx", ".pt": "torchscript"}
 
 
 @app.command(epilog=examples("export 3f9a --format onnx --output student.onnx"))
@@ -25,8 +26,14 @@ def export(
     ],
     form: Annotated[
         str,
-        typer.Option("--format", metavar=choice(FORMATS), help="Kind of file.", autocompletion=completion.of(FORMATS)),
-    ] = "safetensors",
+        typer.Option(
+            "--format",
+            metavar=choice(FORMATS),
+            help="Kind of file. [dim]\\[default: by the ending of --output, else safetensors][/]",
+            show_default=False,
+            autocompletion=completion.of(FORMATS),
+        ),
+    ] = "",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -37,6 +44,7 @@ def export(
     network: StudentNetwork = "",
 ) -> None:
     """Write a run's student as one file, with its classes and its origin, and check that it gives the same logits."""
+    form = form or ENDINGS.get(output.suffix if output else "", FORMATS[0])
     check_format(form, FORMATS)  # before torch is loaded
     from okdbench.training import export as exporting
 

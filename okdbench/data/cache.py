@@ -87,7 +87,7 @@ def _key(samples: Sequence[Sample], form: Form) -> str:
 
 
 def _fingerprint(sample: Sample) -> tuple[str | int, ...]:
-    """Changes with the content: the hash of an array, size and time of a file (reading all files takes too long)."""
+    """Changes with the content: the hash of an array, size and times of a file (reading all files takes too long)."""
     if isinstance(sample.source, np.ndarray):
         pixels = np.ascontiguousarray(sample.source)
         return (str(pixels.shape), hashlib.sha256(pixels.data).hexdigest())
@@ -95,7 +95,8 @@ def _fingerprint(sample: Sample) -> tuple[str | int, ...]:
         status = sample.source.stat()
     except OSError as error:
         raise UserError(f"cannot read the image {sample.source} ({error.strerror}); check --data-root") from error
-    return (status.st_size, status.st_mtime_ns, sample.sha256)
+    # What archives set to one time, and what is moved over another file, differs in the time of the last change.
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, sample.sha256)
 
 
 # The files: an array, and a manifest with its checksum.

@@ -98,11 +98,13 @@ def described(ignored: Counter[str]) -> str:
 
 def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterator[Path]:
     place = os.path.realpath(folder)
-    if place in above:  # a link to a folder that it is in
+    if place in above:  # by a detour of links
         return
     for entry in _entries(folder):
         path = Path(entry.path)
-        if entry.is_dir():
+        if entry.is_symlink() and f"{place}/".startswith(f"{os.path.realpath(path)}/"):
+            ignored["links to a folder above"] += 1
+        elif entry.is_dir():
             if not _is_ignored(entry.name, ignored):
                 yield from _walk(path, ignored, (*above, place))
         elif kind := _not_an_image(path):

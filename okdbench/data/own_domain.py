@@ -99,6 +99,9 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
     folder = unwrapped(folder, listed)
     inner = class_folders(folder, listed, ignored)
     parts = _parts(folder, inner, listed)
+    for at in inner if not parts else ():
+        if len({PARTS[each.name.lower()] for each in class_folders(at) if each.name.lower() in PARTS}) > 1:
+            raise UserError(f"{at} has parts inside of a class; put train/, val/ and test/ above the classes")
     if not parts:
         return FolderDomain(folder, [ClassFolder(at, composed(at.name), "") for at in inner], ignored)
     found = []

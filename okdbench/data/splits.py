@@ -136,9 +136,11 @@ def access(splits: Splits, track: Track, shots: int | None, classes: Sequence[st
     if (fewest := int(counts[exist].min())) < shots:
         label = int(np.flatnonzero(exist & (counts == fewest))[0])
         cure = f"give at most --shots {fewest}" if fewest else "use another --seed"
-        needed = "" if train.groups else f", or {images_needed('train', label, range(FOLDS), shots)} images of it"
+        if not train.groups:
+            needed = images_needed("train", label, range(FOLDS), shots)
+            cure += f", or {needed} images of it, which are enough with every seed"
         raise UserError(
-            f"--shots {shots}: the train split has only {fewest} images of class {classes[label]!r}; {cure}{needed}"
+            f"--shots {shots}: the train split has only {fewest} images of class {classes[label]!r}; {cure}"
         )
     chosen = first_of_each_class(train.paths, train.labels.tolist(), shots)
     labelled = train.take(chosen)

@@ -151,11 +151,12 @@ def _plans(options: Mapping[str, Any], data_root: Path | None) -> tuple[dict[str
         elif track not in card.tracks:
             refused[name] = f"not in the {track} track"
         else:
-            plan = make_plan({**options, "method": name}, data_root=data_root, load=splits)
-            if fault := _fault(plan):
-                refused[name] = fault
-            else:
+            try:
+                plan = make_plan({**options, "method": name}, data_root=data_root, load=splits)
+                check(_without_file(plan))
                 plans[name] = plan
+            except UserError as error:
+                refused[name] = str(error).replace(f"method {name!r}", "it")
     if not plans:
         raise UserError(f"no method can run here: {'; '.join(dict.fromkeys(refused.values()))}")
     return plans, refused
@@ -171,15 +172,9 @@ def _place(options: Mapping[str, Any]) -> tuple[TaskKind, Track]:
     return task, Track(options.get("track") or tracks_of(task)[0])
 
 
-def _fault(plan: Plan) -> str:
-    """Why the method refuses these networks and images; empty if it takes them."""
-    # the architecture decides, so that the file is not read once more for each method
-    config = plan.config.model_copy(update={"teacher_weights": None, "pretrained": False})
-    try:
-        check(replace(plan, config=config))
-    except UserError as error:
-        return str(error)
-    return ""
+def _without_file(plan: Plan) -> Plan:
+    """The plan by its architectures alone, so that a file is not read once more for each method."""
+    return replace(plan, config=plan.config.model_copy(update={"teacher_weights": None, "pretrained": False}))
 
 
 def _possible(dataset: Dataset) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from okdbench.data.class_order import natural_order
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, Sample
 from okdbench.data.decoding import decode, decoding_pool
 from okdbench.data.images import Images
+from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import predict
 from okdbench.training.plan import Plan
@@ -84,7 +86,12 @@ def _images(plan: Plan) -> tuple[Images, str]:
 
 def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device) -> Trials:
     """What differs most often between training and use, in that order."""
-    if order := _other_order(getattr(plan.dataset, "folder_names", plan.dataset.classes)):
+    names = getattr(plan.dataset, "folder_names", plan.dataset.classes)
+    theirs = preprocessing_of(Path(plan.config.teacher_weights or ""), plan.teacher.name).classes
+    if theirs != names and sorted(theirs) == sorted(names):
+        text = f"its own order of the classes, classes: [{', '.join(theirs)}]"
+        yield text, predict(teacher, images, device)[:, [theirs.index(name) for name in names]]
+    if order := _other_order(names):
         yield "the classes in the order 1, 2, ..., 10", predict(teacher, images, device)[:, order]
     for text, normaliser in _normalisers(plan.dataset):
         yield text, _with(teacher, normaliser.to(device), images, device)

@@ -34,7 +34,11 @@ def test_help_shows_each_field_with_description_default_and_choices(command: str
     assert (field.description or "?") in text
     if choices := choices_of(field):
         assert f"[{'|'.join(choices)}]" in text
-    if isinstance(field.default, (str, int)) and field.default != "" and name not in ("pretrained", "setting"):
+    if (
+        isinstance(field.default, (str, int))
+        and field.default != ""
+        and name not in ("pretrained", "setting", "image_size")
+    ):
         assert f"[default: {field.default}]" in text
 
 

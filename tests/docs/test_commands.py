@@ -90,7 +90,7 @@ def test_runs_on_the_digits_can_be_planned(
 
 
 #: pages whose blocks have tests of their own
-OTHERS = {"CONTRIBUTING.md", "docs/using-a-student.md"}
+OTHERS = {"CONTRIBUTING.md", "docs/using-a-student.md", "docs/whole-way.md"}
 PYTHON = [(page, code) for page in PAGES if page not in OTHERS for code in blocks(page, "python")]
 
 

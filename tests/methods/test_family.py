@@ -37,7 +37,7 @@ def test_a_teacher_without_batch_norm_is_accepted_or_refused_with_the_cure(metho
     fields = registry.load_method(method).Hyperparameters.model_fields
     cures = {name: 0.0 for name in ("attention", "bn") if name in fields and fields[name].default}
     for name in cures:
-        with pytest.raises(UserError, match=f"add --set {name}=0"):
+        with pytest.raises(UserError, match=f"it takes {name}=0"):
             make_method(method, {other: 0.0 for other in cures if other != name}, teacher="test_vit")
     assert run_stages(make_method(method, cures, teacher="test_vit", images=160), steps=1)
 

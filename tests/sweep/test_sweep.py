@@ -134,7 +134,9 @@ def test_a_dry_run_lists_what_is_missing(swept: tuple[Sweep, str, str], data_roo
         "missing kd[temperature=4.0] digits MO-P seed 1",
         "4 cells: 1 done, 3 missing",
     ]
-    assert re.fullmatch(r"teachers missing: 1\ntime left with 1 at a time: \d+ s\n", stdout.split("missing\n")[-1])
+    assert re.fullmatch(
+        r"teachers missing: 1\ntime left with 1 at a time: \d+ s, from finished runs\n", stdout.split("missing\n")[-1]
+    )
 
 
 def test_the_time_left_is_estimated_from_another_budget(swept: tuple[Sweep, str, str], data_root: Path) -> None:
@@ -149,7 +151,7 @@ def test_the_time_left_is_estimated_from_another_budget(swept: tuple[Sweep, str,
         run * quick.student_images / smoke.student_images
         + training.seconds * quick.teacher_images / smoke.teacher_images
     )
-    assert result.stdout.endswith(f"time left with 4 at a time: {left}\n"), result.stderr
+    assert result.stdout.endswith(f"time left with 4 at a time: {left}, from finished runs\n"), result.stderr
 
 
 def test_a_child_that_is_killed_once_is_tried_again(

@@ -11,7 +11,7 @@ from support.error_text import refusal
 from support.network_files import COSINE, NET, write_net
 
 from okdbench.core.config import resolve
-from okdbench.results.grouping import group_of
+from okdbench.results.grouping import groups_of
 from okdbench.results.records import Record
 from okdbench.training import runner
 from okdbench.training.export import export
@@ -39,7 +39,7 @@ def test_a_record_names_the_files_and_not_their_folder(made: tuple[Path, Record]
     teacher, student = record.teacher.split(), record.student.split()
     assert (teacher[0], student[0]) == ("net.py", "net.py:Net")
     assert teacher[1] == student[1], "the digest of the file"
-    group = group_of(record)
+    (group,) = groups_of([record])
     assert (group.teacher, group.student) == (record.teacher, record.student)
     assert f"--teacher {folder}/net.py --student {folder}/net.py:Net" in record.command, "which repeats the run"
 
@@ -81,7 +81,7 @@ def test_only_methods_that_need_a_last_linear_layer_refuse_a_network_without(pla
     path = write_net(tmp_path, COSINE)
     message = refusal(check, plan("dafl", teacher=path))
     assert message.startswith("the logits of this network are not the output of a torch.nn.Linear")
-    assert message.endswith("add --set activation=0")
+    assert message.endswith("it takes activation=0")
     check(plan("dafl", teacher=path, hyperparameters={"activation": 0}))
     for method in ("kd", "augkd", "mad"):
         check(plan(method, teacher=path, student=path))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from support.published_arrays import register_small_mnist
 from support.tiny_task import make_method
 
@@ -75,7 +76,7 @@ def test_the_first_recipe_of_a_data_set_trains_the_teacher_at_budget_paper(make:
 def test_a_recipe_that_does_not_exist_or_trains_nothing_is_refused(make: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown teacher recipe of mnist 'cmi'; known: dafl, dfad, own"):
         make("teacher", teacher_recipe="cmi")
-    (weights := tmp_path / "weights.safetensors").touch()
+    save_file({"weight": torch.zeros(3)}, weights := tmp_path / "weights.safetensors")
     with pytest.raises(UserError, match="--teacher-recipe trains a teacher and --teacher-weights names a trained one"):
         make("teacher", teacher_recipe="dafl", teacher_weights=str(weights))
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.last_layer import new_layer, rows_of
 from okdbench.distill.networks.weight_fit import load_weights
-from okdbench.results.grouping import group_of
+from okdbench.results.grouping import groups_of
 from okdbench.training import runner
 from okdbench.training.initial_networks import initial_network
 from okdbench.training.plan import Plan, make_plan
@@ -93,7 +93,7 @@ def test_keys_and_records_have_the_content_of_the_file(imagenet: Path, light_pla
     record = runner.execute(made, tmp_path / "runs", quiet)
     label = f"imagenet.pth.tar ({made.starts['student'].digest[:8]})"
     assert (record.status, record.starts) == ("done", {"student": label}), record.traceback
-    assert label.partition("(")[2].rstrip(")") in group_of(record).teacher
+    assert label.partition("(")[2].rstrip(")") in groups_of([record])[0].teacher
     assert load(record.key, tmp_path / "runs").card.start == label
     assert f"--student-weights {imagenet}" in record.command
 

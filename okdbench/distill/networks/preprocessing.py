@@ -19,6 +19,7 @@ from torch import Tensor
 
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import spell_resize
+from okdbench.distill.networks.class_names import class_names_in
 from okdbench.distill.networks.stated_values import Stated, stated_in
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
 
@@ -42,6 +43,7 @@ class Preprocessing(NamedTuple):
         channel_order: rgb or bgr.
         resize: a rule of :class:`~okdbench.core.resize.Resize`.
         unread: names of values that are there and not understood.
+        classes: names of the network's outputs, in their order.
     """
 
     image_size: int | None = None
@@ -51,6 +53,7 @@ class Preprocessing(NamedTuple):
     channel_order: str | None = None
     resize: str | None = None
     unread: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 def preprocessing_of(path: Path, network: str) -> Preprocessing:
@@ -71,9 +74,10 @@ def preprocessing_of(path: Path, network: str) -> Preprocessing:
 def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     content = read_weights(path)
     found: Stated = {}
-    for layer in (*_beside(path, network), *_within(content.metadata, network), _layer(content)):
+    layers = [*_beside(path, network), *_within(content.metadata, network), _layer(content)]
+    for layer in layers:
         found |= stated_in(layer)
-    return _joined(found)
+    return _joined(found)._replace(classes=class_names_in(layers))
 
 
 def _beside(path: Path, network: str) -> Iterator[Mapping[str, Any]]:

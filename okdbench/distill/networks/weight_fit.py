@@ -61,6 +61,8 @@ def _refuse_broken(state: State, path: Path) -> None:
             f"{path}: {len(broken)} tensors have values that are not finite, the first {broken[0]!r}; use an earlier "
             "checkpoint of its training"
         )
+    if negative := [key for key, tensor in state.items() if key.endswith("running_var") and bool((tensor < 0).any())]:
+        raise UserError(f"{path}: {negative[0]!r} has a negative variance; use an earlier checkpoint of its training")
 
 
 def _other_name(architecture: str, name: str) -> str:

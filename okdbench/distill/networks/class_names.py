@@ -1,0 +1,47 @@
+"""The classes that a file of weights names, in the order of the network's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+#: entries that have the index of each name, the name of each index, and the names in order
+_INDICES, _NAMES = ("class_to_idx", "label2id"), ("idx_to_class", "id2label")
+_LISTS = ("classes", "class_names", "label_names", "labels", "names")
+
+
+def class_names_in(layers: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names in the last of these mappings that has any; empty without.
+
+    >>> class_names_in([{"class_to_idx": {"cup": 1, "lamp": 0}}]), class_names_in([{"id2label": {"0": "cup"}}])
+    (('lamp', 'cup'), ('cup',))
+    """
+    found: tuple[str, ...] = ()
+    for layer in layers:
+        found = _names(layer) or found
+    return found
+
+
+def _names(layer: Mapping[str, Any]) -> tuple[str, ...]:
+    for key in _INDICES:
+        if isinstance(indices := layer.get(key), Mapping) and (names := _in_order(indices.values(), indices)):
+            return names
+    for key in _NAMES:
+        if isinstance(shown := layer.get(key), Mapping) and (names := _in_order(shown, shown.values())):
+            return names
+    for key in _LISTS:
+        given = layer.get(key)
+        if isinstance(given, Sequence) and given and all(isinstance(name, str) for name in given):
+            return () if isinstance(given, str) else tuple(given)
+    return ()
+
+
+def _in_order(indices: Iterable[Any], names: Iterable[Any]) -> tuple[str, ...]:
+    """The names in the order of their indices, if these count from 0."""
+    try:
+        by_index = {int(index): str(name) for index, name in zip(indices, names, strict=True)}
+    except (TypeError, ValueError):
+        return ()
+    return (
+        tuple(by_index[index] for index in range(len(by_index))) if by_index.keys() == {*range(len(by_index))} else ()
+    )
