@@ -131,7 +131,9 @@ def leads() -> dict[tuple[str, ...], float]:
 
 def test_methods_that_need_batch_norm_are_named_with_the_cure(here: Path) -> None:
     text = asked(here, "--shots", "2", network="lenet5")
-    assert re.search(r"^cannot run: augkd.*: this teacher has no batch-norm statistics .*; it takes bn=0$", text, re.M)
+    assert re.search(
+        r"^cannot run: augkd: .*batch-norm statistics .*; write 'augkd\[bn=0\]' in place of augkd$", text, re.M
+    )
     assert "teacher lenet5, without batch norm: " in text
     assert not re.search(r"^ +\d+ +augkd", text, re.M)
     assert re.search(r"^ +\d+ +kd +[+-]\d+\.\d \([+-]", text, re.M)

@@ -213,7 +213,7 @@ def test_a_run_is_not_compared_with_itself(board: Path, published: Path, data_ro
 def test_a_network_from_elsewhere_is_refused(board: Path, tmp_path: Path, data_root: Path) -> None:
     name = "hf-hub:someone/thing"
     rewrite(board, ROW, teacher=name, command=f"{command(board, ROW)} --teacher {name}")
-    with pytest.raises(UserError, match="unknown network"):
+    with pytest.raises(UserError, match="is not a bundled network; run it by hand"):
         verify(f"{board}:{ROW}", data_root, "--runs", tmp_path / "runs")
 
 

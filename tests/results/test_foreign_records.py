@@ -70,7 +70,7 @@ def test_a_teacher_and_images_from_elsewhere_are_not_executed(
     made = plan("finetune")
     weights = teacher_file(tmp_path / "runs" / "teachers", made)
     bomb(weights)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="holds no weights"):
         execute(made, tmp_path / "runs", quiet)
     bomb(tmp_path / "samples.npz")
     assert read_samples(tmp_path) == {}

@@ -41,7 +41,7 @@ def rows(*records: Record, **wanted: Any) -> Any:
 def test_csv_is_the_contract() -> None:
     assert to_csv(rows(*GRID, method="kd", setting="B-C")).splitlines() == [
         HEADER,
-        "digits,1,kd,B-C,method,adapt,labelled,all,quick,resnet18,resnet10t,4,2,2/2,81.00,68.29,93.71,,kd,0.00,,,"
+        "digits,1,kd,B-C,method,adapt,labelled,all,quick,resnet18,resnet10t,5,2,2/2,81.00,68.29,93.71,,kd,0.00,,,"
         "80.00,0,81.00,82.00,83.00,80.00,5.00,40.00,30.00,-1.00,79.00,84.00,3.00,100,200,7,200,400,10.0,500.0,,2.9,cpu,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting B-C --seeds 0-1 --budget quick",
     ]

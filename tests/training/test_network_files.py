@@ -81,7 +81,7 @@ def test_only_methods_that_need_a_last_linear_layer_refuse_a_network_without(pla
     path = write_net(tmp_path, COSINE)
     message = refusal(check, plan("dafl", teacher=path))
     assert message.startswith("the logits of this network are not the output of a torch.nn.Linear")
-    assert message.endswith("it takes activation=0")
+    assert message.endswith("write 'dafl[activation=0]' in place of dafl")
     check(plan("dafl", teacher=path, hyperparameters={"activation": 0}))
     for method in ("kd", "augkd", "mad"):
         check(plan(method, teacher=path, student=path))
