@@ -20,7 +20,7 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 	for kind in samples "calibration --method augkd" "confusion --method augkd" curves; do \
 		$(BIN)/okdbench plot $$kind --runs figures/runs --output docs/plots || exit 1; done
 	for kind in bars cd pareto gap; do \
-		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting MO --output docs/plots || exit 1; done
+		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting M --output docs/plots || exit 1; done
 	for kind in bars retention stages; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting MO-P --shots 2 --output docs/plots || exit 1; done
 	$(BIN)/okdbench plot shots --runs $(RECORDS) --setting MO-P --output docs/plots

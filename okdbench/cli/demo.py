@@ -18,7 +18,7 @@ app = typer.Typer()
 
 #: what is run: handwritten digits of MNIST are the teacher's, printed ones are the student's
 FEW_LABELS: Mapping[str, Any] = {"method": ["teacher,finetune,kd,augkd"], "setting": ["M-P"], "shots": 2}
-NO_IMAGES: Mapping[str, Any] = {"method": ["teacher,replay"], "setting": ["M"]}
+NO_IMAGES: Mapping[str, Any] = {"method": ["teacher,mad"], "setting": ["M"]}
 
 
 @app.command(epilog=examples("demo", "demo --output first"))
@@ -53,7 +53,7 @@ def story(few: Mapping[str, Record], none: Mapping[str, Record]) -> str:
 
     Args:
         few: method -> its run with few labels: teacher, finetune, kd and augkd.
-        none: the same without images: teacher and replay.
+        none: the same without images: teacher and mad.
     """
     shots = few["augkd"].shots
     ways = {"labels alone": "finetune", "distillation on these images": "kd", "AuG-KD": "augkd"}
@@ -61,7 +61,7 @@ def story(few: Mapping[str, Record], none: Mapping[str, Record]) -> str:
     return (
         f"With {shots} labels per class, a student of printed digits reaches: {scores}; its teacher of handwritten "
         f"digits {_acc(few['teacher'])}.\n"
-        f"Without any image, a student of that teacher's own digits reaches {_acc(none['replay'])}; the teacher "
+        f"Without any image, a student of that teacher's own digits reaches {_acc(none['mad'])}; the teacher "
         f"{_acc(none['teacher'])}. These are single runs; a ranking needs five seeds."
     )
 

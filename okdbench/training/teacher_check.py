@@ -33,7 +33,7 @@ from okdbench.training.plan import Plan
 #: images that are looked at
 MOST_IMAGES = 300
 #: points, and standard errors, by which another choice must be better to be worth a word; some twenty are tried
-WORTH, ERRORS = 5.0, 2.5
+WORTH, ERRORS = 5.0, 2.0
 #: an accuracy so close to chance, as a share of the way to 100 %, is a warning
 NEAR_CHANCE = 0.1
 #: sizes of images that teachers are often trained with

@@ -17,7 +17,7 @@ from okdbench.sweep.grid import Grid, parse_grid
 from okdbench.sweep.plans import checked_plans
 
 FEW = {"teacher": 73.4, "finetune": 68.7, "kd": 77.0, "augkd": 84.3}
-NONE = {"teacher": 97.0, "replay": 92.1}
+NONE = {"teacher": 97.0, "mad": 92.1}
 
 
 def runs_of(setting: str, scores: dict[str, float]) -> list[Record]:

@@ -46,7 +46,7 @@ def test_csv_is_the_contract() -> None:
         "okdbench run --method kd --dataset digits --setting B-C --seeds 0-1 --budget quick",
     ]
     assert to_csv(rows(GRID[0], setting="A-C")).splitlines()[1] == (
-        "digits,1,kd,A-C,method,adapt,labelled,all,quick,resnet18,resnet10t,4,1,1/1,60.00,,,,kd,0.00,,,"
+        "digits,1,kd,A-C,method,adapt,labelled,all,quick,resnet18,resnet10t,5,1,1/1,60.00,,,,kd,0.00,,,"
         "60.00,0,60.00,61.00,62.00,59.00,5.00,40.00,30.00,,58.00,63.00,3.00,100,200,7,200,400,10.0,500.0,,2.9,cpu,0.1.0,abc,"
         "okdbench run --method kd --dataset digits --setting A-C --seed 0 --budget quick"
     )
