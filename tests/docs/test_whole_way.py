@@ -25,7 +25,8 @@ COMMANDS = [line for block in blocks(PAGE, "") for line in block.splitlines() if
 #: forms of the teacher's file
 FORMS = ("plain.pt", "parallel.pt", "lightning.ckpt")
 
-pytestmark = [pytest.mark.slow, needs_office]
+# the teacher is trained in about a minute on idle cores
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), needs_office]
 
 
 @pytest.fixture(scope="module")
