@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import torch
+from tables import markdown
 
 from okdbench import registry
 from okdbench.core import plugins
@@ -46,7 +47,7 @@ def labels() -> str:
         "method",
         "gain",
     ]
-    return _table([*heads, *COSTS], rows)
+    return markdown([*heads, *COSTS], rows)
 
 
 def without_labels() -> str:
@@ -56,14 +57,14 @@ def without_labels() -> str:
          _interval(line.accuracy, "{:.1f}"), *_costs(line)]
         for line in _lines() if line.place.track == Track.LABEL_FREE
     ]  # fmt: skip
-    return _table(["task", "measured on", "teacher %", "method", "accuracy", *COSTS], rows)
+    return markdown(["task", "measured on", "teacher %", "method", "accuracy", *COSTS], rows)
 
 
 def rule() -> str:
     """How often methods gain where the teacher is ahead of the labels alone, and where it is behind."""
     heads = ["teacher's accuracy against labels alone", "places", "methods that gain", "not told apart", "that lose"]
     counts = [(each.ahead, each.places, each.gains, each.ties, each.losses) for each in rules(_lines())]
-    return _table(heads, [["above" if ahead else "below", *map(str, found)] for ahead, *found in counts])
+    return markdown(heads, [["above" if ahead else "below", *map(str, found)] for ahead, *found in counts])
 
 
 def coverage() -> str:
@@ -75,7 +76,7 @@ def coverage() -> str:
                 lines = [line for line in _lines() if (line.place.task, line.place.track) == (task, track)]
                 lines = [line for line in lines if _has_batch_norm(line.place.teacher) == with_bn]
                 rows.append([task, track, "yes" if with_bn else "no", _summary(lines)])
-    return _table(["task", "track", "teacher has batch norm", "measured"], rows)
+    return markdown(["task", "track", "teacher has batch norm", "measured"], rows)
 
 
 def methods() -> str:
@@ -85,7 +86,7 @@ def methods() -> str:
         card = registry.load_method(name).card
         if card.role != "privileged":
             rows.append([f"`{name}`", ", ".join(card.tasks), ", ".join(card.tracks), _without_batch_norm(name)])
-    return _table(["method", "tasks", "tracks", "teacher without batch norm"], rows)
+    return markdown(["method", "tasks", "tracks", "teacher without batch norm"], rows)
 
 
 def _without_batch_norm(name: str) -> str:
@@ -144,10 +145,6 @@ def _interval(estimate: Estimate | None, form: str) -> str:
         return ""
     low, high = (form.format(end) for end in (estimate.low, estimate.high))
     return form.format(estimate.value) + ("" if math.isnan(estimate.low) else f" ({low} to {high})")
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
 
 
 if __name__ == "__main__":

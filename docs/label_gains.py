@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from tables import markdown
+
 from okdbench.core.protocol import PROTOCOL_VERSION, Track
 from okdbench.core.settings import TaskKind
 from okdbench.results import label_gains
@@ -33,7 +35,7 @@ def table() -> str:
         for place in places
     ]
     heads = ["setting", "labels per class", "seeds", *(f"`{method}`" for method in methods)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
+    return markdown(heads, rows)
 
 
 def _runs() -> dict[str, dict[str, dict[Cell, Record]]]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tables import markdown
+
 from okdbench.core.settings import TaskKind
 from okdbench.results.estimates import interval, mean
 from okdbench.results.store import read_records
@@ -28,7 +30,7 @@ def table() -> str:
         [f"`{place[0]}`", place[1], *(cell for protocol in ARCHIVES for cell in _cells(found[protocol][place]))]
         for place in places
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [HEAD, ["---"] * len(HEAD), *rows])
+    return markdown(HEAD, rows)
 
 
 def _accuracies(path: Path, protocol: int) -> dict[tuple[str, str], list[float]]:

@@ -24,7 +24,7 @@ from okdbench.training.known_teacher import KnownTeacher, known_teacher
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.runner import finished
 from okdbench.training.step_time import StepTimer
-from okdbench.training.teacher_check import NEAR_CHANCE
+from okdbench.training.teacher_check import is_near_chance
 from okdbench.training.trial import check
 
 
@@ -83,7 +83,7 @@ class Recommendation:
     def is_guessing(self) -> bool:
         """Whether the teacher is near chance on the validation images."""
         acc = self.teacher.acc
-        return acc is not None and acc < self.chance + NEAR_CHANCE * (100 - self.chance)
+        return acc is not None and is_near_chance(acc, self.chance)
 
 
 def recommend(

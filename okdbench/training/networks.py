@@ -38,7 +38,7 @@ class StartFile(NamedTuple):
         Raises:
             UserError: they do not fit, or the file is another one by now.
         """
-        if _digest(self.path) != self.digest:
+        if file_digest(self.path) != self.digest:
             raise UserError(f"{self.path} has changed since the run was planned; start it again")
         load_weights(net, self.path, name, new_layer)
 
@@ -52,7 +52,7 @@ def start_files(config: RunConfig) -> dict[Role, StartFile]:
     if config.teacher_init and config.teacher_weights:
         raise UserError("--teacher-init starts a training and --teacher-weights names a trained teacher; leave one out")
     named: dict[Role, str | None] = {"teacher": config.teacher_init, "student": config.student_weights}
-    return {role: StartFile(Path(name), _digest(Path(name))) for role, name in named.items() if name}
+    return {role: StartFile(Path(name), file_digest(Path(name))) for role, name in named.items() if name}
 
 
 def find_networks(config: RunConfig) -> tuple[Network, Network]:
@@ -69,7 +69,12 @@ def find_networks(config: RunConfig) -> tuple[Network, Network]:
     return find_network(config.teacher, teacher_pretrained), find_network(config.student, student_pretrained)
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file of weights, in hexadecimal.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

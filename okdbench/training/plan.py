@@ -32,7 +32,7 @@ from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
 from okdbench.distill.networks.user_networks import Network
 from okdbench.training.image_format import FIELDS, format_of
-from okdbench.training.networks import Role, StartFile, find_networks, start_files
+from okdbench.training.networks import Role, StartFile, file_digest, find_networks, start_files
 from okdbench.training.plan_checks import check_access, check_size
 from okdbench.training.teacher_recipe import check_recipe, recipe_of
 
@@ -104,7 +104,7 @@ class Plan:
     def weights_digest(self) -> str | None:
         """SHA-256 of the file of a user's teacher, as it is when this is first asked for; None without one."""
         file = self.config.teacher_weights
-        return file and hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        return file and file_digest(Path(file))
 
     @property
     def key(self) -> str:

@@ -35,6 +35,7 @@ from okdbench.distill.optim import Schedule, adam, cosine, drops, sgd
 from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import initial_network
 from okdbench.training.loop import LoopConfig, TrainingLoop
+from okdbench.training.networks import file_digest
 from okdbench.training.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class TeacherStore:
 def _refuse_change(plan: Plan) -> None:
     """Refuse a user's file that was replaced since the run's key was computed, because it names other weights now."""
     file = Path(plan.config.teacher_weights or "")
-    if hashlib.sha256(file.read_bytes()).hexdigest() != plan.weights_digest:
+    if file_digest(file) != plan.weights_digest:
         raise UserError(f"{file} was replaced by another file while the run was prepared; run the same command again")
 
 

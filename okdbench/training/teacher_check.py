@@ -27,7 +27,7 @@ from okdbench.data.decoding import decode, decoding_pool
 from okdbench.data.images import Images
 from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
-from okdbench.training.evaluation import predict
+from okdbench.training.evaluation import accuracy, predict
 from okdbench.training.plan import Plan
 
 #: images that are looked at
@@ -58,21 +58,26 @@ def report(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> None
     if not len(images):
         return
     labels, chance = torch.from_numpy(images.labels), 100.0 / len(plan.dataset.classes)
-    found = _accuracy(predict(teacher, images, device), labels)
+    found = accuracy(predict(teacher, images, device), labels)
     name = plan.config.teacher_weights
     _print(f"{name}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)")
-    if found < chance + NEAR_CHANCE * (100 - chance):
+    if is_near_chance(found, chance):
         _print("warning: that is near chance; check the order of the classes, the normalisation, the size, the file")
     worth = max(WORTH, ERRORS * 50 / math.sqrt(len(images)))
     if found + worth > 100:
         return
     tried = [
-        (_accuracy(logits, labels), text)
+        (accuracy(logits, labels), text)
         for text, logits in _trials(plan, teacher, images, device)
         if logits is not None
     ]
-    for accuracy, text in sorted([each for each in tried if each[0] >= found + worth], reverse=True):
-        _print(f"warning: with {text} it has {accuracy:.1f} %")
+    for reached, text in sorted([each for each in tried if each[0] >= found + worth], reverse=True):
+        _print(f"warning: with {text} it has {reached:.1f} %")
+
+
+def is_near_chance(accuracy: float, chance: float) -> bool:
+    """Whether a teacher with this accuracy knows hardly more than a guess; both in percent."""
+    return accuracy < chance + NEAR_CHANCE * (100 - chance)
 
 
 def _images(plan: Plan) -> tuple[Images, str]:
@@ -170,10 +175,6 @@ def _other_order(classes: Sequence[str]) -> list[int] | None:
     if list(classes) != sorted(classes) or (order := natural_order(classes)) == list(classes):
         return None
     return [order.index(name) for name in classes]
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> float:
-    return 100.0 * float((logits.argmax(1) == labels).double().mean())
 
 
 def _print(text: str) -> None:
