@@ -113,6 +113,8 @@ def test_a_click_opens_a_run_and_back_restores_the_position(visit: Open) -> None
     open_row(page, "mad")
     assert page.get_attribute("button.more[aria-expanded=true]", "aria-expanded") == "true"
     page.click("text=seed 1: failed")
+    # The page changes after the address does, here and on the way back.
+    page.wait_for_selector("#run-title", state="visible")
     assert page.url.endswith("#run-broken")
     assert page.evaluate("document.activeElement.id") == "run-title"
     assert page.title() == "mad[ema=false] · okdbench report"
@@ -120,7 +122,6 @@ def test_a_click_opens_a_run_and_back_restores_the_position(visit: Open) -> None
     assert all(part in text for part in ("NonFiniteLossError: bn", "line 1", "failed", "--method mad"))
     assert not page.is_visible("#overview")
     page.go_back()
-    # The page changes after the address does.
     page.wait_for_selector("#overview", state="visible")
     assert page.inner_text(":focus") == "seed 1: failed"
     assert page.evaluate("scrollY") > 0
