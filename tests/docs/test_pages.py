@@ -138,6 +138,16 @@ def test_files_that_are_named_exist(page: str) -> None:
     assert [name for name in PATH.findall(text_of(page)) if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("page", ["docs/own-files.md", "docs/reliability.md"])
+def test_tests_that_are_named_exist(page: str) -> None:
+    defined = {
+        name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    named = set(re.findall(r"`(test_\w+)`", text_of(page)))
+    assert named
+    assert named - defined == set()
+
+
 def test_the_life_of_a_run_names_about_ten_stops() -> None:
     section = text_of("ARCHITECTURE.md").partition("## The life of a run")[2].partition("\n## ")[0]
     stops = re.findall(r"^(\d+)\. .*?`(okdbench/[\w/]+\.py)`", section, re.MULTILINE)
