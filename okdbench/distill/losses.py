@@ -108,6 +108,18 @@ def class_imbalance(logits: Tensor) -> Tensor:
     return (log_p.exp() * log_p).sum()
 
 
+def total_variation(images: Tensor) -> Tensor:
+    """Mean absolute difference to the neighbours to the right, below, and on both diagonals, summed over these four.
+
+    Args:
+        images: B x C x H x W.
+    """
+    right, below = images.diff(dim=3), images.diff(dim=2)
+    falling = images[..., 1:, 1:] - images[..., :-1, :-1]
+    rising = images[..., 1:, :-1] - images[..., :-1, 1:]
+    return torch.stack([difference.abs().mean() for difference in (right, below, falling, rising)]).sum()
+
+
 # Priors on generated images: batch-norm statistics
 
 

@@ -46,6 +46,7 @@ class Stage:
         batch_size: images per batch, if it differs from the budget's.
         batches: batches per step.
         augment: whether the images have the data set's augmentation.
+        period: number of steps after which their kinds repeat; their time is estimated over one period.
         begin: called before the first step, and again when the stage is resumed: sets modes, changes no state.
         finish: called once after the last step.
     """
@@ -57,6 +58,7 @@ class Stage:
     batch_size: int | None = None
     batches: int = 1
     augment: bool = True
+    period: int = 1
     begin: Callable[[], None] | None = None
     finish: Callable[[], None] | None = None
 

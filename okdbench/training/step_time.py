@@ -112,7 +112,9 @@ class StepTimer:
         autocast = devices.autocast(self._device, plan.config.precision)
         began, done = self._now(), 0
         for step in range(STEPS + 1):
-            trained.set_clock(Clock(step, stage.steps))
+            # Steps of every kind, each as often as in the stage.
+            number = step if stage.period == 1 else step * stage.period // (STEPS + 1)
+            trained.set_clock(Clock(number, stage.steps))
             with autocast():
                 stage.step(*batches)
             done += 1

@@ -54,7 +54,8 @@ class Normaliser(nn.Module):
 class BatchStatistics(NamedTuple):
     """Statistics of one batch at the input of one batch-norm layer, beside the layer's running statistics.
 
-    Each tensor has the layer's C channels; variances are unbiased over batch and space, as the running ones are.
+    Each tensor has the layer's C channels; variances are unbiased over batch and space, as the running ones are, or
+    biased where that was asked for.
     """
 
     mean: Tensor
@@ -63,7 +64,7 @@ class BatchStatistics(NamedTuple):
     running_var: Tensor
 
 
-Feature = Literal["bn", "penultimate", "stages"]
+Feature = Literal["bn", "biased_bn", "penultimate", "stages"]
 
 
 @dataclass
@@ -134,7 +135,7 @@ class ClassifierWrapper(nn.Module):
     def _hooks(self, feature: Feature, output: ClassifierOutput) -> list[RemovableHandle]:
         def statistics(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
             # at the layer's input, because running statistics describe the input
-            var, mean = torch.var_mean(inputs[0], (0, 2, 3))
+            var, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=int(feature == "bn"))
             output.bn.append(BatchStatistics(mean, var, layer.running_mean, layer.running_var))  # type: ignore[arg-type]
 
         def penultimate(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -143,7 +144,7 @@ class ClassifierWrapper(nn.Module):
         def stage(_layer: nn.Module, _inputs: tuple[Any, ...], feature_map: Tensor) -> None:
             output.stages.append(feature_map)
 
-        if feature == "bn":
+        if feature in ("bn", "biased_bn"):
             return [layer.register_forward_pre_hook(statistics) for layer in self.norm_layers()]
         if feature == "penultimate":
             return [self.last_layer().register_forward_pre_hook(penultimate)]
