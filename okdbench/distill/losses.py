@@ -47,6 +47,13 @@ def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     return temperature**2 * F.kl_div(output, target, reduction="batchmean", log_target=True)
 
 
+def agreeing_kl(teacher: Tensor, student: Tensor) -> Tensor:
+    """mean_b 1[argmax teacher = argmax student] KL(softmax(teacher) || softmax(student)) (CMI, Fang et al., 2021)."""
+    target, output = teacher.log_softmax(1), student.log_softmax(1)
+    divergences = F.kl_div(output, target, reduction="none", log_target=True).sum(1)
+    return (divergences * (teacher.argmax(1) == student.argmax(1))).mean()
+
+
 def l1(teacher: Tensor, student: Tensor) -> Tensor:
     """Mean absolute difference of logits over batch and classes (DFAD, Fang et al., 2019)."""
     return (teacher - student).abs().mean()

@@ -1,0 +1,101 @@
+"""Synthesis of images by a generator whose weights and latents are optimised, a round at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from okdbench.distill.adversarial import QUICK
+from okdbench.distill.card import BaseHyperparameters, hyper
+from okdbench.distill.losses import agreeing_kl
+from okdbench.distill.networks.generators import Generator, HeadKind, can_generate
+from okdbench.distill.optim import Learner
+from okdbench.distill.synthesis import Synthesis, SynthesisHyperparameters
+
+
+class GeneratorSynthesisHyperparameters(SynthesisHyperparameters):
+    """The generator of CMI's code and of its descendants."""
+
+    latent: int = hyper(256, "latent dimensions", ge=2, le=4096)
+    generator_width: int = hyper(64, "channels of the generator's last block", ge=4, le=512)
+    head: HeadKind = hyper("sigmoid", "end of the generator")
+    stem: int = hyper(2, "channels of the generator's first stage, in widths", ge=1, le=8)
+    lr_latents: float | None = hyper(None, "learning rate of the latents; none: that of the weights", gt=0, le=10)
+
+
+class LatentImages(nn.Module):
+    """A generator and one latent for each image of a batch, all of them parameters."""
+
+    def __init__(self, generator: Generator, count: int) -> None:
+        super().__init__()
+        self.generator = generator
+        self.latents = nn.Parameter(torch.zeros(count, generator.latent))
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Raw images, B x C x H x W, one for each of the labels (B)."""
+        images: Tensor = self.generator(self.latents[: len(labels)])
+        return images
+
+
+class GeneratorSynthesis(Synthesis):
+    """Latents are drawn anew in each round; what happens to the weights is the method's."""
+
+    Hyperparameters: ClassVar[type[BaseHyperparameters]] = GeneratorSynthesisHyperparameters
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "smoke": {**Synthesis.presets["smoke"], "generator_width": 8},
+        "quick": QUICK,
+    }
+
+    @classmethod
+    def takes_size(cls, image_size: int) -> bool:
+        """Sizes that the generator can make."""
+        return can_generate(image_size)
+
+    def make_source(self) -> Learner:
+        """Weights and latents with one Adam."""
+        images = LatentImages(self.make_generator(), self.batch_size)
+        return self.own("generator", images, self.make_optimizer(images))
+
+    def make_generator(self) -> Generator:
+        """A new generator.
+
+        Raises:
+            UserError: the image size does not halve evenly.
+        """
+        hp, task = self.hp, self.task
+        options = {"normaliser": task.normaliser, "head": hp.head, "stem": hp.stem}
+        return Generator(hp.latent, task.image_size, hp.generator_width, **options)
+
+    def make_optimizer(self, images: LatentImages) -> Optimizer:
+        """Adam of weights and latents, with beta_1 0.5."""
+        hp = self.hp
+        weights = {"params": list(images.generator.parameters()), "lr": hp.lr_images}
+        latents = {"params": [images.latents], "lr": hp.lr_latents or hp.lr_images}
+        return torch.optim.Adam([weights, latents], betas=(0.5, 0.999), fused=True)
+
+    @torch.no_grad()
+    def begin_round(self) -> None:
+        """New latents and a new optimiser."""
+        latents = self.images.latents
+        latents.copy_(self.task.noise(*latents.shape))
+        self.source.optimizer.state.clear()
+
+    @property
+    def images(self) -> LatentImages:
+        """The generator and the latents of the round."""
+        module = self.source.module
+        assert isinstance(module, LatentImages)
+        return module
+
+    def render(self) -> Tensor:
+        """The images of the latents as they are now."""
+        images: Tensor = self.source.module(self.round.labels)
+        return images
+
+    def divergence(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+        """KL(T || S) where both choose the same class."""
+        return agreeing_kl(teacher_logits, student_logits)
