@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from okdbench.core.protocol import BUDGETS
+from okdbench.distill.synthesis import Synthesis
 from okdbench.training import step_time
 from okdbench.training.plan import Plan
 from okdbench.training.step_time import StepTimer, plan_without_images
@@ -52,6 +53,19 @@ def test_the_fine_tuning_that_follows_a_method_counts(plan: Make, monkeypatch: p
     monkeypatch.setattr(StepTimer, "_step_seconds", lambda *given: (seen.append(given[2].name), timed(*given))[1])
     StepTimer(torch.device("cpu")).run_seconds(plan("zskt", track="labelled", teacher="lenet5_bn", student="lenet5_bn"))
     assert seen == ["data-free", "fine-tuning"]
+
+
+def test_steps_of_every_kind_count_as_often_as_in_the_stage(plan: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    for kind in ("synthesis_step", "distillation_step"):
+        done = getattr(Synthesis, kind)
+        monkeypatch.setattr(Synthesis, kind, lambda *given, kind=kind, done=done: (seen.append(kind), done(*given))[1])
+    budget = replace(BUDGETS["smoke"], batch_size=8, student_images=8 * 12)
+    one = replace(
+        plan("deepinversion", setting="M", hyperparameters={"rounds": 2, "synthesis_steps": 6}), budget=budget
+    )
+    StepTimer(torch.device("cpu")).run_seconds(one)
+    assert seen == ["synthesis_step"] * 7 + ["distillation_step"] * 6
 
 
 def test_a_plan_needs_no_images(plan: Make, timer: StepTimer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
