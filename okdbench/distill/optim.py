@@ -69,6 +69,15 @@ def cosine_overrun(steps: int) -> Schedule:
     return lambda step: 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
 
 
+def raised(schedule: Schedule, lowest: float) -> Schedule:
+    """A schedule between ``lowest`` and 1 in place of one between 0 and 1.
+
+    >>> [raised(cosine(4), 0.1)(step) for step in (0, 4)]
+    [1.0, 0.1]
+    """
+    return lambda step: lowest + (1 - lowest) * schedule(step)
+
+
 def slow_start(update: int) -> float:
     """PyTorch's ConstantLR with its defaults: a third of the learning rate for five updates."""
     return 1 / 3 if update < 5 else 1.0

@@ -26,8 +26,8 @@ from okdbench.distill.card import BaseHyperparameters, hyper
 from okdbench.distill.finetune import ChainHyperparameters
 from okdbench.distill.losses import batch_norm_l2, kl
 from okdbench.distill.method import Losses, Method, Stage
-from okdbench.distill.networks.wrapper import Feature
-from okdbench.distill.optim import Learner, cosine, sgd
+from okdbench.distill.networks.wrapper import BatchStatistics, Feature
+from okdbench.distill.optim import Learner, Schedule, cosine, sgd
 from okdbench.distill.pool import Pool
 
 
@@ -106,7 +106,13 @@ class Synthesis(Method):
         self.round = self.state["round"] = Round()
         self.source = self.make_source()
         optimizer = sgd(self.student, hp.lr_student, weight_decay=hp.weight_decay)
-        self.learner = self.own("student", self.student, optimizer, cosine(self.rounds * self.distillation_steps))
+        self.learner = self.own("student", self.student, optimizer, self.schedule())
+        #: of the running round, counted from 0; below 0 in the warm-up
+        self.round_number = 0
+
+    def schedule(self) -> Schedule:
+        """Factor of the student's learning rate."""
+        return cosine(self.rounds * self.distillation_steps)
 
     @abstractmethod
     def make_source(self) -> Learner:
@@ -123,11 +129,13 @@ class Synthesis(Method):
 
     def warm_up_step(self) -> Losses:
         """A step of a round that has no training of the student."""
-        return self.synthesis_step(self.clock.step % self.hp.synthesis_steps)
+        number, place = divmod(self.clock.step, self.hp.synthesis_steps)
+        self.round_number = number - self.hp.warm_up_rounds
+        return self.synthesis_step(place)
 
     def round_step(self) -> Losses:
         """A step of synthesis or of the student, by the place in the round."""
-        place = self.clock.step % (self.hp.synthesis_steps + self.distillation_steps)
+        self.round_number, place = divmod(self.clock.step, self.hp.synthesis_steps + self.distillation_steps)
         return self.synthesis_step(place) if place < self.hp.synthesis_steps else self.distillation_step()
 
     # Images
@@ -174,11 +182,19 @@ class Synthesis(Method):
         output = self.teacher.forward_with_features(view, *features)
         terms = {"one_hot": F.cross_entropy(output.logits, self.round.labels)} if self.hp.one_hot else {}
         if self.hp.bn:
-            terms["bn"] = batch_norm_l2(output.bn, per_layer=True)
-        if self.hp.adversarial:
+            terms["bn"] = self.bn_term(output.bn)
+        if self.adversary_plays():
             with self.student.eval_mode():
                 terms["adversarial"] = -self.divergence(output.logits, self.student(view))
         return terms
+
+    def bn_term(self, statistics: list[BatchStatistics]) -> Tensor:
+        """The distance of a batch's statistics from the teacher's."""
+        return batch_norm_l2(statistics, per_layer=True)
+
+    def adversary_plays(self) -> bool:
+        """Whether the student is the images' adversary in this step."""
+        return bool(self.hp.adversarial)
 
     def features(self) -> list[Feature]:
         """What the terms read of the teacher beside the logits."""

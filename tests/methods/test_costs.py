@@ -112,3 +112,20 @@ def test_mosaickd_updates_d_and_g_once_and_s_five_times() -> None:
     assert cost["student"] == (half + 5 * BATCH, half + 5 * BATCH, 5 * BATCH)
     assert cost["generator"] == (6 * half, half, half)
     assert cost["discriminator"][2] == 2 * half
+
+
+@pytest.mark.parametrize(("meta", "outer"), [("maml", 3), ("none", None)])
+def test_a_round_of_synthesis_is_paid_by_all_but_the_meta_generator(meta: str, outer: int | None) -> None:
+    """One round of warm-up and two of both, each with four steps of synthesis; five steps of the student."""
+    settings = {"meta": meta, "warm_up_rounds": 1, "rounds": 2, "synthesis_steps": 4, "synthesis_batch": 6}
+    method = make_method("fast", settings, images=10 * BATCH, batch_size=BATCH)
+    run_stages(method)
+    cost = method.task.meter.traffic()
+    made, learned = 3 * 4 * 6, 10 * BATCH
+    assert cost["generator"] == {"forward": made, "backward": made, "learned": made, "updates": 12}
+    assert (cost["teacher"]["forward"], cost["teacher"]["backward"]) == (made + learned, made)
+    # the adversary joins after the warm-up
+    assert cost["student"]["forward"] == cost["student"]["backward"] == 2 * 4 * 6 + learned
+    assert (cost["student"]["learned"], cost["student"]["updates"]) == (learned, 10)
+    assert cost.get("meta generator", {}).get("updates") == outer
+    assert cost.get("meta generator", {}).get("forward", 0) == 0
