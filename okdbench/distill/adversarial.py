@@ -149,10 +149,7 @@ class DataFree(Method):
         if "bn" in self.priors and not self.teacher.norm_layers():
             raise HyperparameterError("this teacher has no batch-norm statistics to match", bn=0)
         if "activation" in self.priors:
-            try:
-                self.teacher.last_layer()
-            except UserError as error:
-                raise HyperparameterError(str(error), activation=0) from error
+            self.require_penultimate("activation")
         self.iterations = self.count_iterations(student_images)
         generator = self.make_generator()
         optimizer = adam(generator, hp.lr_generator, betas=(hp.generator_beta1, 0.999))
@@ -161,6 +158,13 @@ class DataFree(Method):
         optimizer = make(self.student, hp.lr_student, weight_decay=hp.weight_decay)
         schedule = self.schedule(hp.schedule_student, self.iterations * hp.inner_steps)
         self.learner = self.own("student", self.student, optimizer, schedule)
+
+    def require_penultimate(self, weight: str) -> None:
+        """Refuse a teacher without penultimate features, which the term with this weight reads."""
+        try:
+            self.teacher.last_layer()
+        except UserError as error:
+            raise HyperparameterError(str(error), **{weight: 0}) from error
 
     def count_iterations(self, student_images: int) -> int:
         """Iterations in which the student learns from this many images, or the requested number."""

@@ -224,12 +224,15 @@ class Rehearsal(DataFree):
             return self.buffer.sample(self.task.rng)
         return self.sample_vae() if self.clock.step else None
 
-    def sample_vae(self) -> Tensor:
+    def sample_vae(self, train: bool = False) -> Tensor:
         """Images of the memory generator, after one Adam step of their latents towards confident, balanced predictions.
 
         The latents minimise sum_i lambda_i prior_i(T(G_m(z))) + mean (var z - 1)^2 + mean (mean z)^2.
+
+        Args:
+            train: whether the generator is in train mode, where its running statistics follow these images.
         """
-        generator = self.vae.module.get_submodule("generator").eval()
+        generator = self.vae.module.get_submodule("generator").train(train)
         z = self.noise(self.replay_size).requires_grad_()
         teacher_output = self.teacher.forward_with_features(generator(z))
         spread = (z.var(0) - 1).square().mean() + z.mean(0).square().mean()  # keeps z close to N(0, I)
@@ -250,7 +253,7 @@ class Rehearsal(DataFree):
     def update_vae(self, seen: Sequence[Tensor], targets: Sequence[Tensor]) -> Losses:
         """One update of the auto-encoder on half of the new images and on replayed ones.
 
-        L = mean |x' - x| + mean |T(x') - T(x)| + 1e-5 KL(q(z | x) || N(0, I)), with the reconstruction x'.
+        L = reconstruction(x', x) + 1e-5 KL(q(z | x) || N(0, I)), with the reconstruction x'.
 
         Args:
             seen: new images and, if there are any, replayed ones.
@@ -259,6 +262,10 @@ class Rehearsal(DataFree):
         half = len(seen[0]) // 2
         x, x_targets = (torch.cat([parts[0][:half], *parts[1:]]) for parts in (seen, targets))
         images, mean, log_var = self.vae.module(x, self.noise(len(x)))
-        loss = F.l1_loss(images, x) + l1(x_targets, self.teacher(images))
+        loss = self.reconstruction(images, x, x_targets)
         self.vae.update(loss + VAE_KL_WEIGHT * gaussian_prior(mean, log_var))
         return {"memory": loss}
+
+    def reconstruction(self, images: Tensor, x: Tensor, x_teacher_logits: Tensor) -> Tensor:
+        """Of images x and their reconstructions x': mean |x' - x| + mean |T(x') - T(x)|."""
+        return F.l1_loss(images, x) + l1(x_teacher_logits, self.teacher(images))

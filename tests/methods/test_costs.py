@@ -105,6 +105,20 @@ def test_the_memory_generator_is_counted_with_and_without_the_encoder() -> None:
     assert cost["memory generator"] == (4 * (half + OLD) + 10 * 2 * OLD, 4 * (half + OLD) + 10 * OLD, 0)
 
 
+def test_the_auto_encoder_of_pre_sees_images_of_its_own() -> None:
+    cost = iteration_cost("pre")
+    half = (BATCH - OLD) // 2
+    assert cost["student"] == (NEW + 10 * BATCH, NEW + 10 * BATCH, 10 * BATCH)
+    assert cost["generator"] == (11 * NEW, NEW, NEW)
+    # Of each sample of the memory the latents have a gradient; the teacher's logits on new images serve both learners.
+    assert cost["memory generator"] == (14 * 2 * OLD + 4 * (half + OLD), 14 * OLD + 4 * (half + OLD), 0)
+    assert cost["teacher"] == (
+        NEW + 10 * BATCH + 14 * OLD + 4 * OLD + 4 * (half + OLD),
+        NEW + 14 * OLD + 4 * (half + OLD),
+        0,
+    )
+
+
 def test_mosaickd_updates_d_and_g_once_and_s_five_times() -> None:
     half = BATCH // 2
     cost = iteration_cost("mosaickd")

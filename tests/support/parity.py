@@ -106,7 +106,7 @@ class StoredTask(Task):
     stored: list[Tensor] = field(default_factory=list)
 
     def noise(self, *shape: int) -> Tensor:
-        noise = self.stored.pop(0)
+        noise = self.stored.pop(0).clone()  # a method may change it, and other tests read the same numbers
         assert noise.shape == shape
         return noise
 
