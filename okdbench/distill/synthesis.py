@@ -26,7 +26,7 @@ from okdbench.distill.card import BaseHyperparameters, hyper
 from okdbench.distill.finetune import ChainHyperparameters
 from okdbench.distill.losses import batch_norm_l2, kl
 from okdbench.distill.method import Losses, Method, Stage
-from okdbench.distill.networks.wrapper import Feature
+from okdbench.distill.networks.wrapper import ClassifierOutput, Feature
 from okdbench.distill.optim import Learner, cosine, sgd
 from okdbench.distill.pool import Pool
 
@@ -170,8 +170,11 @@ class Synthesis(Method):
 
     def terms(self, images: Tensor) -> Losses:
         """The terms that have a weight, each to be minimised."""
-        view, features = self.view(images), self.features()
-        output = self.teacher.forward_with_features(view, *features)
+        view = self.view(images)
+        return self.inversion_terms(view, self.teacher.forward_with_features(view, *self.features()))
+
+    def inversion_terms(self, view: Tensor, output: ClassifierOutput) -> Losses:
+        """The terms of one view, of which the teacher gave this output."""
         terms = {"one_hot": F.cross_entropy(output.logits, self.round.labels)} if self.hp.one_hot else {}
         if self.hp.bn:
             terms["bn"] = batch_norm_l2(output.bn, per_layer=True)

@@ -126,6 +126,10 @@ def test_a_teacher_without_batch_norm_is_refused(name: str) -> None:
 def test_every_term_moves_what_is_optimised(name: str) -> None:
     method = method_of(name)
     run(method, 0, PERIOD)
+    # Some divergences are 0 where the two choose different classes.
+    method.student.load_state_dict(method.teacher.state_dict())
+    with torch.no_grad():
+        method.student.last_layer().weight.mul_(0.5)
     method.round.begin(method.draw_labels())
     method.begin_round()
     terms = method.terms(method.render())
