@@ -42,7 +42,7 @@ class Ring:
         """Store copies of these rows."""
         fitting = min(len(rows), self.capacity)
         numbers = torch.arange(self.added + len(rows) - fitting, self.added + len(rows), device=self._rows.device)
-        self._rows[numbers % self.capacity] = rows[-fitting:].detach()
+        self._rows[numbers % self.capacity] = rows[-fitting:].detach().to(self._rows.dtype)
         self.added += len(rows)
 
     def newest(self, count: int) -> Tensor:
@@ -82,7 +82,7 @@ class Pool:
 
     def add(self, images: Tensor, labels: Tensor) -> None:
         """Store copies of raw images (B x C x H x W in [0, 1]) and of their classes (B)."""
-        self._images.add((images.detach().clamp(0, 1) * 255).round().to(torch.uint8))
+        self._images.add((images.clamp(0, 1) * 255).round())
         self._labels.add(labels)
 
     def sample(self, count: int, rng: torch.Generator) -> Batch:
