@@ -86,6 +86,8 @@ class Synthesis(Method):
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = SynthesisHyperparameters
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"smoke": {"rounds": 2, "synthesis_steps": 4, "pool_size": 64}}
     data_free = True
+    #: weights of terms that read the teacher's batch norms
+    norm_terms: ClassVar[tuple[str, ...]] = ("bn",)
     hp: Any
 
     def setup(self) -> None:
@@ -95,8 +97,9 @@ class Synthesis(Method):
             UserError: the teacher lacks statistics that a term needs.
         """
         hp, task = self.hp, self.task
-        if hp.bn and not self.teacher.norm_layers():
-            raise HyperparameterError("this teacher has no batch-norm statistics to match", bn=0)
+        needed = {name: 0 for name in self.norm_terms if getattr(hp, name)}
+        if needed and not self.teacher.norm_layers():
+            raise HyperparameterError("this teacher has no batch-norm statistics to match", **needed)
         steps = max(1, task.student_images // task.batch_size)
         self.rounds = min(hp.rounds, steps)
         #: the student's steps of each round

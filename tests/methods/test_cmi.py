@@ -121,6 +121,13 @@ def test_a_memory_is_no_larger_than_what_all_rounds_make() -> None:
     assert cmi(bank_size=10).bank.capacity == 10
 
 
+def test_rounds_in_bfloat16_fill_the_memory() -> None:
+    method = cmi()
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        synthesise(method, 2)
+    assert method.bank[torch.arange(2 * BATCH)].any(1).all()
+
+
 def test_rounds_with_a_memory_read_no_value() -> None:
     method = cmi(bank_size=2 * BATCH)
     with FakeTensorMode(allow_non_fake_inputs=True):

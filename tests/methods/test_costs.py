@@ -112,3 +112,19 @@ def test_mosaickd_updates_d_and_g_once_and_s_five_times() -> None:
     assert cost["student"] == (half + 5 * BATCH, half + 5 * BATCH, 5 * BATCH)
     assert cost["generator"] == (6 * half, half, half)
     assert cost["discriminator"][2] == 2 * half
+
+
+@pytest.mark.parametrize(
+    ("settings", "views", "projected"),
+    # Without a memory yet: the whole view and the part of each image.
+    [({}, 2, (2 * BATCH, BATCH, 0)), ({"contrastive": 0}, 1, None)],
+)
+def test_a_step_of_cmi_shows_the_teacher_two_views(
+    settings: dict[str, Any], views: int, projected: tuple[int, ...] | None
+) -> None:
+    cost = iteration_cost("cmi", **settings)
+    # The meter sees backward passes from the logits, which the contrast does not read.
+    assert cost["teacher"] == (views * BATCH, BATCH, 0)
+    assert cost["student"] == (BATCH, BATCH, 0)
+    assert cost["generator"] == (BATCH, BATCH, BATCH)
+    assert cost.get("projection") == projected
