@@ -79,10 +79,12 @@ class GeneratorSynthesis(Synthesis):
 
     @torch.no_grad()
     def begin_round(self) -> None:
-        """New latents and a new optimiser."""
+        """New latents, and moments of Adam that start anew."""
         latents = self.images.latents
         latents.copy_(self.task.noise(*latents.shape))
-        self.source.optimizer.state.clear()
+        # A method may have more in the same optimiser, which goes on.
+        for parameter in self.images.parameters():
+            self.source.optimizer.state.pop(parameter, None)
 
     @property
     def images(self) -> LatentImages:

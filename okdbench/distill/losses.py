@@ -152,6 +152,26 @@ def batch_norm_kl(statistics: Sequence[BatchStatistics]) -> Tensor:
     return 0.5 * ((mean - running_mean).square() / (running_var + EPSILON) + ratio - ratio.log() - 1).sum()
 
 
+# Instances: how different images are from each other
+
+
+def contrast(anchors: Tensor, others: Tensor, temperature: float, count: int) -> Tensor:
+    """Cross-entropy of each anchor with the other view of its own image, among those of all (CMI, Fang et al., 2021).
+
+    Mean over the first ``count`` images plus mean over the rest, so that a large memory does not make the gradient of
+    the new images small.
+
+    Args:
+        anchors: N x D, of length 1: a view of each image.
+        others: N x D: another view of the same images.
+        temperature: divides the cosines.
+        count: number of new images; the others, if there are any, are from a memory.
+    """
+    targets = torch.arange(len(anchors), device=anchors.device)
+    terms = F.cross_entropy(anchors @ others.mT / temperature, targets, reduction="none")
+    return torch.stack([part.mean() for part in (terms[:count], terms[count:]) if len(part)]).sum()
+
+
 # Latents, and how certain a network is about a sample
 
 

@@ -1,4 +1,4 @@
-"""A bounded pool of synthesised images in memory, without files."""
+"""Bounded memories on the device, without files: rows of numbers, and the pool of synthesised images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,58 @@ from torch import Tensor
 from okdbench.data.loader import Batch
 
 
+class Ring:
+    """Rows of one shape on one device; the oldest are replaced when it is full.
+
+    Memory for all of them is taken at once, and how many there are is known without a look at the device.
+
+    Args:
+        capacity: largest number of rows.
+        shape: of a row.
+        device: where they are.
+        dtype: of their numbers; that of new tensors by default.
+    """
+
+    def __init__(self, capacity: int, *shape: int, device: torch.device, dtype: torch.dtype | None = None) -> None:
+        #: number of rows that there ever were
+        self.added = 0
+        self._rows = torch.zeros(capacity, *shape, dtype=dtype, device=device)
+
+    def __len__(self) -> int:
+        return min(self.added, self.capacity)
+
+    @property
+    def capacity(self) -> int:
+        """Largest number of rows."""
+        return len(self._rows)
+
+    def __getitem__(self, numbers: Tensor) -> Tensor:
+        return self._rows[numbers]
+
+    def add(self, rows: Tensor) -> None:
+        """Store copies of these rows."""
+        fitting = min(len(rows), self.capacity)
+        numbers = torch.arange(self.added + len(rows) - fitting, self.added + len(rows), device=self._rows.device)
+        self._rows[numbers % self.capacity] = rows[-fitting:].detach().to(self._rows.dtype)
+        self.added += len(rows)
+
+    def newest(self, count: int) -> Tensor:
+        """The last rows that were added, at most ``count``."""
+        numbers = torch.arange(max(0, self.added - min(count, len(self))), self.added, device=self._rows.device)
+        return self._rows[numbers % self.capacity]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stored rows, and how many there were."""
+        return {"added": self.added, "rows": self._rows[: len(self)]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        self.added = state["added"]
+        self._rows[: len(self)] = state["rows"]
+
+
 class Pool:
-    """A ring of raw images and their classes on one device; the oldest are replaced when it is full.
+    """Raw images and their classes on one device; the oldest are replaced when it is full.
 
     Pixels are bytes, as in the files of released code, so the pool has capacity x channels x size^2 bytes of images and
     eight bytes per class. A new pool is empty: nothing of an earlier run can be in it.
@@ -24,42 +74,37 @@ class Pool:
     """
 
     def __init__(self, capacity: int, channels: int, image_size: int, device: torch.device) -> None:
-        self._added = 0
-        self._images = torch.zeros(capacity, channels, image_size, image_size, dtype=torch.uint8, device=device)
-        self._labels = torch.zeros(capacity, dtype=torch.long, device=device)
+        self._images = Ring(capacity, channels, image_size, image_size, device=device, dtype=torch.uint8)
+        self._labels = Ring(capacity, device=device, dtype=torch.long)
 
     def __len__(self) -> int:
-        return min(self._added, len(self._labels))
+        return len(self._labels)
 
     def add(self, images: Tensor, labels: Tensor) -> None:
         """Store copies of raw images (B x C x H x W in [0, 1]) and of their classes (B)."""
-        fitting = min(len(labels), len(self._labels))
-        numbers = torch.arange(self._added + len(labels) - fitting, self._added + len(labels), device=labels.device)
-        places = numbers % len(self._labels)
-        self._images[places] = (images[-fitting:].detach().clamp(0, 1) * 255).round().to(torch.uint8)
-        self._labels[places] = labels[-fitting:]
-        self._added += len(labels)
+        self._images.add((images.clamp(0, 1) * 255).round())
+        self._labels.add(labels)
 
     def sample(self, count: int, rng: torch.Generator) -> Batch:
         """``count`` images and their classes, drawn uniformly with replacement."""
         # An empty pool has black images: their time can be measured before there are others.
         numbers = torch.randint(max(1, len(self)), (count,), generator=rng, device=rng.device)
-        return Batch(self._raw(numbers), self._labels[numbers])
+        return Batch(_raw(self._images[numbers]), self._labels[numbers])
 
     def newest(self, count: int) -> Tensor:
         """The last images that were added, at most ``count``."""
-        numbers = torch.arange(max(0, self._added - min(count, len(self))), self._added, device=self._labels.device)
-        return self._raw(numbers % len(self._labels))
-
-    def _raw(self, numbers: Tensor) -> Tensor:
-        images = self._images[numbers].to(torch.get_default_dtype()) / 255
-        return images.contiguous(memory_format=torch.channels_last)
+        return _raw(self._images.newest(count))
 
     def state_dict(self) -> dict[str, Any]:
         """The stored images and classes, and how many there were."""
-        return {"added": self._added, "images": self._images[: len(self)], "labels": self._labels[: len(self)]}
+        return {"images": self._images.state_dict(), "labels": self._labels.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        self._added = state["added"]
-        self._images[: len(self)], self._labels[: len(self)] = state["images"], state["labels"]
+        self._images.load_state_dict(state["images"])
+        self._labels.load_state_dict(state["labels"])
+
+
+def _raw(pixels: Tensor) -> Tensor:
+    images = pixels.to(torch.get_default_dtype()) / 255
+    return images.contiguous(memory_format=torch.channels_last)

@@ -26,7 +26,7 @@ from okdbench.distill.card import BaseHyperparameters, hyper
 from okdbench.distill.finetune import ChainHyperparameters
 from okdbench.distill.losses import batch_norm_l2, kl
 from okdbench.distill.method import Losses, Method, Stage
-from okdbench.distill.networks.wrapper import BatchStatistics, Feature
+from okdbench.distill.networks.wrapper import BatchStatistics, ClassifierOutput, Feature
 from okdbench.distill.optim import Learner, Schedule, cosine, sgd
 from okdbench.distill.pool import Pool
 
@@ -86,6 +86,8 @@ class Synthesis(Method):
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = SynthesisHyperparameters
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"smoke": {"rounds": 2, "synthesis_steps": 4, "pool_size": 64}}
     data_free = True
+    #: weights of terms that read the teacher's batch norms
+    norm_terms: ClassVar[tuple[str, ...]] = ("bn",)
     hp: Any
 
     def setup(self) -> None:
@@ -95,8 +97,9 @@ class Synthesis(Method):
             UserError: the teacher lacks statistics that a term needs.
         """
         hp, task = self.hp, self.task
-        if hp.bn and not self.teacher.norm_layers():
-            raise HyperparameterError("this teacher has no batch-norm statistics to match", bn=0)
+        needed = {name: 0 for name in self.norm_terms if getattr(hp, name)}
+        if needed and not self.teacher.norm_layers():
+            raise HyperparameterError("this teacher has no batch-norm statistics to match", **needed)
         steps = max(1, task.student_images // task.batch_size)
         self.rounds = min(hp.rounds, steps)
         #: the student's steps of each round
@@ -178,8 +181,11 @@ class Synthesis(Method):
 
     def terms(self, images: Tensor) -> Losses:
         """The terms that have a weight, each to be minimised."""
-        view, features = self.view(images), self.features()
-        output = self.teacher.forward_with_features(view, *features)
+        view = self.view(images)
+        return self.inversion_terms(view, self.teacher.forward_with_features(view, *self.features()))
+
+    def inversion_terms(self, view: Tensor, output: ClassifierOutput) -> Losses:
+        """The terms of one view, of which the teacher gave this output."""
         terms = {"one_hot": F.cross_entropy(output.logits, self.round.labels)} if self.hp.one_hot else {}
         if self.hp.bn:
             terms["bn"] = self.bn_term(output.bn)

@@ -20,6 +20,7 @@ from okdbench.distill.losses import (
     batch_norm_kl,
     batch_norm_l2,
     class_imbalance,
+    contrast,
     energy,
     gaussian_prior,
     js,
@@ -206,6 +207,15 @@ def test_batch_norm_kl_is_the_sum_of_the_divergences_of_two_normals() -> None:
         for s in layers
     )
     assert batch_norm_kl(layers).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_contrast_agrees_with_scipy(count: int) -> None:
+    anchors, others = logits(0), logits(1)
+    cosines = (anchors @ others.T).numpy() / 0.5
+    each = logsumexp(cosines, axis=1) - np.diag(cosines)
+    expected = each[:2].mean() + each[2:].mean() if count == 2 else each.mean()
+    assert contrast(anchors, others, 0.5, count).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_batch_norm_l2_and_its_gradient_are_0_for_equal_statistics() -> None:

@@ -62,10 +62,11 @@ def test_features_are_the_logits_and_the_statistics_in_order_of_execution(classi
     logits = classifier(images)
     for handle in handles:
         handle.remove()
-    output = classifier.forward_with_features(images, "bn")
+    output = classifier.forward_with_features(images, "bn", "bn_means")
     assert torch.equal(output.logits, logits)
     assert len(output.bn) == len(layers) == 15
-    for statistics, layer, x in zip(output.bn, layers, inputs, strict=True):
+    for statistics, means, layer, x in zip(output.bn, output.bn_means, layers, inputs, strict=True):
+        np.testing.assert_allclose(means.detach(), x.double().numpy().mean((2, 3)), rtol=1e-4, atol=1e-5)
         values = x.double().transpose(0, 1).flatten(1).numpy()
         np.testing.assert_allclose(statistics.mean.detach(), values.mean(1), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(statistics.var.detach(), values.var(1, ddof=1), rtol=1e-4, atol=1e-6)
@@ -79,8 +80,8 @@ def test_batch_statistics_carry_gradients_to_the_images_and_change_no_buffer(
     classifier.lock()
     before = clone_state(classifier)
     images = torch.rand(8, 3, 32, 32, requires_grad=True)
-    last = classifier.forward_with_features(images, "bn").bn[-1]
-    for statistic in (last.mean, last.var):
+    output = classifier.forward_with_features(images, "bn", "bn_means")
+    for statistic in (output.bn[-1].mean, output.bn[-1].var, output.bn_means[-1]):
         (gradient,) = torch.autograd.grad(statistic.sum(), images, retain_graph=True)
         assert gradient.norm() > 1e-6
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())

@@ -143,3 +143,19 @@ def test_a_round_of_synthesis_is_paid_by_all_but_the_meta_generator(meta: str, o
     assert (cost["student"]["learned"], cost["student"]["updates"]) == (learned, 10)
     assert cost.get("meta generator", {}).get("updates") == outer
     assert cost.get("meta generator", {}).get("forward", 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "views", "projected"),
+    # Without a memory yet: the whole view and the part of each image.
+    [({}, 2, (2 * BATCH, BATCH, 0)), ({"contrastive": 0}, 1, None)],
+)
+def test_a_step_of_cmi_shows_the_teacher_two_views(
+    settings: dict[str, Any], views: int, projected: tuple[int, ...] | None
+) -> None:
+    cost = iteration_cost("cmi", **settings)
+    # The meter sees backward passes from the logits, which the contrast does not read.
+    assert cost["teacher"] == (views * BATCH, BATCH, 0)
+    assert cost["student"] == (BATCH, BATCH, 0)
+    assert cost["generator"] == (BATCH, BATCH, BATCH)
+    assert cost.get("projection") == projected

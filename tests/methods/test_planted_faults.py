@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 LOSSES, BASE = "okdbench/distill/losses.py", "okdbench/distill/adversarial.py"
 REPLAY, GENERATORS = "okdbench/distill/replay.py", "okdbench/distill/networks/generators.py"
 OPTIM, CONVOLUTIONS = "okdbench/distill/optim.py", "okdbench/distill/networks/convolutions.py"
-AUGKD, MOSAIC, LTR, ZSKT = (f"methods/{name}.py" for name in ("augkd", "mosaickd", "ltr", "zskt"))
+SYNTHESIS = "okdbench/distill/generator_synthesis.py"
+AUGKD, CMI, MOSAIC, LTR, ZSKT = (f"methods/{name}.py" for name in ("augkd", "cmi", "mosaickd", "ltr", "zskt"))
 
 #: what is wrong -> file, line, and the line with the fault
 FAULTS = {
@@ -91,6 +92,15 @@ FAULTS = {
         "_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)",
     ),
     "slope of the leaky ReLU": (GENERATORS, "nn.LeakyReLU(0.2, inplace=True)", "nn.LeakyReLU(0.1, inplace=True)"),
+    "memory averaged with the batch": (LOSSES, "(terms[:count], terms[count:])", "(terms,)"),
+    "projection learns from both views": (
+        CMI,
+        "with torch.no_grad():\n            others",
+        "if True:\n            others",
+    ),
+    "moments of the projection": (CMI, '"betas": (0.9, 0.999)', '"betas": (0.5, 0.999)'),
+    "moments of the projection lost": (SYNTHESIS, "in self.images.parameters():", "in self.source.parameters:"),
+    "moments of the last generator kept": (SYNTHESIS, "self.source.optimizer.state.pop(parameter, None)", "pass"),
     "weight decay lost": (OPTIM, "betas=betas, weight_decay=weight_decay, fused", "betas=betas, fused"),
 }
 

@@ -64,7 +64,7 @@ class BatchStatistics(NamedTuple):
     running_var: Tensor
 
 
-Feature = Literal["bn", "biased_bn", "penultimate", "stages"]
+Feature = Literal["bn", "biased_bn", "bn_means", "penultimate", "stages"]
 
 
 @dataclass
@@ -74,12 +74,14 @@ class ClassifierOutput:
     Attributes:
         logits: B x classes.
         bn: the statistics at every batch-norm layer, in order of execution.
+        bn_means: the mean over space of each image at the same places, each B x C.
         penultimate: the input of the last linear layer, B x F.
         stages: the feature maps at the end of each of the network's stages, B x C x H x W.
     """
 
     logits: Tensor
     bn: list[BatchStatistics]
+    bn_means: list[Tensor]
     penultimate: Tensor
     stages: list[Tensor]
 
@@ -122,7 +124,7 @@ class ClassifierWrapper(nn.Module):
 
     def forward_with_features(self, images: Tensor, *features: Feature) -> ClassifierOutput:
         """Logits of raw images and ``features`` of the same forward pass, all differentiable."""
-        output = ClassifierOutput(torch.empty(0), [], torch.empty(0), [])
+        output = ClassifierOutput(torch.empty(0), [], [], torch.empty(0), [])
         # hooks exist only during this call, so that a plain forward pass has no overhead
         hooks = [hook for feature in features for hook in self._hooks(feature, output)]
         try:
@@ -138,6 +140,9 @@ class ClassifierWrapper(nn.Module):
             var, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=int(feature == "bn"))
             output.bn.append(BatchStatistics(mean, var, layer.running_mean, layer.running_var))  # type: ignore[arg-type]
 
+        def means(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+            output.bn_means.append(inputs[0].mean((2, 3)))
+
         def penultimate(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
             output.penultimate = inputs[0]
 
@@ -146,6 +151,8 @@ class ClassifierWrapper(nn.Module):
 
         if feature in ("bn", "biased_bn"):
             return [layer.register_forward_pre_hook(statistics) for layer in self.norm_layers()]
+        if feature == "bn_means":
+            return [layer.register_forward_pre_hook(means) for layer in self.norm_layers()]
         if feature == "penultimate":
             return [self.last_layer().register_forward_pre_hook(penultimate)]
         return [layer.register_forward_hook(stage) for layer in self.stage_layers()]
