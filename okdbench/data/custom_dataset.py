@@ -15,7 +15,7 @@ from okdbench.core.yaml_files import load_yaml
 from okdbench.data.class_order import order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.own_domain import Scan
-from okdbench.data.own_file import OwnDatasetFile, shown_names
+from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
 from okdbench.data.own_places import OwnDomain, find_places, group_pattern, name_classes, with_groups
 
@@ -102,7 +102,7 @@ def own_dataset(file: Path) -> Dataset:
     here = file.expanduser().resolve()
     if here.is_dir():
         return _made(file, describe(here), here)
-    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser()), str(file)), here.parent)
+    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser(), NAMING), str(file)), here.parent)
 
 
 def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
