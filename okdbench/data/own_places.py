@@ -120,14 +120,15 @@ def _check_paths(file: Path, paths: Mapping[str, Path]) -> None:
 
 
 def _check_labelled(file: Path, labelled: Mapping[str, OwnDomain]) -> None:
-    for name, place in labelled.items():
-        if not place.labels:
-            raise UserError(
-                f"{file}: domain {name!r}: {place.place} has no class folders; make one per class, or write "
-                f"unlabelled: [{name}]"
-            )
+    cure = "add a domain with a folder per class, on which the student is tested: --setting LABELLED@UNLABELLED"
     if not labelled:
-        raise UserError(f"{file}: every domain is unlabelled; the teacher's needs a folder per class")
+        raise UserError(f"{file}: every domain is unlabelled; {cure}")
+    if bare := [name for name, place in labelled.items() if not place.labels]:
+        more = f" and {cure}" if len(bare) == len(labelled) else ""
+        raise UserError(
+            f"{file}: domain {bare[0]!r}: {labelled[bare[0]].place} has no class folders; make one per class, or write "
+            f"unlabelled: [{', '.join(bare)}]{more}"
+        )
 
 
 def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Collection[str]], may_lack: bool) -> None:
