@@ -83,11 +83,13 @@ def shown_names(file: Path, content: OwnDatasetFile, classes: Sequence[str]) -> 
     """The names of the classes for tables and cards: those of ``names:``, else the folders' own.
 
     Raises:
-        UserError: ``names:`` has something that is no class, or gives two classes one name.
+        UserError: ``names:`` has something that is no class, a class twice, or one name for two classes.
     """
     given = {_spelled(folder, classes): name for folder, name in content.names.items()}
     if extra := [folder for folder in given if folder not in classes]:
         raise UserError(f"{file}: names has {extra[0]!r}, which is none of the classes; correct it")
+    if len(given) < len(content.names):
+        raise UserError(f"{file}: names has a class twice, such as 7 and 007; name each once")
     shown = tuple(given.get(name, name) for name in classes)
     if twice := [name for name in shown if shown.count(name) > 1]:
         raise UserError(f"{file}: names calls two classes {twice[0]!r}; give each its own name")

@@ -66,6 +66,8 @@ def test_names_are_read_as_they_are_written(tmp_path: Path) -> None:
     dataset = registry.load_dataset(str(file))
     assert dataset.classes == (*names, "1e2", "0x1F", "1000")
     assert [sample.label for sample in dataset.samples("2020", tmp_path)] == [12, 10, 11]
+    file.write_text("domains: {2020: 2020}\nnames: {16: x, 016: y}")
+    assert "names has a class twice" in refusal(registry.load_dataset, str(file))
     file.write_text("domains: {2020: 2020}\nclasses:\n- a\n-")
     assert "classes=None: input should be a valid string" in refusal(registry.load_dataset, str(file))
 
