@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from okdbench.core.errors import UserError
 from okdbench.core.network_names import file_of
 from okdbench.core.syntax import parts_of, split_variant
 from okdbench.core.yaml_files import load_yaml
@@ -14,7 +15,8 @@ from okdbench.core.yaml_files import load_yaml
 #: options of a run that name methods and data sets by name or file, networks by name or file, and files of weights
 _PLUGINS, _NETWORKS = ("method", "dataset"), ("teacher", "student")
 _WEIGHTS = ("teacher_weights", "teacher_init", "student_weights")
-_SUFFIXES = (".py", ".yaml", ".yml")
+#: endings of archives, which people give in place of the folder in them
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
 def split_names(text: str) -> list[str]:
@@ -29,6 +31,21 @@ def split_names(text: str) -> list[str]:
 def expand(text: str) -> str:
     """The text with the user's home in place of a leading ``~``."""
     return os.path.expanduser(text) if text.startswith("~") else text
+
+
+def is_description(name: str) -> bool:
+    """Whether ``name`` is that of a YAML file, which as a data set describes the user's own images."""
+    return name.lower().endswith((".yaml", ".yml"))
+
+
+def refuse_archive(name: str) -> None:
+    """Refuse an archive in place of a folder of images.
+
+    Raises:
+        UserError: by its ending it is one.
+    """
+    if name.lower().endswith(_ARCHIVES):
+        raise UserError(f"{name} is an archive, and images are read from folders; unpack it, and name the folder")
 
 
 def load_options(file: Path) -> dict[str, Any]:
@@ -70,7 +87,7 @@ def _changed(text: str, change: Callable[[str], str], option: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    return "/" in name or os.sep in name or name.endswith(_SUFFIXES)
+    return "/" in name or os.sep in name or name.endswith(".py") or is_description(name)
 
 
 def _joined(parts: list[str], folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from okdbench.core.yaml_files import load_yaml
 from okdbench.data.class_order import order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.own_domain import Scan
-from okdbench.data.own_file import OwnDatasetFile, shown_names
+from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
 from okdbench.data.own_places import OwnDomain, find_places, group_pattern, name_classes, with_groups
 
@@ -102,7 +102,7 @@ def own_dataset(file: Path) -> Dataset:
     here = file.expanduser().resolve()
     if here.is_dir():
         return _made(file, describe(here), here)
-    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser()), str(file)), here.parent)
+    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser(), NAMING), str(file)), here.parent)
 
 
 def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
@@ -110,12 +110,7 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     paths = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
     classes, places = name_classes(file, content, find_places(file, content, paths))
     _check_rows(file, content.teacher_classes, classes)
-    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(paths))
-    if set(letters.values()) != set(paths) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
-        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(paths))}}}")
-    # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
-    for setting in content.settings:
-        Setting.parse(setting, letters, content.unlabelled)
+    letters = _letters(file, content)
     attributes = {
         "title": content.title or file.stem,
         "classes": shown_names(file, content, classes),
@@ -123,7 +118,7 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
         "teacher_classes": tuple(content.teacher_classes),
         "is_ordered": bool(content.classes),
         "domains": letters,
-        "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
+        "settings": _settings(content, letters),
         "unlabelled": frozenset(content.unlabelled),
         "augmentation": _augmentation(content, content.augmentation),
         "teacher_augmentation": _augmentation(
@@ -174,8 +169,17 @@ def _check_rows(file: Path, rows: Sequence[int], classes: Sequence[str]) -> None
     if rows and (len(rows) != len(classes) or len(set(rows)) < len(rows)):
         raise UserError(
             f"{file}: teacher_classes needs a different row for each of the {len(classes)} classes, in the order "
-            f"{', '.join(classes[:3])}{', ...' * (len(classes) > 3)}"
+            f"{shortened(classes)}"
         )
+
+
+def _letters(file: Path, content: OwnDatasetFile) -> dict[str, str]:
+    """Letter -> domain, as in the file, or else the initials."""
+    domains = list(content.domains)
+    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, domains)
+    if set(letters.values()) != set(domains) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
+        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {domains[0]}}}")
+    return letters
 
 
 def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:
@@ -185,6 +189,14 @@ def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:
             f"{file}: two domains start with the same letter; choose letters, such as letters: {{A: {domains[0]}}}"
         )
     return letters
+
+
+def _settings(content: OwnDatasetFile, letters: Mapping[str, str]) -> tuple[str, ...]:
+    """The default settings, as in the file, or else those of all domains."""
+    # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
+    for setting in content.settings:
+        Setting.parse(setting, letters, content.unlabelled)
+    return tuple(content.settings) or _leave_one_out(letters, content.unlabelled)
 
 
 def _leave_one_out(letters: Mapping[str, str], unlabelled: Collection[str]) -> tuple[str, ...]:
