@@ -16,9 +16,8 @@ from okdbench import registry
 from okdbench.core import config as configuration
 from okdbench.core import plugin_files, plugins
 from okdbench.core.command import command_of, words_of
-from okdbench.core.config import RunConfig
+from okdbench.core.config import RunConfig, load_options
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.file_names import load_options
 from okdbench.core.files import default_data_root
 from okdbench.core.folds import fold_of
 from okdbench.core.plugin_files import LocalFile
