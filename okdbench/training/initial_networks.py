@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.distill.networks.last_layer import new_layer
 from okdbench.distill.networks.user_networks import Network
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def initial_network(role: Literal["teacher", "student"], plan: Plan) -> nn.Modul
     # a copy, because methods change the student in place, and hooks of one run must not reach another
     net = copy.deepcopy(net)
     if start:
-        start.load(net, network.name)
+        start.load(net, network.name, new_layer)
     torch.manual_seed(seed)  # the generators of all devices; construction has advanced the CPU's
     torch.set_rng_state(random_state)
     return net

@@ -31,7 +31,7 @@ from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
 from okdbench.distill.networks.user_networks import Network
 from okdbench.training.image_format import FIELDS, format_of
-from okdbench.training.networks import Role, StartFile, file_digest, find_networks, start_files
+from okdbench.training.networks import PlannedFile, Role, find_networks, planned_file, start_files
 from okdbench.training.plan_checks import check_access, check_size
 from okdbench.training.teacher_recipe import check_recipe, recipe_of
 
@@ -48,6 +48,7 @@ class Plan:
         teacher: its network; the code of a user's own is held here, because its file may be edited.
         student: the same.
         starts: the files of weights that the training of teacher and student starts from.
+        trained: the file of a user's teacher; None for one that is trained here.
         dataset: the data set.
         setting: the task, the teacher's domains and the one whose images the method sees.
         budget: how many images teacher and student learn from.
@@ -64,7 +65,8 @@ class Plan:
     variant: str
     teacher: Network
     student: Network
-    starts: Mapping[Role, StartFile]
+    starts: Mapping[Role, PlannedFile]
+    trained: PlannedFile | None
     dataset: Dataset
     setting: Setting
     budget: Budget
@@ -99,11 +101,10 @@ class Plan:
         assert self.config.track is not None, "make_plan() sets it"
         return self.config.track
 
-    @cached_property
+    @property
     def weights_digest(self) -> str | None:
-        """SHA-256 of the file of a user's teacher, as it is when this is first asked for; None without one."""
-        file = self.config.teacher_weights
-        return file and file_digest(Path(file))
+        """SHA-256 of the file of a user's teacher; None without one."""
+        return self.trained and self.trained.digest
 
     @property
     def key(self) -> str:
@@ -225,6 +226,7 @@ def make_plan(
         teacher=teacher,
         student=student,
         starts=start_files(config),
+        trained=planned_file(config.teacher_weights) if config.teacher_weights else None,
         dataset=dataset,
         setting=setting,
         budget=_budget(config.budget, method.paper(dataset.name)),

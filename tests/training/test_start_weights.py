@@ -110,7 +110,7 @@ def test_a_teachers_training_starts_from_a_file(imagenet: Path, plan: Make) -> N
 def test_a_file_that_changes_after_the_plan_is_refused(imagenet: Path, plan: Make) -> None:
     made = plan("kd", student_weights=str(imagenet))
     torch.save(trained(seed=6).state_dict(), imagenet)
-    assert "has changed since the run was planned" in refusal(check, made)
+    assert "was replaced since the run was planned; run the same command again" in refusal(check, made)
 
 
 def test_a_user_network_starts_from_a_file_as_well(plan: Make, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ _HARMLESS = {"n_averaged", "mean", "std", _COUNTER}
 _DEEPEST = 3
 
 
-def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_is) -> None:
+def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_is, digest: str = "") -> None:
     """Load a user's file of weights into ``net``; no code in the file is executed.
 
     Prefixes such as ``module.`` are taken off, missing counters of batch norm are filled in, and the names of timm's
@@ -39,11 +39,14 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
         path: the file.
         name: the network's architecture, for messages.
         adjust: what is done about a last layer for other classes: :func:`new_layer`, or :func:`rows_of` some.
+        digest: of the content that the run was planned with; empty for any.
 
     Raises:
-        UserError: the file is missing or damaged, or has no weights, those of another network, or no numbers.
+        UserError: the file is missing, damaged or replaced, or has no weights, those of another network, or no numbers.
     """
-    state, note, architecture, _ = read_weights(path)
+    state, note, architecture, _, found = read_weights(path)
+    if digest not in ("", found):
+        raise UserError(f"{path} was replaced since the run was planned; run the same command again")
     _refuse_broken(state, path)
     parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
     fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}
