@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
@@ -60,10 +60,14 @@ def find_networks(config: RunConfig) -> tuple[Network, Network]:
     Raises:
         UserError: one of them does not exist.
     """
-    # a network that starts from a file needs no weights of timm's
-    teacher_pretrained = config.pretrained and not (config.teacher_weights or config.teacher_init)
-    student_pretrained = config.pretrained and not config.student_weights
-    return find_network(config.teacher, teacher_pretrained), find_network(config.student, student_pretrained)
+    roles = pretrained_roles(config)
+    return find_network(config.teacher, "teacher" in roles), find_network(config.student, "student" in roles)
+
+
+def pretrained_roles(config: RunConfig) -> set[Role]:
+    """The networks that start from timm's weights: those that have no file, which would replace them."""
+    files = {"teacher": config.teacher_weights or config.teacher_init, "student": config.student_weights}
+    return {role for role in get_args(Role) if config.pretrained and not files[role]}
 
 
 def planned_file(name: str) -> PlannedFile:

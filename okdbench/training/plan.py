@@ -31,7 +31,7 @@ from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
 from okdbench.distill.networks.user_networks import Network
 from okdbench.training.image_format import FIELDS, format_of
-from okdbench.training.networks import PlannedFile, Role, find_networks, planned_file, start_files
+from okdbench.training.networks import PlannedFile, Role, find_networks, planned_file, pretrained_roles, start_files
 from okdbench.training.plan_checks import check_access, check_size
 from okdbench.training.teacher_recipe import check_recipe, recipe_of
 
@@ -196,7 +196,8 @@ def make_plan(
     # What is the default here is written as not given, so that it gives no second name to a run.
     networks = {"teacher": config.teacher or dataset.teacher, "student": config.student or dataset.student}
     recipe = {"teacher_recipe": check_recipe(config, dataset)}
-    own = {"track": track, **networks, **image_format, **recipe, **({"test_split": None} if is_default else {})}
+    given = {"pretrained": bool(pretrained_roles(config)), **({"test_split": None} if is_default else {})}
+    own = {"track": track, **networks, **image_format, **recipe, **given}
     config = config.model_copy(update=own)
 
     # --- 2. the method, the networks and the setting

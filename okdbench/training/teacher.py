@@ -34,6 +34,7 @@ from okdbench.distill.optim import Schedule, adam, cosine, drops, sgd
 from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import initial_network
 from okdbench.training.loop import LoopConfig, TrainingLoop
+from okdbench.training.networks import pretrained_roles
 from okdbench.training.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def teacher_key(plan: Plan) -> str:
             "data": plan.splits.teacher_train.digest,
             "setting": plan.setting.name,
             "seed": config.seed,
-            "pretrained": config.pretrained,
+            "pretrained": "teacher" in pretrained_roles(config),
             **({"start": plan.starts["teacher"].digest} if "teacher" in plan.starts else {}),
             "images": images,
             "batch_size": batch_size,

@@ -125,6 +125,16 @@ def test_a_user_network_starts_from_a_file_as_well(plan: Make, tmp_path: Path) -
     assert state["fc.weight"].shape[0] == 10
 
 
+def test_pretrained_beside_files_for_both_networks_is_no_other_run(imagenet: Path, plan: Make) -> None:
+    start, file = {"teacher_init": str(imagenet)}, {"student_weights": str(imagenet)}
+    both, said = plan("kd", **start, **file), plan("kd", **start, **file, pretrained=True)
+    assert (said.key, said.command) == (both.key, both.command)
+    assert plan("kd", **file, pretrained=True).key != plan("kd", **file).key
+    one = plan("kd", **start, pretrained=True)
+    assert one.key != plan("kd", **start).key
+    assert teacher_key(one) == teacher_key(both), "the teacher starts from its file"
+
+
 def test_files_replace_pretrained_weights_where_there_is_no_network(
     imagenet: Path, plan: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
