@@ -13,6 +13,8 @@ from okdbench.distill.networks.preprocessing import Preprocessing, preprocessing
 
 #: fields of a configuration that the data set keeps after :func:`format_of`
 FIELDS = ("channels", "mean", "std", "resize", "channel_order")
+#: Pillow's filter that scales all images
+FILTER = "bilinear"
 #: what a file of a teacher can say, in the order of its line
 _SAID = ("image_size", "mean", "std", "resize", "channel_order")
 
@@ -93,6 +95,8 @@ def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -
         parts.append(f"that is used, and not {_words(theirs)} of {own.name}")
     if file.unread:
         parts.append(f"not understood: its {' and '.join(file.unread)}")
+    if file.interpolation not in (None, FILTER):
+        parts.append(f"trained with {file.interpolation}; okdbench resizes with {FILTER}")
     if default:
         parts.append(f"by default {_words(default)}")
     return "; ".join(parts)
