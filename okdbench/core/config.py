@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.file_names import expand, from_file
 from okdbench.core.protocol import BUDGETS, Track
-from okdbench.core.resize import Resize, canonical
+from okdbench.core.resize import Resize, one_spelling
 from okdbench.core.syntax import rounded, spell_assignments
 from okdbench.core.yaml_files import load_yaml
 
@@ -39,7 +39,7 @@ Numbers = Annotated[
 #: a choice among numbers, as the command line or YAML has it
 ValueRange = Annotated[Literal[1, 255] | None, BeforeValidator(lambda v: {"1": 1, "255": 255}.get(v, v))]
 #: the text of a rule for the size
-ResizeRule = Annotated[str, BeforeValidator(canonical)]
+ResizeRule = Annotated[str, BeforeValidator(one_spelling)]
 SMALLEST_IMAGE, LARGEST_IMAGE = 16, 1024
 ImageSize = Annotated[int, Field(ge=SMALLEST_IMAGE, le=LARGEST_IMAGE)]
 

@@ -19,7 +19,7 @@ FILTER = "bilinear"
 _SAID = ("image_size", "mean", "std", "resize", "channel_order")
 
 
-class Format(NamedTuple):
+class ImageFormat(NamedTuple):
     """The format of a run's images.
 
     Attributes:
@@ -33,7 +33,7 @@ class Format(NamedTuple):
     note: str
 
 
-def format_of(dataset: Dataset, config: RunConfig) -> Format:
+def format_of(dataset: Dataset, config: RunConfig) -> ImageFormat:
     """The format of the images of a run, as both networks get them.
 
     Raises:
@@ -58,7 +58,7 @@ def format_of(dataset: Dataset, config: RunConfig) -> Format:
     }
     fields["channels"] = None if made.channels == dataset.channels else made.channels
     note = _note(own, made, file, config) if config.teacher_weights else ""
-    return Format(made, {**fields, "image_size": made.image_size, "value_range": None}, note)
+    return ImageFormat(made, {**fields, "image_size": made.image_size, "value_range": None}, note)
 
 
 def _in_file(config: RunConfig, usual_teacher: str) -> Preprocessing:

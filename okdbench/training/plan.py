@@ -192,18 +192,13 @@ def make_plan(
     config = configuration.resolve({**values, "setting": setting.name}, file=file)
     dataset, image_format, format_note = format_of(dataset, config)
     rule, is_default = _split_rule(config, dataset, setting)
-    track = config.track or tracks_of(setting.task)[0]
-    # What is the default here is written as not given, so that it gives no second name to a run.
-    networks = {"teacher": config.teacher or dataset.teacher, "student": config.student or dataset.student}
-    recipe = {"teacher_recipe": check_recipe(config, dataset)}
-    given = {"pretrained": bool(pretrained_roles(config)), **({"test_split": None} if is_default else {})}
-    own = {"track": track, **networks, **image_format, **recipe, **given}
-    config = config.model_copy(update=own)
+    own = {**_own_defaults(config, dataset, setting), **image_format}
+    config = config.model_copy(update=own | ({"test_split": None} if is_default else {}))
 
     # --- 2. the method, the networks and the setting
     method = registry.load_method(config.method)
     preset = method.preset(config.budget, dataset.name)
-    check_access(config.method, method, setting, track, config.shots)
+    check_access(config.method, method, setting, own["track"], config.shots)
     teacher, student = find_networks(config)
     check_size(config, method, format_note)
     source = f"{file}: {config.method}" if file else config.method
@@ -218,10 +213,7 @@ def make_plan(
         config=config,
         method=method,
         hyperparameters=configuration.check_hyperparameters(
-            method.Hyperparameters,
-            preset,
-            config.hyperparameters,
-            source,
+            method.Hyperparameters, preset, config.hyperparameters, source
         ),
         variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
         teacher=teacher,
@@ -238,6 +230,17 @@ def make_plan(
     )
     _check_subset(plan)
     return plan
+
+
+def _own_defaults(config: RunConfig, dataset: Dataset, setting: Setting) -> dict[str, Any]:
+    """Fields whose defaults depend on others; what changes nothing here is written as not given, for one key."""
+    return {
+        "track": config.track or tracks_of(setting.task)[0],
+        "teacher": config.teacher or dataset.teacher,
+        "student": config.student or dataset.student,
+        "pretrained": bool(pretrained_roles(config)),
+        "teacher_recipe": check_recipe(config, dataset),
+    }
 
 
 def _check_subset(plan: Plan) -> None:
