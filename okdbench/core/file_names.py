@@ -10,7 +10,6 @@ from typing import Any
 from okdbench.core.errors import UserError
 from okdbench.core.network_names import file_of
 from okdbench.core.syntax import parts_of, split_variant
-from okdbench.core.yaml_files import load_yaml
 
 #: options of a run that name methods and data sets by name or file, networks by name or file, and files of weights
 _PLUGINS, _NETWORKS = ("method", "dataset"), ("teacher", "student")
@@ -48,13 +47,9 @@ def refuse_archive(name: str) -> None:
         raise UserError(f"{name} is an archive, and images are read from folders; unpack it, and name the folder")
 
 
-def load_options(file: Path) -> dict[str, Any]:
-    """The options of a run in a YAML file; the files that they name are relative to its folder.
-
-    Raises:
-        UserError: as :func:`okdbench.core.yaml_files.load_yaml`.
-    """
-    return _with_paths(load_yaml(file), lambda path: os.path.normpath(file.parent / path), file.parent)
+def from_file(options: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """The options as they are in ``file``, with paths, which are relative to its folder, from the current one."""
+    return _with_paths(options, lambda path: os.path.normpath(file.parent / path), file.parent)
 
 
 def for_file(options: Mapping[str, Any], file: Path) -> dict[str, Any]:

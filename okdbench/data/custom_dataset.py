@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from okdbench.core.config import validate
 from okdbench.core.errors import UserError
@@ -110,26 +110,14 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     paths = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
     classes, places = name_classes(file, content, find_places(file, content, paths))
     _check_rows(file, content.teacher_classes, classes)
-    letters = _letters(file, content)
     attributes = {
-        "title": content.title or file.stem,
+        **_attributes(file, content, _letters(file, content)),
         "classes": shown_names(file, content, classes),
         "folder_names": tuple(classes),
-        "teacher_classes": tuple(content.teacher_classes),
-        "is_ordered": bool(content.classes),
-        "domains": letters,
-        "settings": _settings(content, letters),
-        "unlabelled": frozenset(content.unlabelled),
-        "augmentation": _augmentation(content, content.augmentation),
-        "teacher_augmentation": _augmentation(
-            content, content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
-        ),
         "places": places,
         "groups": group_pattern(file, content, places),
         "official_tests": {name: f"{name}.{part}" for name, at in places.items() if (part := _tested(at.parts))},
         "official_validation": {name: f"{name}.val" for name, at in places.items() if {"val", "test"} <= at.parts},
-        "max_value": content.max_value,
-        "file": file.expanduser().resolve(),
     }
     # A class for each file, because classes, domains and settings are class attributes of every data set.
     made: Dataset = type("Own", (OwnDataset,), attributes)()
@@ -138,6 +126,35 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     shown = made.classes if content.names else ()
     made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, *made.normalisation, *shown])
     return made
+
+
+def _letters(file: Path, content: OwnDatasetFile) -> dict[str, str]:
+    """The letter of each domain, with which the settings can be read."""
+    names = list(content.domains)
+    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, names)
+    if set(letters.values()) != set(names) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
+        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {names[0]}}}")
+    # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
+    for setting in content.settings:
+        Setting.parse(setting, letters, content.unlabelled)
+    return letters
+
+
+def _attributes(file: Path, content: OwnDatasetFile, letters: dict[str, str]) -> dict[str, Any]:
+    """The attributes of the data set that the description says whatever the images are."""
+    teachers = content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
+    return {
+        "title": content.title or file.stem,
+        "teacher_classes": tuple(content.teacher_classes),
+        "is_ordered": bool(content.classes),
+        "domains": letters,
+        "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
+        "unlabelled": frozenset(content.unlabelled),
+        "augmentation": _augmentation(content, content.augmentation),
+        "teacher_augmentation": _augmentation(content, teachers),
+        "max_value": content.max_value,
+        "file": file.expanduser().resolve(),
+    }
 
 
 def _with_format(dataset: Dataset, content: OwnDatasetFile, file: Path) -> Dataset:
@@ -173,15 +190,6 @@ def _check_rows(file: Path, rows: Sequence[int], classes: Sequence[str]) -> None
         )
 
 
-def _letters(file: Path, content: OwnDatasetFile) -> dict[str, str]:
-    """Letter -> domain, as in the file, or else the initials."""
-    domains = list(content.domains)
-    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, domains)
-    if set(letters.values()) != set(domains) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
-        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {domains[0]}}}")
-    return letters
-
-
 def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:
     letters = {name[0].upper(): name for name in domains}
     if len(letters) < len(domains):
@@ -189,14 +197,6 @@ def _initials(file: Path, domains: Sequence[str]) -> dict[str, str]:
             f"{file}: two domains start with the same letter; choose letters, such as letters: {{A: {domains[0]}}}"
         )
     return letters
-
-
-def _settings(content: OwnDatasetFile, letters: Mapping[str, str]) -> tuple[str, ...]:
-    """The default settings, as in the file, or else those of all domains."""
-    # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
-    for setting in content.settings:
-        Setting.parse(setting, letters, content.unlabelled)
-    return tuple(content.settings) or _leave_one_out(letters, content.unlabelled)
 
 
 def _leave_one_out(letters: Mapping[str, str], unlabelled: Collection[str]) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import yaml
 from support.error_text import refusal
 
 from okdbench import registry
-from okdbench.core.config import RunConfig, resolve
-from okdbench.core.file_names import for_file, load_options, split_names
+from okdbench.core.config import RunConfig, load_options, resolve
+from okdbench.core.file_names import for_file, split_names
 from okdbench.core.files import default_data_root
 from okdbench.sweep.grid import parse_grid
 
