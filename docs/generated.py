@@ -18,6 +18,7 @@ import released_code
 import reproductions
 import simulations
 import teachers
+import variants
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
@@ -30,7 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
 #: the end of the titles of the digits' tables
 DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
-_DOCS = ("data", "choosing", "performance", "protocol", "results", "reproductions", "statistics", "released-code")
+_NUMBERS = ("ablations", "choosing", "performance", "results", "reproductions", "released-code")
+_DOCS = ("data", "protocol", "statistics", *_NUMBERS)
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in _DOCS))
 PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -114,6 +116,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "precisions": precisions.table,
     "teachers": teachers.table,
     "released code": released,
+    "augkd parts": partial(variants.table, variants.AUGKD),
     "reproductions": reproductions.tables,
     "reproduction counts": reproductions.counts,
     "false claims": simulations.false_claims,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from okdbench.core import plugin_files
 from okdbench.core.code_digest import Source, digest_of, sources_of
 from okdbench.core.errors import UserError
-from okdbench.core.file_names import expand
+from okdbench.core.file_names import expand, is_description, refuse_archive
 from okdbench.core.plugins import DATASETS, METHODS, name_of
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: the module that carries out a run; whatever it reaches is code that a result depends on
 _RUNNER = "okdbench.training.runner"
-#: suffixes of files that describe a data set of the user's own images
-_DESCRIPTIONS = (".yaml", ".yml")
 
 
 def load_method(name: str) -> type[Method]:
@@ -53,11 +51,12 @@ def load_dataset(name: str) -> Dataset:
         UserError: there is none, or it does not define exactly one complete data set.
     """
     name = expand(name)
-    if name.endswith(_DESCRIPTIONS) or _is_folder(name):
+    if is_description(name) or _is_folder(name):
         from okdbench.data.custom_dataset import own_dataset
 
         DATASETS.refuse_taken(name)
         return own_dataset(Path(name))
+    refuse_archive(name)
     found = DATASETS.find(name)
     from okdbench.data.dataset import Dataset
 
@@ -74,7 +73,7 @@ def load_dataset(name: str) -> Dataset:
 
 def is_own_dataset(name: str) -> bool:
     """Whether ``name`` is a file or folder of the user, which finds its images relative to its own folder."""
-    return plugin_files.is_path(name) or name.endswith(_DESCRIPTIONS) or _is_folder(name)
+    return plugin_files.is_path(name) or is_description(name) or _is_folder(name)
 
 
 def _is_folder(name: str) -> bool:

@@ -28,9 +28,10 @@ def predict(
     runs: RunsFolder = Path("runs"),
     device: Device = None,
     network: StudentNetwork = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
 ) -> None:
     """Predict the classes of images with a run's student. Ends with exit code 1 when an image cannot be read."""
     from okdbench.training import predict as predicting
 
-    if not predicting.predict(run, images, output, top, runs, device or "auto", network):
+    if not predicting.predict(run, images, output, top, runs, device or "auto", network, force):
         raise typer.Exit(1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from okdbench import registry
+from okdbench.core.config import load_options
 from okdbench.core.errors import UserError
-from okdbench.core.file_names import load_options
 from okdbench.core.files import default_data_root
 from okdbench.sweep.grid import Grid
 

@@ -120,7 +120,7 @@ def parse(name: str, content: bytes, is_package: bool = False) -> Source:
     """The source of a module; a file that is no Python (such as a template) counts byte by byte."""
     try:
         tree = ast.parse(content)
-        text = canonical(tree).encode()
+        text = tree_text(tree).encode()
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
         return Source(name, hashlib.sha256(content).hexdigest(), ())
     package = name if is_package else name.rpartition(".")[0]
@@ -128,23 +128,23 @@ def parse(name: str, content: bytes, is_package: bool = False) -> Source:
     return Source(name, hashlib.sha256(text).hexdigest(), tuple(sorted(imports)))
 
 
-def canonical(node: object) -> str:
+def tree_text(node: object) -> str:
     """A syntax tree as text: types and non-empty fields of its nodes, without positions and docstrings.
 
-    >>> canonical(ast.parse("x = 1  # one"))
+    >>> tree_text(ast.parse("x = 1  # one"))
     "Module(body=[Assign(targets=[Name(id='x')],value=Constant(1))])"
     """
     if isinstance(node, ast.Constant):
         return f"Constant({node.value!a})"
     if isinstance(node, ast.AST):
         fields = [
-            f"{name}={canonical(value)}"
+            f"{name}={tree_text(value)}"
             for name in node._fields
             if name not in _IDLE_FIELDS and (value := getattr(node, name, None)) is not None and value != []
         ]
         return f"{type(node).__name__}({','.join(fields)})"
     if isinstance(node, list):
-        return f"[{','.join([canonical(item) for item in node if not _has_no_effect(item)])}]"
+        return f"[{','.join([tree_text(item) for item in node if not _has_no_effect(item)])}]"
     # identifiers and numbers; ascii(), because what repr() escapes depends on the Unicode tables of Python
     return ascii(node)
 

@@ -16,10 +16,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.file_names import expand, load_options
+from okdbench.core.file_names import expand, from_file
 from okdbench.core.protocol import BUDGETS, Track
-from okdbench.core.resize import Resize, canonical
+from okdbench.core.resize import Resize, one_spelling
 from okdbench.core.syntax import rounded, spell_assignments
+from okdbench.core.yaml_files import load_yaml
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -38,7 +39,7 @@ Numbers = Annotated[
 #: a choice among numbers, as the command line or YAML has it
 ValueRange = Annotated[Literal[1, 255] | None, BeforeValidator(lambda v: {"1": 1, "255": 255}.get(v, v))]
 #: the text of a rule for the size
-ResizeRule = Annotated[str, BeforeValidator(canonical)]
+ResizeRule = Annotated[str, BeforeValidator(one_spelling)]
 SMALLEST_IMAGE, LARGEST_IMAGE = 16, 1024
 ImageSize = Annotated[int, Field(ge=SMALLEST_IMAGE, le=LARGEST_IMAGE)]
 
@@ -149,6 +150,18 @@ class RunConfig(BaseModel):
         pattern=r"^\P{Cc}*$",  # one line without control characters, as in records
         description="How the hyper-parameters were chosen, for the tables; okdbench tune writes it into its file.",
     )
+
+
+def load_options(file: Path) -> dict[str, Any]:
+    """The options of a run in a YAML file: fields of :class:`RunConfig`, and ``task``.
+
+    Raises:
+        UserError: the file cannot be read, or a key is no option.
+    """
+    options, known = from_file(load_yaml(file), file), [*RunConfig.model_fields, "task"]
+    if wrong := [key for key in options if key not in known]:
+        raise UserError(f"{file}: {unknown('key', wrong[0], known)}")
+    return options
 
 
 def resolve(values: Mapping[str, Any], *, file: Path | None = None) -> RunConfig:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from okdbench.core.errors import UserError
 from okdbench.core.network_names import file_of
 from okdbench.core.syntax import parts_of, split_variant
-from okdbench.core.yaml_files import load_yaml
 
 #: options of a run that name methods and data sets by name or file, networks by name or file, and files of weights
 _PLUGINS, _NETWORKS = ("method", "dataset"), ("teacher", "student")
 _WEIGHTS = ("teacher_weights", "teacher_init", "student_weights")
-_SUFFIXES = (".py", ".yaml", ".yml")
+#: endings of archives, which people give in place of the folder in them
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
 def split_names(text: str) -> list[str]:
@@ -31,13 +32,24 @@ def expand(text: str) -> str:
     return os.path.expanduser(text) if text.startswith("~") else text
 
 
-def load_options(file: Path) -> dict[str, Any]:
-    """The options of a run in a YAML file; the files that they name are relative to its folder.
+def is_description(name: str) -> bool:
+    """Whether ``name`` is that of a YAML file, which as a data set describes the user's own images."""
+    return name.lower().endswith((".yaml", ".yml"))
+
+
+def refuse_archive(name: str) -> None:
+    """Refuse an archive in place of a folder of images.
 
     Raises:
-        UserError: as :func:`okdbench.core.yaml_files.load_yaml`.
+        UserError: by its ending it is one.
     """
-    return _with_paths(load_yaml(file), lambda path: os.path.normpath(file.parent / path), file.parent)
+    if name.lower().endswith(_ARCHIVES):
+        raise UserError(f"{name} is an archive, and images are read from folders; unpack it, and name the folder")
+
+
+def from_file(options: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """The options as they are in ``file``, with paths, which are relative to its folder, from the current one."""
+    return _with_paths(options, lambda path: os.path.normpath(file.parent / path), file.parent)
 
 
 def for_file(options: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -70,7 +82,7 @@ def _changed(text: str, change: Callable[[str], str], option: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    return "/" in name or os.sep in name or name.endswith(_SUFFIXES)
+    return "/" in name or os.sep in name or name.endswith(".py") or is_description(name)
 
 
 def _joined(parts: list[str], folder: Path) -> list[str]:

@@ -45,7 +45,7 @@ def spell_resize(rule: str, share: float = 1.0) -> str:
     return str(rule) if share == 1 else f"{rule}:{share!r}"
 
 
-def canonical(value: object) -> object:
+def one_spelling(value: object) -> object:
     """A rule in its one spelling, so that it has one key; what is no text is left to other checks.
 
     Raises:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +50,19 @@ _Loader.yaml_constructors = {tag: make for tag, make in _Loader.yaml_constructor
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
 
 
-def parse_yaml(text: str, source: str) -> Any:
+def parse_yaml(text: str, source: str, verbatim: Collection[str] = ()) -> Any:
     """The content of a YAML text.
 
     Args:
         text: one YAML document.
         source: the start of an error message, such as the file's path.
+        verbatim: keys of the document below which every scalar is text as it is written, ``1e3`` and ``null`` too.
 
     Raises:
         UserError: the text is not valid YAML, or a key appears twice.
     """
     try:
-        return yaml.load(text, _Loader)
+        return _content(_Loader(text), verbatim)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{source}: {line}{error.problem or error.context}") from error
@@ -68,8 +71,33 @@ def parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source}: not valid YAML: {one_line(error)}") from error
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
+def _content(loader: _Loader, verbatim: Collection[str]) -> Any:
+    try:
+        node = loader.get_single_node()
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value in verbatim:
+                _keep_as_written(value)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _keep_as_written(node: yaml.Node) -> None:
+    """Make every scalar below the node a text, but for what is left empty."""
+    if not isinstance(node, yaml.CollectionNode):
+        return
+    for child in chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value:
+        _keep_as_written(child)
+        if isinstance(child, yaml.ScalarNode) and child.value:
+            child.tag = "tag:yaml.org,2002:str"
+
+
+def load_yaml(path: Path, verbatim: Collection[str] = ()) -> dict[str, Any]:
     """The mapping in a YAML file; an empty file is an empty mapping.
+
+    Args:
+        path: the file.
+        verbatim: as of :func:`parse_yaml`.
 
     Raises:
         UserError: the file cannot be read, is not valid YAML, has a key twice, or is not a mapping; the message starts
@@ -81,7 +109,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {os_reason(error)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8") from error
-    content = parse_yaml(text, str(path))
+    content = parse_yaml(text, str(path), verbatim)
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from okdbench.core.config import validate
 from okdbench.core.errors import UserError
@@ -15,7 +15,7 @@ from okdbench.core.yaml_files import load_yaml
 from okdbench.data.class_order import order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.own_domain import Scan
-from okdbench.data.own_file import OwnDatasetFile, shown_names
+from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
 from okdbench.data.own_places import OwnDomain, find_places, group_pattern, name_classes, with_groups
 
@@ -102,7 +102,7 @@ def own_dataset(file: Path) -> Dataset:
     here = file.expanduser().resolve()
     if here.is_dir():
         return _made(file, describe(here), here)
-    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser()), str(file)), here.parent)
+    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser(), NAMING), str(file)), here.parent)
 
 
 def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
@@ -110,31 +110,14 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     paths = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
     classes, places = name_classes(file, content, find_places(file, content, paths))
     _check_rows(file, content.teacher_classes, classes)
-    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, list(paths))
-    if set(letters.values()) != set(paths) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
-        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {next(iter(paths))}}}")
-    # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
-    for setting in content.settings:
-        Setting.parse(setting, letters, content.unlabelled)
     attributes = {
-        "title": content.title or file.stem,
+        **_attributes(file, content, _letters(file, content)),
         "classes": shown_names(file, content, classes),
         "folder_names": tuple(classes),
-        "teacher_classes": tuple(content.teacher_classes),
-        "is_ordered": bool(content.classes),
-        "domains": letters,
-        "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
-        "unlabelled": frozenset(content.unlabelled),
-        "augmentation": _augmentation(content, content.augmentation),
-        "teacher_augmentation": _augmentation(
-            content, content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
-        ),
         "places": places,
         "groups": group_pattern(file, content, places),
         "official_tests": {name: f"{name}.{part}" for name, at in places.items() if (part := _tested(at.parts))},
         "official_validation": {name: f"{name}.val" for name, at in places.items() if {"val", "test"} <= at.parts},
-        "max_value": content.max_value,
-        "file": file.expanduser().resolve(),
     }
     # A class for each file, because classes, domains and settings are class attributes of every data set.
     made: Dataset = type("Own", (OwnDataset,), attributes)()
@@ -143,6 +126,35 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     shown = made.classes if content.names else ()
     made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, *made.normalisation, *shown])
     return made
+
+
+def _letters(file: Path, content: OwnDatasetFile) -> dict[str, str]:
+    """The letter of each domain, with which the settings can be read."""
+    names = list(content.domains)
+    letters = {letter.upper(): name for letter, name in content.letters.items()} or _initials(file, names)
+    if set(letters.values()) != set(names) or not all(len(letter) == 1 and letter.isalnum() for letter in letters):
+        raise UserError(f"{file}: letters must give each domain one letter, such as {{A: {names[0]}}}")
+    # Only for its errors: a misspelled setting is reported now, and not after the images are decoded.
+    for setting in content.settings:
+        Setting.parse(setting, letters, content.unlabelled)
+    return letters
+
+
+def _attributes(file: Path, content: OwnDatasetFile, letters: dict[str, str]) -> dict[str, Any]:
+    """The attributes of the data set that the description says whatever the images are."""
+    teachers = content.augmentation if content.teacher_augmentation is None else content.teacher_augmentation
+    return {
+        "title": content.title or file.stem,
+        "teacher_classes": tuple(content.teacher_classes),
+        "is_ordered": bool(content.classes),
+        "domains": letters,
+        "settings": tuple(content.settings) or _leave_one_out(letters, content.unlabelled),
+        "unlabelled": frozenset(content.unlabelled),
+        "augmentation": _augmentation(content, content.augmentation),
+        "teacher_augmentation": _augmentation(content, teachers),
+        "max_value": content.max_value,
+        "file": file.expanduser().resolve(),
+    }
 
 
 def _with_format(dataset: Dataset, content: OwnDatasetFile, file: Path) -> Dataset:
@@ -174,7 +186,7 @@ def _check_rows(file: Path, rows: Sequence[int], classes: Sequence[str]) -> None
     if rows and (len(rows) != len(classes) or len(set(rows)) < len(rows)):
         raise UserError(
             f"{file}: teacher_classes needs a different row for each of the {len(classes)} classes, in the order "
-            f"{', '.join(classes[:3])}{', ...' * (len(classes) > 3)}"
+            f"{shortened(classes)}"
         )
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from okdbench.core.files import write_atomic
+from okdbench.core.locks import Lock
 from okdbench.data.images import BLOCK, Images
 
 #: height and width of the grey thumbnail that is compared
@@ -37,6 +42,27 @@ def copies(tested: Images, trained: Images) -> Copies:
     best = [(_thumbnails(block) @ others.T).max(1) for block in _blocks(tested)]
     near = np.concatenate([*best, np.empty(0, np.float32)]) >= ALIKE
     return Copies(int(equal.sum()), int((near & ~equal).sum()))
+
+
+def kept(file: Path, digest: str, compare: Callable[[], Copies]) -> Copies:
+    """The result of ``compare``, which one process computes and all others read.
+
+    Args:
+        file: the start of the name of the file that keeps it.
+        digest: of the images and the parts that they are in.
+        compare: compares them, which takes minutes for large data sets.
+    """
+    key = hashlib.sha256(json.dumps([digest, SIDE, ALIKE, MOST_PAIRS]).encode()).hexdigest()[:16]
+    file = file.with_name(f"{file.name}-{key}.json")
+    with ExitStack() as held:
+        with suppress(OSError):  # a folder that cannot be written keeps nothing
+            held.enter_context(Lock(file.with_suffix(".lock")))
+        with suppress(OSError, ValueError, TypeError):
+            return Copies(*map(int, json.loads(file.read_bytes())))
+        found = compare()
+        with suppress(OSError):
+            write_atomic(file, json.dumps(found).encode())
+    return found
 
 
 def _blocks(images: Images) -> Iterator[npt.NDArray[np.uint8]]:

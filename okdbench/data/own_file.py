@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,10 @@ from okdbench.data.dataset import Augmentation
 
 # strict models take no text for an enum
 Kind = Annotated[Augmentation, Field(strict=False)]
-#: a class may be called 7 or 0.5
-Name = str | int | float
+#: a class may be called 7, 1e3 or null, which the file need not quote
+Name = Annotated[str, Field(min_length=1)]
+#: keys of the file with names and paths: below them nothing is a number, a null or a truth value
+NAMING = ("domains", "classes", "names", "letters", "settings", "unlabelled")
 
 
 class OwnDatasetFile(BaseModel):
@@ -54,7 +57,7 @@ class OwnDatasetFile(BaseModel):
 def written_classes(content: OwnDatasetFile) -> set[str]:
     """The names of the classes that are listed, as they are written."""
     listed = content.classes
-    return {composed(str(name)) for name in (listed.values() if isinstance(listed, dict) else listed)}
+    return {composed(name) for name in (listed.values() if isinstance(listed, dict) else listed)}
 
 
 def composed(name: str) -> str:
@@ -80,11 +83,13 @@ def shown_names(file: Path, content: OwnDatasetFile, classes: Sequence[str]) -> 
     """The names of the classes for tables and cards: those of ``names:``, else the folders' own.
 
     Raises:
-        UserError: ``names:`` has something that is no class, or gives two classes one name.
+        UserError: ``names:`` has something that is no class, a class twice, or one name for two classes.
     """
-    given = {_spelled(folder, classes): str(name) for folder, name in content.names.items()}
+    given = {_spelled(folder, classes): name for folder, name in content.names.items()}
     if extra := [folder for folder in given if folder not in classes]:
         raise UserError(f"{file}: names has {extra[0]!r}, which is none of the classes; correct it")
+    if len(given) < len(content.names):
+        raise UserError(f"{file}: names has a class twice, such as 7 and 007; name each once")
     shown = tuple(given.get(name, name) for name in classes)
     if twice := [name for name in shown if shown.count(name) > 1]:
         raise UserError(f"{file}: names calls two classes {twice[0]!r}; give each its own name")
@@ -102,17 +107,12 @@ def _in_order(file: Path, listed: Mapping[Name, Name]) -> list[Name]:
     return [by_index[index] for index in range(len(listed))]
 
 
-def _spelled(value: Name, known: Collection[str]) -> str:
+def _spelled(name: str, known: Collection[str]) -> str:
     """The name of a class; a number is the only known name that has its value, such as 007 for 7."""
-    text = composed(str(value))
-    if isinstance(value, str) or text in known:
-        return text
-    same = [name for name in known if _value(name) == value]
+    text = composed(name)
+    same = [] if text in known else [other for other in known if _value(other) == _value(text) is not None]
     return same[0] if len(same) == 1 else text
 
 
 def _value(name: str) -> float | None:
-    try:
-        return float(name)
-    except ValueError:
-        return None
+    return float(name) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", name) else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from okdbench.core.errors import UserError, os_reason
+from okdbench.data.class_order import shortened
 from okdbench.data.own_domain import PARTS, OwnImage, Scan
 from okdbench.data.own_file import composed
 
@@ -88,7 +89,7 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
     if absent := [image.path for image in images if not image.file.is_file()]:
         raise UserError(
             f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: "
-            f"{', '.join(absent[:10])}{', ...' if len(absent) > 10 else ''}; correct the paths"
+            f"{shortened(absent)}; correct the paths"
         )
     return ListDomain(file, images)
 

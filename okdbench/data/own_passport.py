@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from okdbench.data.image_files import described
 from okdbench.data.images import Images
 from okdbench.data.integrity import read_all
 from okdbench.data.manifest import DomainManifest
-from okdbench.data.near_duplicates import Copies, copies
+from okdbench.data.near_duplicates import Copies, copies, kept
 from okdbench.data.own_domain import OwnImage
 from okdbench.data.splits import Splits, assemble
 
@@ -57,11 +58,15 @@ def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
     return passport
 
 
-def leaks(splits: Splits) -> str:
-    """How many test images are among the images that are learned from, as copies or by their group; empty if none."""
-    learned = [part for part in (splits.train, splits.val, splits.teacher_train) if len(part)]
-    learned = [replace(part, max_value=None) for part in learned]
-    found = copies(splits.test, Images.concatenate(learned)) if learned else Copies(0, 0)
+def leaks(dataset: OwnDataset, splits: Splits, root: Path) -> str:
+    """How many test images are among the images that are learned from, as copies or by their group; empty if none.
+
+    Args:
+        dataset: where the images come from.
+        splits: the images.
+        root: the data folder, which keeps what was found.
+    """
+    found = kept(root / "cache" / f"{dataset.name}-copies", splits.digest, partial(_copies, splits))
     texts = [f"{found.equal} are equal to"] * bool(found.equal) + [f"{found.near} nearly equal to"] * bool(found.near)
     # Without a validation part the tested domains are the teacher's.
     others = (splits.train, splits.val) if len(splits.val) else (splits.train, splits.teacher_train)
@@ -71,6 +76,11 @@ def leaks(splits: Splits) -> str:
         return ""
     cure = "remove copies, and keep images of one object together with groups:"
     return f"of {len(splits.test)} test images {', '.join(texts)} images that are trained or validated on; {cure}"
+
+
+def _copies(splits: Splits) -> Copies:
+    learned = [replace(part, max_value=None) for part in (splits.train, splits.val, splits.teacher_train) if len(part)]
+    return copies(splits.test, Images.concatenate(learned)) if learned else Copies(0, 0)
 
 
 def span(counts: Iterable[int]) -> str:
@@ -104,7 +114,7 @@ def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
     """What of the first fold's test images is elsewhere, or why it has none."""
     letter = next(letter for letter, name in dataset.domains.items() if name == domain)
     try:
-        found = leaks(assemble(dataset, dataset.setting(f"-{letter}"), THUMBNAIL, root))
+        found = leaks(dataset, assemble(dataset, dataset.setting(f"-{letter}"), THUMBNAIL, root), root)
     except UserError as error:
         return f"no splits: {error}"
     return f"copies in fold 0: {found or 'none'}"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from okdbench.core.errors import UserError
+from okdbench.core.file_names import refuse_archive
 from okdbench.data.own_domain import FolderDomain, OwnImage, Scan, folder_domain
 from okdbench.data.own_file import OwnDatasetFile, listed_classes, written_classes
 from okdbench.data.own_lists import ListDomain, list_domain, refuse_shared
@@ -110,6 +111,8 @@ def _check_paths(file: Path, paths: Mapping[str, Path]) -> None:
     for name, path in paths.items():
         if not path.exists():
             raise UserError(f"{file}: domain {name!r}: there is no folder {path}; correct its path")
+        if not path.is_dir():
+            refuse_archive(str(path))
         for other, parent in paths.items():
             # One image in two domains would be in the training set of the teacher and in the test set of the student.
             if other != name and path.is_dir() and path.is_relative_to(parent):
@@ -117,14 +120,15 @@ def _check_paths(file: Path, paths: Mapping[str, Path]) -> None:
 
 
 def _check_labelled(file: Path, labelled: Mapping[str, OwnDomain]) -> None:
-    for name, place in labelled.items():
-        if not place.labels:
-            raise UserError(
-                f"{file}: domain {name!r}: {place.place} has no class folders; make one per class, or write "
-                f"unlabelled: [{name}]"
-            )
+    cure = "add a domain with a folder per class, on which the student is tested: --setting LABELLED@UNLABELLED"
     if not labelled:
-        raise UserError(f"{file}: every domain is unlabelled; the teacher's needs a folder per class")
+        raise UserError(f"{file}: every domain is unlabelled; {cure}")
+    if bare := [name for name, place in labelled.items() if not place.labels]:
+        more = f" and {cure}" if len(bare) == len(labelled) else ""
+        raise UserError(
+            f"{file}: domain {bare[0]!r}: {labelled[bare[0]].place} has no class folders; make one per class, or write "
+            f"unlabelled: [{', '.join(bare)}]{more}"
+        )
 
 
 def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Collection[str]], may_lack: bool) -> None:

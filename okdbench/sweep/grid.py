@@ -14,8 +14,9 @@ from typing import Any
 
 from okdbench import registry
 from okdbench.core import plugins, syntax
+from okdbench.core.config import load_options
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.file_names import load_options, split_names
+from okdbench.core.file_names import split_names
 from okdbench.core.protocol import Track, refuse_tuning_seeds
 from okdbench.core.settings import TaskKind, task_of
 

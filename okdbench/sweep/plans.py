@@ -46,7 +46,7 @@ def plans_of(grid: Grid, root: Path | None, strict: bool = False) -> Iterator[Pl
             yield make_plan({**grid.options, **cell}, grid.file, root, splits)
 
 
-class Place(NamedTuple):
+class GridPlace(NamedTuple):
     """Where methods are compared: fields of a run's configuration."""
 
     dataset: str
@@ -61,7 +61,7 @@ class Place(NamedTuple):
         return task_of(self.setting) in card.tasks and self.track in card.tracks
 
 
-def places_of(grid: Grid) -> Iterator[Place]:
+def places_of(grid: Grid) -> Iterator[GridPlace]:
     """The places of a grid, those of one setting and seed together, because their images are loaded once.
 
     Of several tracks, a task has those that it knows, and labels are counted where there are any.
@@ -75,7 +75,7 @@ def places_of(grid: Grid) -> Iterator[Place]:
             for track in tracks if grid.tracks else known[:1]:
                 # "all", because None would leave it to the file.
                 counted = shots if track != Track.LABEL_FREE or len(grid.tracks) < 2 else ALL
-                yield Place(dataset, setting, seed, track, counted)
+                yield GridPlace(dataset, setting, seed, track, counted)
 
 
 def checked_plans(grid: Grid, root: Path | None) -> list[Plan]:
@@ -116,7 +116,7 @@ def is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
     return True
 
 
-def _report_idle(places: Sequence[Place], methods: list[str]) -> None:
+def _report_idle(places: Sequence[GridPlace], methods: list[str]) -> None:
     """Print a line for each method that runs in none of the places; at least one must be left."""
     idle = [name for name in methods if not any(place.has(name) for place in places)]
     where = " or ".join(dict.fromkeys(f"task {task_of(place.setting)}, {place.track}" for place in places))

@@ -174,7 +174,9 @@ def _place(options: Mapping[str, Any]) -> tuple[TaskKind, Track]:
 
 def _without_file(plan: Plan) -> Plan:
     """The plan by its architectures alone, so that a file is not read once more for each method."""
-    return replace(plan, config=plan.config.model_copy(update={"teacher_weights": None, "pretrained": False}))
+    return replace(
+        plan, trained=None, config=plan.config.model_copy(update={"teacher_weights": None, "pretrained": False})
+    )
 
 
 def _possible(dataset: Dataset) -> dict[str, list[str]]:

@@ -42,7 +42,7 @@ def _lines(plan: Plan, dataset: OwnDataset) -> Iterator[str]:
         yield f"warning: no test image in this fold, so not tested: {', '.join(untested)}"
     if white := sorted({f"{part.max_value:g}" for part in parts.values() if part.max_value}):
         yield f"white is {' and '.join(white)} in files of more than 8 bits; max_value: sets it"
-    if text := leaks(splits):
+    if text := leaks(dataset, splits, plan.data_root):
         yield f"warning: {text}"
 
 

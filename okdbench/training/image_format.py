@@ -13,11 +13,13 @@ from okdbench.distill.networks.preprocessing import Preprocessing, preprocessing
 
 #: fields of a configuration that the data set keeps after :func:`format_of`
 FIELDS = ("channels", "mean", "std", "resize", "channel_order")
+#: Pillow's filter that scales all images
+FILTER = "bilinear"
 #: what a file of a teacher can say, in the order of its line
 _SAID = ("image_size", "mean", "std", "resize", "channel_order")
 
 
-class Format(NamedTuple):
+class ImageFormat(NamedTuple):
     """The format of a run's images.
 
     Attributes:
@@ -31,7 +33,7 @@ class Format(NamedTuple):
     note: str
 
 
-def format_of(dataset: Dataset, config: RunConfig) -> Format:
+def format_of(dataset: Dataset, config: RunConfig) -> ImageFormat:
     """The format of the images of a run, as both networks get them.
 
     Raises:
@@ -56,7 +58,7 @@ def format_of(dataset: Dataset, config: RunConfig) -> Format:
     }
     fields["channels"] = None if made.channels == dataset.channels else made.channels
     note = _note(own, made, file, config) if config.teacher_weights else ""
-    return Format(made, {**fields, "image_size": made.image_size, "value_range": None}, note)
+    return ImageFormat(made, {**fields, "image_size": made.image_size, "value_range": None}, note)
 
 
 def _in_file(config: RunConfig, usual_teacher: str) -> Preprocessing:
@@ -93,6 +95,8 @@ def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -
         parts.append(f"that is used, and not {_words(theirs)} of {own.name}")
     if file.unread:
         parts.append(f"not understood: its {' and '.join(file.unread)}")
+    if file.interpolation not in (None, FILTER):
+        parts.append(f"trained with {file.interpolation}; okdbench resizes with {FILTER}")
     if default:
         parts.append(f"by default {_words(default)}")
     return "; ".join(parts)

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import copy
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.distill.networks.last_layer import new_layer
 from okdbench.distill.networks.user_networks import Network
+from okdbench.training.networks import Role, pretrained_roles
 
 if TYPE_CHECKING:
     from okdbench.training.plan import Plan
 
 
-def initial_network(role: Literal["teacher", "student"], plan: Plan) -> nn.Module:
+def initial_network(role: Role, plan: Plan) -> nn.Module:
     """A new network on the CPU, with weights that depend on the role, the setting and the run's seed alone.
 
     torch's global generators end in the state in which the construction leaves them, also when an earlier network is
@@ -35,15 +37,14 @@ def initial_network(role: Literal["teacher", "student"], plan: Plan) -> nn.Modul
     config = plan.config
     network = plan.teacher if role == "teacher" else plan.student
     start = plan.starts.get(role)
-    # a network from a file needs no pretrained weights, which might have to be downloaded
-    pretrained = config.pretrained and not start and not (role == "teacher" and config.teacher_weights)
+    pretrained = role in pretrained_roles(config)
     seed = plan.seed_for(role)
     dataset = plan.dataset
     net, random_state = _build(network, len(dataset.classes), config.image_size, pretrained, dataset.channels, seed)
     # a copy, because methods change the student in place, and hooks of one run must not reach another
     net = copy.deepcopy(net)
     if start:
-        start.load(net, network.name)
+        start.load(net, network.name, new_layer)
     torch.manual_seed(seed)  # the generators of all devices; construction has advanced the CPU's
     torch.set_rng_state(random_state)
     return net

@@ -37,7 +37,7 @@ class KnownTeacher:
 
 
 def known_teacher(plan: Plan, runs: Path, device: torch.device, timer: StepTimer) -> KnownTeacher:
-    """The teacher of a run, looked at on validation images; of one from a file, what would suit it better is printed.
+    """The teacher of a run, looked at on validation images; its file's format, and a better one, are printed.
 
     Args:
         plan: the run.
@@ -49,6 +49,7 @@ def known_teacher(plan: Plan, runs: Path, device: torch.device, timer: StepTimer
         UserError: the weights do not fit the network.
     """
     config, images = plan.config, plan.splits.val
+    teacher_check.report_format(plan)
     is_trained = config.teacher_weights or teacher_file(runs / "teachers", plan).exists()
     net = ClassifierWrapper(initial_network("teacher", plan), normaliser(plan, torch.device("cpu")))
     acc = None

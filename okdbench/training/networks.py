@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError, os_reason
 from okdbench.distill.networks.classifiers import find_network
-from okdbench.distill.networks.last_layer import new_layer
+from okdbench.distill.networks.last_layer import Adjust
 from okdbench.distill.networks.user_networks import Network
 from okdbench.distill.networks.weight_fit import load_weights
 
@@ -21,8 +22,8 @@ Role = Literal["teacher", "student"]
 DIGITS = 8
 
 
-class StartFile(NamedTuple):
-    """A file of weights, and the SHA-256 of its content."""
+class PlannedFile(NamedTuple):
+    """A file of weights, and the SHA-256 of its content when the run was planned."""
 
     path: Path
     digest: str
@@ -32,18 +33,16 @@ class StartFile(NamedTuple):
         """As records have it: the file's name and a part of its digest."""
         return f"{self.path.name} ({self.digest[:DIGITS]})"
 
-    def load(self, net: nn.Module, name: str) -> None:
-        """Load the weights into a network called ``name``, whose last layer stays new if the file has other classes.
+    def load(self, net: nn.Module, name: str, adjust: Adjust) -> None:
+        """Load the weights into a network called ``name``, with this done about a last layer for other classes.
 
         Raises:
             UserError: they do not fit, or the file is another one by now.
         """
-        if file_digest(self.path) != self.digest:
-            raise UserError(f"{self.path} has changed since the run was planned; start it again")
-        load_weights(net, self.path, name, new_layer)
+        load_weights(net, self.path, name, adjust, self.digest)
 
 
-def start_files(config: RunConfig) -> dict[Role, StartFile]:
+def start_files(config: RunConfig) -> dict[Role, PlannedFile]:
     """The files that a configuration names.
 
     Raises:
@@ -52,30 +51,39 @@ def start_files(config: RunConfig) -> dict[Role, StartFile]:
     if config.teacher_init and config.teacher_weights:
         raise UserError("--teacher-init starts a training and --teacher-weights names a trained teacher; leave one out")
     named: dict[Role, str | None] = {"teacher": config.teacher_init, "student": config.student_weights}
-    return {role: StartFile(Path(name), file_digest(Path(name))) for role, name in named.items() if name}
+    return {role: planned_file(name) for role, name in named.items() if name}
 
 
 def find_networks(config: RunConfig) -> tuple[Network, Network]:
     """Teacher and student; the code of a user's own is executed.
 
     Raises:
-        UserError: one of them or the weights file does not exist.
+        UserError: one of them does not exist.
     """
-    if config.teacher_weights and not Path(config.teacher_weights).is_file():
-        raise UserError(f"weights file {config.teacher_weights} does not exist; give a .safetensors or state-dict file")
-    # a network that starts from a file needs no weights of timm's
-    teacher_pretrained = config.pretrained and not (config.teacher_weights or config.teacher_init)
-    student_pretrained = config.pretrained and not config.student_weights
-    return find_network(config.teacher, teacher_pretrained), find_network(config.student, student_pretrained)
+    roles = pretrained_roles(config)
+    return find_network(config.teacher, "teacher" in roles), find_network(config.student, "student" in roles)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file of weights, in hexadecimal.
+def pretrained_roles(config: RunConfig) -> set[Role]:
+    """The networks that start from timm's weights: those that have no file, which would replace them."""
+    files = {"teacher": config.teacher_weights or config.teacher_init, "student": config.student_weights}
+    return {role for role in get_args(Role) if config.pretrained and not files[role]}
+
+
+def planned_file(name: str) -> PlannedFile:
+    """The file of weights at this path, as it is now.
 
     Raises:
         UserError: it cannot be read.
     """
+    path = Path(name)
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        found = path.stat()
+        return PlannedFile(path, _digest(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
     except OSError as error:
         raise UserError(f"weights file {path}: {os_reason(error)}; give a .safetensors or state-dict file") from error
+
+
+@lru_cache(maxsize=8)  # several plans of one command share a file
+def _digest(path: Path, *_changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -16,9 +16,8 @@ from okdbench import registry
 from okdbench.core import config as configuration
 from okdbench.core import plugin_files, plugins
 from okdbench.core.command import command_of, words_of
-from okdbench.core.config import RunConfig
+from okdbench.core.config import RunConfig, load_options
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.file_names import load_options
 from okdbench.core.files import default_data_root
 from okdbench.core.folds import fold_of
 from okdbench.core.plugin_files import LocalFile
@@ -32,7 +31,7 @@ from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
 from okdbench.distill.networks.user_networks import Network
 from okdbench.training.image_format import FIELDS, format_of
-from okdbench.training.networks import Role, StartFile, file_digest, find_networks, start_files
+from okdbench.training.networks import PlannedFile, Role, find_networks, planned_file, pretrained_roles, start_files
 from okdbench.training.plan_checks import check_access, check_size
 from okdbench.training.teacher_recipe import check_recipe, recipe_of
 
@@ -49,6 +48,7 @@ class Plan:
         teacher: its network; the code of a user's own is held here, because its file may be edited.
         student: the same.
         starts: the files of weights that the training of teacher and student starts from.
+        trained: the file of a user's teacher; None for one that is trained here.
         dataset: the data set.
         setting: the task, the teacher's domains and the one whose images the method sees.
         budget: how many images teacher and student learn from.
@@ -65,7 +65,8 @@ class Plan:
     variant: str
     teacher: Network
     student: Network
-    starts: Mapping[Role, StartFile]
+    starts: Mapping[Role, PlannedFile]
+    trained: PlannedFile | None
     dataset: Dataset
     setting: Setting
     budget: Budget
@@ -100,11 +101,10 @@ class Plan:
         assert self.config.track is not None, "make_plan() sets it"
         return self.config.track
 
-    @cached_property
+    @property
     def weights_digest(self) -> str | None:
-        """SHA-256 of the file of a user's teacher, as it is when this is first asked for; None without one."""
-        file = self.config.teacher_weights
-        return file and file_digest(Path(file))
+        """SHA-256 of the file of a user's teacher; None without one."""
+        return self.trained and self.trained.digest
 
     @property
     def key(self) -> str:
@@ -192,17 +192,13 @@ def make_plan(
     config = configuration.resolve({**values, "setting": setting.name}, file=file)
     dataset, image_format, format_note = format_of(dataset, config)
     rule, is_default = _split_rule(config, dataset, setting)
-    track = config.track or tracks_of(setting.task)[0]
-    # What is the default here is written as not given, so that it gives no second name to a run.
-    networks = {"teacher": config.teacher or dataset.teacher, "student": config.student or dataset.student}
-    recipe = {"teacher_recipe": check_recipe(config, dataset)}
-    own = {"track": track, **networks, **image_format, **recipe, **({"test_split": None} if is_default else {})}
-    config = config.model_copy(update=own)
+    own = {**_own_defaults(config, dataset, setting), **image_format}
+    config = config.model_copy(update=own | ({"test_split": None} if is_default else {}))
 
     # --- 2. the method, the networks and the setting
     method = registry.load_method(config.method)
     preset = method.preset(config.budget, dataset.name)
-    check_access(config.method, method, setting, track, config.shots)
+    check_access(config.method, method, setting, own["track"], config.shots)
     teacher, student = find_networks(config)
     check_size(config, method, format_note)
     source = f"{file}: {config.method}" if file else config.method
@@ -217,15 +213,13 @@ def make_plan(
         config=config,
         method=method,
         hyperparameters=configuration.check_hyperparameters(
-            method.Hyperparameters,
-            preset,
-            config.hyperparameters,
-            source,
+            method.Hyperparameters, preset, config.hyperparameters, source
         ),
         variant=configuration.variant_name(method.Hyperparameters, preset, config.hyperparameters),
         teacher=teacher,
         student=student,
         starts=start_files(config),
+        trained=planned_file(config.teacher_weights) if config.teacher_weights else None,
         dataset=dataset,
         setting=setting,
         budget=_budget(config.budget, method.paper(dataset.name)),
@@ -236,6 +230,17 @@ def make_plan(
     )
     _check_subset(plan)
     return plan
+
+
+def _own_defaults(config: RunConfig, dataset: Dataset, setting: Setting) -> dict[str, Any]:
+    """Fields whose defaults depend on others; what changes nothing here is written as not given, for one key."""
+    return {
+        "track": config.track or tracks_of(setting.task)[0],
+        "teacher": config.teacher or dataset.teacher,
+        "student": config.student or dataset.student,
+        "pretrained": bool(pretrained_roles(config)),
+        "teacher_recipe": check_recipe(config, dataset),
+    }
 
 
 def _check_subset(plan: Plan) -> None:

@@ -35,7 +35,14 @@ class Prediction(NamedTuple):
 
 
 def predict(
-    name: str, places: Sequence[Path], output: Path | None, top: int, runs: Path, device: str, network: str = ""
+    name: str,
+    places: Sequence[Path],
+    output: Path | None,
+    top: int,
+    runs: Path,
+    device: str,
+    network: str = "",
+    replace: bool = False,
 ) -> bool:
     """Print or write the ``top`` classes of every image in ``places``; False when one cannot be read.
 
@@ -47,10 +54,13 @@ def predict(
         runs: folder of runs.
         device: where the student runs.
         network: the user's own network that the student is of.
+        replace: whether an output that exists may be replaced.
 
     Raises:
-        UserError: there is no such student, file, folder or device, or no image.
+        UserError: there is no such student, file, folder or device, or no image, or the output exists.
     """
+    if output and output.exists() and not replace:  # before hours of work
+        raise UserError(f"{output} exists; choose another --output, or replace it with --force")
     student, on = load(name, runs, network), devices.choose(device)
     if not 1 <= top <= len(student.card.classes):
         raise UserError(f"--top {top}: out of range; the student knows {len(student.card.classes)} classes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -78,8 +77,7 @@ def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
         return record
 
     # --- 2. what cannot run is refused before anything is written
-    if plan.format_note:
-        print(f"okdbench: teacher {plan.config.teacher_weights}: {plan.format_note}", file=sys.stderr)
+    teacher_check.report_format(plan)
     check(plan)
 
     # --- 3. teacher, student, record: one process at a time, the others wait for its record

@@ -18,7 +18,6 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from okdbench.core.code_digest import digest_of
-from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic
 from okdbench.core.locks import Lock
 from okdbench.core.plugins import DATASETS
@@ -35,7 +34,7 @@ from okdbench.distill.optim import Schedule, adam, cosine, drops, sgd
 from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import initial_network
 from okdbench.training.loop import LoopConfig, TrainingLoop
-from okdbench.training.networks import file_digest
+from okdbench.training.networks import pretrained_roles
 from okdbench.training.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ def teacher_key(plan: Plan) -> str:
             "data": plan.splits.teacher_train.digest,
             "setting": plan.setting.name,
             "seed": config.seed,
-            "pretrained": config.pretrained,
+            "pretrained": "teacher" in pretrained_roles(config),
             **({"start": plan.starts["teacher"].digest} if "teacher" in plan.starts else {}),
             "images": images,
             "batch_size": batch_size,
@@ -206,7 +205,6 @@ class TeacherStore:
         classifier = ClassifierWrapper(net, normaliser(plan, self._device)).to(self._device)
         if config.teacher_weights:
             load_user_weights(net, plan)
-            _refuse_change(plan)
             return classifier.lock()
         weights = teacher_file(self._folder, plan)
         folder = weights.parent
@@ -259,23 +257,15 @@ class TeacherStore:
         write_atomic(folder / TRAINING, training.model_dump_json().encode())
 
 
-def _refuse_change(plan: Plan) -> None:
-    """Refuse a user's file that was replaced since the run's key was computed, because it names other weights now."""
-    file = Path(plan.config.teacher_weights or "")
-    if file_digest(file) != plan.weights_digest:
-        raise UserError(f"{file} was replaced by another file while the run was prepared; run the same command again")
-
-
 def load_user_weights(net: nn.Module, plan: Plan) -> None:
     """Load the user's file into the teacher; of a file with more classes, the rows that the data set names.
 
     Raises:
-        UserError: it does not fit.
+        UserError: it does not fit, or was replaced since the run's key was computed.
     """
     rows = plan.dataset.teacher_classes
-    assert plan.config.teacher_weights
-    adjust = rows_of(rows) if rows else as_it_is
-    load_weights(net, Path(plan.config.teacher_weights), plan.teacher.name, adjust)
+    assert plan.trained
+    plan.trained.load(net, plan.teacher.name, rows_of(rows) if rows else as_it_is)
 
 
 def normaliser(plan: Plan, device: torch.device) -> Normaliser:

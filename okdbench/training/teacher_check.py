@@ -75,6 +75,12 @@ def report(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> None
         _print(f"warning: with {text} it has {reached:.1f} %")
 
 
+def report_format(plan: Plan) -> None:
+    """Print how the images of a teacher from a file are made, and where that comes from."""
+    if plan.format_note:
+        _print(f"{plan.config.teacher_weights}: {plan.format_note}")
+
+
 def is_near_chance(accuracy: float, chance: float) -> bool:
     """Whether a teacher with this accuracy knows hardly more than a guess; both in percent."""
     return accuracy < chance + NEAR_CHANCE * (100 - chance)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -75,11 +76,15 @@ def here(shop: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def asked(here: Path, *words: str, network: str = "lenet5_bn") -> str:
     """What the command prints."""
+    return invoked(here, *words, network=network).stdout
+
+
+def invoked(here: Path, *words: str, network: str = "lenet5_bn") -> Result:
     networks = ["--teacher", network, "--student", "lenet5_half", "--teacher-weights", f"{network}.pt"]
     usual = ["--dataset", "shop.yaml", *networks, "--budget", "smoke", "--device", "cpu", "--runs", str(here / "runs")]
     result = CliRunner().invoke(app, ["recommend", *usual, *words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.stdout
+    return result
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -102,6 +107,14 @@ def test_the_printed_commands_run(labels: str, track: str, first: str, here: Pat
         result = CliRunner().invoke(app, words, catch_exceptions=False)
         assert result.exit_code == 0, result.output
     assert len(list((here / "runs").glob("*/record.json"))) == 2
+
+
+def test_how_the_teachers_images_are_made_is_said_as_by_a_run(here: Path) -> None:
+    line = (
+        "okdbench: teacher lenet5_bn.pt: does not say how its images are made; by default 32 px, "
+        "mean 0.485,0.456,0.406, std 0.229,0.224,0.225, stretch, RGB\n"
+    )
+    assert invoked(here, "--shots", "2").stderr.count(line) == 1
 
 
 def test_after_the_labels_alone_are_run_they_are_compared_with_the_teacher(here: Path) -> None:

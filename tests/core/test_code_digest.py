@@ -163,7 +163,7 @@ def test_importing_reaches_packages_on_the_way_and_all_of_a_star() -> None:
 
 def test_the_canonical_text_does_not_depend_on_the_version_of_python() -> None:
     text = 'def f(a, *, b=None, **c) -> "é":\n    "doc"\n    return {**c, f"{a!r:>{b}}": -1.5e3, b"x": [..., None]}'
-    assert code_digest.canonical(ast.parse(text)) == (
+    assert code_digest.tree_text(ast.parse(text)) == (
         "Module(body=[FunctionDef(name='f',args=arguments(args=[arg(arg='a')],kwonlyargs=[arg(arg='b')],"
         "kw_defaults=[Constant(None)],kwarg=arg(arg='c')),body=[Return(value=Dict(keys=[None,JoinedStr(values=["
         "FormattedValue(value=Name(id='a'),conversion=114,format_spec=JoinedStr(values=[Constant('>'),"

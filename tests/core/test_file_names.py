@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.error_text import refusal
 
 from okdbench import registry
-from okdbench.core.config import RunConfig, resolve
-from okdbench.core.file_names import for_file, load_options, split_names
+from okdbench.core.config import RunConfig, load_options, resolve
+from okdbench.core.file_names import for_file, split_names
 from okdbench.core.files import default_data_root
 from okdbench.sweep.grid import parse_grid
 
@@ -63,6 +64,26 @@ def test_the_home_is_expanded_where_a_data_set_or_the_data_folder_is_named(
     assert registry.load_dataset("~/mine.yaml").classes == ("cup",)
     monkeypatch.setenv("OKDBENCH_DATA", "~/data")
     assert default_data_root() == here / "data"
+
+
+def test_a_description_may_end_in_capitals(here: Path) -> None:
+    (here / "photos" / "cup").mkdir(parents=True)
+    (here / "mine.YML").write_text("domains: {photos: photos}")
+    assert registry.load_dataset("~/mine.YML").classes == ("cup",)
+    (here / "a,b.YML").touch()
+    assert split_names("a,b.YML") == ["a,b.YML"]
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "./photos.tar.GZ"])
+def test_an_archive_is_to_be_unpacked(here: Path, name: str) -> None:
+    (here / name).touch()
+    cure = "is an archive, and images are read from folders; unpack it, and name the folder"
+    assert refusal(registry.load_dataset, name) == f"{name} {cure}"
+    (here / "shop.yaml").write_text(f"domains: {{photos: {name}}}")
+    assert refusal(registry.load_dataset, "shop.yaml").endswith(cure)
+    (here / name).unlink()
+    (here / name / "cup").mkdir(parents=True)
+    assert registry.load_dataset(name).classes == ("cup",), "a folder of this name"
 
 
 def test_files_in_a_yaml_file_are_relative_to_it(here: Path) -> None:

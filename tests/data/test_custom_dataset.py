@@ -249,6 +249,32 @@ def test_a_teacher_without_its_images_is_enough(method: str, phone: Path, weight
     assert (row.retention, row.acc) == (None, record.selected.evaluation.test.acc)
 
 
+def test_a_teacher_and_images_without_labels_are_transferred_from(
+    shop: Path, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each refusal leads on: no folders, no labels at all, task adapt, a method that cannot transfer."""
+    monkeypatch.setenv("OKDBENCH_DATA", str(tmp_path / "root"))
+    grow(tmp_path / "web", [f"{index}.jpg" for index in range(10)])
+    networks = ["--teacher", "test_resnet", "--student", "test_resnet", "--teacher-weights", weights]
+    line = ["run", "--dataset", str(shop), *networks, "--budget", "smoke", "--runs", str(tmp_path / "runs")]
+
+    def said(method: str, setting: str) -> str:
+        options = ["--method", method, f"--setting={setting}", "--track", "label-free"]
+        return str(CliRunner().invoke(app, [*line, *options]).exception or "")
+
+    cure = "add a domain with a folder per class, on which the student is tested: --setting LABELLED@UNLABELLED"
+    write(shop, domains={"web": "web"})
+    assert said("kd", "-W").endswith(f"make one per class, or write unlabelled: [web] and {cure}")
+    write(shop, domains={"web": "web"}, unlabelled=["web"])
+    assert said("kd", "-W").endswith(f"every domain is unlabelled; {cure}")
+    write(shop, domains={"web": "web", "studio": "images/studio"}, unlabelled=["web"])
+    assert said("augkd", "S-W").endswith("it can only be what a student transfers from, as in S@W")
+    assert "only adapt; these do: " in said("augkd", "S@W")
+    assert said("kd", "S@W") == ""
+    (record,) = read_records(tmp_path / "runs")
+    assert (record.status, record.setting, record.track) == ("done", "S@W", "label-free"), record.error
+
+
 def test_its_command_repeats_it(phone: Path, weights: str, tmp_path: Path) -> None:
     words = ["run", "--method", "kd", "--dataset", str(phone), "--setting", "-P", "--teacher-weights", weights]
     words += [

@@ -56,9 +56,26 @@ def test_classes_are_numbers_or_names_by_index(
     assert registry.load_dataset(name).classes == tuple(order)
 
 
+def test_names_are_read_as_they_are_written(tmp_path: Path) -> None:
+    """Of YAML's other types: null, truth values, numbers in other forms, dates."""
+    names = ["null", "~", "true", "no", "0x10", "1e3", "2020-01-01", "007", "1.50", ".inf"]
+    written = ", ".join(names)
+    grow(tmp_path, official({"2020": dict.fromkeys(["16", "a", "1000"], 1)}))
+    file = tmp_path / "shop.yaml"
+    file.write_text(f"domains: {{2020: 2020}}\nclasses: [{written}, 16, a, 1000]\nnames: {{a: 0x1F, 16: 1e2}}")
+    dataset = registry.load_dataset(str(file))
+    assert dataset.classes == (*names, "1e2", "0x1F", "1000")
+    assert [sample.label for sample in dataset.samples("2020", tmp_path)] == [12, 10, 11]
+    file.write_text("domains: {2020: 2020}\nnames: {16: x, 016: y}")
+    assert "names has a class twice" in refusal(registry.load_dataset, str(file))
+    file.write_text("domains: {2020: 2020}\nclasses:\n- a\n-")
+    assert "classes=None: input should be a valid string" in refusal(registry.load_dataset, str(file))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ({"classes": ["cup", ""]}, "classes='': string should have at least 1 character"),
         ({"classes": {0: "cup", 2: "lamp"}}, "classes has no index 1; number them from 0 to 1"),
         ({"classes": {"cup": 0, "lamp": 1}}, "classes must be a list, or index: name"),
         ({"classes": ["cup", "lamp", "cup"]}, "class 'cup' is listed twice"),

@@ -11,10 +11,12 @@ from support.error_text import refusal
 from support.own_images import write
 from typer.testing import CliRunner
 
+from okdbench import registry
 from okdbench.cli.app import app
 from okdbench.core.folds import FOLDS, split
+from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.images import Images
-from okdbench.data.near_duplicates import copies
+from okdbench.data.near_duplicates import Copies, copies, kept
 from okdbench.data.own_passport import leaks
 from okdbench.data.splits import Splits
 from okdbench.training.plan import make_plan
@@ -47,6 +49,12 @@ def objects(tmp_path: Path) -> Path:
 def splits_of(file: Path, seed: int = 0) -> Splits:
     values = {**TINY, "dataset": str(file), "setting": "P", "seed": seed}
     return make_plan(values, data_root=file.parent / "root").splits
+
+
+def leaks_of(file: Path, seed: int = 0) -> str:
+    dataset = registry.load_dataset(str(file))
+    assert isinstance(dataset, OwnDataset)
+    return leaks(dataset, splits_of(file, seed), file.parent / "root")
 
 
 @pytest.mark.parametrize("pattern", [r"(obj\d+)_", r"/obj(\d+)"])
@@ -129,6 +137,33 @@ def test_equal_and_nearly_equal_images_are_told_apart(tmp_path: Path) -> None:
     assert copies(even, even) == (1, 0)
 
 
+def test_a_split_is_compared_once(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, compared = write(objects.parent / "shop.yaml", domains={"phone": "phone"}), []
+
+    def counted(tested: Images, trained: Images) -> Copies:
+        compared.append(len(tested))
+        return copies(tested, trained)
+
+    monkeypatch.setattr("okdbench.data.own_passport.copies", counted)
+    first = leaks_of(file)
+    assert (leaks_of(file), len(compared)) == (first, 1)
+    assert "nearly equal to" in first
+    leaks_of(file, seed=1)
+    assert len(compared) == 2, "another split"
+    noise(99).save(next(objects.glob("*/*.png")))
+    leaks_of(file)
+    assert len(compared) == 3, "another image"
+    for result in (objects.parent / "root" / "cache").glob("shop-copies-*.json"):
+        result.write_text("[1")
+    leaks_of(file)
+    assert len(compared) == 4, "a damaged file"
+
+
+def test_what_cannot_be_kept_is_told_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    assert kept(tmp_path / "cache" / "shop-copies", "digest", lambda: Copies(1, 2)) == (1, 2)
+
+
 def test_groups_that_are_learned_from_and_tested_on_are_told(objects: Path) -> None:
     for index, file in enumerate(sorted(objects.glob("*/*.png"))):
         part = objects / ("train", "train", "val", "test")[index % 4] / file.parent.name
@@ -137,7 +172,7 @@ def test_groups_that_are_learned_from_and_tested_on_are_told(objects: Path) -> N
     for name in CLASSES:
         (objects / name).rmdir()
     file = write(objects.parent / "shop.yaml", domains={"phone": "phone"}, groups=r"(obj\d+)_")
-    assert "45 in a group of" in leaks(splits_of(file))
+    assert "45 in a group of" in leaks_of(file)
 
 
 def test_groups_are_part_of_the_digest(objects: Path) -> None:

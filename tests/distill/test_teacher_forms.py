@@ -127,6 +127,7 @@ READ: dict[str, Make] = {
         {"backbone": {n: v for n, v in net.state_dict().items() if not n.startswith("fc.")},
          "classifier": net.get_classifier().state_dict()}  # type: ignore[operator]
     ),
+    "a last layer in a sequence with dropout": lambda net: saved(renamed(net.state_dict(), r"^fc\.", "fc.1.")),
     "a network beside others, as of a GAN": lambda net: saved(
         {"netG": nn.Linear(3, 3).state_dict(), "netC": net.state_dict(), "confusion": torch.eye(3)}
     ),
@@ -197,6 +198,10 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "a backbone without its last layer": (
         lambda net: saved({n: v for n, v in net.state_dict().items() if not n.startswith("fc.")}),
         "the file has no last layer, so it is no trained classifier; --teacher-init starts a training",
+    ),
+    "several layers in place of the last": (
+        lambda net: saved(renamed(net.state_dict(), r"^fc\.", "fc.2.") | {"fc.0.weight": torch.ones(64, 64)}),
+        "in place of its last layer the file has 'fc.2.weight', 'fc.0.weight'; give the code of this network",
     ),
     "an adapter of PEFT (LoRA)": (
         lambda _: saved({"base_model.model.fc.lora_A.weight": torch.ones(4, 4)}),

@@ -19,6 +19,7 @@ from torch import nn
 
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.distill.networks.last_layer import Adjust, as_it_is, new_layer
 from okdbench.distill.networks.weight_fit import load_weights
 from okdbench.distill.optim import clone_state
 
@@ -100,12 +101,12 @@ def check(path: Path, net: nn.Module, name: str = NET) -> nn.Module:
     return fresh
 
 
-def refusal(path: Path, name: str = NET, classes: int = CLASSES, channels: int = 3) -> str:
+def refusal(path: Path, name: str = NET, classes: int = CLASSES, channels: int = 3, adjust: Adjust = as_it_is) -> str:
     """The message about the file, which leaves the network as it was."""
     net = build_classifier(name, classes, 32, channels=channels)
     before = clone_state(net)
     with pytest.raises(UserError) as caught:
-        load_weights(net, path, name)
+        load_weights(net, path, name, adjust)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     message = str(caught.value)
     assert "\n" not in message
@@ -166,6 +167,55 @@ def test_networks_of_torchvision_give_their_own_logits(theirs: str, ours: str, t
         torch.testing.assert_close(fresh.eval()(images), net.eval()(images), rtol=1e-3, atol=1e-4)
 
 
+HEADS = [("resnet18", "resnet18", "fc"), ("mobilenet_v3_small", "mobilenetv3_small_100", "classifier.3"),
+         ("efficientnet_b0", "efficientnet_b0", "classifier.1"), ("mobilenet_v2", "mobilenetv2_100", "classifier"),
+         ("densenet121", "densenet121", "classifier")]  # fmt: skip
+
+
+def with_head(theirs: str, layer: str, head: nn.Module) -> nn.Module:
+    """torchvision's network with another last layer, and statistics that are not those of a new one."""
+    net: nn.Module = torchvision.models.get_model(theirs)
+    parent, _, name = layer.rpartition(".")
+    setattr(net.get_submodule(parent), name, head)
+    net.train()(torch.randn(8, 3, 64, 64))
+    return net.eval()
+
+
+def width(theirs: str) -> int:
+    """Of the features before the last layer of torchvision's network."""
+    return int(list(torchvision.models.get_model(theirs).parameters())[-2].shape[1])
+
+
+@pytest.mark.parametrize(("theirs", "ours", "layer"), HEADS)
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_last_layer_behind_dropout_gives_its_own_logits(
+    depth: int, theirs: str, ours: str, layer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(width(theirs), CLASSES)
+    head = (linear, nn.Sequential(linear), nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout(), linear)))[depth]
+    net = with_head(theirs, layer, head)
+    torch.save(prefixed(net.state_dict(), "module."), tmp_path / "theirs.pth")
+    fresh, images = build_classifier(ours, CLASSES, 64), torch.randn(2, 3, 64, 64)
+    load_weights(fresh, tmp_path / "theirs.pth", ours)
+    with torch.no_grad():
+        torch.testing.assert_close(fresh.eval()(images), net(images), rtol=1e-3, atol=1e-4)
+    if depth == 2:
+        said = f"what is around the layer of '{layer}.1.1.weight' has no weights and is taken for dropout"
+        assert said in capsys.readouterr().err
+    message = refusal(tmp_path / "theirs.pth", ours, classes=5)
+    assert f"the file has {CLASSES} classes, the data set 5" in message
+
+
+@pytest.mark.parametrize(("theirs", "ours", "layer"), HEADS)
+def test_several_layers_at_the_end_are_named_with_the_cure(theirs: str, ours: str, layer: str, tmp_path: Path) -> None:
+    head = nn.Sequential(nn.Linear(width(theirs), 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, CLASSES))
+    torch.save(with_head(theirs, layer, head).state_dict(), tmp_path / "theirs.pth")
+    for adjust in (as_it_is, new_layer):
+        message = refusal(tmp_path / "theirs.pth", ours, adjust=adjust)
+        assert f"'{layer}.0.weight', '{layer}.3.weight'; give the code of this network, --teacher ./net.py" in message
+
+
 def other_files(folder: Path) -> dict[str, tuple[str, str]]:
     """Name of a file -> its message, and the cure in it."""
     contents = {
@@ -211,6 +261,12 @@ def test_what_does_not_fit_says_why(tmp_path: Path) -> None:
         (trained(classes=8).state_dict(), {}, "the file has 8 classes, the data set 7"),
         (trained(in_chans=1).state_dict(), {}, "it is of a network for images of 1 channel; add --channels 1"),
         (trained().state_dict(), {"channels": 1}, "it is of a network for images of 3 channels; add --channels 3"),
+        (
+            trained(in_chans=1).state_dict(),
+            {"adjust": new_layer},
+            "for images of 1 channel; name a file for images of 3",
+        ),
+        (trained().state_dict(), {"channels": 1, "adjust": new_layer}, "name a file for images of 1 channel"),
         (trained("resnet34").state_dict(), resnet, "these are tensors of resnet34"),
         (trained("wrn_16_2").state_dict(), resnet, "these are tensors of wrn_16_2"),
         (trained("cifar_resnet18").state_dict(), resnet, "101 of its 102 tensors match"),

@@ -107,6 +107,14 @@ def test_a_grid_that_is_none_is_refused(given: dict[str, Any], complaint: str) -
     assert complaint in refusal(parse_grid, given)
 
 
+@pytest.mark.parametrize("name", ["methods", "datasets", "settings", "tasks", "seeds", "tracks", "hyperparameter"])
+def test_a_key_of_a_file_in_the_wrong_number_is_named(name: str, tmp_path: Path) -> None:
+    file, right = tmp_path / "c.yaml", "hyperparameters" if name == "hyperparameter" else name.removesuffix("s")
+    file.write_text(f"{name}: kd\n")
+    for read in (parse_grid, make_plan):
+        assert refusal(read, {}, file) == f"{file}: unknown key '{name}'; did you mean '{right}'?"
+
+
 def test_without_settings_a_data_set_has_its_default_ones() -> None:
     assert grid("kd", settings=()).places() == [("digits", "MP-O"), ("digits", "MO-P"), ("digits", "OP-M")]
 

@@ -56,8 +56,19 @@ def test_a_teacher_that_is_overwritten_before_its_run_starts_is_refused(
     key = planned.key
     torch.save(weights(1), tmp_path / "best.pt")
     assert planned.key == key, "the folder of the run and its record have one name"
-    with pytest.raises(UserError, match="was replaced by another file"):
+    with pytest.raises(UserError, match="was replaced since the run was planned"):
         teacher_of(planned, tmp_path, torch.device("cpu"), quiet)
+
+
+def test_the_plans_of_a_command_read_a_teacher_once_for_its_format_and_once_for_its_digest(
+    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(weights(0), tmp_path / "best.pt")
+    reads, read = list[Path](), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path) or read(path))  # type: ignore[func-returns-value]
+    first, second = (plan(method, teacher_weights=str(tmp_path / "best.pt")) for method in ("kd", "finetune"))
+    assert first.weights_digest == second.weights_digest
+    assert reads.count(tmp_path / "best.pt") == 2
 
 
 def test_data_sets_of_one_name_with_other_images_are_in_two_tables(tmp_path: Path) -> None:

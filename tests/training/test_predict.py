@@ -143,6 +143,17 @@ def test_an_unreadable_image_has_a_line_with_the_reason_and_the_others_are_predi
     ]
 
 
+def test_an_output_that_exists_is_replaced_by_force_alone(shop: Shop, tmp_path: Path) -> None:
+    output = tmp_path / "labels.csv"
+    output.write_text("corrected by hand")
+    words = ["predict", shop.plan.key, str(shop.files[0]), "--runs", str(shop.runs), "--output", str(output)]
+    refused = CliRunner().invoke(app, words)
+    assert str(refused.exception) == f"{output} exists; choose another --output, or replace it with --force"
+    assert output.read_text() == "corrected by hand"
+    assert CliRunner().invoke(app, [*words, "--force"]).exit_code == 0
+    assert [row["file"] for row in rows(output)] == [str(shop.files[0])]
+
+
 def test_the_table_names_file_label_and_confidence(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

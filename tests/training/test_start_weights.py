@@ -110,7 +110,7 @@ def test_a_teachers_training_starts_from_a_file(imagenet: Path, plan: Make) -> N
 def test_a_file_that_changes_after_the_plan_is_refused(imagenet: Path, plan: Make) -> None:
     made = plan("kd", student_weights=str(imagenet))
     torch.save(trained(seed=6).state_dict(), imagenet)
-    assert "has changed since the run was planned" in refusal(check, made)
+    assert "was replaced since the run was planned; run the same command again" in refusal(check, made)
 
 
 def test_a_user_network_starts_from_a_file_as_well(plan: Make, tmp_path: Path) -> None:
@@ -123,6 +123,16 @@ def test_a_user_network_starts_from_a_file_as_well(plan: Make, tmp_path: Path) -
     state = initial_network("student", plan("kd", student=path, student_weights=str(tmp_path / "five.pt"))).state_dict()
     assert torch.equal(state["first.conv.weight"], there["first.conv.weight"])
     assert state["fc.weight"].shape[0] == 10
+
+
+def test_pretrained_beside_files_for_both_networks_is_no_other_run(imagenet: Path, plan: Make) -> None:
+    start, file = {"teacher_init": str(imagenet)}, {"student_weights": str(imagenet)}
+    both, said = plan("kd", **start, **file), plan("kd", **start, **file, pretrained=True)
+    assert (said.key, said.command) == (both.key, both.command)
+    assert plan("kd", **file, pretrained=True).key != plan("kd", **file).key
+    one = plan("kd", **start, pretrained=True)
+    assert one.key != plan("kd", **start).key
+    assert teacher_key(one) == teacher_key(both), "the teacher starts from its file"
 
 
 def test_files_replace_pretrained_weights_where_there_is_no_network(

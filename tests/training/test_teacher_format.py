@@ -275,6 +275,28 @@ def test_what_is_there_and_not_understood_is_said(
     assert accuracy(plan) == 100
 
 
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"interpolation": "bicubic"}, "trained with bicubic; okdbench resizes with bilinear;"),
+        ({"args": argparse.Namespace(**{**TIMM, "interpolation": "Lanczos"})}, "trained with lanczos; okdbench"),
+        ({"preprocessor_config": {"do_resize": True, "resample": 3}}, "trained with bicubic; okdbench resizes"),
+        ({"interpolation": "spline"}, "not understood: its interpolation;"),
+    ],
+    ids=str,
+)
+def test_another_filter_than_ours_is_said(
+    entries: dict[str, Any], says: str, half: tuple[Path, Path], tmp_path: Path
+) -> None:
+    net = timm.create_model(NETWORK, num_classes=3)
+    checkpoint(**entries)(net, tmp_path / "teacher.pth")
+    plan = plan_of(half[0], tmp_path / "teacher.pth")
+    assert says in f"{plan.format_note};"
+    for same in ({"interpolation": "bilinear"}, {"resample": 2}, {"interpolation": ""}):
+        checkpoint(**same)(net, tmp_path / "same.pth")
+        assert "bilinear" not in plan_of(half[0], tmp_path / "same.pth").format_note
+
+
 def test_the_config_of_another_network_beside_the_file_is_not_its(half: tuple[Path, Path], tmp_path: Path) -> None:
     net = teacher_of(sorted(half[0].parent.glob("images/*/*")), squares(32, **IMAGENET))
     beside("config.json", {"architecture": "resnet50", "pretrained_cfg": {"mean": [0.1] * 3}})(net, tmp_path / "t.pth")

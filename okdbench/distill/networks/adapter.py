@@ -12,6 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from okdbench.core.errors import UserError, one_line
 
+#: name of a module, the module, and what it returned
+Call = tuple[str, nn.Module, Any]
 #: attributes of the modules that others are wrapped in
 _WRAPPED = ("module", "_orig_mod")
 
@@ -81,17 +83,9 @@ def adapt(net: nn.Module, place: str, classes: int, image_size: int, channels: i
     _refuse_fixed(net, place)
     kind = type(net)
     net.__class__ = type(kind.__name__, (Adapted, kind), {"__module__": kind.__module__})
-    calls: list[tuple[str, nn.Module, Any]] = []
-    hooks = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: calls.append((name, layer, output)))
-        for name, layer in net.named_modules()
-        if name
-    ]
     images = torch.rand(2, channels, image_size, image_size, generator=torch.Generator().manual_seed(0))
     try:
-        logits: Tensor = net.float().eval()(images.requires_grad_())
-        for hook in hooks:
-            hook.remove()
+        logits, calls = _traced(net.float().eval(), images.requires_grad_())
         with torch.no_grad():
             alone: Tensor = net(images[:1])
     except Exception as error:  # another author's code fails in any way
@@ -100,9 +94,6 @@ def adapt(net: nn.Module, place: str, classes: int, image_size: int, channels: i
             f"{place} does not accept images of {shape} ({one_line(error)}); choose another --image-size or "
             "--channels, or let its builder take them"
         ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
     _check(logits, alone, place, classes)
     if not logits.requires_grad or torch.autograd.grad(logits.sum(), images, allow_unused=True)[0] is None:
         raise UserError(f"{place} gives no gradients to images; take torch.no_grad() and detach() out of its forward()")
@@ -111,6 +102,21 @@ def adapt(net: nn.Module, place: str, classes: int, image_size: int, channels: i
     if not isinstance(getattr(net, "feature_info", None), list):
         net.feature_info = _stages(calls)  # type: ignore[assignment]
     return net
+
+
+def _traced(net: nn.Module, images: Tensor) -> tuple[Tensor, list[Call]]:
+    """The logits, and the calls of all modules on the way."""
+    calls: list[Call] = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output, name=name: calls.append((name, layer, output)))
+        for name, layer in net.named_modules()
+        if name
+    ]
+    try:
+        return net(images), calls
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _is_wrapper(net: nn.Module, name: str) -> bool:
@@ -149,13 +155,13 @@ def _check(logits: Tensor, alone: Tensor, place: str, classes: int) -> None:
         )
 
 
-def _head(calls: list[tuple[str, nn.Module, Any]], logits: Tensor) -> str:
+def _head(calls: list[Call], logits: Tensor) -> str:
     """The name of the linear layer that was called last, if its output is the logits."""
     name, _, output = next((call for call in reversed(calls) if isinstance(call[1], nn.Linear)), ("", None, None))
     return name if isinstance(output, Tensor) and torch.equal(output, logits) else ""
 
 
-def _stages(calls: list[tuple[str, nn.Module, Any]]) -> list[dict[str, Any]]:
+def _stages(calls: list[Call]) -> list[dict[str, Any]]:
     """The modules that end the stages: of each size of feature maps the last, as timm lists them."""
     ends: dict[tuple[int, ...], dict[str, Any]] = {}
     for name, _, output in calls:

@@ -15,6 +15,8 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from okdbench.distill.networks.replaced_head import named_as, other_end, sequence_note, without_sequences
+
 State = dict[str, Tensor]
 
 #: of torchvision's classifiers, those that people train most
@@ -41,24 +43,33 @@ _HUGGING_FACE = re.compile(
 _TOLERANCE = 1e-4
 
 
-def foreign(state: State, net: nn.Module) -> State | None:
+def foreign(state: State, net: nn.Module) -> tuple[State, str] | None:
     """The weights under the names of ``net``, if they are torchvision's of the same network; otherwise None.
 
     The tensors are assigned in their order, and the result is compared with torchvision's network on random images, so
-    that a wrong assignment is never taken. ``net`` gets the epsilons of torchvision's batch norms.
+    that a wrong assignment is never taken. ``net`` gets the epsilons of torchvision's batch norms. The text is what the
+    user should know.
     """
     name = torchvision_name(state)
     if name is None:
         return None
     other = torchvision.models.get_model(name, weights=None, num_classes=count_classes(state))
-    other.load_state_dict(_with_counters(state, other))
-    mapped = _in_order(state, net)
-    return mapped if mapped and _agree(mapped, net, other) else None
+    named = named_as(other.state_dict(), state)
+    other.load_state_dict(_with_counters(named, other))
+    mapped = _in_order(named, net)
+    return (mapped, sequence_note(named, state)) if mapped and _agree(mapped, net, other) else None
 
 
 def torchvision_name(state: Mapping[str, Tensor]) -> str | None:
     """The network of torchvision whose tensors these are."""
-    return next((name for name in TORCHVISION if _share(state, _shapes(name, 3, of_timm=False)) == 1), None)
+    plain = without_sequences(state)
+    return next((name for name in TORCHVISION if _share(plain, _plain(name)) == 1), None)
+
+
+def replaced_end(state: Mapping[str, Tensor], net: nn.Module) -> list[str]:
+    """The weights in place of the last layer, of ``net`` or of a network of torchvision with nothing else replaced."""
+    known = (_tensors(net.state_dict()), *(_shapes(name, 3, of_timm=False) for name in TORCHVISION))
+    return next(filter(None, (other_end(_tensors(state), expected) for expected in known)), [])
 
 
 def nearest(state: Mapping[str, Tensor]) -> str:
@@ -84,6 +95,11 @@ def _shapes(name: str, channels: int, of_timm: bool) -> State:
     return _tensors(net.state_dict())
 
 
+@cache
+def _plain(name: str) -> State:
+    return without_sequences(_shapes(name, 3, of_timm=False))
+
+
 def _share(state: Mapping[str, Tensor], expected: State) -> float:
     """The share of the tensors that are there in the same shape, whatever the number of classes."""
     last = list(expected)[-2:]
@@ -98,8 +114,8 @@ def _tensors(state: Mapping[str, Tensor]) -> State:
 
 
 def count_classes(state: State) -> int:
-    """The number of rows of the last tensor, which is that of the classes."""
-    return int(list(_tensors(state).values())[-1].shape[0])
+    """The number of rows of the last tensor that has any, which is that of the classes."""
+    return next((len(tensor) for tensor in reversed(_tensors(state).values()) if tensor.ndim), 1)
 
 
 def _with_counters(state: State, net: nn.Module) -> State:

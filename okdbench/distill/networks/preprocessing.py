@@ -42,6 +42,7 @@ class Preprocessing(NamedTuple):
         value_range: 1 or 255, the largest value of a pixel before the normalisation.
         channel_order: rgb or bgr.
         resize: a rule of :class:`~okdbench.core.resize.Resize`.
+        interpolation: name of the filter that scaled its images.
         unread: names of values that are there and not understood.
         classes: names of the network's outputs, in their order.
     """
@@ -52,6 +53,7 @@ class Preprocessing(NamedTuple):
     value_range: int | None = None
     channel_order: str | None = None
     resize: str | None = None
+    interpolation: str | None = None
     unread: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
 

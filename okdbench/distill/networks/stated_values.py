@@ -17,12 +17,15 @@ _STDS = ("std", "image_std", "img_std", "pixel_std", "norm_std")
 _SIZES = ("image_size", "img_size", "imgsz", "input_size", "resolution", "val_crop_size", "crop_size")
 _ORDERS = ("channel_order", "input_space", "color_order", "channel_format")
 _RANGES = ("value_range", "input_range", "pixel_range")
+_FILTERS = ("interpolation", "resample")
+#: number in Pillow, which Hugging Face writes -> name
+_PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 #: name of a rule elsewhere -> here
 _RULES = {"stretch": "stretch", "squash": "stretch", "center": "crop", "crop": "crop", "pad": "pad", "border": "pad"}
 
 
 def stated_in(entry: Mapping[str, Any]) -> Stated:
-    """What an entry says: image_size, mean, std, value_range, channel_order, rule and share of the size.
+    """What an entry says: image_size, mean, std, value_range, channel_order, interpolation, rule and share of the size.
 
     A value that is None or absent says nothing.
     """
@@ -33,8 +36,9 @@ def stated_in(entry: Mapping[str, Any]) -> Stated:
         ("std", _STDS, _positive),
         ("value_range", _RANGES, _range),
         ("channel_order", _ORDERS, _order),
+        ("interpolation", _FILTERS, _filter),
     ):
-        if (value := _first(entry, names)) is not None:
+        if (value := _first(entry, names)) not in (None, ""):
             found[field] = read(value)
     return found | _rule(entry) | _of_hugging_face(entry) | _flipped(entry)
 
@@ -93,6 +97,12 @@ def _range(value: Any) -> int | None:
 def _order(value: Any) -> str | None:
     text = str(value).lower()
     return text if text in ("rgb", "bgr") else None
+
+
+def _filter(value: Any) -> str | None:
+    plain = _plain(value)
+    found = _PILLOW.get(plain) if isinstance(plain, int) else str(plain).lower()
+    return found if found in _PILLOW.values() else None
 
 
 def _rule(entry: Mapping[str, Any]) -> Stated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -39,12 +40,14 @@ class WeightFile(NamedTuple):
         note: what the user should know of a choice.
         architecture: timm's name of the network, if the file gives one.
         metadata: what else the file has: the texts of safetensors, or the content of a checkpoint.
+        digest: SHA-256 of the file's content, in hexadecimal.
     """
 
     state: State
     note: str = ""
     architecture: str = ""
     metadata: Mapping[str, Any] = {}
+    digest: str = ""
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -69,8 +72,9 @@ def read_weights(path: Path) -> WeightFile:
         raise UserError(f"{path} holds {what}; save them with torch.save(net.state_dict(), FILE)")
     named = found.get("arch") if isinstance(found, dict) else ""
     state = {_WRAPPERS.sub("", name): _widened(tensor) for name, tensor in state.items()}
+    architecture = named if isinstance(named, str) else ""
     beside = _header(content) if is_safetensors(content) else found if isinstance(found, Mapping) else {}
-    return WeightFile(state, note, named if isinstance(named, str) else "", beside)
+    return WeightFile(state, note, architecture, beside, hashlib.sha256(content).hexdigest())
 
 
 def reworked(state: State) -> str:

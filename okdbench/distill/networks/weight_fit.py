@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError
-from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest
-from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, with_classes
+from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest, replaced_end
+from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, new_layer, with_classes
+from okdbench.distill.networks.replaced_head import named_as, sequence_note
 from okdbench.distill.networks.weight_choice import equal
 from okdbench.distill.networks.weight_files import State, read_weights, reworked
 
@@ -26,7 +27,7 @@ _HARMLESS = {"n_averaged", "mean", "std", _COUNTER}
 _DEEPEST = 3
 
 
-def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_is) -> None:
+def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_is, digest: str = "") -> None:
     """Load a user's file of weights into ``net``; no code in the file is executed.
 
     Prefixes such as ``module.`` are taken off, missing counters of batch norm are filled in, and the names of timm's
@@ -38,16 +39,20 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
         path: the file.
         name: the network's architecture, for messages.
         adjust: what is done about a last layer for other classes: :func:`new_layer`, or :func:`rows_of` some.
+        digest: of the content that the run was planned with; empty for any.
 
     Raises:
-        UserError: the file is missing or damaged, or has no weights, those of another network, or no numbers.
+        UserError: the file is missing, damaged or replaced, or has no weights, those of another network, or no numbers.
     """
-    state, note, architecture, _ = read_weights(path)
+    state, note, architecture, _, found = read_weights(path)
+    if digest not in ("", found):
+        raise UserError(f"{path} was replaced since the run was planned; run the same command again")
     _refuse_broken(state, path)
     parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
     fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}
     if not fitting:
-        raise UserError(f"{path} is not a weights file of {name} here: {_reason(_whole(state), net, name)}")
+        reason = _reason(_whole(state), net, name, is_start=adjust is new_layer)
+        raise UserError(f"{path} is not a weights file of {name} here: {reason}")
     prefix, chosen = _choose({prefix: made for prefix, (made, _) in fitting.items()}, path)
     fitted, adjusted = fitting[prefix]
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
@@ -101,24 +106,27 @@ def _fitting(state: State, net: nn.Module, adjust: Adjust) -> tuple[State, str] 
         return None
     # DataParallel may wrap a part alone
     unwrapped = {key.replace(".module.", "."): tensor for key, tensor in state.items()}
-    for found in (state, _filtered(state, net), unwrapped):
+    for found in (state, _filtered(state, net), unwrapped, named := named_as(expected, unwrapped)):
         # before it is adjusted, because only tensors that are all there are known to be of this network
         if set(_unfit(found, expected)) <= (head if adjust is not as_it_is else set()):
             made, note = adjust(found, net)
-            return (made, note) if not _unfit(made, expected) else None
+            notes = (note, sequence_note(named, unwrapped) if found is named else "")
+            return (made, _joined(*notes)) if not _unfit(made, expected) else None
     return _foreign(state, net, adjust)
 
 
 def _foreign(state: State, net: nn.Module, adjust: Adjust) -> tuple[State, str] | None:
     """As :func:`foreign`, also of a network with other classes where the last layer is adjusted."""
-    if adjust is as_it_is:
-        mapped = foreign(state, net)
-        return (mapped, "") if mapped else None
-    other = with_classes(net, count_classes(state))
-    if not (mapped := foreign(state, other)):
+    other = net if adjust is as_it_is else with_classes(net, count_classes(state))
+    if not (found := foreign(state, other)):
         return None
     copy_epsilons(other, net)
-    return adjust(mapped, net)
+    made, note = adjust(found[0], net)
+    return made, _joined(note, found[1])
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _prefixes(state: Mapping[str, Any]) -> list[str]:
@@ -179,9 +187,11 @@ def _integers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> li
     return [key for key in numbers if not state[key].is_floating_point()]
 
 
-def _reason(found: State, net: nn.Module, name: str) -> str:
-    """Why the tensors do not fit, in words of what the user can change."""
+def _reason(state: State, net: nn.Module, name: str, is_start: bool) -> str:
+    """Why the tensors do not fit, in words of what the user can change; a start is given images, and chooses none."""
     expected = net.state_dict()
+    translated = foreign(state, with_classes(net, count_classes(state)))
+    found = translated[0] if translated else named_as(expected, state)
     unfit = _unfit(found, expected)
     if kind := reworked(found):
         return f"its weights are {kind}"
@@ -191,18 +201,26 @@ def _reason(found: State, net: nn.Module, name: str) -> str:
         own = len(expected[min(head_names(net) & set(expected))])
         cure = "; if those are among these, name their rows with teacher_classes in the file of the data set"
         return f"the file has {classes} classes, the data set {own}" + cure * (classes > own)
+    if end := replaced_end(state, net):
+        listed = ", ".join(map(repr, end))
+        return f"in place of its last layer the file has {listed}; give the code of this network, --teacher ./net.py"
     if set(unfit) <= head_names(net) - set(found):
         return "the file has no last layer, so it is no trained classifier; --teacher-init starts a training from it"
     for key in unfit:
         if key in found and key in expected and (channels := _other_channels(found[key], expected[key])):
-            kind = f"images of {channels} channel{'s' * (channels > 1)}"
-            others = "and --mean and --std if it was not trained with those of the data set"
-            return f"it is of a network for {kind}; add --channels {channels}, {others}"
+            return _about_channels(channels, expected[key].shape[1], is_start)
     total = len(_needed(expected))
     matching = total - sum(key in expected for key in unfit)
     near = nearest(found)
     cure = f"; these are tensors of {near}" if near and near != name else "; name its architecture with --teacher"
     return f"{matching} of its {total} tensors match, the first that does not fit is {unfit[0]!r}{cure}"
+
+
+def _about_channels(theirs: int, own: int, is_start: bool) -> str:
+    kinds = [f"images of {count} channel{'s' * (count > 1)}" for count in (theirs, own)]
+    others = "and --mean and --std if it was not trained with those of the data set"
+    cure = f"name a file for {kinds[1]}" if is_start else f"add --channels {theirs}, {others}"
+    return f"it is of a network for {kinds[0]}; {cure}"
 
 
 def _other_classes(found: State, net: nn.Module) -> int:

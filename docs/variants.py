@@ -1,0 +1,118 @@
+"""What parts of methods change, from the records: ``python docs/variants.py``.
+
+Each line is a row beside another one with the same seeds: both means, and the paired difference in points with its 95 %
+interval, bold where that is not around 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from tables import markdown
+
+from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.results.estimates import interval, mean
+from okdbench.results.records import Record
+from okdbench.results.store import read_records
+
+ROOT = Path(__file__).resolve().parent.parent
+#: the methods as they are, and their variants
+ARCHIVES = (ROOT / "leaderboards" / "records" / "digits.jsonl.gz", ROOT / "docs" / "variants.jsonl.gz")
+
+
+class Place(NamedTuple):
+    """Where rows are compared."""
+
+    setting: str
+    shots: int | None = None
+    networks: tuple[str, str] = ("lenet5_bn", "lenet5_half_bn")
+
+
+class Pair(NamedTuple):
+    """A row, the row that it is compared with, and what that tells."""
+
+    row: str
+    other: str
+    tells: str
+    place: Place
+
+
+AUGKD = [
+    Pair(f"augkd[{variant}]", "augkd", tells, Place("MO-P", shots))
+    for shots in (2, 10)
+    for variant, tells in (
+        ("use_anchor=false", "no anchors"),
+        ("constant_f=1.0", "no mixtures"),
+        ("kd_on=mixed_only", "distillation on mixtures alone"),
+    )
+]
+
+
+def table(pairs: Sequence[Pair]) -> str:
+    """A line for each pair that has runs."""
+    heads = ["row", "beside", "what it tells", "setting", "labels per class", "seeds", "accuracy", "difference"]
+    return markdown([*heads, "retention"], [line for pair in pairs if (line := _line(pair))])
+
+
+def _line(pair: Pair) -> list[str]:
+    new, old = (_runs()[pair.place].get(name, {}) for name in (pair.row, pair.other))
+    seeds = sorted(new.keys() & old.keys())
+    if not seeds:
+        return []
+    means = " -> ".join(f"{mean([_accuracy(runs[seed]) for seed in seeds]):.1f}" for runs in (old, new))
+    differences = [
+        _shown([measure(new[seed]) - measure(old[seed]) for seed in seeds]) for measure in (_accuracy, _retention)
+    ]
+    shots = str(pair.place.shots or "")
+    return [
+        f"`{pair.row}`",
+        f"`{pair.other}`",
+        pair.tells,
+        pair.place.setting,
+        shots,
+        str(len(seeds)),
+        means,
+        *differences,
+    ]
+
+
+def _shown(values: Sequence[float]) -> str:
+    ends = interval(values)
+    if ends is None:
+        return _signed(mean(values))
+    text = f"{_signed(mean(values))} ({_signed(ends[0])} to {_signed(ends[1])})"
+    return f"**{text}**" if ends[0] * ends[1] > 0 else text
+
+
+def _signed(points: float) -> str:
+    return f"{round(points, 1) + 0.0:+.1f}"  # no -0.0
+
+
+def _accuracy(record: Record) -> float:
+    assert record.selected
+    return record.selected.evaluation.test.acc
+
+
+def _retention(record: Record) -> float:
+    assert record.selected
+    return record.selected.retention or 0.0
+
+
+@cache
+def _runs() -> dict[Place, dict[str, dict[int, Record]]]:
+    """Place -> method with its variant -> seed -> run."""
+    found: dict[Place, dict[str, dict[int, Record]]] = {}
+    for record in chain.from_iterable(map(read_records, ARCHIVES)):
+        if record.status == "done" and record.protocol == PROTOCOL_VERSION:
+            place = Place(record.setting, record.shots, (record.teacher, record.student))
+            row = record.method + (f"[{record.variant}]" if record.variant else "")
+            found.setdefault(place, {}).setdefault(row, {})[record.seed] = record
+    return found
+
+
+if __name__ == "__main__":
+    print(table(AUGKD))
