@@ -33,7 +33,7 @@ class PRE(Rehearsal):
         deviations=(
             Deviation(
                 "features in the auto-encoder's loss",
-                "paper: of layers that we do not know; release: commented out",
+                "paper: of unknown layers; release: commented out",
                 "none; features=1 has the penultimate ones",
                 where="distillation.py:85, :124",
             ),
@@ -62,13 +62,19 @@ class PRE(Rehearsal):
                 where="networks/generator.py:99",
             ),
             Deviation(
+                "first push to the buffer",
+                "release of LTR: after the first epoch",
+                "after the first iteration",
+                where="gaurav104/LRA@5a5dd67 src/agents/predfkd_meta_memory.py:277",
+            ),
+            Deviation(
                 "student's schedule", "release: cosine, per epoch", "cosine, per update", where="main.py:24-30, :93"
             ),
         ),
     )
 
     class Hyperparameters(RehearsalHyperparameters):
-        """With memory=buffer it is MB-DFKD, the authors' earlier method."""
+        """With memory=buffer it is MB-DFKD, as in LTR's release."""
 
         memory: Literal["buffer", "generative"] = hyper(
             "generative", "ring buffer or variational auto-encoder", paper="generative"
