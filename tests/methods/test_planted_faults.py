@@ -21,8 +21,8 @@ AUGKD, CMI, MOSAIC, LTR, ZSKT = (f"methods/{name}.py" for name in ("augkd", "cmi
 FAULTS = {
     "KL averaged over classes": (
         LOSSES,
-        'reduction="batchmean", log_target=True)\n\n\ndef l1',
-        'reduction="mean", log_target=True)\n\n\ndef l1',
+        'reduction="batchmean", log_target=True)\n\n\ndef agreeing_kl',
+        'reduction="mean", log_target=True)\n\n\ndef agreeing_kl',
     ),
     "no tau squared": (LOSSES, "return temperature**2 * F.kl_div", "return F.kl_div"),
     "L1 summed": (LOSSES, "(teacher - student).abs().mean()", "(teacher - student).abs().sum()"),
@@ -37,8 +37,8 @@ FAULTS = {
     "sign of the class balance": (LOSSES, "return (log_p.exp() * log_p).sum()", "return -(log_p.exp() * log_p).sum()"),
     "sign of the entropy": (
         LOSSES,
-        "return -(log_p.exp() * log_p).sum(1).mean()",
-        "return (log_p.exp() * log_p).sum(1).mean()",
+        "return -(log_p.exp() * log_p).sum(1)",
+        "return (log_p.exp() * log_p).sum(1)",
     ),
     "squared norm of statistics": (
         LOSSES,
@@ -104,9 +104,6 @@ FAULTS = {
     "weight decay lost": (OPTIM, "betas=betas, weight_decay=weight_decay, fused", "betas=betas, fused"),
 }
 
-pytestmark = pytest.mark.slow
-
-
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source tree in a folder of its own."""
@@ -127,16 +124,22 @@ def compare(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
+def test_every_fault_has_its_place_in_the_code() -> None:
+    """A line that has changed must be planted anew; this is known at once, although the faults are tried rarely."""
+    assert {name for name, (file, right, _) in FAULTS.items() if (ROOT / file).read_text().count(right) != 1} == set()
+
+
+@pytest.mark.slow
 def test_without_a_fault_nothing_differs(copy: Path) -> None:
     done = compare(copy)
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(copy: Path, fault: str) -> None:
     name, right, wrong = FAULTS[fault]
     text = (copy / name).read_text()
-    assert right in text, f"{name} has changed; plant this fault anew"
     try:
         (copy / name).write_text(text.replace(right, wrong))
         done = compare(copy)
