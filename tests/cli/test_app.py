@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from okdbench.cli import export, leaderboard, plot, sweep
 from okdbench.cli.app import app
+from okdbench.core.settings import TaskKind
+from okdbench.training.plan_checks import players
 
 TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
 COMMANDS = (
@@ -116,9 +118,9 @@ MISTAKES = {
     "run --method kd --dataset digits --setting M@M": "names a domain twice",
     "run --method kd --dataset digits --setting @O": "is not of the form AB-C (adapt), AB@C (transfer) or AB",
     "run --method kd --dataset digits --setting MP": "'kd' does not play task data-free (MP), only adapt, transfer; "
-    "these do: dafl, dfad, dfkd, dfq, ltr, mad, original, replay, scratch, teacher, zskt",
+    f"these do: {', '.join(players(TaskKind.DATA_FREE))}",
     "run --method kd,augkd --dataset digits --task transfer": "'augkd' does not play task transfer (MP@O), only adapt; "
-    "these do: dafl, dfad, dfkd, dfq, kd, ltr, mad, mosaickd, original, replay, scratch, teacher, zskt",
+    f"these do: {', '.join(players(TaskKind.TRANSFER))}",
     "run --method scratch --dataset digits": "'scratch' does not play task adapt (MP-O), only transfer, data-free",
     "run --method kd --dataset digits --setting MP@O --track labelled": "task transfer (MP@O) has no labelled track",
     "run --method dafl --dataset digits --task data-free --track semi": "task data-free (MP) has no semi track",
@@ -126,7 +128,7 @@ MISTAKES = {
     "run --method kd --dataset digits --track label-free --shots 5": "--shots 5 counts labels, which the label-free "
     "track withholds; leave it out",
     "run --method dafl --dataset digits --setting MP --shots 5": "--shots 5 counts labels",
-    "sweep --method augkd --dataset digits --task data-free": "these are: dafl",
+    "sweep --method augkd --dataset digits --task data-free": "these are: cmi",
     "run --method kd --dataset digits --task transfer,data-free --tracks labelled,semi": "no task that was named",
     "run --method dafl --dataset digits --setting MP --set data_free_share=0.2": "counts only where a fine-",
     "run --method kd --dataset digits --shots ten": "shots='ten'",

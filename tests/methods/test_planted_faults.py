@@ -104,6 +104,7 @@ FAULTS = {
     "weight decay lost": (OPTIM, "betas=betas, weight_decay=weight_decay, fused", "betas=betas, fused"),
 }
 
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source tree in a folder of its own."""

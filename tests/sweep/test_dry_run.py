@@ -68,7 +68,7 @@ MISTAKES = {
     "--methods 'kd[temperature]'": "key=value",
     "--methods finetune,kd --set temperature=2": "finetune: unknown hyper-parameter 'temperature'",
     "--methods kd --tracks labeled": "did you mean 'labelled'",
-    "--methods finetune,augkd --tracks label-free": "finetune, augkd: not for task adapt, label-free; these are: dafl",
+    "--methods finetune,augkd --tracks label-free": "finetune, augkd: not for task adapt, label-free; these are: cmi",
     "--methods kd --seeds 2-0": "not of the form 0-2",
     "--methods kd --jobs 0": "--jobs 0: out of range",
     "--methods kd --config bad.yaml": "did you mean 'seed'",

@@ -177,7 +177,7 @@ def test_a_method_outside_of_the_only_track_is_left_out_of_a_sweep_and_refused_b
     assert capsys.readouterr().err == "okdbench: augkd is left out: it is not for task adapt, label-free\n"
     with pytest.raises(UserError, match="'augkd' does not run in the label-free track; its tracks: labelled"):
         checked_plans(made, data_root)
-    with pytest.raises(UserError, match="augkd: not for task adapt, label-free; these are: dafl"):
+    with pytest.raises(UserError, match="augkd: not for task adapt, label-free; these are: cmi"):
         list(plans_of(grid("augkd", tracks=["label-free"]), data_root))
 
 
