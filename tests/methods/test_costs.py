@@ -112,3 +112,10 @@ def test_mosaickd_updates_d_and_g_once_and_s_five_times() -> None:
     assert cost["student"] == (half + 5 * BATCH, half + 5 * BATCH, 5 * BATCH)
     assert cost["generator"] == (6 * half, half, half)
     assert cost["discriminator"][2] == 2 * half
+
+
+def test_adapters_cost_a_backward_pass_through_the_teacher() -> None:
+    cost = iteration_cost("4ds")
+    assert cost["teacher"] == (BATCH, BATCH, 0)
+    assert cost["student"] == cost["adapters"] == (BATCH, BATCH, BATCH)
+    assert cost["phases"] == (BATCH, BATCH, 0)
