@@ -69,12 +69,7 @@ class FourDs(Method):
                 "the last stage's that has at least 3: the phases of smaller ones are 0 or pi, without a gradient",
                 where="distiller_zoo/mergekd.py",
             ),
-            Deviation(
-                "images without a label",
-                "none",
-                "semi track: all terms but the cross-entropies",
-                where="helper/loops_da.py",
-            ),
+            Deviation("images without a label", "none", "all terms but cross-entropy", where="helper/loops_da.py"),
         ),
     )
 
@@ -102,22 +97,23 @@ class FourDs(Method):
         legacy_teacher_bn: bool = legacy(
             "teacher in train mode: statistics of the batch, and running ones that move",
             "eval mode",
-            "helper/loops_da.py:train_distill_adapter",
+            "tangjialiang97/4Ds@33ca8fa helper/loops_da.py:18",
         )
         legacy_no_decay: bool = legacy(
             "epochs of the decay are parsed and not applied",
             "a tenth at a third, 7/12 and 5/6 of the steps",
-            "train_student.py:main_worker",
+            "tangjialiang97/4Ds@46f1d7e train_student.py:45",
         )
 
     hp: Hyperparameters
 
-    presets: ClassVar = {"quick": {}}
+    # a thousand steps from random weights, where the release has thousands from ImageNet's
+    presets: ClassVar = {"quick": {"lr": 0.05}}
     papers: ClassVar = {
         "": Paper(
             32,
             {"epochs": EPOCHS},
-            "README.md; train_student.py:parse_option",
+            "README.md; tangjialiang97/4Ds@46f1d7e train_student.py:38-47",
             "ImageNet weights of teacher and student; the best epoch on test images",
         )
     }

@@ -15,9 +15,11 @@ from okdbench.distill.networks.fourier import (
     AdaptedClassifier,
     FourierAdapter,
     PhaseDistance,
+    amplitudes,
     inverse,
-    phases_and_amplitudes,
+    phases,
     pooled,
+    transform,
 )
 from okdbench.distill.networks.wrapper import ClassifierWrapper
 from okdbench.distill.optim import clone_state
@@ -33,7 +35,7 @@ def maps(channels: int = 6, side: int = 5, batch: int = 4) -> Tensor:
     return torch.rand(batch, channels, side, side)
 
 
-def transform(x: Tensor) -> npt.NDArray[np.complex128]:
+def spectrum_of(x: Tensor) -> npt.NDArray[np.complex128]:
     return np.fft.fft2(x.detach().numpy())
 
 
@@ -49,34 +51,34 @@ def only_keeps(adapter: FourierAdapter) -> FourierAdapter:
 @pytest.mark.parametrize("side", SIDES)
 def test_phases_and_amplitudes_are_those_of_numpy(side: int) -> None:
     x = maps(side=side)
-    phases, amplitudes = phases_and_amplitudes(x)
-    np.testing.assert_allclose(amplitudes, np.abs(transform(x)), rtol=1e-9)
+    found = transform(x)
+    np.testing.assert_allclose(amplitudes(found), np.abs(spectrum_of(x)), rtol=1e-9)
     # pi and -pi are one angle
-    np.testing.assert_allclose(np.exp(1j * phases.numpy()), np.exp(1j * np.angle(transform(x))), atol=1e-9)
+    np.testing.assert_allclose(np.exp(1j * phases(found).numpy()), np.exp(1j * np.angle(spectrum_of(x))), atol=1e-9)
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_the_inverse_restores_the_maps(side: int) -> None:
     x = maps(side=side)
-    torch.testing.assert_close(inverse(*phases_and_amplitudes(x)), x, rtol=0, atol=1e-9)
+    torch.testing.assert_close(inverse(phases(transform(x)), amplitudes(transform(x))), x, rtol=0, atol=1e-9)
 
 
 def test_a_map_of_zeros_has_finite_gradients() -> None:
     x = torch.zeros(2, 3, 5, 5, requires_grad=True)
-    phases, amplitudes = phases_and_amplitudes(x)
-    assert phases.abs().max() == 0
-    assert amplitudes.unique().item() == pytest.approx(SMALLEST**0.5)
-    (gradient,) = torch.autograd.grad(phases.sum() + amplitudes.sum(), x)
+    angles, lengths = phases(transform(x)), amplitudes(transform(x))
+    assert angles.abs().max() == 0
+    assert lengths.unique().item() == pytest.approx(SMALLEST**0.5)
+    (gradient,) = torch.autograd.grad(angles.sum() + lengths.sum(), x)
     assert gradient.isfinite().all()
 
 
 @pytest.mark.parametrize(("side", "moves"), [(1, False), (2, False), (3, True), (4, True)])
 def test_maps_of_less_than_three_pixels_a_side_have_phases_without_a_gradient(side: int, moves: bool) -> None:
     x = maps(side=side).requires_grad_()
-    phases, _ = phases_and_amplitudes(x)
-    (gradient,) = torch.autograd.grad(phases.square().sum(), x)
+    angles = phases(transform(x))
+    (gradient,) = torch.autograd.grad(angles.square().sum(), x)
     assert bool(gradient.abs().max() > 1e-6) is moves
-    at_an_end = torch.isclose(phases.abs(), torch.tensor(0.0)) | torch.isclose(phases.abs(), torch.tensor(np.pi))
+    at_an_end = torch.isclose(angles.abs(), torch.tensor(0.0)) | torch.isclose(angles.abs(), torch.tensor(np.pi))
     assert bool(at_an_end.all()) is not moves
 
 
@@ -88,13 +90,13 @@ def test_an_adapter_keeps_phases_and_mixes_amplitudes() -> None:
     for buffer in adapter.buffers():
         buffer.add_(1)
     adapter.shares.data = torch.tensor([0.03, -0.04])
-    adapted, phases = adapter(x)
+    adapted, angles = adapter(x)
     share = np.exp([0.3, -0.4]) / np.exp([0.3, -0.4]).sum()
-    new = np.maximum(np.abs(transform(adapter.layers(x))), SMALLEST**0.5)
-    amplitudes = share[0] * new + share[1] * np.abs(transform(x))
-    np.testing.assert_allclose(np.abs(transform(adapted)), amplitudes, rtol=1e-6)
-    np.testing.assert_allclose(transform(adapted), amplitudes * np.exp(1j * np.angle(transform(x))), atol=1e-9)
-    assert torch.equal(phases, phases_and_amplitudes(x)[0])
+    new = np.maximum(np.abs(spectrum_of(adapter.layers(x))), SMALLEST**0.5)
+    lengths = share[0] * new + share[1] * np.abs(spectrum_of(x))
+    np.testing.assert_allclose(np.abs(spectrum_of(adapted)), lengths, rtol=1e-6)
+    np.testing.assert_allclose(spectrum_of(adapted), lengths * np.exp(1j * np.angle(spectrum_of(x))), atol=1e-9)
+    assert torch.equal(angles, phases(transform(x)))
     assert not torch.allclose(adapted, x, atol=0.01)
 
 
@@ -133,11 +135,11 @@ def test_adapters_that_change_nothing_leave_the_logits(classifier: ClassifierWra
     images = torch.rand(4, 3, 32, 32)
     output = classifier.forward_with_features(images, "stages")
     adapters = [only_keeps(adapter) for adapter in adapters_for(classifier, images)]
-    logits, phases = AdaptedClassifier(classifier, classifier.stage_layers()[1:], adapters)(images)
+    logits, angles = AdaptedClassifier(classifier, classifier.stage_layers()[1:], adapters)(images)
     # a dead channel has an amplitude as well
     torch.testing.assert_close(logits, output.logits, rtol=0, atol=0.02 * float(output.logits.abs().max()))
-    assert torch.equal(phases[0], phases_and_amplitudes(output.stages[1])[0])
-    assert [one.shape for one in phases] == [stage.shape for stage in output.stages[1:]]
+    assert torch.equal(angles[0], phases(transform(output.stages[1])))
+    assert [one.shape for one in angles] == [stage.shape for stage in output.stages[1:]]
 
 
 def test_a_classifier_is_adapted_inside_of_the_module_alone(classifier: ClassifierWrapper) -> None:
@@ -168,10 +170,10 @@ def test_pooling_is_adaptive_average_pooling(side: tuple[int, int], size: tuple[
 def test_the_distance_is_the_mean_square_of_the_gated_difference() -> None:
     own, other = [maps(6, 8), maps(40, 4)], [maps(6, 8), maps(40, 4)]
     distance = PhaseDistance([6, 40], [6, 40])
-    phases = [phases_and_amplitudes(one)[0] for one in other]
+    target = [phases(transform(one)) for one in other]
 
     def joined(stages: list[Tensor]) -> npt.NDArray[np.float64]:
-        angles = [np.angle(transform(one)) for one in stages]
+        angles = [np.angle(spectrum_of(one)) for one in stages]
         halved = angles[0].reshape(*angles[0].shape[:2], 4, 2, 4, 2).mean((3, 5))
         return np.concatenate([halved, angles[1]], 1)
 
@@ -181,8 +183,8 @@ def test_the_distance_is_the_mean_square_of_the_gated_difference() -> None:
     expected = np.square(gate[:, :, None, None] * (joined(own) - joined(other))).mean()
     assert first.shape == (46 // 16, 46)
     assert np.ptp(gate) > 0.01
-    assert distance(*own, others=phases).item() == pytest.approx(expected, rel=1e-6)
-    assert distance(*other, others=phases).item() == 0
+    assert distance(*own, others=target).item() == pytest.approx(expected, rel=1e-6)
+    assert distance(*other, others=target).item() == 0
 
 
 def test_maps_are_projected_where_channels_differ_alone() -> None:
@@ -190,18 +192,18 @@ def test_maps_are_projected_where_channels_differ_alone() -> None:
     assert distance.projections[0].weight.shape == (6, 3, 1, 1)
     assert [*distance.projections[1].parameters()] == []
     own = [maps(3, 8).requires_grad_(), maps(8, 4).requires_grad_()]
-    phases = [phases_and_amplitudes(maps(6, 8))[0], phases_and_amplitudes(maps(8, 4))[0]]
+    target = [phases(transform(maps(6, 8))), phases(transform(maps(8, 4)))]
     moved = [*own, distance.projections[0].weight, distance.gate[2].weight]
-    gradients = torch.autograd.grad(distance(*own, others=phases), moved)
+    gradients = torch.autograd.grad(distance(*own, others=target), moved)
     assert all(gradient.norm() > 1e-9 for gradient in gradients)
 
 
 def test_the_gate_of_odd_maps_is_a_half_whatever_it_has_learned() -> None:
     """Phases of opposite frequencies cancel in the mean that the gate reads, and it has no bias."""
-    phases = phases_and_amplitudes(maps(40, 7))[0]
+    odd = phases(transform(maps(40, 7)))
     gate = PhaseDistance([40], [40]).gate
     for weight in gate.parameters():
         weight.data.mul_(100)
-    torch.testing.assert_close(gate(phases.mean((2, 3))), torch.full((4, 40), 0.5))
-    even = phases_and_amplitudes(maps(40, 8))[0]
+    torch.testing.assert_close(gate(odd.mean((2, 3))), torch.full((4, 40), 0.5))
+    even = phases(transform(maps(40, 8)))
     assert (gate(even.mean((2, 3))) - 0.5).abs().max() > 0.1

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from okdbench.api import Batch, Clock, HyperparameterError, Losses, Track, UserError, sgd
 from okdbench.distill.losses import kl
-from okdbench.distill.networks.fourier import phases_and_amplitudes
+from okdbench.distill.networks.fourier import phases, transform
 from okdbench.distill.optim import clone_state, cosine
 
 
@@ -93,7 +93,7 @@ def test_losses_are_those_of_the_equations() -> None:
     images, labels = pair(method)
     student, adapted = copy.deepcopy(method.student), copy.deepcopy(method.adapted.module)
     output = student.forward_with_features(images, "stages")
-    logits, phases = adapted(images)
+    logits, target = adapted(images)
     losses = take(method)
     expected = {
         "cross_entropy": F.cross_entropy(output.logits, labels),
@@ -101,8 +101,8 @@ def test_losses_are_those_of_the_equations() -> None:
         "adapters_cross_entropy": F.cross_entropy(logits, labels),
         "adapters_kl": kl(output.logits, logits, 3.0),
     }
-    own = torch.cat([F.adaptive_avg_pool2d(phases_and_amplitudes(output.stages[i])[0], 4) for i in (1, 2)], 1)
-    other = torch.cat([F.adaptive_avg_pool2d(phases[i], 4) for i in (0, 1)], 1)
+    own = torch.cat([F.adaptive_avg_pool2d(phases(transform(output.stages[i])), 4) for i in (1, 2)], 1)
+    other = torch.cat([F.adaptive_avg_pool2d(target[i], 4) for i in (0, 1)], 1)
     # a new gate is close to a half
     assert losses.pop("phase").item() == pytest.approx(0.25 * F.mse_loss(own, other).item(), rel=0.1)
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(
@@ -192,6 +192,22 @@ def test_the_switch_of_batch_norm_trains_with_statistics_of_the_batch_in_a_copy(
     assert method.task.meter.traffic()["teacher"]["backward"] == 16
     assert make().teacher is not own
     assert "teacher" not in make().state
+
+
+@pytest.mark.parametrize("own_teacher", [False, True])
+def test_what_is_registered_is_all_that_continues(own_teacher: bool) -> None:
+    settings = {"legacy_teacher_bn": own_teacher}
+    whole = make(settings)
+    take(whole, 2)
+    saved = {name: copy.deepcopy(part.state_dict()) for name, part in whole.state.items()}
+    resumed = make(settings)
+    for name, part in resumed.state.items():
+        part.load_state_dict(saved[name])
+    for method in (whole, resumed):
+        take(method)
+    assert state(resumed.student) == state(whole.student)
+    assert state(resumed.adapted.module) == state(whole.adapted.module)
+    assert state(resumed.teacher) == state(whole.teacher)
 
 
 # Networks that it refuses

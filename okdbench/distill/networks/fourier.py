@@ -23,18 +23,27 @@ SHARE_TEMPERATURE = 0.1
 GATE_REDUCTION = 16
 
 
-def phases_and_amplitudes(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the two-dimensional Fourier transform of each channel, B x C x H x W; phases are in [-pi, pi]."""
-    # A transform of bfloat16 does not exist.
-    spectrum = torch.fft.fft2(maps.to(torch.promote_types(maps.dtype, torch.float32)))
+def transform(maps: Tensor) -> Tensor:
+    """The two-dimensional Fourier transform of each channel, B x C x H x W and complex."""
+    # there is none of bfloat16
+    spectrum: Tensor = torch.fft.fft2(maps.to(torch.promote_types(maps.dtype, torch.float32)))
+    return spectrum
+
+
+def phases(spectrum: Tensor) -> Tensor:
+    """The angles of its numbers, in [-pi, pi]."""
     real = torch.where(spectrum.real.abs() < SMALLEST, SMALLEST, spectrum.real)
-    squares = spectrum.real.square() + spectrum.imag.square()
-    return torch.atan2(spectrum.imag, real), squares.clamp(min=SMALLEST).sqrt()
+    return torch.atan2(spectrum.imag, real)
 
 
-def inverse(phases: Tensor, amplitudes: Tensor) -> Tensor:
+def amplitudes(spectrum: Tensor) -> Tensor:
+    """The lengths of its numbers."""
+    return (spectrum.real.square() + spectrum.imag.square()).clamp(min=SMALLEST).sqrt()
+
+
+def inverse(angles: Tensor, lengths: Tensor) -> Tensor:
     """The maps with these phases and amplitudes."""
-    maps: Tensor = torch.fft.irfft2(torch.polar(amplitudes, phases), s=phases.shape[2:])
+    maps: Tensor = torch.fft.irfft2(torch.polar(lengths, angles), s=angles.shape[2:])
     return maps
 
 
@@ -62,10 +71,10 @@ class FourierAdapter(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """The adapted maps, and the phases of the given ones."""
-        phases, old = phases_and_amplitudes(maps)
-        _, new = phases_and_amplitudes(self.layers(maps))
+        spectrum = transform(maps)
+        angles, old, new = phases(spectrum), amplitudes(spectrum), amplitudes(transform(self.layers(maps)))
         share = (self.shares / SHARE_TEMPERATURE).softmax(0)
-        return inverse(phases, share[0] * new + share[1] * old).to(maps.dtype), phases
+        return inverse(angles, share[0] * new + share[1] * old).to(maps.dtype), angles
 
 
 class AdaptedClassifier(nn.Module):
@@ -87,13 +96,13 @@ class AdaptedClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits of raw images, and the phases at the input of each adapter."""
-        phases: list[Tensor] = []
+        angles: list[Tensor] = []
 
         def insert(adapter: nn.Module) -> Callable[[nn.Module, Any, Tensor], Tensor]:
             def hook(_layer: nn.Module, _inputs: Any, maps: Tensor) -> Tensor:
                 adapted: Tensor
                 adapted, found = adapter(maps)
-                phases.append(found)
+                angles.append(found)
                 return adapted
 
             return hook
@@ -102,7 +111,7 @@ class AdaptedClassifier(nn.Module):
         pairs = zip(self._layers, self.adapters, strict=True)
         hooks = [layer.register_forward_hook(insert(adapter)) for layer, adapter in pairs]
         try:
-            return self._classifier[0](images), phases
+            return self._classifier[0](images), angles
         finally:
             for hook in hooks:
                 hook.remove()
@@ -112,7 +121,8 @@ class PhaseDistance(nn.Module):
     """Mean squared difference of the phases of two networks, pooled to one size, concatenated and gated.
 
     The gate, a squeeze and excitation of the second network's phases, scales the channels of both. Maps of the first
-    network that have another number of channels are projected by a 1x1 convolution before their transform.
+    network that have another number of channels are projected by a 1x1 convolution before their transform. The gate
+    reads mean phases, in which opposite frequencies cancel, so with odd sides it is 1/2 whatever it has learned.
 
     Args:
         channels: of each of the first network's maps.
@@ -135,8 +145,8 @@ class PhaseDistance(nn.Module):
         """Of the first network's maps and the second one's phases, all pooled to the size of the last phases."""
         size = others[-1].shape[2:]
         projected = [projection(own) for projection, own in zip(self.projections, maps, strict=True)]
-        own = torch.cat([pooled(phases_and_amplitudes(one)[0], size) for one in projected], 1)
-        other = torch.cat([pooled(phases, size) for phases in others], 1)
+        own = torch.cat([pooled(phases(transform(one)), size) for one in projected], 1)
+        other = torch.cat([pooled(angles, size) for angles in others], 1)
         gate = self.gate(other.mean((2, 3)))[:, :, None, None]
         return F.mse_loss(gate * own, gate * other)
 
