@@ -48,6 +48,8 @@ def _runs() -> dict[tuple[str, str], dict[int, Record]]:
 
 
 def _line(method: str, switch: str, extra: dict[str, Any]) -> str:
+    if (method, "") not in _runs():
+        return f"| `{switch}` | {extra['theirs']} | not run | | | |"
     usual = _runs()[method, spell_assignments(extra["when"])]
     changed = _runs()[method, spell_assignments({**extra["when"], switch: True})]
     if not len(usual.keys() & changed.keys()) == len(usual) == 3:

@@ -159,3 +159,10 @@ def test_a_step_of_cmi_shows_the_teacher_two_views(
     assert cost["student"] == (BATCH, BATCH, 0)
     assert cost["generator"] == (BATCH, BATCH, BATCH)
     assert cost.get("projection") == projected
+
+
+def test_adapters_cost_a_backward_pass_through_the_teacher() -> None:
+    cost = iteration_cost("4ds")
+    assert cost["teacher"] == (BATCH, BATCH, 0)
+    assert cost["student"] == cost["adapters"] == (BATCH, BATCH, BATCH)
+    assert cost["phases"] == (BATCH, BATCH, 0)
