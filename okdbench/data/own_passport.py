@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,7 +51,8 @@ def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
         passport.damaged.extend(f"{domain}/{text}" for text in broken)
         lines = [f"ignored {described(ignored) or 'nothing'}"]
         if domain not in dataset.unlabelled:
-            lines = [f"images per class {span(Counter(image.label for image in images).values())}", *lines]
+            counts = Counter(image.label for image in images)
+            lines = [f"images per class {span(counts[name] for name in dataset.folder_names)}", *lines]
             lines += _parts(dataset, domain, images)
             lines += [] if broken else [_leaks(dataset, domain, root)]
         passport.lines[domain] = lines
@@ -94,20 +95,38 @@ def span(counts: Iterable[int]) -> str:
 
 
 def _parts(dataset: OwnDataset, domain: str, images: Sequence[OwnImage]) -> list[str]:
-    """The parts of the images, and the classes that a fold does not test."""
-    if domain in dataset.official_tests:
+    """The parts of the images, and the classes that a fold does not train or test on."""
+    official, groups = domain in dataset.official_tests, [image.group for image in images]
+    lines, tests = [], [dataset.official_tests.get(domain, "").rpartition(".")[2]]
+    if official:
         counts = Counter(image.part for image in images)
-        tested = {image.label for image in images if image.part == dataset.official_tests[domain].rpartition(".")[2]}
         parts = ", ".join(f"{part or 'train'} {number}" for part, number in counts.items())
-        return [f"parts {parts}", *_untested(dataset, "the test part", tested)]
-    labels = [dataset.folder_names.index(image.label) for image in images]
-    paths = [f"{domain}/{image.path}" for image in images]
-    groups = [image.group for image in images] if any(image.group for image in images) else []
-    lines = [f"groups {len(set(groups) - {''})}, and {groups.count('')} images in none"] if groups else []
+        lines = [f"parts {parts}"]
+        lines += _lacking(dataset, "not tested in the test part", [i.label for i in images if i.part in tests])
+        images = [image for image in images if image.part in ("", "train")]
+    elif any(groups):
+        lines = [f"groups {len(set(groups) - {''})}, and {groups.count('')} images in none"]
+    known = {image.label for image in images}
+    lines += _lacking(dataset, "no training image at all", known)
+    bare = set(dataset.folder_names) - known
     for fold in range(FOLDS):
-        chosen = split(paths, labels, fold, groups=groups)["test"]
-        lines += _untested(dataset, f"fold {fold}", {images[index].label for index in chosen})
+        labels = _labels_in(dataset, domain, images, fold)
+        lines += _lacking(dataset, f"not trained on in fold {fold}", bare.union(labels["train"]))
+        lines += [] if official else _lacking(dataset, f"not tested in fold {fold}", labels["test"])
     return lines
+
+
+def _labels_in(dataset: OwnDataset, domain: str, images: Sequence[OwnImage], fold: int) -> dict[str, list[str]]:
+    """The labels of the images in each part of a fold."""
+    chosen = split(
+        [f"{domain}/{image.path}" for image in images],
+        [dataset.folder_names.index(image.label) for image in images],
+        fold,
+        validation=domain not in dataset.official_validation,
+        test=domain not in dataset.official_tests,
+        groups=[image.group for image in images] if any(image.group for image in images) else [],
+    )
+    return {part: [images[index].label for index in indices] for part, indices in chosen.items()}
 
 
 def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
@@ -120,6 +139,6 @@ def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
     return f"copies in fold 0: {found or 'none'}"
 
 
-def _untested(dataset: OwnDataset, where: str, tested: set[str]) -> list[str]:
-    names = [shown for name, shown in zip(dataset.folder_names, dataset.classes, strict=True) if name not in tested]
-    return [f"not tested in {where}: {', '.join(names)}"] if names else []
+def _lacking(dataset: OwnDataset, what: str, labels: Collection[str]) -> list[str]:
+    names = [shown for name, shown in zip(dataset.folder_names, dataset.classes, strict=True) if name not in labels]
+    return [f"{what}: {', '.join(names)}"] if names else []

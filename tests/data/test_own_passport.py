@@ -82,4 +82,30 @@ def test_a_run_says_what_it_reads(shop: Path, tmp_path: Path, capsys: pytest.Cap
     assert lines.count(f"{start}warning: no test image in this fold, so not tested: pen") == 1
     counts = [line for line in lines if line.startswith(f"{start}teacher ")]
     assert len(counts) == 1
-    assert "test 5 images (2 to 3 per class); ignored: .txt (1)" in counts[0]
+    assert "test 5 images (0 to 3 per class); ignored: .txt (1)" in counts[0]
+
+
+@pytest.mark.parametrize("tested", ["val", "test"])
+def test_a_class_without_a_training_image_is_named(
+    tested: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"train": {"cup": 9, "lamp": 9}, tested: {"cup": 3, "lamp": 3, "sea": 3}}
+    names = [f"{domain}/{name}" for domain in ("studio", "phone") for name in official(counts)]
+    folder = grow(tmp_path / f"by_{tested}", names)  # a line is said once in a process
+    lines, _ = check(folder)
+    assert lines.count("no training image at all: sea") == 2
+    assert not any(line.startswith("not trained on") for line in lines)
+    execute(make_plan({**TINY, "dataset": str(folder), "setting": "S-P"}, data_root=tmp_path), tmp_path, quiet)
+    said = capsys.readouterr().err
+    for who in ("teacher", "student"):
+        assert f"warning: the {who} has no training image of sea; add some" in said
+    assert "(0 to 9 per class)" in said
+
+
+def test_a_class_that_a_fold_does_not_train_on_is_named(tmp_path: Path) -> None:
+    lines, _ = check(grow(tmp_path / "photos", official({"photos": {"cup": 10, "lamp": 10, "sea": 1}})))
+    tested = [line for line in lines if line.startswith("not tested in fold ")]
+    trained = [line for line in lines if line.startswith("not trained on in fold ")]
+    assert len(tested) == 4, "its one image is in one test fold"
+    assert 1 <= len(trained) <= 2, "and there, and where it validates, it is not trained on"
+    assert {line[-3:] for line in trained} == {"sea"}
