@@ -109,3 +109,20 @@ def test_a_class_that_a_fold_does_not_train_on_is_named(tmp_path: Path) -> None:
     assert len(tested) == 4, "its one image is in one test fold"
     assert 1 <= len(trained) <= 2, "and there, and where it validates, it is not trained on"
     assert {line[-3:] for line in trained} == {"sea"}
+
+
+def test_a_photograph_in_two_classes_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("twice/cup/5.png", "twice/lamp/7.png")
+    for index, name in enumerate([*official({"twice": {"cup": 8, "lamp": 8}}), *names, "twice/cup/6.png"]):
+        file = (tmp_path / name).with_suffix(".png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((32, 32), 5 + min(index, 16)).save(file)
+    (tmp_path / names[1]).write_bytes((tmp_path / names[0]).read_bytes())
+    (tmp_path / "twice" / "cup" / "6.png").write_bytes((tmp_path / "twice" / "cup" / "00000.png").read_bytes())
+    lines, _ = check(tmp_path / "twice")
+    warning = f"warning: 2 images are equal to one of another class: {', '.join(names)}"
+    assert (warning in lines, "exact duplicates in twice: 2" in lines) == (True, True)
+    values = {**TINY, "method": "dafl", "dataset": str(tmp_path / "twice"), "setting": "T"}
+    execute(make_plan(values, data_root=tmp_path), tmp_path / "runs", quiet)
+    said = capsys.readouterr().err
+    assert f"{warning}; remove them" in said
