@@ -21,6 +21,8 @@ COLUMNS = {
     "group": ("group",),
     "split": ("split", "subset", "part"),
 }
+#: what .. is called in the names of images that are not below their list
+ABOVE = "above"
 
 
 class ListDomain(NamedTuple):
@@ -64,7 +66,7 @@ class ListDomain(NamedTuple):
 
 
 def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomain:
-    """Read a list; paths are relative to its folder.
+    """Read a list; paths are absolute or relative to its folder.
 
     Args:
         file: comma, semicolon or tab between the columns of a CSV file; white space before the class of a text line.
@@ -72,8 +74,7 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
         group: name of the column with the group; by default ``group``, if there is one.
 
     Raises:
-        UserError: it cannot be read, lacks a column, names an image twice or outside of its folder, or images are
-            missing.
+        UserError: it cannot be read, lacks a column, names an image twice, or images are missing.
     """
     try:
         lines = file.read_text("utf-8-sig").splitlines()
@@ -86,7 +87,7 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
     paths = Counter(image.path for image in images)
     if twice := [path for path, number in paths.items() if number > 1]:
         raise UserError(f"{file} names {len(twice)} images twice, such as {twice[0]}; name each once")
-    if absent := [image.path for image in images if not image.file.is_file()]:
+    if absent := [os.path.relpath(image.file, file.parent) for image in images if not image.file.is_file()]:
         raise UserError(
             f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: "
             f"{shortened(absent)}; correct the paths"
@@ -135,13 +136,12 @@ def _image(file: Path, row: Mapping[str, str], labelled: bool) -> OwnImage:
         raise UserError(f"{where} has no {'path' if not row['path'] else 'class'}; add it, or remove the line")
     if part not in {"", *PARTS}:
         raise UserError(f"{where}: split {part!r} is none of train, val and test; correct it")
-    path = os.path.normpath(row["path"].replace("\\", "/"))
-    if os.path.isabs(path):
-        path = os.path.relpath(path, file.parent)
-    if path.startswith(".."):
-        raise UserError(f"{where}: {row['path']} is outside of the folder of the list; put the list above its images")
+    path = os.path.relpath(file.parent / row["path"].replace("\\", "/"), file.parent)
+    # Copies of images have these names below a folder, which they must not leave.
+    name = "/".join(ABOVE if step == os.pardir else step for step in path.split("/"))
     label = composed(row["label"]) if labelled else ""
-    return OwnImage(path, file.parent / path, label, PARTS.get(part, ""), row.get("group", ""))
+    place = Path(os.path.normpath(file.parent / path))
+    return OwnImage(name, place, label, PARTS.get(part, ""), row.get("group", ""))
 
 
 def refuse_shared(file: Path, domains: Mapping[str, Collection[Path]]) -> None:

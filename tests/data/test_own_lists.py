@@ -10,6 +10,8 @@ from support.error_text import refusal
 from support.own_images import write
 
 from okdbench import registry
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.own_passport import inspect_own
 from okdbench.training.plan import make_plan
 
 CLASSES = ("cup", "lamp")
@@ -92,6 +94,17 @@ def test_lists_and_folders_are_domains_beside_each_other(folder: Path) -> None:
     assert "0.jpg is in the domains 'studio' and 'web'; keep it in one" in refusal(registry.load_dataset, str(shared))
 
 
+@pytest.mark.parametrize("start", ["../", "{}/"])
+def test_a_list_may_be_beside_its_images(folder: Path, start: str) -> None:
+    (folder / "lists").mkdir()
+    rows = [f"{start.format(folder)}all/{name},{CLASSES[index % 2]}" for index, name in enumerate(NAMES)]
+    dataset = registry.load_dataset(listed(folder, "\n".join(["path,label", *rows]), "lists/phone.csv"))
+    assert isinstance(dataset, OwnDataset)
+    assert inspect_own(dataset, folder).damaged == []
+    found = {sample.path: (sample.source, sample.label) for sample in dataset.samples("phone", folder)}
+    assert found == {f"phone/above/all/{name}": (folder / "all" / name, i % 2) for i, name in enumerate(NAMES)}
+
+
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
@@ -105,7 +118,7 @@ def test_lists_and_folders_are_domains_beside_each_other(folder: Path) -> None:
             "not there, relative to its folder: all/gone.jpg",
         ),
         ("path,label\nall/img 0.jpg,cup\n./all/img 0.jpg,lamp\n", "p.csv", "names 1 images twice, such as all/img 0"),
-        ("path,label\n../../etc/x.jpg,cup\n", "p.csv", "is outside of the folder of the list"),
+        ("path,label\n../../etc/x.jpg,cup\n", "p.csv", "not there, relative to its folder: ../../etc/x.jpg"),
         ("path,label,split\nall/img 0.jpg,cup,dev\n", "p.csv", "split 'dev' is none of train, val and test"),
         ("path,label,split\nall/img 0.jpg,cup,test\n", "p.csv", "has test and no train; add it"),
     ],
