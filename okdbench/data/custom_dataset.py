@@ -81,6 +81,9 @@ class OwnDataset(Dataset):
     def remarks(self) -> list[str]:
         """What a user should know of these images before a run, a line each."""
         notes = [] if self.is_ordered else [order_note(self.folder_names)]
+        labels = set().union(*(at.labels for at in self.places.values())) - {""}
+        if "0" in self.folder_names and "0" not in labels:
+            notes.append("no image has class 0; if the list counts from 1, count from 0, or write names")
         if self.file.is_dir():
             domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
             notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")
