@@ -75,7 +75,9 @@ def leaks(dataset: OwnDataset, splits: Splits, root: Path) -> str:
         texts.append(f"{sum(group in shared for group in splits.test.groups)} in a group of")
     if not texts:
         return ""
-    cure = "remove copies, and keep images of one object together with groups:"
+    cure = "remove copies, and " + (
+        "put each group into one part" if shared else "keep images of one object together with groups:"
+    )
     return f"of {len(splits.test)} test images {', '.join(texts)} images that are trained or validated on; {cure}"
 
 
