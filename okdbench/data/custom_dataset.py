@@ -110,7 +110,7 @@ def own_dataset(file: Path) -> Dataset:
 
 def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     """The data set of a description whose paths are relative to ``here``."""
-    paths = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
+    paths = {name: _located(here, text) for name, text in content.domains.items()}
     classes, places = name_classes(file, content, find_places(file, content, paths))
     _check_rows(file, content.teacher_classes, classes)
     attributes = {
@@ -129,6 +129,12 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     shown = made.classes if content.names else ()
     made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, *made.normalisation, *shown])
     return made
+
+
+def _located(here: Path, text: str) -> Path:
+    """The folder or list of a domain; a path as Windows spells it is read where none is called so."""
+    path = (here / Path(text).expanduser()).resolve()
+    return path if path.exists() or "\\" not in text else _located(here, text.replace("\\", "/"))
 
 
 def _letters(file: Path, content: OwnDatasetFile) -> dict[str, str]:
