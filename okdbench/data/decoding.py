@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from okdbench.core.errors import UserError, one_line
 from okdbench.core.resize import Resize, parse_resize
 from okdbench.data.dataset import Sample
-from okdbench.data.deep_images import declared_range, full_range, is_deep, largest_of, to_bytes
+from okdbench.data.deep_images import declared_range, full_range, has_gaps, is_deep, largest_of, to_bytes
 from okdbench.data.image_files import is_heic
 
 #: Exceptions of Pillow for files that are truncated, damaged or not images.
@@ -118,6 +118,11 @@ def measured_range(samples: Iterable[Sample]) -> float | None:
 def declared_ranges(files: Iterable[Path]) -> list[float]:
     """What is white in each image of more than eight bits among these, by the bits that it declares."""
     return _of_deep(files, lambda image, _: declared_range(image))
+
+
+def number_with_gaps(files: Iterable[Path]) -> int:
+    """How many of these images have pixels that are no finite numbers."""
+    return sum(_of_deep(files, lambda image, _: has_gaps(image)))
 
 
 def _of_deep(files: Iterable[Path], what: Callable[[Image.Image, Callable[[], Image.Image]], T]) -> list[T]:

@@ -87,6 +87,11 @@ def declared_range(image: Image.Image) -> float:
     return float(2**bits - 1)
 
 
+def has_gaps(image: Image.Image) -> bool:
+    """Whether some pixels of a deep image are no finite numbers; they are read as black."""
+    return image.mode == "F" and not np.isfinite(np.asarray(image)).all()
+
+
 def largest_of(image: Image.Image, reopen: Callable[[], Image.Image]) -> Largest:
     """The largest value of a deep image, in all channels but that of transparency."""
     return _largest(_values(image, reopen), image.mode == "F")

@@ -13,6 +13,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.folds import FOLDS, split
 from okdbench.core.progress import counter
 from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.decoding import number_with_gaps
 from okdbench.data.folder_scan import ScannedImage
 from okdbench.data.image_files import described
 from okdbench.data.images import Images
@@ -50,6 +51,8 @@ def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
         passport.entries[domain] = DomainManifest(str(place.place), files)
         passport.damaged.extend(f"{domain}/{text}" for text in broken)
         lines = [f"ignored {described(ignored) or 'nothing'}"]
+        if gaps := number_with_gaps(image.file for image in images):
+            lines.append(f"warning: {gaps} images have pixels that are no numbers (NaN); they are read as black")
         if domain not in dataset.unlabelled:
             counts = Counter(image.label for image in images)
             lines = [f"images per class {span(counts[name] for name in dataset.folder_names)}", *lines]

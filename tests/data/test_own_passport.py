@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.dataset_trees import grow, official
@@ -126,3 +127,13 @@ def test_a_photograph_in_two_classes_is_named(tmp_path: Path, capsys: pytest.Cap
     execute(make_plan(values, data_root=tmp_path), tmp_path / "runs", quiet)
     said = capsys.readouterr().err
     assert f"{warning}; remove them" in said
+
+
+def test_pixels_that_are_no_numbers_are_counted(shop: Path) -> None:
+    values = np.full((9, 9), 0.5, np.float32)
+    for name, first in (("whole", 0.1), ("nan", np.nan), ("endless", np.inf)):
+        values[0, 0] = first
+        Image.fromarray(values).save(shop.parent / "images" / "phone" / "cup" / f"{name}.tif")
+    lines, error = check(shop)
+    assert error == ""
+    assert lines.count("warning: 2 images have pixels that are no numbers (NaN); they are read as black") == 1
