@@ -57,6 +57,10 @@ def load_dataset(name: str) -> Dataset:
         DATASETS.refuse_taken(name)
         return own_dataset(Path(name))
     refuse_archive(name)
+    if name.lower().endswith((".csv", ".tsv", ".txt")):
+        raise UserError(
+            f"{name} is a list; name it in a YAML file, domains: {{photos: {Path(name).name}}}, and give that"
+        )
     found = DATASETS.find(name)
     from okdbench.data.dataset import Dataset
 

@@ -143,7 +143,8 @@ def _check_own(dataset: OwnDataset, root: Path) -> None:
 
 def _print_passport(entries: Mapping[str, DomainManifest], lines: Mapping[str, Sequence[str]]) -> None:
     """Print the domains with further lines about each, and how many images are there twice."""
-    from okdbench.data.passport import duplicates
+    from okdbench.data.class_order import shortened
+    from okdbench.data.passport import contradictions, duplicates
 
     for domain, entry in entries.items():
         print_line(f"{domain}: {len(entry.files)} images, {len({file.label for file in entry.files} - {''})} classes")
@@ -152,6 +153,8 @@ def _print_passport(entries: Mapping[str, DomainManifest], lines: Mapping[str, S
     for (domain, other), number in duplicates(entries).items():
         same = f"exact duplicates in {domain}" if domain == other else f"images of {domain} that are also in {other}"
         print_line(f"{same}: {number}")
+    if names := contradictions(entries):
+        print_line(f"warning: {len(names)} images are equal to one of another class: {shortened(names)}")
 
 
 def _report(name: str, registration: Registration) -> None:

@@ -28,10 +28,19 @@ def predict(
     runs: RunsFolder = Path("runs"),
     device: Device = None,
     network: StudentNetwork = "",
+    max_value: Annotated[
+        float | None,
+        typer.Option(
+            "--max-value",
+            metavar="N",
+            help="What is white in images of more than 8 bits, such as 4095. [dim]\\[default: as in the training][/]",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
 ) -> None:
     """Predict the classes of images with a run's student. Ends with exit code 1 when an image cannot be read."""
     from okdbench.training import predict as predicting
 
-    if not predicting.predict(run, images, output, top, runs, device or "auto", network, force):
+    if not predicting.predict(run, images, output, top, runs, device or "auto", network, force, max_value):
         raise typer.Exit(1)

@@ -81,6 +81,9 @@ class OwnDataset(Dataset):
     def remarks(self) -> list[str]:
         """What a user should know of these images before a run, a line each."""
         notes = [] if self.is_ordered else [order_note(self.folder_names)]
+        labels = set().union(*(at.labels for at in self.places.values())) - {""}
+        if "0" in self.folder_names and "0" not in labels:
+            notes.append("no image has class 0; if the list counts from 1, count from 0, or write names")
         if self.file.is_dir():
             domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
             notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")
@@ -107,7 +110,7 @@ def own_dataset(file: Path) -> Dataset:
 
 def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     """The data set of a description whose paths are relative to ``here``."""
-    paths = {name: (here / Path(text).expanduser()).resolve() for name, text in content.domains.items()}
+    paths = {name: _located(here, text) for name, text in content.domains.items()}
     classes, places = name_classes(file, content, find_places(file, content, paths))
     _check_rows(file, content.teacher_classes, classes)
     attributes = {
@@ -126,6 +129,12 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     shown = made.classes if content.names else ()
     made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, *made.normalisation, *shown])
     return made
+
+
+def _located(here: Path, text: str) -> Path:
+    """The folder or list of a domain; a path as Windows spells it is read where none is called so."""
+    path = (here / Path(text).expanduser()).resolve()
+    return path if path.exists() or "\\" not in text else _located(here, text.replace("\\", "/"))
 
 
 def _letters(file: Path, content: OwnDatasetFile) -> dict[str, str]:

@@ -7,11 +7,12 @@ import io
 import struct
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from okdbench.core.errors import UserError, one_line
 from okdbench.core.resize import Resize, parse_resize
 from okdbench.data.dataset import Sample
-from okdbench.data.deep_images import Largest, full_range, is_deep, largest_of, to_bytes
+from okdbench.data.deep_images import declared_range, full_range, has_gaps, is_deep, largest_of, to_bytes
 from okdbench.data.image_files import is_heic
 
 #: Exceptions of Pillow for files that are truncated, damaged or not images.
@@ -30,6 +31,8 @@ _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.
 _EIGHT_BITS = {".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".heic"}
 
 _FILTERS = threading.RLock()
+
+T = TypeVar("T")
 
 
 class UnreadableError(UserError):
@@ -71,7 +74,7 @@ def decode(
         size: height and width of the result.
         channels: 1 for grey, 3 for colour.
         resize: how it becomes a square, a rule of :class:`~okdbench.core.resize.Resize`.
-        max_value: what is white in an image of more than eight bits; None to go by the image alone.
+        max_value: what is white in an image of more than eight bits; None to go by the bits that it declares.
 
     Raises:
         UnreadableError: the file is not a readable image, or its content is not the registered one.
@@ -109,17 +112,30 @@ def measured_range(samples: Iterable[Sample]) -> float | None:
     Raises:
         UserError: some have integers and some floats.
     """
-    files = [at for sample in samples if isinstance(at := sample.source, Path) and at.suffix.lower() not in _EIGHT_BITS]
-    with decoding_pool() as pool:
-        return full_range(found for found in pool.map(_largest, files) if found)
+    return full_range(_of_deep((at for sample in samples if isinstance(at := sample.source, Path)), largest_of))
 
 
-def _largest(file: Path) -> Largest | None:
-    try:
-        with Image.open(file) as image:  # reads the header alone
-            return largest_of(image, lambda: Image.open(file)) if is_deep(image) else None
-    except _UNDECODABLE:  # reported when it is decoded
+def declared_ranges(files: Iterable[Path]) -> list[float]:
+    """What is white in each image of more than eight bits among these, by the bits that it declares."""
+    return _of_deep(files, lambda image, _: declared_range(image))
+
+
+def number_with_gaps(files: Iterable[Path]) -> int:
+    """How many of these images have pixels that are no finite numbers."""
+    return sum(_of_deep(files, lambda image, _: has_gaps(image)))
+
+
+def _of_deep(files: Iterable[Path], what: Callable[[Image.Image, Callable[[], Image.Image]], T]) -> list[T]:
+    """What a function returns for the deep images; those that cannot be read are reported when they are decoded."""
+
+    def attempt(file: Path) -> T | None:
+        with suppress(*_UNDECODABLE), Image.open(file) as image:  # reads the header alone
+            return what(image, lambda: Image.open(file)) if is_deep(image) else None
         return None
+
+    with decoding_pool() as pool:
+        found = pool.map(attempt, (file for file in files if file.suffix.lower() not in _EIGHT_BITS))
+        return [each for each in found if each is not None]
 
 
 def opened(content: bytes) -> Image.Image:

@@ -56,19 +56,40 @@ def to_bytes(image: Image.Image, reopen: Callable[[], Image.Image], max_value: f
     Args:
         image: opened, and not yet loaded.
         reopen: opens it again.
-        max_value: what becomes white; None to go by the image alone.
+        max_value: what becomes white; None for the largest value of the bits that it declares.
 
     Raises:
-        ValueError: it has negative values.
+        ValueError: it has negative values, or it is not known what is white.
     """
-    values, is_float = _values(image, reopen), image.mode == "F"
-    largest = max_value or full_range([_largest(values, is_float)]) or 1.0
+    values = _values(image, reopen)
+    largest = max_value or declared_range(image)
+    if not max_value and values.max() > largest * OVERSHOOT:
+        raise ValueError("its values exceed 1, and nothing says what is white; --max-value does")
     if values.min() < -0.01 * largest:
         raise ValueError(f"its values begin at {values.min():g}; save it with values from 0 on")
     pixels = (values.clip(0, largest) * (255 / largest) + 0.5).astype(np.uint8)
     if image.mode == "RGBA":  # transparency always has all bits
         pixels[..., 3] = values[..., 3] / 257
     return ImageOps.exif_transpose(_with_exif(Image.fromarray(pixels), image))
+
+
+def declared_range(image: Image.Image) -> float:
+    """What is white by the bits that a deep image declares; 1 in floats.
+
+    Raises:
+        ValueError: it has 32 bits, which no camera fills.
+    """
+    if image.mode == "F":
+        return 1.0
+    bits = int(max(getattr(image, "tag_v2", {}).get(_BITS, DEPTHS[-1:])))
+    if bits > DEPTHS[-1]:
+        raise ValueError(f"it has {bits} bits, and nothing says what is white; --max-value does")
+    return float(2**bits - 1)
+
+
+def has_gaps(image: Image.Image) -> bool:
+    """Whether some pixels of a deep image are no finite numbers; they are read as black."""
+    return image.mode == "F" and not np.isfinite(np.asarray(image)).all()
 
 
 def largest_of(image: Image.Image, reopen: Callable[[], Image.Image]) -> Largest:

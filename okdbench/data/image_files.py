@@ -31,6 +31,7 @@ _NEVER = {
 }  # fmt: skip
 #: what images in no class folder are counted as
 OUTSIDE = "images beside the class folders"
+LOOPS = "links to a folder above"
 _MAGIC = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|BM....\0\0\0\0|\0\0\0\x0cjP  ", re.DOTALL
 )
@@ -67,6 +68,8 @@ def class_folders(folder: Path, listed: Collection[str] = (), ignored: Counter[s
         if not entry.is_dir():
             if ignored is not None:  # otherwise their content need not be looked at
                 counts[_not_an_image(Path(entry.path)) or OUTSIDE] += 1
+        elif _leads_above(entry, os.path.realpath(folder)):
+            counts[LOOPS] += 1
         elif entry.name in listed or not _is_ignored(entry.name, counts):
             found.append(Path(entry.path))
     return sorted(found)
@@ -102,8 +105,8 @@ def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterat
         return
     for entry in _entries(folder):
         path = Path(entry.path)
-        if entry.is_symlink() and f"{place}/".startswith(f"{os.path.realpath(path)}/"):
-            ignored["links to a folder above"] += 1
+        if _leads_above(entry, place):
+            ignored[LOOPS] += 1
         elif entry.is_dir():
             if not _is_ignored(entry.name, ignored):
                 yield from _walk(path, ignored, (*above, place))
@@ -111,6 +114,11 @@ def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterat
             ignored[kind] += 1
         else:
             yield path
+
+
+def _leads_above(entry: os.DirEntry[str], place: str) -> bool:
+    """Whether an entry of the folder ``place`` is a link to it, or to a folder that it is in."""
+    return entry.is_symlink() and f"{place}/".startswith(f"{os.path.realpath(entry.path)}/")
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def read_all(
 
     Args:
         folder: which the entries are relative to.
-        images: in it.
+        images: in it, or elsewhere.
         advance: called with the size of each block.
 
     Returns:
@@ -68,7 +69,7 @@ def read_all(
 
 def _check(folder: Path, image: ScannedImage) -> tuple[ManifestEntry, str]:
     """The entry of the image, and why it cannot be decoded; empty if it can."""
-    path = image.path.relative_to(folder).as_posix()
+    path = Path(os.path.relpath(image.path, folder)).as_posix()  # a list of the user may be beside its images
     try:
         content = image.path.read_bytes()
     except OSError as error:

@@ -44,6 +44,15 @@ def copies(tested: Images, trained: Images) -> Copies:
     return Copies(int(equal.sum()), int((near & ~equal).sum()))
 
 
+def contradictions(images: Images) -> list[str]:
+    """The paths of the images that are equal to one of another class."""
+    digests = [_digest(image) for block in _blocks(images) for image in block]
+    labels: dict[bytes, set[int]] = {}
+    for digest, label in zip(digests, images.labels.tolist(), strict=True):
+        labels.setdefault(digest, set()).update({label} - {-1})
+    return [path for path, digest in zip(images.paths, digests, strict=True) if len(labels[digest]) > 1]
+
+
 def kept(file: Path, digest: str, compare: Callable[[], Copies]) -> Copies:
     """The result of ``compare``, which one process computes and all others read.
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from okdbench.core.config import ImageSize, Numbers, ResizeRule, ValueRange
 from okdbench.core.errors import UserError
@@ -52,6 +52,13 @@ class OwnDatasetFile(BaseModel):
     image_size: ImageSize | None = None
     #: what is white in files of more than eight bits
     max_value: Annotated[float, Field(gt=0, strict=False)] | None = None
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _check_domains(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            raise ValueError("name each domain and its folder, such as domains: {studio: images/studio}")
+        return value
 
 
 def written_classes(content: OwnDatasetFile) -> set[str]:

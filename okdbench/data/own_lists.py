@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 from collections import Counter
@@ -21,6 +22,8 @@ COLUMNS = {
     "group": ("group",),
     "split": ("split", "subset", "part"),
 }
+#: what .. is called in the names of images that are not below their list
+ABOVE = "above"
 
 
 class ListDomain(NamedTuple):
@@ -55,7 +58,10 @@ class ListDomain(NamedTuple):
             return self
         if outside := [image for image in self.images if int(image.label) >= len(classes)]:
             label, last = outside[0].label, len(classes) - 1
-            raise UserError(f"{self.place}: {outside[0].path} has class {label}; the indices are 0 to {last}")
+            raise UserError(
+                f"{self.place}: {outside[0].path} has class {label}; the indices are 0 to {last}; count from 0, or "
+                "write names"
+            )
         return self._replace(images=[image._replace(label=classes[int(image.label)]) for image in self.images])
 
     def scan(self) -> Scan:
@@ -64,7 +70,7 @@ class ListDomain(NamedTuple):
 
 
 def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomain:
-    """Read a list; paths are relative to its folder.
+    """Read a list; paths are absolute or relative to its folder.
 
     Args:
         file: comma, semicolon or tab between the columns of a CSV file; white space before the class of a text line.
@@ -72,26 +78,33 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
         group: name of the column with the group; by default ``group``, if there is one.
 
     Raises:
-        UserError: it cannot be read, lacks a column, names an image twice or outside of its folder, or images are
-            missing.
+        UserError: it cannot be read, lacks a column, names an image twice, or images are missing.
     """
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{file}: not a text file in UTF-8; name a folder, a .csv or a .txt") from None
-    except OSError as error:
-        raise UserError(f"{file}: {os_reason(error)}") from error
-    rows = _table(file, lines, group) if _is_table(file, lines) else _plain(file, lines, labelled)
+    lines = _text(file).splitlines()
+    rows = _table(file, lines, labelled, group) if _is_table(file, lines) else _plain(file, lines, labelled)
     images = [_image(file, row, labelled) for row in rows]
     paths = Counter(image.path for image in images)
     if twice := [path for path, number in paths.items() if number > 1]:
         raise UserError(f"{file} names {len(twice)} images twice, such as {twice[0]}; name each once")
-    if absent := [image.path for image in images if not image.file.is_file()]:
+    if absent := [os.path.relpath(image.file, file.parent) for image in images if not image.file.is_file()]:
         raise UserError(
             f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: "
             f"{shortened(absent)}; correct the paths"
         )
     return ListDomain(file, images)
+
+
+def _text(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+        is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if is_wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        if b"\0" in content:
+            raise UserError(f"{file}: not a text file; name a folder, a .csv or a .txt") from None
+        raise UserError(f"{file}: its text is not in UTF-8; save it so, in Excel as CSV UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{file}: {os_reason(error)}") from error
 
 
 def _is_table(file: Path, lines: Sequence[str]) -> bool:
@@ -100,7 +113,7 @@ def _is_table(file: Path, lines: Sequence[str]) -> bool:
     return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(name in COLUMNS["path"] for name in head))
 
 
-def _table(file: Path, lines: Sequence[str], group: str) -> list[Mapping[str, str]]:
+def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> list[Mapping[str, str]]:
     """The rows of a CSV file by what its columns are for."""
     delimiter = max(",;\t", key=lines[0].count) if lines else ","
     reader = csv.DictReader(lines, delimiter=delimiter)
@@ -109,6 +122,11 @@ def _table(file: Path, lines: Sequence[str], group: str) -> list[Mapping[str, st
     columns = {what: header[name] for what, names in wanted.items() for name in names[::-1] if name in header}
     if "path" not in columns:
         raise UserError(f"{file}: its first line names no column path; write path,label, and group and split if known")
+    if labelled and "label" not in columns:
+        raise UserError(
+            f"{file}: its first line names no column label but {shortened(list(header))}; write the class of each "
+            "image into one column label, also where each class has a column of 0 and 1"
+        )
     return [
         {what: (row[column] or "").strip() for what, column in columns.items()} | {"line": str(reader.line_num)}
         for row in reader
@@ -135,13 +153,12 @@ def _image(file: Path, row: Mapping[str, str], labelled: bool) -> OwnImage:
         raise UserError(f"{where} has no {'path' if not row['path'] else 'class'}; add it, or remove the line")
     if part not in {"", *PARTS}:
         raise UserError(f"{where}: split {part!r} is none of train, val and test; correct it")
-    path = os.path.normpath(row["path"].replace("\\", "/"))
-    if os.path.isabs(path):
-        path = os.path.relpath(path, file.parent)
-    if path.startswith(".."):
-        raise UserError(f"{where}: {row['path']} is outside of the folder of the list; put the list above its images")
+    path = os.path.relpath(file.parent / row["path"].replace("\\", "/"), file.parent)
+    # Copies of images have these names below a folder, which they must not leave.
+    name = "/".join(ABOVE if step == os.pardir else step for step in path.split("/"))
     label = composed(row["label"]) if labelled else ""
-    return OwnImage(path, file.parent / path, label, PARTS.get(part, ""), row.get("group", ""))
+    place = Path(os.path.normpath(file.parent / path))
+    return OwnImage(name, place, label, PARTS.get(part, ""), row.get("group", ""))
 
 
 def refuse_shared(file: Path, domains: Mapping[str, Collection[Path]]) -> None:

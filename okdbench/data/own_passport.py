@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.folds import FOLDS, split
 from okdbench.core.progress import counter
 from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.decoding import number_with_gaps
 from okdbench.data.folder_scan import ScannedImage
 from okdbench.data.image_files import described
 from okdbench.data.images import Images
@@ -50,8 +51,11 @@ def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
         passport.entries[domain] = DomainManifest(str(place.place), files)
         passport.damaged.extend(f"{domain}/{text}" for text in broken)
         lines = [f"ignored {described(ignored) or 'nothing'}"]
+        if gaps := number_with_gaps(image.file for image in images):
+            lines.append(f"warning: {gaps} images have pixels that are no numbers (NaN); they are read as black")
         if domain not in dataset.unlabelled:
-            lines = [f"images per class {span(Counter(image.label for image in images).values())}", *lines]
+            counts = Counter(image.label for image in images)
+            lines = [f"images per class {span(counts[name] for name in dataset.folder_names)}", *lines]
             lines += _parts(dataset, domain, images)
             lines += [] if broken else [_leaks(dataset, domain, root)]
         passport.lines[domain] = lines
@@ -74,7 +78,9 @@ def leaks(dataset: OwnDataset, splits: Splits, root: Path) -> str:
         texts.append(f"{sum(group in shared for group in splits.test.groups)} in a group of")
     if not texts:
         return ""
-    cure = "remove copies, and keep images of one object together with groups:"
+    cure = "remove copies, and " + (
+        "put each group into one part" if shared else "keep images of one object together with groups:"
+    )
     return f"of {len(splits.test)} test images {', '.join(texts)} images that are trained or validated on; {cure}"
 
 
@@ -94,20 +100,38 @@ def span(counts: Iterable[int]) -> str:
 
 
 def _parts(dataset: OwnDataset, domain: str, images: Sequence[OwnImage]) -> list[str]:
-    """The parts of the images, and the classes that a fold does not test."""
-    if domain in dataset.official_tests:
+    """The parts of the images, and the classes that a fold does not train or test on."""
+    official, groups = domain in dataset.official_tests, [image.group for image in images]
+    lines, tests = [], [dataset.official_tests.get(domain, "").rpartition(".")[2]]
+    if official:
         counts = Counter(image.part for image in images)
-        tested = {image.label for image in images if image.part == dataset.official_tests[domain].rpartition(".")[2]}
         parts = ", ".join(f"{part or 'train'} {number}" for part, number in counts.items())
-        return [f"parts {parts}", *_untested(dataset, "the test part", tested)]
-    labels = [dataset.folder_names.index(image.label) for image in images]
-    paths = [f"{domain}/{image.path}" for image in images]
-    groups = [image.group for image in images] if any(image.group for image in images) else []
-    lines = [f"groups {len(set(groups) - {''})}, and {groups.count('')} images in none"] if groups else []
+        lines = [f"parts {parts}"]
+        lines += _lacking(dataset, "not tested in the test part", [i.label for i in images if i.part in tests])
+        images = [image for image in images if image.part in ("", "train")]
+    elif any(groups):
+        lines = [f"groups {len(set(groups) - {''})}, and {groups.count('')} images in none"]
+    known = {image.label for image in images}
+    lines += _lacking(dataset, "no training image at all", known)
+    bare = set(dataset.folder_names) - known
     for fold in range(FOLDS):
-        chosen = split(paths, labels, fold, groups=groups)["test"]
-        lines += _untested(dataset, f"fold {fold}", {images[index].label for index in chosen})
+        labels = _labels_in(dataset, domain, images, fold)
+        lines += _lacking(dataset, f"not trained on in fold {fold}", bare.union(labels["train"]))
+        lines += [] if official else _lacking(dataset, f"not tested in fold {fold}", labels["test"])
     return lines
+
+
+def _labels_in(dataset: OwnDataset, domain: str, images: Sequence[OwnImage], fold: int) -> dict[str, list[str]]:
+    """The labels of the images in each part of a fold."""
+    chosen = split(
+        [f"{domain}/{image.path}" for image in images],
+        [dataset.folder_names.index(image.label) for image in images],
+        fold,
+        validation=domain not in dataset.official_validation,
+        test=domain not in dataset.official_tests,
+        groups=[image.group for image in images] if any(image.group for image in images) else [],
+    )
+    return {part: [images[index].label for index in indices] for part, indices in chosen.items()}
 
 
 def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
@@ -120,6 +144,6 @@ def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
     return f"copies in fold 0: {found or 'none'}"
 
 
-def _untested(dataset: OwnDataset, where: str, tested: set[str]) -> list[str]:
-    names = [shown for name, shown in zip(dataset.folder_names, dataset.classes, strict=True) if name not in tested]
-    return [f"not tested in {where}: {', '.join(names)}"] if names else []
+def _lacking(dataset: OwnDataset, what: str, labels: Collection[str]) -> list[str]:
+    names = [shown for name, shown in zip(dataset.folder_names, dataset.classes, strict=True) if name not in labels]
+    return [f"{what}: {', '.join(names)}"] if names else []

@@ -46,6 +46,16 @@ def duplicates(entries: Mapping[str, DomainManifest]) -> dict[tuple[str, str], i
     return found
 
 
+def contradictions(entries: Mapping[str, DomainManifest]) -> list[str]:
+    """The images with the bytes of one that is in another class, those of one content beside each other."""
+    files: dict[str, dict[str, str]] = {}
+    for domain, entry in entries.items():
+        for file in entry.files:
+            if file.label:
+                files.setdefault(file.sha256, {})[f"{domain}/{file.name}"] = file.label
+    return [name for labels in files.values() if len(set(labels.values())) > 1 for name in labels]
+
+
 def _changed(dataset: FolderDataset, domain: str, entry: DomainManifest) -> list[str]:
     """The files that are gone, new or changed since they were registered."""
     if not Path(entry.folder).is_dir():

@@ -253,8 +253,11 @@ class _Loader:
         return parts
 
     def _lacking(self, images: Images, part: str, validation: bool, *, test: bool) -> str:
-        """Which class lacks the fewest images for one in a part that has none."""
-        if images.groups or (part == "test" and not test):
+        """Which class lacks the fewest images for one in a part that has none; or how few groups there are."""
+        if images.groups:
+            number = len(set(images.groups) - {""}) + images.groups.count("")
+            return f" (they are in {number} groups; if they are of more objects, correct groups:)"
+        if part == "test" and not test:
             return ""
         counts = np.bincount(images.labels, minlength=len(self.dataset.classes)).tolist()
         needed = [

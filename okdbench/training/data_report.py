@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from okdbench.data.class_order import shortened
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.image_files import described
 from okdbench.data.images import Images
+from okdbench.data.near_duplicates import contradictions
 from okdbench.data.own_passport import leaks, span
 from okdbench.training.plan import Plan
 
@@ -35,19 +38,31 @@ def _lines(plan: Plan, dataset: OwnDataset) -> Iterator[str]:
     named = {"teacher": splits.teacher_train, "train": splits.train, "val": splits.val, "test": splits.test}
     parts = {name: part for name, part in named.items() if len(part)}
     ignored: Counter[str] = sum((dataset.scan(domain).ignored for domain in domains if domain), Counter())
-    counts = ", ".join(f"{name} {_count(part)}" for name, part in parts.items())
+    counts = ", ".join(f"{name} {_count(part, len(dataset.classes))}" for name, part in parts.items())
     yield f"{counts}; ignored: {described(ignored) or 'nothing'}"
-    tested = set(splits.test.labels.tolist())
-    if untested := [name for index, name in enumerate(dataset.classes) if index not in tested]:
-        yield f"warning: no test image in this fold, so not tested: {', '.join(untested)}"
+    learned = {} if plan.config.teacher_weights else {"the teacher": splits.teacher_train}
+    for who, part in (learned | {"the student": splits.train}).items():
+        if names := _absent(part, dataset):
+            yield f"warning: {who} has no training image of {names}; add some"
+    if names := _absent(splits.test, dataset):
+        yield f"warning: no test image in this fold, so not tested: {names}"
+    everything = Images.concatenate([replace(part, max_value=None) for part in parts.values()])
+    if paths := list(dict.fromkeys(contradictions(everything))):
+        yield f"warning: {len(paths)} images are equal to one of another class: {shortened(paths)}; remove them"
     if white := sorted({f"{part.max_value:g}" for part in parts.values() if part.max_value}):
         yield f"white is {' and '.join(white)} in files of more than 8 bits; max_value: sets it"
     if text := leaks(dataset, splits, plan.data_root):
         yield f"warning: {text}"
 
 
-def _count(part: Images) -> str:
+def _absent(part: Images, dataset: OwnDataset) -> str:
+    """The classes without an image in a part that has labels."""
+    found = set(part.labels.tolist()) - {-1}
+    return ", ".join(name for index, name in enumerate(dataset.classes) if found and index not in found)
+
+
+def _count(part: Images, classes: int) -> str:
     """``30 images (10 per class)``."""
     labels = part.labels[part.labels >= 0]
-    per_class = f" ({span(np.unique(labels, return_counts=True)[1].tolist())} per class)" if len(labels) else ""
+    per_class = f" ({span(np.bincount(labels, minlength=classes).tolist())} per class)" if len(labels) else ""
     return f"{len(part)} images{per_class}"

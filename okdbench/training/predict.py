@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.files import printable, write_atomic, writing
 from okdbench.core.progress import counter
 from okdbench.core.terminal import TableColumn, print_table
-from okdbench.data.decoding import decoding_pool, read_image
+from okdbench.data.decoding import declared_ranges, decoding_pool, read_image
 from okdbench.data.image_files import images_in
 from okdbench.data.images import Images
 from okdbench.training.evaluation import BATCH_SIZE
@@ -43,6 +44,7 @@ def predict(
     device: str,
     network: str = "",
     replace: bool = False,
+    max_value: float | None = None,
 ) -> bool:
     """Print or write the ``top`` classes of every image in ``places``; False when one cannot be read.
 
@@ -55,16 +57,23 @@ def predict(
         device: where the student runs.
         network: the user's own network that the student is of.
         replace: whether an output that exists may be replaced.
+        max_value: what is white in images of more than eight bits; None for what it was in the student's training.
 
     Raises:
         UserError: there is no such student, file, folder or device, or no image, or the output exists.
     """
     if output and output.exists() and not replace:  # before hours of work
         raise UserError(f"{output} exists; choose another --output, or replace it with --force")
+    if max_value is not None and max_value <= 0:
+        raise UserError(f"--max-value {max_value:g}: must be more than 0, such as 4095 for 12 bits")
     student, on = load(name, runs, network), devices.choose(device)
     if not 1 <= top <= len(student.card.classes):
         raise UserError(f"--top {top}: out of range; the student knows {len(student.card.classes)} classes")
-    predictions = list(predictions_of(student, find(places), top, on))
+    files = find(places)
+    white = max_value or student.card.max_value
+    if note := _range_note(files, white):
+        print(f"okdbench: {note}", file=sys.stderr)
+    predictions = list(predictions_of(student, files, top, on, white))
     if output:
         with writing(output, "--output"):
             # file names may contain any bytes, also some that are no UTF-8
@@ -91,7 +100,20 @@ def find(places: Sequence[Path]) -> list[Path]:
     return files
 
 
-def predictions_of(student: Student, files: Sequence[Path], top: int, device: torch.device) -> Iterator[Prediction]:
+def _range_note(files: Sequence[Path], white: float | None) -> str:
+    """How images of more than eight bits are scaled; empty if there are none."""
+    if not (found := declared_ranges(files)):
+        return ""
+    values = " and ".join(f"{value:g}" for value in sorted({white} if white else set(found)))
+    note = f"white is {values} in files of more than 8 bits"
+    if not white:
+        note += ", by the bits that they declare, because the student was trained on none of them"
+    return f"{note}; --max-value sets it"
+
+
+def predictions_of(
+    student: Student, files: Sequence[Path], top: int, device: torch.device, max_value: float | None
+) -> Iterator[Prediction]:
     """The predictions for ``files`` in their order; one batch of them is in memory at a time.
 
     Args:
@@ -99,12 +121,13 @@ def predictions_of(student: Student, files: Sequence[Path], top: int, device: to
         files: image files.
         top: number of classes per image.
         device: where the student runs.
+        max_value: what is white in images of more than eight bits; None to go by the bits that they declare.
     """
     student.classifier.to(device)
     with decoding_pool() as pool, counter("predicting", len(files)) as advance:
         for start in range(0, len(files), BATCH_SIZE):
             part = files[start : start + BATCH_SIZE]
-            images = list(pool.map(lambda file: _read(file, student.card), part))
+            images = list(pool.map(lambda file: _read(file, student.card, max_value), part))
             readable = [image for image in images if not isinstance(image, str)]
             # an iterator, because files that cannot be read have no entry among the logits
             best = iter(_best(student, readable, top, device) if readable else [])
@@ -113,10 +136,10 @@ def predictions_of(student: Student, files: Sequence[Path], top: int, device: to
             advance(len(part))
 
 
-def _read(file: Path, card: StudentCard) -> npt.NDArray[np.uint8] | str:
+def _read(file: Path, card: StudentCard, max_value: float | None) -> npt.NDArray[np.uint8] | str:
     """The image, or why it cannot be read."""
     try:
-        return read_image(file, card.image_size, len(card.mean), card.resize, card.max_value)
+        return read_image(file, card.image_size, len(card.mean), card.resize, max_value)
     except UserError as error:
         return str(error)
 

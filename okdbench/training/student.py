@@ -39,7 +39,7 @@ class StudentCard(BaseModel):
         value_range: the largest value of a pixel before the normalisation.
         mean: the normaliser's mean of each channel, one for grey images, in this order and range.
         std: the normaliser's standard deviation of each channel.
-        max_value: what is white in images of more than eight bits; None to go by each image alone.
+        max_value: what is white in images of more than eight bits; None where it was trained on none.
         method: the method, with its variant.
         dataset: the data set.
         setting: the teacher's domains and the student's.

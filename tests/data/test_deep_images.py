@@ -14,7 +14,8 @@ from support.own_images import write
 
 from okdbench import registry
 from okdbench.data.cache import load_domain
-from okdbench.data.decoding import read_image
+from okdbench.data.dataset import Sample
+from okdbench.data.decoding import measured_range, read_image
 from okdbench.training.plan import make_plan
 from okdbench.training.predict import predict
 from okdbench.training.progress import quiet
@@ -45,12 +46,17 @@ def save(file: Path, values: np.ndarray) -> Path:
     return file
 
 
+def scaled(file: Path) -> np.ndarray:
+    """The pixels of an image that is alone in its domain."""
+    return read_image(file, 16, max_value=measured_range([Sample("a", 0, file)]))
+
+
 @pytest.mark.parametrize("white", [255, 1023, 4095, 16383, 65535])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_fewer_bits_in_sixteen_are_stretched_to_bytes(white: int, channels: int, tmp_path: Path) -> None:
     values = np.round(RAMP * white).astype(np.uint16)
     values = values if channels == 1 else np.stack([values] * 3, -1)
-    pixels = read_image(save(tmp_path / "a.png", values), 16)
+    pixels = scaled(save(tmp_path / "a.png", values))
     assert np.abs(pixels[..., 0] - RAMP * 255).max() <= 1
 
 
@@ -60,9 +66,23 @@ def test_fewer_bits_in_sixteen_are_stretched_to_bytes(white: int, channels: int,
     + [(np.float32, white) for white in (0.4, 1, 14, 255, 4095, 1e6)],
 )
 def test_no_range_is_black(dtype: type, white: float, tmp_path: Path) -> None:
-    pixels = read_image(save(tmp_path / "a.tif", (RAMP * white).astype(dtype)), 16)
+    pixels = scaled(save(tmp_path / "a.tif", (RAMP * white).astype(dtype)))
     assert pixels.max() >= (102 if white < 1 else 254)
     assert pixels.min() == 0
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run whose images have eight bits, and its key."""
+    folder = tmp_path_factory.mktemp("eight")
+    for label in ("cup", "pen"):
+        (folder / "phone" / label).mkdir(parents=True)
+        for index in range(10):
+            save(folder / "phone" / label / f"{index}.png", (RAMP * 255).astype(np.uint8))
+    file = write(folder / "own.yaml", domains={"phone": "phone"})
+    network = {"teacher": "test_resnet", "student": "test_resnet", "image_size": 16, "device": "cpu"}
+    values = {"method": "dafl", "dataset": str(file), "setting": "P", "budget": "smoke", **network}
+    return folder / "runs", execute(make_plan(values, data_root=folder), folder / "runs", quiet).key
 
 
 def test_all_images_of_a_domain_have_one_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +108,44 @@ def test_all_images_of_a_domain_have_one_range(tmp_path: Path, monkeypatch: pyte
     write(tmp_path / "own.yaml", domains={"phone": "phone"}, max_value=65535)
     declared = load_domain(registry.load_dataset(str(file)), "phone", 16, tmp_path)
     assert (declared.max_value, int(declared.pixels[:].max())) == (65535, 16)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white", "known", "pixel", "note"),
+    [
+        (np.uint16, 690, None, 3, "white is 65535 in files of more than 8 bits, by the bits that they declare"),
+        (np.uint16, 690, 4095, 43, "white is 4095 in files of more than 8 bits; --max-value sets it"),
+        (np.float32, 0.4, None, 102, "white is 1 in files of more than 8 bits, by the bits that they declare"),
+        (np.float32, 255, 255, 255, "white is 255 in files of more than 8 bits; --max-value sets it"),
+        (np.uint8, 43, None, 43, ""),
+    ],
+)
+def test_a_student_of_eight_bits_does_not_go_by_each_image_alone(
+    dtype: type, white: float, known: float | None, pixel: int, note: str, student: tuple[Path, str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    runs, key = student
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr("okdbench.training.predict._best", lambda _, images, *__: seen.extend(images) or [[]])
+    file = save(tmp_path / "a.tif", np.round(RAMP * white, 0 if white > 1 else 9).astype(dtype))
+    capsys.readouterr()
+    predict(key, [file], None, 1, runs, "cpu", max_value=known)
+    assert int(seen[0].max()) == pixel
+    said = capsys.readouterr().err
+    assert note in said
+    assert bool(note) == bool(said)
+
+
+@pytest.mark.parametrize(("dtype", "reason"), [(np.float32, "its values exceed 1"), (np.int32, "it has 32 bits")])
+def test_a_range_that_nothing_says_is_not_guessed(
+    dtype: type, reason: str, student: tuple[Path, str], tmp_path: Path
+) -> None:
+    runs, key = student
+    file, output = save(tmp_path / "a.tif", (RAMP * 200).astype(dtype)), tmp_path / "a.csv"
+    assert not predict(key, [file], output, 1, runs, "cpu")
+    assert f"{reason}, and nothing says what is white; --max-value does" in output.read_text()
+    assert predict(key, [file], output, 1, runs, "cpu", replace=True, max_value=255)
+    assert "must be more than 0" in refusal(predict, key, [file], None, 1, runs, "cpu", max_value=0)
 
 
 def test_the_parts_of_a_domain_have_one_range(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from okdbench import registry
 from okdbench.cli.app import app
+from okdbench.data.custom_dataset import OwnDataset
 from okdbench.results.store import read_records
 from okdbench.training.plan import make_plan
 
@@ -114,3 +115,31 @@ def test_a_run_and_the_check_take_a_folder(tmp_path: Path, monkeypatch: pytest.M
     assert {record.dataset for record in read_records(tmp_path / "runs")} == {"my photos"}
     checked = CliRunner().invoke(app, ["data", "check", "my photos", "--data-root", "root"])
     assert "phone: 20 images, 2 classes" in checked.stdout
+
+
+def test_a_link_to_the_folder_itself_is_no_class(tmp_path: Path) -> None:
+    grow(tmp_path / "photos", [f"{label}/1.jpg" for label in CLASSES])
+    (tmp_path / "photos" / "loop").symlink_to(tmp_path / "photos")
+    dataset = registry.load_dataset(str(tmp_path / "photos"))
+    assert isinstance(dataset, OwnDataset)
+    assert dataset.classes == CLASSES
+    assert dataset.scan("photos").ignored == {"links to a folder above": 1}
+
+
+def test_a_path_of_windows_is_read(tmp_path: Path) -> None:
+    two_domains(tmp_path / "my photos")
+    file = write(tmp_path / "own.yaml", domains={"studio": r".\my photos\studio"})
+    assert registry.load_dataset(str(file)).classes == CLASSES
+    missing = write(tmp_path / "none.yaml", domains={"studio": r".\gone"})
+    assert f"there is no folder {tmp_path / 'gone'}; correct its path" in refusal(registry.load_dataset, str(missing))
+
+
+@pytest.mark.parametrize("domains", [["studio", "phone"], "studio"])
+def test_what_is_no_mapping_of_domains_is_refused_with_an_example(domains: object, tmp_path: Path) -> None:
+    file = write(tmp_path / "own.yaml", domains=domains)
+    assert "such as domains: {studio: images/studio}" in refusal(registry.load_dataset, str(file))
+
+
+def test_a_list_in_place_of_a_data_set_is_named_as_one() -> None:
+    message = "lists/na.csv is a list; name it in a YAML file, domains: {photos: na.csv}, and give that"
+    assert refusal(registry.load_dataset, "lists/na.csv") == message

@@ -99,11 +99,23 @@ def test_photographs_of_one_object_in_two_splits_are_pointed_out(
         ("(", "groups is no regular expression"),
         ("patient", "neither a column of every list nor a regular expression with its name in parentheses"),
         (r"(patient\d+)", "is in none of 180 paths, such as cup/obj00_0.png"),
+        ("(obj)", "split of fold 0 of 0-4 (they are in 1 groups; if they are of more objects, correct groups:)"),
     ],
 )
 def test_a_wrong_pattern_is_refused(objects: Path, groups: str, message: str) -> None:
     file = write(objects.parent / "shop.yaml", domains={"phone": "phone"}, groups=groups)
     assert message in refusal(splits_of, file)
+
+
+def test_a_group_that_the_list_itself_divides_is_to_be_moved(objects: Path) -> None:
+    rows = [
+        f"phone/{file.parent.name}/{file.name},{file.parent.name},{file.name[:5]},{'test' if '_0' in file.name else ''}"
+        for file in sorted(objects.rglob("*.png"))
+    ]
+    (objects.parent / "list.csv").write_text("\n".join(["path,label,group,split", *rows]))
+    text = leaks_of(write(objects.parent / "shop.yaml", domains={"phone": "list.csv"}))
+    assert "30 in a group of images" in text
+    assert text.endswith("remove copies, and put each group into one part")
 
 
 def test_every_fold_of_groups_has_all_parts_of_each_class() -> None:

@@ -10,6 +10,8 @@ from support.error_text import refusal
 from support.own_images import write
 
 from okdbench import registry
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.own_passport import inspect_own
 from okdbench.training.plan import make_plan
 
 CLASSES = ("cup", "lamp")
@@ -92,12 +94,53 @@ def test_lists_and_folders_are_domains_beside_each_other(folder: Path) -> None:
     assert "0.jpg is in the domains 'studio' and 'web'; keep it in one" in refusal(registry.load_dataset, str(shared))
 
 
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-be", "utf-8", "utf-8-sig"])
+def test_a_list_of_excel_is_read(folder: Path, coding: str) -> None:
+    rows = [f"all/{name},{('café', 'thé')[index % 2]}" for index, name in enumerate(NAMES)]
+    name = listed(folder, "")
+    mark = "\ufeff" if coding == "utf-16-be" else ""
+    (folder / "phone.csv").write_text(mark + "\n".join(["path,label", *rows]), coding)
+    assert registry.load_dataset(name).classes == ("café", "thé")
+    assert labels_of(name, folder) == [0, 1] * 10
+    (folder / "phone.csv").write_text("path,label\nall/img 0.jpg,café\n", "cp1252")
+    assert "is not in UTF-8; save it so, in Excel as CSV UTF-8" in refusal(registry.load_dataset, name)
+    (folder / "phone.csv").write_bytes((folder / "all" / NAMES[0]).read_bytes())
+    assert "not a text file; name a folder" in refusal(registry.load_dataset, name)
+
+
+def test_classes_counted_from_1_are_pointed_out(folder: Path) -> None:
+    for first, noted in ((0, False), (1, True)):
+        text = "".join(f"all/{name} {first + index % 2}\n" for index, name in enumerate(NAMES))
+        dataset = registry.load_dataset(listed(folder, text, "phone.txt"))
+        assert isinstance(dataset, OwnDataset)
+        remark = "shop: no image has class 0; if the list counts from 1, count from 0, or write names"
+        assert (remark in dataset.remarks()) == noted
+    named = listed(folder, text, "phone.txt", classes=["cup", "lamp"])
+    assert "the indices are 0 to 1; count from 0, or write names" in refusal(registry.load_dataset, named)
+
+
+@pytest.mark.parametrize("start", ["../", "{}/"])
+def test_a_list_may_be_beside_its_images(folder: Path, start: str) -> None:
+    (folder / "lists").mkdir()
+    rows = [f"{start.format(folder)}all/{name},{CLASSES[index % 2]}" for index, name in enumerate(NAMES)]
+    dataset = registry.load_dataset(listed(folder, "\n".join(["path,label", *rows]), "lists/phone.csv"))
+    assert isinstance(dataset, OwnDataset)
+    assert inspect_own(dataset, folder).damaged == []
+    found = {sample.path: (sample.source, sample.label) for sample in dataset.samples("phone", folder)}
+    assert found == {f"phone/above/all/{name}": (folder / "all" / name, i % 2) for i, name in enumerate(NAMES)}
+
+
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
         ("a,b\n1,2\n", "p.csv", "its first line names no column path"),
         ("", "p.csv", "its first line names no column path"),
         ("", "p.txt", "is empty"),
+        (
+            "path,cup,lamp\nall/img 0.jpg,1,0\n",
+            "p.csv",
+            "names no column label but path, cup, lamp; write the class of",
+        ),
         ("path,label\nall/img 0.jpg,\n", "p.csv", "line 2 has no class; add it"),
         (
             "path,label\nall/gone.jpg,cup\n",
@@ -105,7 +148,7 @@ def test_lists_and_folders_are_domains_beside_each_other(folder: Path) -> None:
             "not there, relative to its folder: all/gone.jpg",
         ),
         ("path,label\nall/img 0.jpg,cup\n./all/img 0.jpg,lamp\n", "p.csv", "names 1 images twice, such as all/img 0"),
-        ("path,label\n../../etc/x.jpg,cup\n", "p.csv", "is outside of the folder of the list"),
+        ("path,label\n../../etc/x.jpg,cup\n", "p.csv", "not there, relative to its folder: ../../etc/x.jpg"),
         ("path,label,split\nall/img 0.jpg,cup,dev\n", "p.csv", "split 'dev' is none of train, val and test"),
         ("path,label,split\nall/img 0.jpg,cup,test\n", "p.csv", "has test and no train; add it"),
     ],
