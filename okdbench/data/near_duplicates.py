@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +27,11 @@ MOST_PAIRS = 2 * 10**9
 
 
 class Copies(NamedTuple):
-    """How many images are equal to one of another part, and how many of the others nearly so."""
+    """How many images are equal to one of another part, how many nearly so, and which are in two classes."""
 
     equal: int
     near: int
+    contradictory: tuple[str, ...] = ()
 
 
 def copies(tested: Images, trained: Images) -> Copies:
@@ -44,13 +46,17 @@ def copies(tested: Images, trained: Images) -> Copies:
     return Copies(int(equal.sum()), int((near & ~equal).sum()))
 
 
-def contradictions(images: Images) -> list[str]:
-    """The paths of the images that are equal to one of another class."""
-    digests = [_digest(image) for block in _blocks(images) for image in block]
+def contradictions(parts: Sequence[Images]) -> tuple[str, ...]:
+    """The paths of the images that are equal to one of another class, in any of the parts."""
+    digests = {
+        path: (_digest(image), label)
+        for part in parts
+        for path, image, label in zip(part.paths, chain.from_iterable(_blocks(part)), part.labels.tolist(), strict=True)
+    }
     labels: dict[bytes, set[int]] = {}
-    for digest, label in zip(digests, images.labels.tolist(), strict=True):
+    for digest, label in digests.values():
         labels.setdefault(digest, set()).update({label} - {-1})
-    return [path for path, digest in zip(images.paths, digests, strict=True) if len(labels[digest]) > 1]
+    return tuple(path for path, (digest, _) in digests.items() if len(labels[digest]) > 1)
 
 
 def kept(file: Path, digest: str, compare: Callable[[], Copies]) -> Copies:
@@ -67,7 +73,8 @@ def kept(file: Path, digest: str, compare: Callable[[], Copies]) -> Copies:
         with suppress(OSError):  # a folder that cannot be written keeps nothing
             held.enter_context(Lock(file.with_suffix(".lock")))
         with suppress(OSError, ValueError, TypeError):
-            return Copies(*map(int, json.loads(file.read_bytes())))
+            equal, near, names = json.loads(file.read_bytes())
+            return Copies(int(equal), int(near), tuple(map(str, names)))
         found = compare()
         with suppress(OSError):
             write_atomic(file, json.dumps(found).encode())

@@ -19,7 +19,7 @@ from okdbench.data.image_files import described
 from okdbench.data.images import Images
 from okdbench.data.integrity import read_all
 from okdbench.data.manifest import DomainManifest
-from okdbench.data.near_duplicates import Copies, copies, kept
+from okdbench.data.near_duplicates import Copies, contradictions, copies, kept
 from okdbench.data.own_domain import OwnImage
 from okdbench.data.splits import Splits, assemble
 
@@ -62,15 +62,19 @@ def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
     return passport
 
 
-def leaks(dataset: OwnDataset, splits: Splits, root: Path) -> str:
-    """How many test images are among the images that are learned from, as copies or by their group; empty if none.
+def compared(dataset: OwnDataset, splits: Splits, root: Path) -> Copies:
+    """The equal images of the splits, which are looked for once.
 
     Args:
         dataset: where the images come from.
         splits: the images.
         root: the data folder, which keeps what was found.
     """
-    found = kept(root / "cache" / f"{dataset.name}-copies", splits.digest, partial(_copies, splits))
+    return kept(root / "cache" / f"{dataset.name}-copies", splits.digest, partial(_copies, splits))
+
+
+def leaks(splits: Splits, found: Copies) -> str:
+    """How many test images are among the images that are learned from, as copies or by their group; empty if none."""
     texts = [f"{found.equal} are equal to"] * bool(found.equal) + [f"{found.near} nearly equal to"] * bool(found.near)
     # Without a validation part the tested domains are the teacher's.
     others = (splits.train, splits.val) if len(splits.val) else (splits.train, splits.teacher_train)
@@ -86,7 +90,8 @@ def leaks(dataset: OwnDataset, splits: Splits, root: Path) -> str:
 
 def _copies(splits: Splits) -> Copies:
     learned = [replace(part, max_value=None) for part in (splits.train, splits.val, splits.teacher_train) if len(part)]
-    return copies(splits.test, Images.concatenate(learned)) if learned else Copies(0, 0)
+    found = copies(splits.test, Images.concatenate(learned)) if learned else Copies(0, 0)
+    return found._replace(contradictory=contradictions([splits.test, *learned]))
 
 
 def span(counts: Iterable[int]) -> str:
@@ -138,7 +143,8 @@ def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
     """What of the first fold's test images is elsewhere, or why it has none."""
     letter = next(letter for letter, name in dataset.domains.items() if name == domain)
     try:
-        found = leaks(dataset, assemble(dataset, dataset.setting(f"-{letter}"), THUMBNAIL, root), root)
+        splits = assemble(dataset, dataset.setting(f"-{letter}"), THUMBNAIL, root)
+        found = leaks(splits, compared(dataset, splits, root))
     except UserError as error:
         return f"no splits: {error}"
     return f"copies in fold 0: {found or 'none'}"

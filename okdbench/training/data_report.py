@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,8 +12,7 @@ from okdbench.data.class_order import shortened
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.image_files import described
 from okdbench.data.images import Images
-from okdbench.data.near_duplicates import contradictions
-from okdbench.data.own_passport import leaks, span
+from okdbench.data.own_passport import compared, leaks, span
 from okdbench.training.plan import Plan
 
 #: what this process has said, and of which images
@@ -46,12 +44,12 @@ def _lines(plan: Plan, dataset: OwnDataset) -> Iterator[str]:
             yield f"warning: {who} has no training image of {names}; add some"
     if names := _absent(splits.test, dataset):
         yield f"warning: no test image in this fold, so not tested: {names}"
-    everything = Images.concatenate([replace(part, max_value=None) for part in parts.values()])
-    if paths := list(dict.fromkeys(contradictions(everything))):
+    found = compared(dataset, splits, plan.data_root)
+    if paths := found.contradictory:
         yield f"warning: {len(paths)} images are equal to one of another class: {shortened(paths)}; remove them"
     if white := sorted({f"{part.max_value:g}" for part in parts.values() if part.max_value}):
         yield f"white is {' and '.join(white)} in files of more than 8 bits; max_value: sets it"
-    if text := leaks(dataset, splits, plan.data_root):
+    if text := leaks(splits, found):
         yield f"warning: {text}"
 
 

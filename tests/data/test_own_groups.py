@@ -17,7 +17,7 @@ from okdbench.core.folds import FOLDS, split
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.images import Images
 from okdbench.data.near_duplicates import Copies, copies, kept
-from okdbench.data.own_passport import leaks
+from okdbench.data.own_passport import compared, leaks
 from okdbench.data.splits import Splits
 from okdbench.training.plan import make_plan
 from okdbench.training.progress import quiet
@@ -54,7 +54,8 @@ def splits_of(file: Path, seed: int = 0) -> Splits:
 def leaks_of(file: Path, seed: int = 0) -> str:
     dataset = registry.load_dataset(str(file))
     assert isinstance(dataset, OwnDataset)
-    return leaks(dataset, splits_of(file, seed), file.parent / "root")
+    splits = splits_of(file, seed)
+    return leaks(splits, compared(dataset, splits, file.parent / "root"))
 
 
 @pytest.mark.parametrize("pattern", [r"(obj\d+)_", r"/obj(\d+)"])
@@ -143,37 +144,37 @@ def test_equal_and_nearly_equal_images_are_told_apart(tmp_path: Path) -> None:
     known = batch(*(noise(seed, 64) for seed in range(20)))
     noise(1, 64).resize((40, 40)).save(tmp_path / "small.jpg", quality=60)
     small = Image.open(tmp_path / "small.jpg")
-    assert copies(batch(noise(0, 64), small, noise(50, 64), noise(51, 64)), known) == (1, 1)
+    assert copies(batch(noise(0, 64), small, noise(50, 64), noise(51, 64)), known) == Copies(1, 1)
     even = batch(Image.new("RGB", (9, 9), "red"))
-    assert copies(even, batch(Image.new("RGB", (9, 9), "blue"))) == (0, 0), "an even colour has no likeness"
-    assert copies(even, even) == (1, 0)
+    assert copies(even, batch(Image.new("RGB", (9, 9), "blue"))) == Copies(0, 0), "an even colour has no likeness"
+    assert copies(even, even) == Copies(1, 0)
 
 
 def test_a_split_is_compared_once(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, compared = write(objects.parent / "shop.yaml", domains={"phone": "phone"}), []
+    file, searches = write(objects.parent / "shop.yaml", domains={"phone": "phone"}), []
 
     def counted(tested: Images, trained: Images) -> Copies:
-        compared.append(len(tested))
+        searches.append(len(tested))
         return copies(tested, trained)
 
     monkeypatch.setattr("okdbench.data.own_passport.copies", counted)
     first = leaks_of(file)
-    assert (leaks_of(file), len(compared)) == (first, 1)
+    assert (leaks_of(file), len(searches)) == (first, 1)
     assert "nearly equal to" in first
     leaks_of(file, seed=1)
-    assert len(compared) == 2, "another split"
+    assert len(searches) == 2, "another split"
     noise(99).save(next(objects.glob("*/*.png")))
     leaks_of(file)
-    assert len(compared) == 3, "another image"
+    assert len(searches) == 3, "another image"
     for result in (objects.parent / "root" / "cache").glob("shop-copies-*.json"):
         result.write_text("[1")
     leaks_of(file)
-    assert len(compared) == 4, "a damaged file"
+    assert len(searches) == 4, "a damaged file"
 
 
 def test_what_cannot_be_kept_is_told_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("no folder")
-    assert kept(tmp_path / "cache" / "shop-copies", "digest", lambda: Copies(1, 2)) == (1, 2)
+    assert kept(tmp_path / "cache" / "shop-copies", "digest", lambda: Copies(1, 2, ("a",))) == (1, 2, ("a",))
 
 
 def test_groups_that_are_learned_from_and_tested_on_are_told(objects: Path) -> None:
