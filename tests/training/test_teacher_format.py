@@ -343,6 +343,20 @@ def test_of_a_file_that_says_nothing_the_options_are_found_and_not_applied(
     assert plan.dataset.mean == IMAGENET["mean"]
 
 
+def test_square_images_keep_the_rule_that_was_asked_for(half: tuple[Path, Path], tmp_path: Path) -> None:
+    description, weights = half
+    usual = plan_of(description, weights)
+    cropped = plan_of(description, weights, resize="crop")
+    own = {"domains": {"shop": str(description.parent / "images")}, "resize": "crop"}
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(own))
+    assert usual.splits.digest == cropped.splits.digest, "the images are square"
+    assert usual.key == plan_of(description, weights, resize="stretch").key
+    assert usual.key != cropped.key == plan_of(tmp_path / "shop.yaml", weights).key
+    for plan in (usual, cropped):
+        execute(plan, tmp_path, quiet)
+    assert [load(plan.key, tmp_path).card.resize for plan in (usual, cropped)] == ["stretch", "crop"]
+
+
 def test_a_size_of_the_file_that_a_method_does_not_take_names_the_file(half: tuple[Path, Path], tmp_path: Path) -> None:
     net = teacher_of(sorted(half[0].parent.glob("images/*/*")), squares(100))
     checkpoint(crop_size=100, resize_size=125, input_range=[0, 255], mean=0)(net, weights := tmp_path / "teacher.pth")
