@@ -42,10 +42,11 @@ def export(
     ] = None,
     runs: RunsFolder = Path("runs"),
     network: StudentNetwork = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
 ) -> None:
     """Write a run's student as one file, with its classes and its origin, and check that it gives the same logits."""
     form = form or ENDINGS.get(output.suffix if output else "", FORMATS[0])
     check_format(form, FORMATS)  # before torch is loaded
     from okdbench.training import export as exporting
 
-    exporting.export(run, form, output, runs, network)
+    exporting.export(run, form, output, runs, network, force)

@@ -55,6 +55,9 @@ def list_runs(runs: RecordsSources = DEFAULT_RUNS, form: ListFormat = "text") ->
     # JSON must stay one document, so this line is for people alone.
     if form == "text":
         disk = [cleanup.size(source) for source in runs if source.is_dir()]
+        begun = {path.parent.name for source in runs if source.is_dir() for path in source.glob("*/config.yaml")}
+        if unfinished := sorted(begun - folders.keys()):
+            print(f"unfinished, and not in the list: {', '.join(unfinished)}; the same command resumes a run")
         print(f"{len(records)} runs" + (f", {spell_bytes(sum(disk))} with the teachers" if disk else ""))
 
 

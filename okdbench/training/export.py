@@ -38,7 +38,7 @@ class Format(NamedTuple):
     read: Callable[[bytes, str], Classifier]
 
 
-def export(name: str, form: str, output: Path | None, runs: Path, network: str = "") -> Path:
+def export(name: str, form: str, output: Path | None, runs: Path, network: str = "", replace: bool = False) -> Path:
     """Write the student called ``name`` as a file and print what it is.
 
     Every format contains the student's card under the name ``okdbench``, as JSON. ONNX and TorchScript take images,
@@ -50,15 +50,21 @@ def export(name: str, form: str, output: Path | None, runs: Path, network: str =
         output: the file; by default ``student-<key>`` with the usual ending, in the working directory.
         runs: folder of runs.
         network: the user's own network that the student is of.
+        replace: whether an output that exists may be replaced.
 
     Raises:
-        UserError: there is no such student or format, or the exported file differs from the student.
+        UserError: there is no such student or format, the output exists or has the ending of another format, or the
+            exported file differs from the student.
     """
     if form not in EXPORT_FORMATS:
         raise unknown("format", form, EXPORT_FORMATS)
+    if output:
+        _refuse_ending(output, form)
     student = load(name, runs, network)
     card = student.card
     path = output or Path(f"student-{card.key}{EXPORT_FORMATS[form].ending}")
+    if path.is_file() and not replace:
+        raise UserError(f"{path} exists; choose another --output, or replace it with --force")
     content = EXPORT_FORMATS[form].write(student)
     check(EXPORT_FORMATS[form].read(content, network), student)
     with writing(path, "--output"):
@@ -68,6 +74,13 @@ def export(name: str, form: str, output: Path | None, runs: Path, network: str =
     # the card may be someone else's
     print(f"{path}: {printable(origin)}")
     return path
+
+
+def _refuse_ending(output: Path, form: str) -> None:
+    """Refuse a name that says another format than the file has."""
+    ending = EXPORT_FORMATS[form].ending
+    if output.suffix != ending and output.suffix in {other.ending for other in EXPORT_FORMATS.values()}:
+        raise UserError(f"--output {output} is no name for --format {form}; write {output.with_suffix(ending)}")
 
 
 @torch.no_grad()

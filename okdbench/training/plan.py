@@ -128,6 +128,8 @@ class Plan:
             "source": self.source,
             "data": self.splits.digest,
             "normalisation": self.dataset.normalisation,
+            # square images show no rule, but the student's card has it for others
+            **({"resize": rule} if (rule := self.dataset.resize) != type(self.dataset).resize else {}),
             "protocol": PROTOCOL_VERSION,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -74,6 +74,8 @@ def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
     device = devices.choose(plan.config.device)
     folder = runs / plan.key
     if record := noted(folder, plan.config):
+        data_report.report(plan)
+        teacher_check.repeat(plan, folder / teacher_check.KEPT)
         return record
 
     # --- 2. what cannot run is refused before anything is written
@@ -180,7 +182,7 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
     data_report.report(plan)
     teacher = teacher_of(plan, runs, device, progress)
     if plan.config.teacher_weights:
-        teacher_check.report(plan, teacher, device)
+        teacher_check.report(plan, teacher, device, folder / teacher_check.KEPT)
     plan = with_subset(plan, teacher, runs, device)
 
     # --- 2. the student: all stages of the method

@@ -14,6 +14,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from okdbench.core.config import ResizeRule
+from okdbench.core.errors import UserError
 from okdbench.core.network_names import is_code
 from okdbench.core.syntax import spell_method
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
@@ -121,7 +122,7 @@ def unpack(content: bytes, old: Callable[[], StudentCard] | None = None, network
 
     Raises:
         ValueError: it is not such a file.
-        UserError: the network cannot be built.
+        UserError: the network cannot be built, or is code that is not named.
     """
     try:
         weights = from_safetensors(content)
@@ -143,7 +144,8 @@ def _network_of(card: StudentCard, name: str) -> str | Network:
     if not name:
         # a user's own has a digest behind its name; a card that was made by hand may leave it out
         if " " in card.architecture or is_code(card.architecture):
-            raise ValueError(f"its network is code, {card.architecture}, which only --network names")
+            file = card.architecture.partition(" ")[0]
+            raise UserError(f"its network is code, {card.architecture}; add --network {file}, which is then executed")
         return card.architecture
     network = find_network(name)
     if network.name != card.architecture:

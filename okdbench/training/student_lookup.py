@@ -23,6 +23,8 @@ def load(name: str, runs: Path, network: str = "") -> Student:
         UserError: there is no such run, it has no student, or the file does not contain one.
     """
     file, old = Path(name), None
+    if file.suffix in (".onnx", ".pt"):
+        raise UserError(f"{file} is for other programs; name the run here, or its .safetensors of okdbench export")
     if not os.path.isfile(file):  # unlike Path.is_file it takes names of any length
         folder, record = find_record(name, runs)
         file, old = folder / "student.safetensors", partial(_card_without, record)

@@ -19,21 +19,24 @@ from torch import Tensor
 
 from okdbench.core.command import flag
 from okdbench.core.errors import UserError
+from okdbench.core.files import write_atomic
 from okdbench.core.resize import Resize
 from okdbench.core.settings import TaskKind
 from okdbench.data.class_order import natural_order
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, Sample
 from okdbench.data.decoding import decode, decoding_pool
 from okdbench.data.images import Images
-from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import accuracy, predict
 from okdbench.training.plan import Plan
+from okdbench.training.teacher_classes import name_warnings, order_in_answers, order_in_file, spelt
 
 #: images that are looked at
 MOST_IMAGES = 300
 #: points, and standard errors, by which another choice must be better to be worth a word; some twenty are tried
 WORTH, ERRORS = 5.0, 2.0
+#: file of a run's folder that keeps what is said of its teacher
+KEPT = "teacher_check.txt"
 #: an accuracy so close to chance, as a share of the way to 100 %, is a warning
 NEAR_CHANCE = 0.1
 #: sizes of images that teachers are often trained with
@@ -46,33 +49,49 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)
 Trials = Iterator[tuple[str, Tensor | None]]
 
 
-def report(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> None:
+def report(plan: Plan, teacher: ClassifierWrapper, device: torch.device, file: Path | None = None) -> None:
     """Print the accuracy of a teacher from a file on labelled images, and what would raise it.
 
     Args:
         plan: the run; its teacher is from a file.
         teacher: the loaded teacher.
         device: where the teacher works.
+        file: keeps the lines for :func:`repeat`.
     """
+    lines = [*(f"warning: {text}" for text in name_warnings(plan)), *_measured(plan, teacher, device)]
+    if file:
+        write_atomic(file, "\n".join(lines).encode())
+    for line in lines:
+        _print(line)
+
+
+def repeat(plan: Plan, file: Path) -> None:
+    """Print again what was said of the teacher of a finished run."""
+    report_format(plan)
+    if file.is_file():
+        for line in file.read_text("utf-8").splitlines():
+            _print(line)
+
+
+def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> Iterator[str]:
+    """The accuracy, and what else gives a higher one."""
     images, where = _images(plan)
     if not len(images):
         return
     labels, chance = torch.from_numpy(images.labels), 100.0 / len(plan.dataset.classes)
     found = accuracy(predict(teacher, images, device), labels)
-    name = plan.config.teacher_weights
-    _print(f"{name}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)")
+    yield f"{plan.config.teacher_weights}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)"
     if is_near_chance(found, chance):
-        _print("warning: that is near chance; check the order of the classes, the normalisation, the size, the file")
+        yield "warning: that is near chance; check the order of the classes, the normalisation, the size, the file"
+    # where no accuracy is so much better, the images are few
     worth = max(WORTH, ERRORS * 50 / math.sqrt(len(images)))
-    if found + worth > 100:
+    doubt = f", which on {len(images)} images may be chance" if found + worth > 100 else ""
+    if found + (least := max(WORTH, 200 / len(images)) if doubt else worth) > 100:
         return
-    tried = [
-        (accuracy(logits, labels), text)
-        for text, logits in _trials(plan, teacher, images, device)
-        if logits is not None
-    ]
-    for reached, text in sorted([each for each in tried if each[0] >= found + worth], reverse=True):
-        _print(f"warning: with {text} it has {reached:.1f} %")
+    tried = sorted(_tried(plan, teacher, images, device), reverse=True)
+    for reached, text in tried:
+        if reached >= max(found + least, tried[0][0] - worth):
+            yield f"warning: with {text} it has {reached:.1f} %{doubt}"
 
 
 def report_format(plan: Plan) -> None:
@@ -95,13 +114,21 @@ def _images(plan: Plan) -> tuple[Images, str]:
     return chosen.take(np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_IMAGES)).astype(np.int64)), where
 
 
+def _tried(plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device) -> Iterator[tuple[float, str]]:
+    labels = torch.from_numpy(images.labels)
+    found = order_in_answers(plan, predict(teacher, images, device), labels)
+    if found and found[0] != order_in_file(plan):
+        yield found[1], f"the order of the classes that its answers have, {spelt(plan, found[0])},"
+    for text, logits in _trials(plan, teacher, images, device):
+        if logits is not None:
+            yield accuracy(logits, labels), text
+
+
 def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device) -> Trials:
     """What differs most often between training and use, in that order."""
+    if (order := order_in_file(plan)) and not plan.dataset.teacher_classes:
+        yield f"the file's order of the classes, {spelt(plan, order)},", predict(teacher, images, device)[:, order]
     names = getattr(plan.dataset, "folder_names", plan.dataset.classes)
-    theirs = preprocessing_of(Path(plan.config.teacher_weights or ""), plan.teacher.name).classes
-    if theirs != names and sorted(theirs) == sorted(names):
-        text = f"its own order of the classes, classes: [{', '.join(theirs)}]"
-        yield text, predict(teacher, images, device)[:, [theirs.index(name) for name in names]]
     if order := _other_order(names):
         yield "the classes in the order 1, 2, ..., 10", predict(teacher, images, device)[:, order]
     for text, normaliser in _normalisers(plan.dataset):

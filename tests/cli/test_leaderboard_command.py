@@ -94,6 +94,13 @@ def test_comparisons_are_json_with_a_sentence_each(compared: Path, data_root: Pa
     assert "2 seeds, setting MO-P" in pair["sentence"]
 
 
+def test_an_interrupted_run_is_named_below_the_list(tmp_path: Path, data_root: Path) -> None:
+    (tmp_path / "runs" / "0123456789abcdef").mkdir(parents=True)
+    (tmp_path / "runs" / "0123456789abcdef" / "config.yaml").touch()
+    listed = okdbench("runs ls", tmp_path, data_root).stdout
+    assert "unfinished, and not in the list: 0123456789abcdef; the same command resumes a run" in listed
+
+
 def test_runs_are_listed_and_shown(compared: Path, data_root: Path) -> None:
     listed = okdbench("runs ls", compared, data_root).stdout
     assert listed.count("done") == 4

@@ -244,7 +244,8 @@ def other_files(folder: Path) -> dict[str, tuple[str, str]]:
         "script.pt": ("is a TorchScript file", "save net.state_dict()"),
         "archive.zip": ("is a zip archive", "unpack it"),
         "none.pt": ("does not exist", "give a .safetensors or a state-dict file"),
-    } | dict.fromkeys(("text.pt", "cut.pt", "cut.safetensors"), ("cannot be read", "save it again")) | dict.fromkeys(
+        "text.pt": ("cannot be read", "save it again"),
+    } | dict.fromkeys(("cut.pt", "cut.safetensors"), ("is an incomplete copy", "download it again")) | dict.fromkeys(
         ("numbers.pt", "list.pt", "tensor.pt"), ("holds no weights", "torch.save(net.state_dict(), FILE)")
     )  # fmt: skip
 
@@ -267,6 +268,8 @@ def test_what_does_not_fit_says_why(tmp_path: Path) -> None:
             "for images of 1 channel; name a file for images of 3",
         ),
         (trained().state_dict(), {"channels": 1, "adjust": new_layer}, "name a file for images of 1 channel"),
+        (trained(in_chans=4).state_dict(), {}, "of a network for images of 4 channels; images here have 1 or 3"),
+        (trained(classes=1).state_dict(), {"classes": 2}, "one output for two classes, as before a sigmoid; save two"),
         (trained("resnet34").state_dict(), resnet, "these are tensors of resnet34"),
         (trained("wrn_16_2").state_dict(), resnet, "these are tensors of wrn_16_2"),
         (trained("cifar_resnet18").state_dict(), resnet, "101 of its 102 tensors match"),

@@ -19,7 +19,7 @@ from okdbench.cli.app import app
 
 PHOTOS = SHARED / "office31-10class"
 PAGE = "docs/whole-way.md"
-TRAIN, APP = blocks(PAGE, "python")
+TRAIN, APP, COMPARE = blocks(PAGE, "python")
 (OWN,) = blocks(PAGE, "yaml")
 COMMANDS = [line for block in blocks(PAGE, "") for line in block.splitlines() if line.startswith("okdbench ")]
 #: forms of the teacher's file
@@ -40,7 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_the_page_leads_to_a_program_that_answers_as_predict(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_leads_to_a_program_that_answers_as_predict(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(folder)
     key = "3f9a"
     for line in COMMANDS:
@@ -53,6 +55,8 @@ def test_the_page_leads_to_a_program_that_answers_as_predict(folder: Path, monke
     answers = list(csv.DictReader(Path("labels.csv").read_text().splitlines()))
     program: dict[str, Callable[[str], str]] = {}
     exec(APP, program)
+    exec(COMPARE, program)
+    assert capsys.readouterr().out.endswith("295 of 295 agree\n")
     assert len(answers) == 295
     assert [program["class_of"](row["file"]) for row in answers] == [row["label"] for row in answers]
 

@@ -243,6 +243,28 @@ def test_mistakes_are_reported_in_one_line(runs: Path, key: str, plan: Callable[
         exporting.export(key, "safetensors", tmp_path / "file" / "student.safetensors", runs)
 
 
+def test_a_name_that_exists_or_says_another_format_is_refused(runs: Path, key: str, tmp_path: Path) -> None:
+    (kept := tmp_path / "student.safetensors").write_text("mine")
+    words = ["export", key, "--runs", str(runs), "--output"]
+    for more, cure in {
+        (str(kept),): "replace it with --force",
+        (str(kept), "--format", "onnx"): "is no name for --format onnx; write",
+        (str(tmp_path / "student.onnx"), "--format", "torchscript"): "student.pt",
+    }.items():
+        result = CliRunner().invoke(app, [*words, *more])
+        assert isinstance(result.exception, UserError)
+        assert cure in str(result.exception)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["mine"]
+    assert CliRunner().invoke(app, [*words, str(kept), "--force"]).exit_code == 0
+    assert load(str(kept), runs).card == load(key, runs).card
+
+
+def test_an_export_for_other_programs_is_not_predicted_with(exported: dict[str, Path], tmp_path: Path) -> None:
+    for form in ("onnx", "torchscript"):
+        with pytest.raises(UserError, match="is for other programs; name the run here"):
+            load(str(exported[form]), tmp_path)
+
+
 def test_the_exported_weights_are_those_of_the_run(runs: Path, key: str, exported: dict[str, Path]) -> None:
     one, two = load_file(runs / key / "student.safetensors"), load_file(exported["safetensors"])
     assert one.keys() == two.keys()

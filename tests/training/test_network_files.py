@@ -99,7 +99,9 @@ def test_a_card_executes_no_code(made: tuple[Path, Record], name: str, tmp_path:
 def test_a_student_is_read_with_the_code_that_its_user_names(made: tuple[Path, Record], tmp_path: Path) -> None:
     folder, record = made
     runs, network = folder / "runs", f"{folder}/net.py:Net"
-    assert "its network is code, net.py:Net (" in refusal(load, record.key, runs)
+    message = refusal(load, record.key, runs)
+    assert "its network is code, net.py:Net (" in message
+    assert "; add --network net.py:Net, " in message
     other = write_net(tmp_path, NET.replace("relu", "tanh"))
     assert "and " + other in refusal(load, record.key, runs, f"{other}:Net")
     student = load(record.key, runs, network)

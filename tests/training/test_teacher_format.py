@@ -20,6 +20,7 @@ from support.pickle_bomb import Bomb
 from support.plain_teachers import NETWORK, Pipeline, photographs, teacher_of
 from timm.data import create_transform
 from torch import nn
+from torchvision import transforms
 from torchvision.transforms import v2
 
 from okdbench.core.errors import UserError
@@ -255,6 +256,53 @@ def test_the_statistics_of_a_data_set_give_way_to_the_files_and_that_is_said(dat
     assert net.format_note == ""
 
 
+class ConfigDict(dict):  # type: ignore[type-arg]
+    """As of ml_collections: a class that is not loaded."""
+
+
+PRINTED = (
+    "Compose(\n    Resize(size={size}, antialias=True)\n    ToTensor()\n"
+    "    Normalize(mean=[0.8, 0.8, 0.8], std=(0.1, 0.1, 0.1))\n)"
+)
+TEN = [v2.ToTensor(), v2.Normalize([0.8] * 3, [0.1] * 3)]
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"cfg": {"data": {"mean": [0.8] * 3, "std": [0.1] * 3, "img_size": 64}}}, "64 px, mean 0.8, std 0.1;"),
+        ({"a": {"b": {"pixel_mean": [204.0], "pixel_std": [25.5]}}}, "mean 204, std 25.5, values from 0 to 255;"),
+        ({"cfg": ConfigDict(data=ConfigDict(mean=[0.8] * 3, std=[0.1] * 3))}, "mean 0.8, std 0.1;"),
+        ({"transform": PRINTED.format(size=64)}, "64 px, mean 0.8, std 0.1;"),
+        ({"transform": PRINTED.format(size="[64, 64]")}, "64 px, mean 0.8, std 0.1, stretch;"),
+        ({"transform": v2.Compose([v2.Resize((64, 64)), *TEN])}, "64 px, mean 0.8, std 0.1, stretch;"),
+        ({"transform": v2.Compose([v2.Resize(80), v2.CenterCrop(64), *TEN])}, "64 px, mean 0.8, std 0.1, crop:0.8;"),
+        ({"transform": transforms.Compose([transforms.Resize(80), transforms.CenterCrop(64), *TEN])},
+         "64 px, mean 0.8, std 0.1, crop:0.8;"),
+    ],
+)  # fmt: skip
+def test_a_normalisation_is_found_wherever_it_is(
+    entries: dict[str, Any], says: str, half: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    assert plan_of(half[0], tmp_path / "teacher.pth").format_note.startswith(f"says {says}")
+
+
+@pytest.mark.parametrize("prefix", ["", "normalize."])
+@pytest.mark.parametrize(("mean", "std"), [("mu", "sigma"), ("pixel_mean", "pixel_std"), ("img_mean", "img_std")])
+def test_a_layer_that_normalises_has_any_of_the_usual_names(
+    mean: str, std: str, prefix: str, half: tuple[Path, Path], tmp_path: Path
+) -> None:
+    net = teacher_of(sorted(half[0].parent.glob("images/*/*")), squares(32, **HALF))
+    layer = {f"{prefix}{mean}": torch.full((3, 1, 1), 127.5), f"{prefix}{std}": torch.full((3, 1, 1), 127.5)}
+    torch.save({**net.state_dict(), **layer}, tmp_path / "both.pth")
+    plan = plan_of(half[0], tmp_path / "both.pth")
+    assert plan.format_note.startswith("says mean 127.5, std 127.5, values from 0 to 255;")
+    assert accuracy(plan) == 100
+    torch.save({**net.state_dict(), f"{prefix}{mean}": torch.full((3,), 0.5)}, tmp_path / "one.pth")
+    assert "not understood: its mean" in plan_of(half[0], tmp_path / "one.pth").format_note
+
+
 @pytest.mark.parametrize(
     ("entries", "says"),
     [
@@ -262,6 +310,7 @@ def test_the_statistics_of_a_data_set_give_way_to_the_files_and_that_is_said(dat
         ({"image_size": 2000, "mean": "imagenet"}, "not understood: its image_size and mean;"),
         ({"std": [0, 0, 0]}, "not understood: its std;"),
         ({"args": {"config": {"args": {}}, "mean": None}}, "does not say how its images are made;"),
+        ({"metrics": {"mean": 0.9, "std": 0.1}}, "does not say how its images are made;"),
     ],
     ids=str,
 )
@@ -341,6 +390,20 @@ def test_of_a_file_that_says_nothing_the_options_are_found_and_not_applied(
     assert hint in capsys.readouterr().err
     assert plan.dataset.channel_order == "rgb"
     assert plan.dataset.mean == IMAGENET["mean"]
+
+
+def test_square_images_keep_the_rule_that_was_asked_for(half: tuple[Path, Path], tmp_path: Path) -> None:
+    description, weights = half
+    usual = plan_of(description, weights)
+    cropped = plan_of(description, weights, resize="crop")
+    own = {"domains": {"shop": str(description.parent / "images")}, "resize": "crop"}
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(own))
+    assert usual.splits.digest == cropped.splits.digest, "the images are square"
+    assert usual.key == plan_of(description, weights, resize="stretch").key
+    assert usual.key != cropped.key == plan_of(tmp_path / "shop.yaml", weights).key
+    for plan in (usual, cropped):
+        execute(plan, tmp_path, quiet)
+    assert [load(plan.key, tmp_path).card.resize for plan in (usual, cropped)] == ["stretch", "crop"]
 
 
 def test_a_size_of_the_file_that_a_method_does_not_take_names_the_file(half: tuple[Path, Path], tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def other_kind(content: bytes) -> str:
         return "a file of TensorFlow Lite: give the PyTorch weights that it was made of"
     if content[257:262] == b"ustar":
         return f"a tar archive: {_UNPACK}"
+    if content.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(io.BytesIO(content)):
+        return "an incomplete copy: copy or download it again"
     return _kind_of_zip(content) if zipfile.is_zipfile(io.BytesIO(content)) else ""
 
 

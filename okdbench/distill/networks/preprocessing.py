@@ -8,6 +8,7 @@ of timm, Hugging Face, torchvision and many others write them. Nothing in a file
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +21,8 @@ from torch import Tensor
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import spell_resize
 from okdbench.distill.networks.class_names import class_names_in
-from okdbench.distill.networks.stated_values import Stated, stated_in
+from okdbench.distill.networks.stated_values import STATISTICS, UNREAD, Stated, stated_in
+from okdbench.distill.networks.torchvision_transforms import of_torchvision
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
 
 #: entries that hold such values, later ones winning; those of the whole file win over all of them
@@ -30,6 +32,8 @@ _PLACES = ("preprocessor_config", "img_norm_cfg", "data_preprocessor", "default_
 _FILES = ("config.json", "preprocessor_config.json")
 #: an entry that has these names is what timm's train.py was called with
 _OF_TIMM = {"img_size", "input_size", "crop_pct", "mean", "std"}
+#: entries whose mean and standard deviation are those of something else
+_NO_IMAGES = re.compile(r"optim|sched|metric|loss|reward|target|score|hist|accuracy", re.IGNORECASE)
 
 
 class Preprocessing(NamedTuple):
@@ -76,7 +80,12 @@ def preprocessing_of(path: Path, network: str) -> Preprocessing:
 def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     content = read_weights(path)
     found: Stated = {}
-    layers = [*_beside(path, network), *_within(content.metadata, network), _layer(content)]
+    layers = [
+        *_anywhere(content.metadata),
+        *_beside(path, network),
+        *_within(content.metadata, network),
+        _layer(content),
+    ]
     for layer in layers:
         found |= stated_in(layer)
     return _joined(found)._replace(classes=class_names_in(layers))
@@ -104,6 +113,22 @@ def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterato
     yield content
 
 
+def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[str, Any]]:
+    """Entries under any name that are evidently a normalisation, and transforms of torchvision or their text."""
+    for name, value in content.items() if depth else ():
+        if _NO_IMAGES.search(str(name)):
+            continue
+        inner = _mapping(value)
+        if isinstance(value, str) and not inner:
+            yield of_torchvision(value)
+        elif "transforms" in inner:
+            yield of_torchvision(inner)
+        elif not isinstance(next(iter(inner.values()), None), Tensor):
+            yield from _anywhere(inner, depth - 1)
+            if {"mean", "std"} <= stated_in(inner).keys():
+                yield inner
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     """An entry as a mapping: one, JSON of one, or an object such as ``argparse.Namespace``."""
     if isinstance(value, str):
@@ -126,13 +151,17 @@ def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:
 
 
 def _layer(content: WeightFile) -> Mapping[str, Any]:
-    """The statistics in a layer of the network that normalises its input."""
+    """The statistics in a layer of the network that normalises its input; None for a mean whose partner is missing."""
+    alone: Mapping[str, Any] = {}
     for key, mean in content.state.items():
         prefix, _, last = key.rpartition(".")
-        std = content.state.get(f"{prefix}.std" if prefix else "std")
-        if last == "mean" and isinstance(std, Tensor) and mean.numel() == std.numel() in (1, 3):
+        if last not in STATISTICS or mean.numel() not in (1, 3):
+            continue
+        std = content.state.get(f"{prefix}.{STATISTICS[last]}" if prefix else STATISTICS[last])
+        if isinstance(std, Tensor) and mean.numel() == std.numel():
             return {"mean": mean, "std": std}
-    return {}
+        alone = {"mean": UNREAD}
+    return alone
 
 
 def _joined(found: Stated) -> Preprocessing:

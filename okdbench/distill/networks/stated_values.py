@@ -14,6 +14,10 @@ Stated = dict[str, Any]
 
 _MEANS = ("mean", "image_mean", "img_mean", "pixel_mean", "norm_mean")
 _STDS = ("std", "image_std", "img_std", "pixel_std", "norm_std")
+#: name of a mean in a layer of a network -> that of its standard deviation
+STATISTICS = dict(zip((*_MEANS, "mu", "_mean", "data_mean"), (*_STDS, "sigma", "_std", "data_std"), strict=True))
+#: a value that is there and cannot be understood
+UNREAD = "not understood"
 _SIZES = ("image_size", "img_size", "imgsz", "input_size", "resolution", "val_crop_size", "crop_size")
 _ORDERS = ("channel_order", "input_space", "color_order", "channel_format")
 _RANGES = ("value_range", "input_range", "pixel_range")

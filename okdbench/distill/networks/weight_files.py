@@ -63,6 +63,8 @@ def read_weights(path: Path) -> WeightFile:
     try:
         found = from_safetensors(content) if is_safetensors(content) else unpickled(content)
     except Exception as error:  # reading a damaged file fails in many ways, with the same meaning for the user
+        if re.search("incomplete|truncated|ran out of input|not cover", str(error), re.IGNORECASE):
+            raise UserError(f"{path} is an incomplete copy: copy or download it again") from error
         raise UserError(
             f"{path} cannot be read ({one_line(error)}); save it again with torch.save(net.state_dict(), FILE)"
         ) from error

@@ -16,13 +16,14 @@ from okdbench.core.errors import UserError
 from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest, replaced_end
 from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, new_layer, with_classes
 from okdbench.distill.networks.replaced_head import named_as, sequence_note
+from okdbench.distill.networks.stated_values import STATISTICS
 from okdbench.distill.networks.weight_choice import equal
 from okdbench.distill.networks.weight_files import State, read_weights, reworked
 
 #: the counter of a batch norm, which old files lack and nothing here reads
 _COUNTER = "num_batches_tracked"
 #: what training scripts keep beside the layers: a counter of averaged weights, and the normalisation of images
-_HARMLESS = {"n_averaged", "mean", "std", _COUNTER}
+_HARMLESS = {"n_averaged", *STATISTICS, *STATISTICS.values(), _COUNTER}
 #: levels of names that may stand before those of the network
 _DEEPEST = 3
 
@@ -199,6 +200,8 @@ def _reason(state: State, net: nn.Module, name: str, is_start: bool) -> str:
         return f"its weights are quantised, {integers[0]!r} for one is of integers: save them before quantisation"
     if (classes := _other_classes(found, net)) and set(unfit) <= head_names(net):
         own = len(expected[min(head_names(net) & set(expected))])
+        if (classes, own) == (1, 2):
+            return "it has one output for two classes, as before a sigmoid; save two rows, zeros and then its own"
         cure = "; if those are among these, name their rows with teacher_classes in the file of the data set"
         return f"the file has {classes} classes, the data set {own}" + cure * (classes > own)
     if end := replaced_end(state, net):
@@ -217,6 +220,8 @@ def _reason(state: State, net: nn.Module, name: str, is_start: bool) -> str:
 
 
 def _about_channels(theirs: int, own: int, is_start: bool) -> str:
+    if theirs not in (1, 3):
+        return f"it is of a network for images of {theirs} channels; images here have 1 or 3"
     kinds = [f"images of {count} channel{'s' * (count > 1)}" for count in (theirs, own)]
     others = "and --mean and --std if it was not trained with those of the data set"
     cure = f"name a file for {kinds[1]}" if is_start else f"add --channels {theirs}, {others}"
@@ -234,4 +239,4 @@ def _other_channels(weight: Tensor, expected: Tensor) -> int:
     """The channels of a first convolution that differs from the expected one in nothing else; otherwise 0."""
     # without the input channels
     same = weight.ndim == expected.ndim == 4 and weight[:, 0].shape == expected[:, 0].shape
-    return weight.shape[1] if same and {weight.shape[1], expected.shape[1]} == {1, 3} else 0
+    return weight.shape[1] if same and weight.shape[1] != expected.shape[1] else 0

@@ -1,0 +1,119 @@
+"""Whether the outputs of a user's teacher are the data set's classes, by names in its file or by its answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from okdbench.data.class_order import shortened
+from okdbench.distill.networks.preprocessing import preprocessing_of
+from okdbench.training.plan import Plan
+
+#: names that say nothing, as of Hugging Face, and numbers of ImageNet
+_PLACEHOLDER = re.compile(r"(label|class)?[ _]?\d+|n\d{8}", re.IGNORECASE)
+#: classes that a warning compares
+_COMPARED = 3
+
+#: which of the teacher's outputs each class of the data set is
+Order = list[int]
+
+
+def name_warnings(plan: Plan) -> list[str]:
+    """What to say of the classes that the teacher's file names, where they are not those of the data set."""
+    theirs, own = _named(plan), plan.dataset.classes
+    if not theirs:
+        return []
+    if order := order_in_file(plan):
+        return [f"the file has the classes in another order; write {spelt(plan, order)}"]
+    names = _spellings(plan)
+    wrong = [index for index, name in enumerate(theirs) if not _is(name, names[index])]
+    if not wrong:
+        return []
+    if not any(_is(name, each) for name in theirs for each in names):
+        return [f"the file has other classes, {shortened(theirs)}; those of {plan.dataset.name} are {shortened(own)}"]
+    pairs = ", ".join(f"{theirs[index]!r} is used as {own[index]!r}" for index in wrong[:_COMPARED])
+    more = f", and {len(wrong) - _COMPARED} more" if len(wrong) > _COMPARED else ""
+    return [f"by the names in the file {pairs}{more}; check {_key(plan)}: in the file of the data set"]
+
+
+def order_in_file(plan: Plan) -> Order | None:
+    """The outputs that the file names as the classes; None if it names others, or the order is the same."""
+    rows, every = plan.dataset.teacher_classes, _all_named(plan)
+    theirs = every if rows else _named(plan)
+    found = [[index for index, name in enumerate(theirs) if _is(name, own)] for own in _spellings(plan)]
+    order = [indices[0] for indices in found if indices]
+    is_own = order == list(rows or range(len(order)))
+    return order if len({*order}) == len(found) and not is_own else None
+
+
+def order_in_answers(plan: Plan, logits: Tensor, labels: Tensor) -> tuple[Order, float] | None:
+    """The output that answers each class most often, and the accuracy with it, percent; None if there is no order.
+
+    Each half of the images is judged with the order of the other one.
+    """
+    answers, count = logits.argmax(1), len(plan.dataset.classes)
+    half = torch.zeros(len(labels), dtype=torch.bool)
+    for label in range(count):
+        half[(labels == label).nonzero().flatten()[::2]] = True
+    orders = [_most_frequent(answers[part], labels[part], count) for part in (half, ~half)]
+    whole = _most_frequent(answers, labels, count)
+    if not all(orders) or whole in (None, list(range(count))):
+        return None
+    right = sum(
+        int((answers[part] == torch.tensor(order)[labels[part]]).sum())
+        for part, order in zip((~half, half), orders, strict=True)
+    )
+    assert whole
+    rows = plan.dataset.teacher_classes
+    return [rows[index] for index in whole] if rows else whole, 100 * right / len(labels)
+
+
+def spelt(plan: Plan, order: Order) -> str:
+    """The line of the data set's file that gives the teacher's outputs this order."""
+    names = getattr(plan.dataset, "folder_names", plan.dataset.classes)
+    # classes: has a name for each output, teacher_classes: an output for each name
+    inverse = sorted(range(len(order)), key=order.__getitem__)
+    texts = map(str, order) if plan.dataset.teacher_classes else (names[label] for label in inverse)
+    return f"{_key(plan)}: [{', '.join(texts)}]"
+
+
+def _most_frequent(answers: Tensor, labels: Tensor, count: int) -> Order | None:
+    of_class = [answers[labels == label] for label in range(count)]
+    order = [int(each.mode().values) for each in of_class if len(each)]
+    return order if len({*order}) == count else None
+
+
+def _key(plan: Plan) -> str:
+    return "teacher_classes" if plan.dataset.teacher_classes else "classes"
+
+
+def _named(plan: Plan) -> Sequence[str]:
+    """The names that the file has for the outputs that are used; empty if it names none."""
+    rows, every, count = plan.dataset.teacher_classes, _all_named(plan), len(plan.dataset.classes)
+    used = [every[row] for row in rows] if rows and max(rows) < len(every) else () if rows else every
+    return used if len(used) == count else ()
+
+
+def _all_named(plan: Plan) -> Sequence[str]:
+    names = preprocessing_of(Path(plan.config.teacher_weights or ""), plan.teacher.name).classes
+    own = [name for each in _spellings(plan) for name in each]
+    return () if all(_PLACEHOLDER.fullmatch(name) for name in names) and not {*names} & {*own} else names
+
+
+def _spellings(plan: Plan) -> list[tuple[str, ...]]:
+    """The names of each class: its folder and what is shown."""
+    shown = plan.dataset.classes
+    return list(zip(getattr(plan.dataset, "folder_names", shown), shown, strict=True))
+
+
+def _is(theirs: str, own: Sequence[str]) -> bool:
+    """Whether a name of the file, or one of several with commas between them as of ImageNet, is one of the class."""
+    return not {*map(_plain, (theirs, *theirs.split(",")))}.isdisjoint(map(_plain, own))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.casefold())

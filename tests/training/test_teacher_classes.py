@@ -1,0 +1,150 @@
+"""The classes of a user's teacher are compared with the data set's; a finished run says again what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from support.plain_teachers import CLASSES, NETWORK, photographs, teacher_of
+from torch import nn
+from torchvision.transforms import v2
+
+from okdbench.training import teacher_check
+from okdbench.training.plan import Plan, make_plan
+from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
+
+PIPELINE = v2.Compose(
+    [
+        v2.Resize((32, 32)),
+        v2.PILToTensor(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photographs."""
+    folder = tmp_path_factory.mktemp("shop")
+    photographs(folder / "images", (70, 70), 40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def net(shop: Path) -> nn.Module:
+    return teacher_of(sorted(shop.glob("images/*/*")), PIPELINE)
+
+
+def plan_of(shop: Path, weights: Path, described: dict[str, Any] | None = None, **options: Any) -> Plan:
+    description = weights.with_suffix(".yaml")
+    description.write_text(yaml.safe_dump({"domains": {"shop": str(shop / "images")}, **(described or {})}))
+    values = {"method": "teacher", "dataset": str(description), "setting": "-S", "budget": "smoke", "device": "cpu"}
+    networks = {"teacher": NETWORK, "student": NETWORK, "teacher_weights": str(weights)}
+    return make_plan({**values, **networks, **options}, data_root=shop / "root")
+
+
+def said(plan: Plan, runs: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    capsys.readouterr()
+    execute(plan, runs, quiet)
+    lines = capsys.readouterr().err.splitlines()
+    return [line.removeprefix("okdbench: teacher ") for line in lines if line.startswith("okdbench: teacher ")]
+
+
+def rows(net: nn.Module, order: list[int]) -> dict[str, torch.Tensor]:
+    """The network with outputs in this order; -1 is a class that the data set lacks."""
+    state, head = (
+        net.state_dict(),
+        [key for key, value in net.state_dict().items() if value.shape[:1] == (len(CLASSES),)],
+    )
+    assert len(head) == 2
+    return state | {
+        key: torch.stack([state[key][i] if i >= 0 else torch.zeros_like(state[key][0]) - 9 for i in order])
+        for key in head
+    }
+
+
+SIX = ["ant", "cup", "lamp", "moon", "pen", "zoo"]
+
+
+@pytest.mark.parametrize(
+    ("names", "order", "described", "warning"),
+    [
+        (list(CLASSES), [0, 1, 2], {}, ""),
+        (["Cup", "lamp, torch", "PEN"], [0, 1, 2], {}, ""),
+        (["LABEL_0", "LABEL_1", "LABEL_2"], [0, 1, 2], {}, ""),
+        (SIX, [-1, 0, 1, -1, 2, -1], {"teacher_classes": [1, 2, 4]}, ""),
+        (
+            SIX, [-1, 0, 1, -1, 2, -1], {"teacher_classes": [1, 4, 2]},
+            "the file has the classes in another order; write teacher_classes: [1, 2, 4]",
+        ),
+        (
+            SIX, [-1, 0, 1, -1, 2, -1], {"teacher_classes": [1, 2, 3]},
+            "the file has the classes in another order; write teacher_classes: [1, 2, 4]",
+        ),
+        (
+            ["pen", "cup", "lamp"], [2, 0, 1], {},
+            "the file has the classes in another order; write classes: [pen, cup, lamp]",
+        ),
+        (["cup", "lamp", "pen"], [2, 0, 1], {"classes": ["pen", "cup", "lamp"]},
+            "the file has the classes in another order; write classes: [cup, lamp, pen]"),
+        (["cat", "dog", "cow"], [0, 1, 2], {}, "the file has other classes, cat, dog, cow; those of "),
+        (["cup", "dog", "pen"], [0, 1, 2], {}, "by the names in the file 'dog' is used as 'lamp'; check classes: in"),
+    ],
+    ids=lambda value: str(value)[:30],
+)  # fmt: skip
+def test_the_classes_that_the_file_names_are_compared(
+    names: list[str], order: list[int], described: dict[str, Any], warning: str,
+    shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    torch.save({"state_dict": rows(net, order), "classes": names}, tmp_path / "teacher.pt")
+    lines = said(plan_of(shop, tmp_path / "teacher.pt", described), tmp_path / "runs", capsys)
+    warnings = [line for line in lines if line.startswith("warning: ") and " the file " in line]
+    assert bool(warnings) == bool(warning)
+    assert not warning or warnings[0].startswith(f"warning: {warning}")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "described", "line"),
+    [
+        ([2, 0, 1], {}, "classes: [pen, cup, lamp]"),
+        ([-1, 2, 0, 1], {"teacher_classes": [1, 2, 3]}, "teacher_classes: [2, 3, 1]"),
+    ],
+)
+def test_an_order_that_no_name_tells_is_read_off_the_answers(
+    outputs: list[int], described: dict[str, Any], line: str,
+    shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    torch.save(rows(net, outputs), tmp_path / "teacher.pt")
+    *_, last = said(plan_of(shop, tmp_path / "teacher.pt", described), tmp_path / "runs", capsys)
+    assert last == f"warning: with the order of the classes that its answers have, {line}, it has 100.0 %"
+    key, _, listed = line.partition(": ")
+    own = {key: yaml.safe_load(listed)}
+    (only,) = [x for x in said(plan_of(shop, tmp_path / "teacher.pt", own), tmp_path, capsys) if "chance" in x]
+    assert ": 100.0 % of " in only
+
+
+def test_a_run_that_is_read_back_says_it_again_and_measures_nothing(
+    shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(rows(net, [2, 0, 1]), tmp_path / "teacher.pt")
+    plan = plan_of(shop, tmp_path / "teacher.pt")
+    first = said(plan, tmp_path / "runs", capsys)
+    assert any("near chance" in line for line in first)
+    monkeypatch.setattr(teacher_check, "predict", None)
+    assert said(plan, tmp_path / "runs", capsys) == first
+
+
+def test_of_few_images_what_is_better_is_said_with_its_doubt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = photographs(tmp_path / "images", (70, 70), 25)
+    torch.save(teacher_of(files, PIPELINE).state_dict(), tmp_path / "teacher.pt")
+    plan = plan_of(tmp_path, tmp_path / "teacher.pt", mean=0.42)
+    lines = said(plan, tmp_path / "runs", capsys)
+    better = "warning: with --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 it has 100.0 %"
+    assert f"{better}, which on 8 images may be chance" in lines
