@@ -52,7 +52,8 @@ class Ring:
 
     def state_dict(self) -> dict[str, Any]:
         """The stored rows, and how many there were."""
-        return {"added": self.added, "rows": self._rows[: len(self)]}
+        # A copy, because a file of a part of a tensor holds all of it; not on a GPU, whose memory may be full.
+        return {"added": self.added, "rows": self._rows[: len(self)].to("cpu", copy=True)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""

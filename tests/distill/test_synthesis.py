@@ -77,6 +77,15 @@ def test_a_pool_is_restored_and_goes_on(count: int) -> None:
     assert other.newest(4).equal(pool.newest(4))
 
 
+def test_the_file_of_a_pool_is_as_large_as_what_is_in_it() -> None:
+    sizes = []
+    for capacity in (4, 40_000):
+        file = io.BytesIO()
+        torch.save(filled(3, capacity).state_dict(), file)
+        sizes.append(file.tell())
+    assert sizes[1] < sizes[0] + 100
+
+
 # Rounds
 
 
