@@ -188,7 +188,7 @@ def test_where_nothing_was_measured_that_is_said(here: Path, monkeypatch: pytest
     monkeypatch.setattr(recommendation, "committed_runs", lambda: kept)
     text = asked(here, "--shots", "none")
     assert "nothing was measured for task adapt, label-free track: the order is that of the time" in text
-    assert "cannot run: augkd, finetune: not in the label-free track" in text
+    assert "cannot run: 4ds, augkd, finetune: not in the label-free track" in text
 
 
 @pytest.mark.parametrize(

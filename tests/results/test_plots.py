@@ -159,8 +159,9 @@ def test_a_privileged_method_is_drawn_and_never_ranked() -> None:
 def test_bars_show_the_numbers_of_the_table_and_what_is_missing() -> None:
     (plotted,) = draw("bars", [*grid(seeds=2), rich("mad", "A-C", 0, 90), failed("mad", "A-C", 1)])
     panel = plotted.figure.axes[0]
-    seen = {line.get_marker(): line.get_xydata().tolist() for line in panel.lines if line.get_marker() != "None"}
-    assert seen[method_style("augkd").marker][0][0] == pytest.approx(66)
+    lines = [line for line in panel.lines if line.get_marker() != "None"]
+    seen = {(line.get_color(), line.get_marker()): line.get_xydata().tolist() for line in lines}
+    assert seen[method_style("augkd")][0][0] == pytest.approx(66)
     text = " ".join(texts(plotted.figure))
     assert "66.0" in text
     assert "no line" in text
