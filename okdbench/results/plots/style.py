@@ -32,6 +32,7 @@ GREY, FAINT = "0.45", "0.88"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # six colours and five markers have no common divisor: 30 methods have different styles; none looks like an arrow
 MARKERS = ("o", "s", "D", "X", "P")
+STYLES = len(COLOURS) * len(MARKERS)
 VARIANT_MARKERS = ("*", "h", "p", "d", "8")
 LineStyle = Literal["-", "--", "-.", ":"]
 LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
@@ -84,16 +85,24 @@ def method_style(method: str) -> MethodStyle:
     name, _, variant = method.partition("[")
     known = _known()
     # the style of a method that is not bundled never equals that of a bundled one, while styles are left
-    free = max(1, len(COLOURS) * len(MARKERS) - len(known))
-    index = known.index(name) if name in known else len(known) + _checksum(name) % free
+    free = max(1, STYLES - len(known))
+    first = min(set(range(STYLES)) - set(known.values()), default=0)
+    index = known.get(name, first + _checksum(name) % free)
     marker = VARIANT_MARKERS[_checksum(variant) % len(VARIANT_MARKERS)] if variant else MARKERS[index % len(MARKERS)]
     return MethodStyle(COLOURS[index % len(COLOURS)], marker)
 
 
 @cache
-def _known() -> list[str]:
-    """The bundled methods; rows of another role are the last, so that kd does not have the colour of AuG-KD."""
-    return sorted(method_names(), key=lambda name: "role" in bundled_card(name))
+def _known() -> dict[str, int]:
+    """Number of the style of each bundled method.
+
+    Rows of another role are counted from the end, so that new methods leave them as they are, and kd has neither colour
+    nor marker of AuG-KD.
+    """
+    others = [name for name in method_names() if "role" in bundled_card(name)]
+    methods = [name for name in method_names() if name not in others]
+    numbers = {name: number for number, name in enumerate(methods)}
+    return numbers | {name: STYLES - 1 - number for number, name in enumerate(others)}
 
 
 def setting_styles(settings: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
