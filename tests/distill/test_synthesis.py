@@ -124,7 +124,7 @@ def test_a_teacher_without_batch_norm_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_term_moves_what_is_optimised(name: str) -> None:
-    method = method_of(name)
+    method = method_of(name, adversarial=1.0)
     run(method, 0, PERIOD)
     method.round.begin(method.draw_labels())
     method.begin_round()
