@@ -74,7 +74,7 @@ class GeneratorSynthesis(Synthesis):
         """Adam of weights and latents, with beta_1 0.5."""
         hp = self.hp
         weights = {"params": list(images.generator.parameters()), "lr": hp.lr_images}
-        latents = {"params": [images.latents], "lr": hp.lr_latents or hp.lr_images}
+        latents = {"params": [images.latents], "lr": hp.lr_images if hp.lr_latents is None else hp.lr_latents}
         return torch.optim.Adam([weights, latents], betas=(0.5, 0.999), fused=True)
 
     @torch.no_grad()

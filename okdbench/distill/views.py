@@ -35,6 +35,21 @@ def mirrored(images: Tensor, rng: torch.Generator) -> Tensor:
     return torch.where(torch.rand((), generator=rng, device=rng.device) < 0.5, images.flip(3), images)
 
 
+def exchanged(maps: Tensor, probability: float, rng: torch.Generator) -> Tensor:
+    """Feature maps that take channels from each other: image i keeps a random half, and has the others of B - 1 - i.
+
+    Args:
+        maps: B x K x H x W.
+        probability: that it happens; otherwise all of them stay as they are.
+        rng: random generator, on the device of the maps.
+    """
+    count, channels = maps.shape[:2]
+    # The rank of random numbers: exactly half of the channels of each image are below K / 2.
+    ranks = torch.rand(count, channels, generator=rng, device=rng.device).argsort(1).argsort(1)
+    all_stay = torch.rand((), generator=rng, device=rng.device) >= probability
+    return torch.where(((ranks < channels // 2) | all_stay)[:, :, None, None], maps, maps.flip(0))
+
+
 # A view for each image
 
 

@@ -141,7 +141,7 @@ def agree_less_surely(method: Any) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_term_moves_what_is_optimised(name: str) -> None:
-    method = method_of(name)
+    method = method_of(name, adversarial=1.0)
     run(method, 0, PERIOD)
     agree_less_surely(method)
     method.round.begin(method.draw_labels())

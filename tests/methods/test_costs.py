@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.tiny_task import make_method, run_stages
 
-from okdbench.api import Method
+from okdbench.api import Clock, Method
 
 BATCH = 18
 NEW, OLD = 16, 2  # images in a batch with replay
@@ -53,6 +53,25 @@ def test_an_iteration_costs_as_much_as_the_authors_method(
     assert cost["teacher"] == (*(BATCH * n for n in teacher), 0)
     assert cost["student"] == tuple(BATCH * n for n in student)
     assert cost["generator"] == (*(BATCH * n for n in generator), BATCH)
+
+
+def test_grad_cam_is_one_more_backward_pass_of_both_networks() -> None:
+    distiller = make_method("spaceshipnet", {"rounds": 1, "synthesis_steps": 1}, images=10_000, batch_size=BATCH)
+    stage, costs = distiller.stages()[-1], []
+    for step in range(2):
+        before = distiller.task.meter.traffic()
+        distiller.set_clock(Clock(step, stage.steps))
+        stage.step()
+        after = distiller.task.meter.traffic()
+        costs.append({role: {kind: after[role][kind] - before[role][kind] for kind in after[role]} for role in after})
+    synthesis, training = costs
+    assert synthesis["generator"] == training["student"] | {"backward": BATCH}
+    assert (synthesis["teacher"]["forward"], synthesis["teacher"]["backward"]) == (BATCH, BATCH)
+    assert synthesis["student"]["forward"] == 0
+    assert training["student"] == {"forward": BATCH, "backward": 2 * BATCH, "learned": BATCH, "updates": 1}
+    # The release computes the gradients of all weights for it.
+    assert (training["teacher"]["forward"], training["teacher"]["backward"]) == (BATCH, BATCH)
+    assert (training["generator"]["forward"], training["generator"]["backward"]) == (BATCH, 0)
 
 
 @pytest.mark.parametrize("method", ["dfq", "mad"])

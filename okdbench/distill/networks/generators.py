@@ -112,7 +112,18 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Raw images of the latents ``z``, B x latent."""
         grid = self.seed(z).view(-1, *self.grid).contiguous(memory_format=torch.channels_last)
-        images: Tensor = self.grow(grid)
+        return self._raw(self.grow(grid))
+
+    def stage_layers(self) -> list[nn.Module]:
+        """The layers whose outputs end its stages: the first batch norm, then the leaky ReLU of each doubling."""
+        return [self.grow[0], *(layer for layer in self.grow if isinstance(layer, nn.LeakyReLU))]
+
+    def decode(self, maps: Tensor, stage: int) -> Tensor:
+        """Raw images of feature maps at the end of a stage, counted from 0."""
+        end = list(self.grow).index(self.stage_layers()[stage])
+        return self._raw(self.grow[end + 1 :](maps))
+
+    def _raw(self, images: Tensor) -> Tensor:
         return images if self.head == "sigmoid" else self.normaliser.inverse(images)
 
 
@@ -120,6 +131,22 @@ def _head(kind: HeadKind, channels: int) -> list[nn.Module]:
     if kind == "sigmoid":
         return [nn.Sigmoid()]
     return [nn.Tanh(), nn.BatchNorm2d(channels, affine=False)] if kind == "tanh_bn" else [nn.BatchNorm2d(channels)]
+
+
+class Decoder(nn.Module):
+    """What a generator does after one of its stages; a module, so that its images can be counted.
+
+    Args:
+        generator: whose layers it calls.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, maps: Tensor, stage: int) -> Tensor:
+        """Raw images of feature maps at the end of a stage."""
+        return self.generator.decode(maps, stage)
 
 
 class ConditionalGenerator(Generator):
