@@ -165,7 +165,8 @@ def test_a_pool_of_maps_keeps_the_newest_and_is_restored() -> None:
 
 
 def test_no_more_memory_is_taken_than_the_run_fills() -> None:
-    assert [layer.capacity for layer in method_of(pool_size=10_000, rounds=2, warm_up_rounds=1).maps._layers] == [18] * 3
+    maps = method_of(pool_size=10_000, rounds=2, warm_up_rounds=1).maps
+    assert [layer.capacity for layer in maps._layers] == [18] * 3
 
 
 # Activation maps
