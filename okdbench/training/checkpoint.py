@@ -41,6 +41,15 @@ def load(path: Path) -> dict[str, Any] | None:
     return state
 
 
+def on_device(state: Any, device: torch.device) -> Any:
+    """A part of a state with its tensors on the device: what no network holds would stay where it was read."""
+    if isinstance(state, torch.Tensor):
+        return state.to(device)
+    if isinstance(state, dict):
+        return {name: on_device(part, device) for name, part in state.items()}
+    return [on_device(part, device) for part in state] if isinstance(state, list) else state
+
+
 def random_state(rng: torch.Generator) -> dict[str, Any]:
     """The state of every random generator that a step may draw from."""
     kind, keys, *rest = np.random.get_state(legacy=True)

@@ -206,7 +206,7 @@ class TrainingLoop:
         self._stage_index, self._step = state["position"]
         self._network.load_state_dict(state["answer"])
         for name, part in self._trainable.state.items():
-            part.load_state_dict(state["trainable"][name])
+            part.load_state_dict(checkpoint.on_device(state["trainable"][name], self._config.rng.device))
         self.history = History.from_state(state["history"])
         self._config.meter.load_state_dict(state["meter"])
         checkpoint.restore_random_state(state["random"], self._config.rng)

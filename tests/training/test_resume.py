@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from support.fault_injection import checkpoint_every_step
 from support.fork_server import Command
 from support.resumed_runs import assert_same
+
+from okdbench.training import checkpoint
 
 OPTIONS = (
     "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=10 "
@@ -114,3 +117,10 @@ def test_a_finished_run_is_not_repeated(uninterrupted: Path, data_root: Path) ->
 def test_the_record_shows_each_stage(uninterrupted: Path) -> None:
     record = json.loads((uninterrupted / "record.json").read_text())
     assert list(record["stages"]) == ["data-free", "anchor", "mixup"]
+
+
+def test_what_no_network_holds_is_resumed_on_the_device_of_the_run() -> None:
+    state = {"rows": torch.zeros(2), "best": {"images": [torch.zeros(3)]}, "count": 4}
+    moved = checkpoint.on_device(state, torch.device("meta"))
+    assert {moved["rows"].device.type, moved["best"]["images"][0].device.type} == {"meta"}
+    assert moved["count"] == 4
