@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
-from tables import markdown
+from tables import markdown, with_interval
 
 from okdbench import registry
 from okdbench.core import plugins
@@ -143,8 +143,7 @@ def _signed(estimate: Estimate | None) -> str:
 def _interval(estimate: Estimate | None, form: str) -> str:
     if estimate is None:
         return ""
-    low, high = (form.format(end) for end in (estimate.low, estimate.high))
-    return form.format(estimate.value) + ("" if math.isnan(estimate.low) else f" ({low} to {high})")
+    return with_interval(estimate.value, None if math.isnan(estimate.low) else (estimate.low, estimate.high), form)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from tables import markdown
+from tables import markdown, with_interval
 
 from okdbench.core.protocol import PROTOCOL_VERSION, Track
 from okdbench.core.settings import TaskKind
@@ -50,8 +50,8 @@ def _runs() -> dict[str, dict[str, dict[Cell, Record]]]:
 def _text(gain: label_gains.LabelGain | None) -> str:
     if gain is None:
         return ""
-    ends = "" if math.isnan(gain.low) else f" ({gain.low:+.1f} to {gain.high:+.1f})"
-    return f"**{gain.gain:+.1f}{ends}**" if gain.low > 0 or gain.high < 0 else f"{gain.gain:+.1f}{ends}"
+    text = with_interval(gain.gain, None if math.isnan(gain.low) else (gain.low, gain.high), "{:+.1f}")
+    return f"**{text}**" if gain.low > 0 or gain.high < 0 else text
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
+from tables import with_interval
+
 from okdbench.core.settings import TaskKind
 from okdbench.results.estimates import interval, mean
 from okdbench.results.store import read_records
@@ -57,7 +59,7 @@ def _difference(usual: Accuracies, other: Accuracies) -> str:
     if not differences:
         return "-"
     ends = interval(differences)
-    shown = f"{mean(differences):+.2f} ({ends[0]:+.2f} to {ends[1]:+.2f})" if ends else f"{mean(differences):+.2f}"
+    shown = with_interval(mean(differences), ends, "{:+.2f}")
     return f"**{shown}**" if ends and max(map(abs, ends)) <= MARGIN else shown
 
 

@@ -8,3 +8,8 @@ from collections.abc import Iterable, Sequence
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table with these heads and cells."""
     return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
+
+
+def with_interval(value: float, ends: tuple[float, float] | None, form: str) -> str:
+    """A number and, in brackets, the ends of its interval, if there is one; ``form`` formats each."""
+    return form.format(value) + (f" ({form.format(ends[0])} to {form.format(ends[1])})" if ends else "")

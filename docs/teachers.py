@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tables import markdown
+from tables import markdown, with_interval
 
 from okdbench.core.settings import TaskKind
 from okdbench.results.estimates import interval, mean
@@ -43,9 +43,7 @@ def _accuracies(path: Path, protocol: int) -> dict[tuple[str, str], list[float]]
 
 
 def _cells(values: list[float]) -> tuple[str, str]:
-    ends = interval(values)
-    shown = f"{mean(values):.1f} ({ends[0]:.1f} to {ends[1]:.1f})" if ends else f"{mean(values):.1f}"
-    return shown, f"{min(values):.1f}"
+    return with_interval(mean(values), interval(values), "{:.1f}"), f"{min(values):.1f}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from tables import markdown
+from tables import markdown, with_interval
 
 from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.estimates import interval, mean
@@ -82,14 +82,8 @@ def _line(pair: Pair) -> list[str]:
 
 def _shown(values: Sequence[float]) -> str:
     ends = interval(values)
-    if ends is None:
-        return _signed(mean(values))
-    text = f"{_signed(mean(values))} ({_signed(ends[0])} to {_signed(ends[1])})"
-    return f"**{text}**" if ends[0] * ends[1] > 0 else text
-
-
-def _signed(points: float) -> str:
-    return f"{round(points, 1) + 0.0:+.1f}"  # no -0.0
+    text = with_interval(mean(values), ends, "{:+z.1f}")  # z: no -0.0
+    return f"**{text}**" if ends and ends[0] * ends[1] > 0 else text
 
 
 def _accuracy(record: Record) -> float:
