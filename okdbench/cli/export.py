@@ -9,13 +9,12 @@ import typer
 
 from okdbench.cli import completion
 from okdbench.cli.options import RunsFolder, StudentNetwork, choice, examples
+from okdbench.core.export_formats import ENDINGS
 from okdbench.core.terminal import check_format
 
 app = typer.Typer()
 
-# The names in okdbench.training.export, which loads torch: too slow for --help and completion.
-FORMATS = ("safetensors", "onnx", "torchscript")
-ENDINGS = {".onnx": "onnx", ".pt": "torchscript"}
+FORMATS = tuple(ENDINGS)
 
 
 @app.command(epilog=examples("export 3f9a --format onnx --output student.onnx"))
@@ -45,7 +44,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
 ) -> None:
     """Write a run's student as one file, with its classes and its origin, and check that it gives the same logits."""
-    form = form or ENDINGS.get(output.suffix if output else "", FORMATS[0])
+    form = form or next((kind for kind, ending in ENDINGS.items() if output and output.suffix == ending), FORMATS[0])
     check_format(form, FORMATS)  # before torch is loaded
     from okdbench.training import export as exporting
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from okdbench.core.errors import UserError, one_line, unknown
+from okdbench.core.export_formats import ENDINGS
 from okdbench.core.files import printable, write_atomic, writing
 from okdbench.training.student import CARD, Student, pack, unpack
 from okdbench.training.student_lookup import load
@@ -28,12 +29,10 @@ class Format(NamedTuple):
     """One format of exported files.
 
     Attributes:
-        ending: the usual ending of such a file.
         write: student -> content of the file.
         read: content of the file, and the user's own network -> images to logits.
     """
 
-    ending: str
     write: Callable[[Student], bytes]
     read: Callable[[bytes, str], Classifier]
 
@@ -62,7 +61,7 @@ def export(name: str, form: str, output: Path | None, runs: Path, network: str =
         _refuse_ending(output, form)
     student = load(name, runs, network)
     card = student.card
-    path = output or Path(f"student-{card.key}{EXPORT_FORMATS[form].ending}")
+    path = output or Path(f"student-{card.key}{ENDINGS[form]}")
     if path.is_file() and not replace:
         raise UserError(f"{path} exists; choose another --output, or replace it with --force")
     content = EXPORT_FORMATS[form].write(student)
@@ -78,8 +77,8 @@ def export(name: str, form: str, output: Path | None, runs: Path, network: str =
 
 def _refuse_ending(output: Path, form: str) -> None:
     """Refuse a name that says another format than the file has."""
-    ending = EXPORT_FORMATS[form].ending
-    if output.suffix != ending and output.suffix in {other.ending for other in EXPORT_FORMATS.values()}:
+    ending = ENDINGS[form]
+    if output.suffix != ending and output.suffix in ENDINGS.values():
         raise UserError(f"--output {output} is no name for --format {form}; write {output.with_suffix(ending)}")
 
 
@@ -177,7 +176,7 @@ def _read_torchscript(content: bytes, _network: str) -> Classifier:
 
 
 EXPORT_FORMATS = {
-    "safetensors": Format(".safetensors", lambda s: pack(s.classifier.net.state_dict(), s.card), _read_safetensors),
-    "onnx": Format(".onnx", _write_onnx, _read_onnx),
-    "torchscript": Format(".pt", _write_torchscript, _read_torchscript),
+    "safetensors": Format(lambda s: pack(s.classifier.net.state_dict(), s.card), _read_safetensors),
+    "onnx": Format(_write_onnx, _read_onnx),
+    "torchscript": Format(_write_torchscript, _read_torchscript),
 }

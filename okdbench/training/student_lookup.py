@@ -9,6 +9,7 @@ from pathlib import Path
 from okdbench import registry
 from okdbench.core import plugin_files
 from okdbench.core.errors import UserError
+from okdbench.core.export_formats import ENDINGS
 from okdbench.results.records import Record
 from okdbench.results.store import find_record
 from okdbench.training.student import Student, StudentCard, card_of, unpack
@@ -23,7 +24,7 @@ def load(name: str, runs: Path, network: str = "") -> Student:
         UserError: there is no such run, it has no student, or the file does not contain one.
     """
     file, old = Path(name), None
-    if file.suffix in (".onnx", ".pt"):
+    if file.suffix in (ENDINGS["onnx"], ENDINGS["torchscript"]):
         raise UserError(f"{file} is for other programs; name the run here, or its .safetensors of okdbench export")
     if not os.path.isfile(file):  # unlike Path.is_file it takes names of any length
         folder, record = find_record(name, runs)
