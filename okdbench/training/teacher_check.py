@@ -79,7 +79,8 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     if not len(images):
         return
     labels, chance = torch.from_numpy(images.labels), 100.0 / len(plan.dataset.classes)
-    found = accuracy(predict(teacher, images, device), labels)
+    logits = predict(teacher, images, device)
+    found = accuracy(logits, labels)
     yield f"{plan.config.teacher_weights}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)"
     if is_near_chance(found, chance):
         yield "warning: that is near chance; check the order of the classes, the normalisation, the size, the file"
@@ -88,7 +89,7 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     doubt = f", which on {len(images)} images may be chance" if found + worth > 100 else ""
     if found + (least := max(WORTH, 200 / len(images)) if doubt else worth) > 100:
         return
-    tried = sorted(_tried(plan, teacher, images, device), reverse=True)
+    tried = sorted(_tried(plan, teacher, images, logits, device), reverse=True)
     for reached, text in tried:
         if reached >= max(found + least, tried[0][0] - worth):
             yield f"warning: with {text} it has {reached:.1f} %{doubt}"
@@ -114,23 +115,26 @@ def _images(plan: Plan) -> tuple[Images, str]:
     return chosen.take(np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_IMAGES)).astype(np.int64)), where
 
 
-def _tried(plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device) -> Iterator[tuple[float, str]]:
+def _tried(
+    plan: Plan, teacher: ClassifierWrapper, images: Images, logits: Tensor, device: torch.device
+) -> Iterator[tuple[float, str]]:
+    """The accuracy with each other choice; ``logits`` are those without one."""
     labels = torch.from_numpy(images.labels)
-    found = order_in_answers(plan, predict(teacher, images, device), labels)
+    found = order_in_answers(plan, logits, labels)
     if found and found[0] != order_in_file(plan):
         yield found[1], f"the order of the classes that its answers have, {spelt(plan, found[0])},"
-    for text, logits in _trials(plan, teacher, images, device):
-        if logits is not None:
-            yield accuracy(logits, labels), text
+    for text, others in _trials(plan, teacher, images, logits, device):
+        if others is not None:
+            yield accuracy(others, labels), text
 
 
-def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device) -> Trials:
+def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, logits: Tensor, device: torch.device) -> Trials:
     """What differs most often between training and use, in that order."""
     if (order := order_in_file(plan)) and not plan.dataset.teacher_classes:
-        yield f"the file's order of the classes, {spelt(plan, order)},", predict(teacher, images, device)[:, order]
+        yield f"the file's order of the classes, {spelt(plan, order)},", logits[:, order]
     names = getattr(plan.dataset, "folder_names", plan.dataset.classes)
     if order := _other_order(names):
-        yield "the classes in the order 1, 2, ..., 10", predict(teacher, images, device)[:, order]
+        yield "the classes in the order 1, 2, ..., 10", logits[:, order]
     for text, normaliser in _normalisers(plan.dataset):
         yield text, _with(teacher, normaliser.to(device), images, device)
     for rule, size in _formats(plan):
