@@ -120,8 +120,7 @@ class CMI(GeneratorSynthesis):
                 size = features_of(self.teacher.forward_with_features(blank, "bn_means")).shape[1]
             head = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, hp.projection))
             self.projection = self.place("projection", head)
-            made = (hp.warm_up_rounds + self.rounds) * self.batch_size
-            self.bank = self.state["bank"] = Ring(min(hp.bank_size, made), 2 * size, device=task.device)
+            self.bank = self.state["bank"] = Ring(min(hp.bank_size, self.made), 2 * size, device=task.device)
         return super().make_source()
 
     def make_optimizer(self, images: LatentImages) -> Optimizer:

@@ -126,8 +126,7 @@ class SpaceshipNet(GeneratorSynthesis):
         self.taps = generator.stage_layers()[:TAPS]
         self.decoder = Decoder(generator)
         task.meter.watch("generator", self.decoder)
-        made = (hp.warm_up_rounds + self.rounds) * self.batch_size
-        self.maps = self.state["maps"] = FeaturePool(min(hp.pool_size, made), self.tap_shapes(), task.device)
+        self.maps = self.state["maps"] = FeaturePool(min(hp.pool_size, self.made), self.tap_shapes(), task.device)
         # Drawn before the first step: on a GPU, a step would have to wait for a number that decides what it computes.
         steps = self.rounds * (hp.synthesis_steps + self.distillation_steps)
         self.choices = torch.randint(len(self.taps), (steps,), generator=task.rng, device=task.device).tolist()

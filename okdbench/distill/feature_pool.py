@@ -39,9 +39,8 @@ class FeaturePool:
 
     def sample(self, layer: int, count: int, rng: torch.Generator) -> Tensor:
         """The maps of one layer for ``count`` images, drawn uniformly with replacement."""
-        # An empty pool has zeros: the time of a step can be measured before there are others.
-        numbers = torch.randint(max(1, len(self)), (count,), generator=rng, device=rng.device)
-        maps = self._layers[layer][numbers]
+        stored = self._layers[layer]
+        maps = stored[stored.draw(count, rng)]
         return maps.to(torch.get_default_dtype(), memory_format=torch.channels_last)
 
     def state_dict(self) -> dict[str, Any]:

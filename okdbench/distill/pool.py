@@ -45,6 +45,11 @@ class Ring:
         self._rows[numbers % self.capacity] = rows[-fitting:].detach().to(self._rows.dtype)
         self.added += len(rows)
 
+    def draw(self, count: int, rng: torch.Generator) -> Tensor:
+        """Numbers of ``count`` rows, drawn uniformly with replacement."""
+        # An empty ring has rows of zeros: the time of a step can be measured before there are others.
+        return torch.randint(max(1, len(self)), (count,), generator=rng, device=rng.device)
+
     def newest(self, count: int) -> Tensor:
         """The last rows that were added, at most ``count``."""
         numbers = torch.arange(max(0, self.added - min(count, len(self))), self.added, device=self._rows.device)
@@ -88,8 +93,7 @@ class Pool:
 
     def sample(self, count: int, rng: torch.Generator) -> Batch:
         """``count`` images and their classes, drawn uniformly with replacement."""
-        # An empty pool has black images: their time can be measured before there are others.
-        numbers = torch.randint(max(1, len(self)), (count,), generator=rng, device=rng.device)
+        numbers = self._labels.draw(count, rng)
         return Batch(_raw(self._images[numbers]), self._labels[numbers])
 
     def newest(self, count: int) -> Tensor:

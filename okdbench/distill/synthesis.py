@@ -105,7 +105,9 @@ class Synthesis(Method):
         #: the student's steps of each round
         self.distillation_steps = steps // self.rounds
         self.batch_size: int = hp.synthesis_batch or task.batch_size
-        self.pool = self.state["pool"] = Pool(hp.pool_size, task.channels, task.image_size, task.device)
+        #: images of all rounds
+        self.made = (hp.warm_up_rounds + self.rounds) * self.batch_size
+        self.pool = self.state["pool"] = Pool(min(hp.pool_size, self.made), task.channels, task.image_size, task.device)
         self.round = self.state["round"] = Round()
         self.source = self.make_source()
         optimizer = sgd(self.student, hp.lr_student, weight_decay=hp.weight_decay)
