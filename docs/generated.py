@@ -70,11 +70,6 @@ def frames() -> str:
     return "\n\n".join([_table("`load_records`", "meaning", runs), _table("`leaderboard`", "meaning", board)])
 
 
-def released() -> str:
-    """The effect of every switch that restores a fault of released code, a table for each method."""
-    return "\n\n".join(f"### `{method}`\n\n{table}" for method, table in released_code.tables().items())
-
-
 def template() -> str:
     """The file that ``okdbench new method`` writes."""
     return f"```python\n{(ROOT / 'okdbench' / 'cli' / 'templates' / 'method.py').read_text()}```"
@@ -115,7 +110,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     ),
     "precisions": precisions.table,
     "teachers": teachers.table,
-    "released code": released,
+    "released code": released_code.tables,
+    "released code runs": released_code.commands,
     "augkd parts": partial(variants.table, variants.AUGKD),
     "reproductions": reproductions.tables,
     "reproduction counts": reproductions.counts,

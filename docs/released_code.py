@@ -1,87 +1,84 @@
-"""Make the tables of released-code.md from the records: ``python docs/released_code.py``.
+"""Make the tables and commands of released-code.md: ``python docs/released_code.py``.
 
-Each line is a switch of a method, turned on: its difference to the method without it, paired by seed.
+Each line is a switch of a method, turned on, beside the method without it, with the same seeds and teachers.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from scipy.stats import t
+from tables import markdown
+from variants import Place, effect
 
 from okdbench import registry
 from okdbench.core import plugins
+from okdbench.core.settings import TaskKind
 from okdbench.core.syntax import spell_assignments
-from okdbench.results.records import Record
-from okdbench.results.store import read_records
 
-ROOT = Path(__file__).resolve().parent.parent
-ARCHIVE = ROOT / "docs" / "released-code.jsonl.gz"
-SETTING = "MO-P"
-HEAD = "| switch | what released code does | accuracy | difference | kept | difference |\n|---|---|---|---|---|---|"
+#: the setting of a method is that of the first task here that it plays
+PLACES = {
+    TaskKind.DATA_FREE: Place("M"),
+    TaskKind.TRANSFER: Place("MO@P"),
+    TaskKind.ADAPT: Place("MO-P", shots=2),
+}
+HEADS = ["switch", "what released code does", "seeds", "accuracy", "difference", "retention"]
 
 
-def tables() -> dict[str, str]:
-    """Method -> its table, for each method that has a switch."""
-    made = {}
+class Switch(NamedTuple):
+    """A fault of released code that a method can restore, and the rows that show its effect."""
+
+    name: str
+    theirs: str
+    row: str
+    beside: str
+
+
+def tables() -> str:
+    """A table for each method that has a switch."""
+    return "\n\n".join(
+        f"### `{method}`\n\n{markdown(HEADS, [_line(switch, place) for switch in switches])}"
+        for method, place, switches in _methods()
+    )
+
+
+def commands() -> str:
+    """The sweeps that make all runs of the tables."""
+    rows: dict[Place, list[str]] = {place: [] for place in PLACES.values()}
+    for _, place, switches in _methods():
+        rows[place] += dict.fromkeys(row for switch in switches for row in (switch.beside, switch.row))
+    return "\n".join(["```", *(_command(place, names) for place, names in rows.items() if names), "```"])
+
+
+def _command(place: Place, rows: list[str]) -> str:
+    shots = f" --shots {place.shots}" if place.shots else ""
+    methods = ",".join(rows)
+    return f"okdbench sweep --methods '{methods}' --datasets digits --setting {place.setting}{shots} --seeds 0-4 --jobs 2"
+
+
+def _methods() -> Iterator[tuple[str, Place, list[Switch]]]:
+    """Each method that has a switch, with its place."""
     for name in plugins.method_names():
-        fields: dict[str, Any] = registry.load_method(name).Hyperparameters.model_fields
-        switches = {key: field.json_schema_extra for key, field in fields.items() if key.startswith("legacy_")}
+        method = registry.load_method(name)
+        fields: dict[str, Any] = method.Hyperparameters.model_fields
+        switches = [
+            _switch(name, key, field.json_schema_extra) for key, field in fields.items() if key.startswith("legacy_")
+        ]
         if switches:
-            made[name] = "\n".join([HEAD, *(_line(name, switch, extra) for switch, extra in switches.items())])
-    return made
+            yield name, next(place for task, place in PLACES.items() if task in method.card.tasks), switches
 
 
-@cache
-def _runs() -> dict[tuple[str, str], dict[int, Record]]:
-    """(method, variant) -> seed -> record, of the setting that the page is about."""
-    found: dict[tuple[str, str], dict[int, Record]] = {}
-    for record in read_records(ARCHIVE):
-        if record.setting == SETTING and record.track == "labelled" and record.status == "done":
-            found.setdefault((record.method, record.variant), {})[record.seed] = record
-    return found
+def _switch(method: str, name: str, extra: dict[str, Any]) -> Switch:
+    beside = f"{method}[{spell_assignments(extra['when'])}]" if extra["when"] else method
+    return Switch(name, extra["theirs"], f"{method}[{spell_assignments({**extra['when'], name: True})}]", beside)
 
 
-def _line(method: str, switch: str, extra: dict[str, Any]) -> str:
-    if (method, "") not in _runs():
-        return f"| `{switch}` | {extra['theirs']} | not run | | | |"
-    usual = _runs()[method, spell_assignments(extra["when"])]
-    changed = _runs()[method, spell_assignments({**extra["when"], switch: True})]
-    if not len(usual.keys() & changed.keys()) == len(usual) == 3:
-        raise SystemExit(f"{method} {switch}: three seeds are needed of both, with the switch and without")
-    beside = f" (beside `{spell_assignments(extra['when'])}`)" if extra["when"] else ""
-    both = " | ".join(_cells(usual, changed, measure) for measure in (_final, _kept))
-    return f"| `{switch}`{beside} | {extra['theirs']} | {both} |"
-
-
-def _cells(usual: dict[int, Record], changed: dict[int, Record], measure: Callable[[Record], float]) -> str:
-    """Means without and with the switch, and the paired difference; bold where it is evidence at 5 %."""
-    pairs = [(measure(usual[seed]), measure(changed[seed])) for seed in usual]
-    before, after = (statistics.mean(values) for values in zip(*pairs, strict=True))
-    differences = [new - old for old, new in pairs]
-    mean, spread = statistics.mean(differences), statistics.stdev(differences)
-    difference = f"{round(mean, 2) + 0.0:+.2f} ± {spread:.2f}"  # no -0.00
-    sure = abs(mean) > t.ppf(0.975, len(pairs) - 1) * spread / math.sqrt(len(pairs))
-    return f"{before:.2f} -> {after:.2f} | {f'**{difference}**' if sure else difference}"
-
-
-def _final(record: Record) -> float:
-    """Accuracy on the student's domain."""
-    assert record.selected is not None
-    return record.selected.evaluation.test.acc
-
-
-def _kept(record: Record) -> float:
-    """Accuracy on the teacher's domains when the method's own stages are over."""
-    own = [outcome for stage, outcome in record.stages.items() if stage != "fine-tuning"]
-    return own[-1].retention or 0.0
+def _line(switch: Switch, place: Place) -> list[str]:
+    beside = f" (beside `{switch.beside}`)" if "[" in switch.beside else ""
+    cells = effect(switch.row, switch.beside, place) or ["not run", "", "", ""]
+    return [f"`{switch.name}`{beside}", switch.theirs, *cells]
 
 
 if __name__ == "__main__":
-    for method, table in tables().items():
-        print(f"### `{method}`\n\n{table}\n")
+    print(tables())
+    print(commands())

@@ -58,26 +58,23 @@ def table(pairs: Sequence[Pair]) -> str:
     return markdown([*heads, "retention"], [line for pair in pairs if (line := _line(pair))])
 
 
-def _line(pair: Pair) -> list[str]:
-    new, old = (_runs()[pair.place].get(name, {}) for name in (pair.row, pair.other))
+def effect(row: str, other: str, place: Place) -> list[str]:
+    """Seeds of both, their means, and the differences of accuracy and retention; empty without runs of both."""
+    new, old = (_runs()[place].get(name, {}) for name in (row, other))
     seeds = sorted(new.keys() & old.keys())
     if not seeds:
         return []
     means = " -> ".join(f"{mean([_accuracy(runs[seed]) for seed in seeds]):.1f}" for runs in (old, new))
-    differences = [
-        _shown([measure(new[seed]) - measure(old[seed]) for seed in seeds]) for measure in (_accuracy, _retention)
-    ]
-    shots = str(pair.place.shots or "")
-    return [
-        f"`{pair.row}`",
-        f"`{pair.other}`",
-        pair.tells,
-        pair.place.setting,
-        shots,
-        str(len(seeds)),
-        means,
-        *differences,
-    ]
+    accuracies = [_accuracy(new[seed]) - _accuracy(old[seed]) for seed in seeds]
+    kept = [(_retention(old[seed]), _retention(new[seed])) for seed in seeds]
+    retentions = [after - before for before, after in kept if before is not None and after is not None]
+    return [str(len(seeds)), means, _shown(accuracies), _shown(retentions) if retentions else ""]
+
+
+def _line(pair: Pair) -> list[str]:
+    cells = effect(pair.row, pair.other, pair.place)
+    head = [f"`{pair.row}`", f"`{pair.other}`", pair.tells, pair.place.setting, str(pair.place.shots or "")]
+    return [*head, *cells] if cells else []
 
 
 def _shown(values: Sequence[float]) -> str:
@@ -91,9 +88,8 @@ def _accuracy(record: Record) -> float:
     return record.selected.evaluation.test.acc
 
 
-def _retention(record: Record) -> float:
-    assert record.selected
-    return record.selected.retention or 0.0
+def _retention(record: Record) -> float | None:
+    return record.selected and record.selected.retention
 
 
 @cache
