@@ -53,7 +53,9 @@ def commands() -> str:
 def _command(place: Place, rows: list[str]) -> str:
     shots = f" --shots {place.shots}" if place.shots else ""
     methods = ",".join(rows)
-    return f"okdbench sweep --methods '{methods}' --datasets digits --setting {place.setting}{shots} --seeds 0-4 --jobs 2"
+    return (
+        f"okdbench sweep --methods '{methods}' --datasets digits --setting {place.setting}{shots} --seeds 0-4 --jobs 2"
+    )
 
 
 def _methods() -> Iterator[tuple[str, Place, list[Switch]]]:

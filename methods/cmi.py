@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from okdbench.api import Card, Deviation, Learner, Losses, Paper, TaskKind, Track, hyper, legacy
 from okdbench.distill.adversarial import WEIGHT
-from okdbench.distill.generator_synthesis import GeneratorSynthesis, GeneratorSynthesisHyperparameters, LatentImages
+from okdbench.distill.generator_synthesis import GeneratorSynthesis, GeneratorSynthesisHyperparameters, RoundImages
 from okdbench.distill.losses import contrast
 from okdbench.distill.networks.wrapper import ClassifierOutput, Feature
 from okdbench.distill.pool import Ring
@@ -123,7 +123,7 @@ class CMI(GeneratorSynthesis):
             self.bank = self.state["bank"] = Ring(min(hp.bank_size, self.made), 2 * size, device=task.device)
         return super().make_source()
 
-    def make_optimizer(self, images: LatentImages) -> Optimizer:
+    def make_optimizer(self, images: RoundImages) -> Optimizer:
         optimizer = super().make_optimizer(images)
         if self.hp.contrastive:
             head = {"params": list(self.projection.parameters()), "lr": self.hp.lr_images, "betas": (0.9, 0.999)}

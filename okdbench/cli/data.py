@@ -1,4 +1,4 @@
-"""``okdbench data``: register, download, check, list and remove data sets of image folders."""
+"""``okdbench data``: register, download, check, describe, list and remove data sets."""
 
 from __future__ import annotations
 
@@ -93,6 +93,22 @@ def check(name: Name, data_root: DataRoot = None) -> None:
         _check_own(dataset, data_root or default_data_root())
     else:
         _check_registered(name, data_root)
+
+
+@app.command("embed", epilog=examples("data embed shop.yaml --output shop-names.safetensors"))
+def embed(
+    names: Annotated[
+        list[str], typer.Argument(metavar="DATASET...", help="Data sets.", autocompletion=completion.datasets)
+    ],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="File of embeddings to write.")],
+) -> None:
+    """Write text embeddings of the names of the classes, for methods that read them."""
+    from okdbench import registry
+    from okdbench.data.class_embeddings import ENCODER, encode, write_embeddings
+
+    classes = list(dict.fromkeys(one for name in names for one in registry.load_dataset(name).classes))
+    write_embeddings(output, classes, encode(classes), ENCODER)
+    print_line(f"{output}: {len(classes)} classes, by {ENCODER}")
 
 
 @app.command("ls", epilog=examples("data ls", "data ls --format json"))

@@ -118,6 +118,7 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
         "classes": shown_names(file, content, classes),
         "folder_names": tuple(classes),
         "places": places,
+        "class_embeddings": content.class_embeddings and _located(here, content.class_embeddings),
         "groups": group_pattern(file, content, places),
         "official_tests": {name: f"{name}.{part}" for name, at in places.items() if (part := _tested(at.parts))},
         "official_validation": {name: f"{name}.val" for name, at in places.items() if {"val", "test"} <= at.parts},
@@ -132,7 +133,7 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
 
 
 def _located(here: Path, text: str) -> Path:
-    """The folder or list of a domain; a path as Windows spells it is read where none is called so."""
+    """A folder or file that the description names; a path as Windows spells it is read where none is called so."""
     path = (here / Path(text).expanduser()).resolve()
     return path if path.exists() or "\\" not in text else _located(here, text.replace("\\", "/"))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.resize import Resize, parse_resize
 from okdbench.core.settings import Setting, TaskKind, settings_of
+from okdbench.data.class_embeddings import SHIPPED
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and a list of data sets needs no array
     import numpy as np
@@ -106,6 +107,8 @@ class Dataset(ABC):
     student: ClassVar[str] = "resnet10t"
     #: for a teacher's file with more classes: the rows of its last layer that are ``classes``, in their order
     teacher_classes: ClassVar[tuple[int, ...]] = ()
+    #: file of text embeddings of the classes, for methods that read their names
+    class_embeddings: ClassVar[Path | None] = SHIPPED
     #: whether all images are bundled with the installed packages, so that ``okdbench check`` can run methods on them
     bundled: ClassVar[bool] = False
 

@@ -32,6 +32,8 @@ class OwnDatasetFile(BaseModel):
     classes: list[Name] | dict[Name, Name] = []
     #: rows of the last layer of a teacher for more classes
     teacher_classes: list[Annotated[int, Field(ge=0)]] = []
+    #: file of text embeddings of the classes
+    class_embeddings: str | None = None
     #: class folder -> the name that is shown
     names: dict[Name, Name] = {}
     letters: dict[str, str] = {}

@@ -27,22 +27,32 @@ class GeneratorSynthesisHyperparameters(SynthesisHyperparameters):
     lr_latents: float | None = hyper(None, "learning rate of the latents; none: that of the weights", gt=0, le=10)
 
 
-class LatentImages(nn.Module):
-    """A generator and one latent for each image of a batch, all of them parameters."""
+class RoundImages(nn.Module):
+    """A generator, and a parameter that each round draws anew."""
+
+    def __init__(self, generator: Generator, drawn: nn.Parameter) -> None:
+        super().__init__()
+        self.generator, self.drawn = generator, drawn
+
+    def weights(self) -> list[nn.Parameter]:
+        """All other parameters."""
+        return [parameter for parameter in self.parameters() if parameter is not self.drawn]
+
+
+class LatentImages(RoundImages):
+    """A generator and one latent for each image of a batch."""
 
     def __init__(self, generator: Generator, count: int) -> None:
-        super().__init__()
-        self.generator = generator
-        self.latents = nn.Parameter(torch.zeros(count, generator.latent))
+        super().__init__(generator, nn.Parameter(torch.zeros(count, generator.latent)))
 
     def forward(self, labels: Tensor) -> Tensor:
         """Raw images, B x C x H x W, one for each of the labels (B)."""
-        images: Tensor = self.generator(self.latents[: len(labels)])
+        images: Tensor = self.generator(self.drawn[: len(labels)])
         return images
 
 
 class GeneratorSynthesis(Synthesis):
-    """Latents are drawn anew in each round; what happens to the weights is the method's."""
+    """What gives images their variety is drawn anew in each round; what happens to the weights is the method's."""
 
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = GeneratorSynthesisHyperparameters
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -56,9 +66,13 @@ class GeneratorSynthesis(Synthesis):
         return can_generate(image_size)
 
     def make_source(self) -> Learner:
-        """Weights and latents with one Adam."""
-        images = LatentImages(self.make_generator(), self.batch_size)
+        """Weights and what is drawn with one Adam."""
+        images = self.make_images()
         return self.own("generator", images, self.make_optimizer(images))
+
+    def make_images(self) -> RoundImages:
+        """A generator and its latents."""
+        return LatentImages(self.make_generator(), self.batch_size)
 
     def make_generator(self) -> Generator:
         """A new generator.
@@ -70,31 +84,31 @@ class GeneratorSynthesis(Synthesis):
         options = {"normaliser": task.normaliser, "head": hp.head, "stem": hp.stem}
         return Generator(hp.latent, task.image_size, hp.generator_width, **options)
 
-    def make_optimizer(self, images: LatentImages) -> Optimizer:
-        """Adam of weights and latents, with beta_1 0.5."""
+    def make_optimizer(self, images: RoundImages) -> Optimizer:
+        """Adam of weights and of what is drawn, with beta_1 0.5."""
         hp = self.hp
-        weights = {"params": list(images.generator.parameters()), "lr": hp.lr_images}
-        latents = {"params": [images.latents], "lr": hp.lr_images if hp.lr_latents is None else hp.lr_latents}
-        return torch.optim.Adam([weights, latents], betas=(0.5, 0.999), fused=True)
+        weights = {"params": images.weights(), "lr": hp.lr_images}
+        drawn = {"params": [images.drawn], "lr": hp.lr_images if hp.lr_latents is None else hp.lr_latents}
+        return torch.optim.Adam([weights, drawn], betas=(0.5, 0.999), fused=True)
 
     @torch.no_grad()
     def begin_round(self) -> None:
-        """New latents, and moments of Adam that start anew."""
-        latents = self.images.latents
-        latents.copy_(self.task.noise(*latents.shape))
+        """Draw latents, and start the moments of Adam anew."""
+        drawn = self.images.drawn
+        drawn.copy_(self.task.noise(*drawn.shape))
         # A method may have more in the same optimiser, which goes on.
         for parameter in self.images.parameters():
             self.source.optimizer.state.pop(parameter, None)
 
     @property
-    def images(self) -> LatentImages:
-        """The generator and the latents of the round."""
+    def images(self) -> RoundImages:
+        """The generator, and what the round drew."""
         module = self.source.module
-        assert isinstance(module, LatentImages)
+        assert isinstance(module, RoundImages)
         return module
 
     def render(self) -> Tensor:
-        """The images of the latents as they are now."""
+        """The images of the parameters as they are now."""
         images: Tensor = self.source.module(self.round.labels)
         return images
 

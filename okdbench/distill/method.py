@@ -74,6 +74,8 @@ class Task:
         classes: number of classes C.
         image_size: input resolution in pixels; images are square.
         channels: of the images, 1 or 3.
+        class_embeddings: C x E, of the text of the class names where the method reads it and there is some, else C x C,
+            one-hot.
         kind: adapt, transfer or data-free.
         train_size: number of images that the method sees; 0 in task data-free.
         student_images: number of images that the student may learn from, all stages together.
@@ -91,6 +93,7 @@ class Task:
     classes: int
     image_size: int
     channels: int
+    class_embeddings: Tensor
     kind: TaskKind
     train_size: int
     student_images: int
@@ -256,6 +259,11 @@ class Method(Trainable):
     def is_data_free(cls, hp: BaseHyperparameters) -> bool:  # noqa: ARG003 - for methods where it depends on them
         """Whether no label is read: where there are labels, the shared fine-tuning stage then follows."""
         return cls.data_free
+
+    @classmethod
+    def reads_names(cls, hp: BaseHyperparameters) -> bool:  # noqa: ARG003 - for methods where it depends on them
+        """Whether the method reads text embeddings of the names of the classes."""
+        return False
 
     @classmethod
     def takes_size(cls, image_size: int) -> bool:  # noqa: ARG003 - for methods with a generator

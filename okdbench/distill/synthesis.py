@@ -56,10 +56,11 @@ class Round:
         self.best: dict[str, Tensor] = {}
         self._loss = torch.tensor(torch.inf)
 
-    def begin(self, labels: Tensor) -> None:
-        """Forget the last round; ``labels`` has the class of each image."""
+    def begin(self, labels: Tensor, below_last: bool = False) -> None:
+        """Forget the last round, but its lowest loss if ``below_last``; ``labels`` has the class of each image."""
         self.labels, self.best = labels, {}
-        self._loss = torch.full((), torch.inf, device=labels.device)
+        if not below_last:
+            self._loss = torch.full((), torch.inf, device=labels.device)
 
     def offer(self, loss: Tensor, tensors: Mapping[str, Tensor], always: bool = False) -> None:
         """Keep copies of these tensors if their loss is the lowest so far, or ``always``."""
@@ -153,7 +154,7 @@ class Synthesis(Method):
     def synthesis_step(self, place: int) -> Losses:
         """Step ``place`` of a round, counted from 0: one update of what is optimised."""
         if not place:
-            self.round.begin(self.draw_labels())
+            self.round.begin(self.draw_labels(), self.continues())
             self.begin_round()
         images = self.render()
         terms = self.terms(images)
@@ -168,6 +169,10 @@ class Synthesis(Method):
     def draw_labels(self) -> Tensor:
         """The classes of the images of a round, drawn uniformly."""
         return torch.randint(self.task.classes, (self.batch_size,), generator=self.task.rng, device=self.task.device)
+
+    def continues(self) -> bool:
+        """Whether images are kept only below the lowest loss of the last round."""
+        return False
 
     @abstractmethod
     def begin_round(self) -> None:

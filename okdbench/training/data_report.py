@@ -1,4 +1,4 @@
-"""What a user should know of own images when a run starts: nothing of it is an error, and each line is printed once."""
+"""What a user should know of the images when a run starts: nothing of it is an error, and each line is printed once."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ _said: set[str] = set()
 
 
 def report(plan: Plan) -> None:
-    """Print what is to say of a run's own images on standard error, unless an earlier run of this process has."""
+    """Print what is to say of a run's images on standard error, unless an earlier run of this process has."""
+    if plan.method.reads_names(plan.hyperparameters) and plan.class_embeddings is None:
+        _say(f"{plan.dataset.name} has no text embeddings of its classes; one-hot ones stand in (okdbench data embed)")
     where = f"{plan.dataset.name} {plan.setting.name} seed {plan.config.seed}"
     if not isinstance(plan.dataset, OwnDataset) or f"{where} {plan.splits.digest}" in _said:
         return
     _said.add(f"{where} {plan.splits.digest}")
     for line in [*plan.dataset.remarks(), *(f"{where}: {line}" for line in _lines(plan, plan.dataset))]:
-        if line not in _said:
-            _said.add(line)
-            print(f"okdbench: {line}", file=sys.stderr)
+        _say(line)
+
+
+def _say(line: str) -> None:
+    """Print a line once."""
+    if line not in _said:
+        _said.add(line)
+        print(f"okdbench: {line}", file=sys.stderr)
 
 
 def _lines(plan: Plan, dataset: OwnDataset) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from okdbench import registry
 from okdbench.core import config as configuration
@@ -25,6 +26,7 @@ from okdbench.core.protocol import PROTOCOL_VERSION, Budget, Track, budget_named
 from okdbench.core.seeding import derive_seed
 from okdbench.core.settings import Setting, TaskKind
 from okdbench.core.syntax import spell_method
+from okdbench.data.class_embeddings import read_embeddings
 from okdbench.data.dataset import Dataset, TeacherRecipe
 from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters, Paper
@@ -101,6 +103,18 @@ class Plan:
         assert self.config.track is not None, "make_plan() sets it"
         return self.config.track
 
+    @cached_property
+    def class_embeddings(self) -> npt.NDArray[np.float32] | None:
+        """Text embeddings of the classes, C x E; None where the method reads none, and where there are none.
+
+        Raises:
+            UserError: the file of a user's own is no such file, or lacks a class.
+        """
+        file = self.dataset.class_embeddings
+        if file is None or not self.method.reads_names(self.hyperparameters):
+            return None
+        return read_embeddings(file, self.dataset.classes)
+
     @property
     def weights_digest(self) -> str | None:
         """SHA-256 of the file of a user's teacher; None without one."""
@@ -128,6 +142,7 @@ class Plan:
             "source": self.source,
             "data": self.splits.digest,
             "normalisation": self.dataset.normalisation,
+            **({} if (text := self.class_embeddings) is None else {"class_embeddings": text.tolist()}),
             # square images show no rule, but the student's card has it for others
             **({"resize": rule} if (rule := self.dataset.resize) != type(self.dataset).resize else {}),
             "protocol": PROTOCOL_VERSION,

@@ -184,6 +184,7 @@ def make_task(plan: Plan, teacher: ClassifierWrapper, rng: torch.Generator, mete
         classes=len(plan.dataset.classes),
         image_size=plan.config.image_size,
         channels=plan.dataset.channels,
+        class_embeddings=class_embeddings(plan).to(rng.device),
         kind=plan.setting.task,
         train_size=len(plan.access.images),
         student_images=round(plan.budget.student_images * share),
@@ -195,6 +196,13 @@ def make_task(plan: Plan, teacher: ClassifierWrapper, rng: torch.Generator, mete
         rng=rng,
         meter=meter,
     )
+
+
+def class_embeddings(plan: Plan) -> Tensor:
+    """What the method knows of the classes: their text, or else which one each is."""
+    if plan.class_embeddings is None:
+        return torch.eye(len(plan.dataset.classes))
+    return torch.from_numpy(plan.class_embeddings)
 
 
 def is_fine_tuned(plan: Plan) -> bool:

@@ -43,7 +43,7 @@ def synthesise(method: Any, rounds: int) -> list[list[Tensor]]:
 
 
 def gradients(method: Any, loss: Tensor) -> list[Tensor | None]:
-    parameters = [method.images.latents, method.images.generator.seed.weight, method.projection[0].weight]
+    parameters = [method.images.drawn, method.images.generator.seed.weight, method.projection[0].weight]
     return list(torch.autograd.grad(loss, parameters, allow_unused=True))
 
 

@@ -17,7 +17,7 @@ LARGE_PAIRS = [
     ("wrn_40_2", "wrn_40_1"), ("wrn_40_2", "wrn_16_2"),
 ]  # fmt: skip
 #: what the method compares of the teacher's batch norms, and LeNet-5 of 1998 has none
-NEED_BATCH_NORM = {"augkd", "cmi", "deepinversion", "dfkd", "dfq", "fast", "mad", "spaceshipnet"}
+NEED_BATCH_NORM = {"augkd", "cmi", "deepinversion", "dfkd", "dfq", "fast", "mad", "nayer", "spaceshipnet"}
 #: what it compares are maps of one size, and these two have others
 NEED_MAPS = {("zskt", "cifar_vgg11_bn")}
 

@@ -56,7 +56,7 @@ def test_two_rounds_are_those_of_the_release(method: Any) -> None:
             local, whole = method.pairs.chunk(2, 1)
             same_tensor(local, SOURCE["cmi/local_features"][step])
             same_tensor(whole, SOURCE["cmi/global_features"][step])
-            same_tensor(method.images.latents.grad, SOURCE["cmi/grad_z"][step])
+            same_tensor(method.images.drawn.grad, SOURCE["cmi/grad_z"][step])
             gradients = [parameter.grad for parameter in method.projection.parameters()]
             same_tensors(gradients, {k: g[step] for k, g in SOURCE.group("cmi/grad_head").items()})
         same_tensor(method.round.best["images"], SOURCE[f"cmi/pictures/{number}"])

@@ -54,7 +54,7 @@ def test_three_rounds_are_those_of_the_authors_code(warm_up: int, legacy: bool) 
     outer, latents, totals, pictures = [], [], [], []
     hook = method.meta.optimizer.register_step_pre_hook
     hook(lambda *_: outer.append([p.grad.clone() for p in method.meta.parameters]))
-    method.source.optimizer.register_step_pre_hook(lambda *_: latents.append(method.images.latents.grad.clone()))
+    method.source.optimizer.register_step_pre_hook(lambda *_: latents.append(method.images.drawn.grad.clone()))
     update, add = method.source.update, method.pool.add
     method.source.update = lambda loss: (totals.append(loss.detach()), update(loss))
     method.pool.add = lambda images, labels: (pictures.append(images), add(images, labels))

@@ -123,19 +123,19 @@ def test_every_stage_is_drawn() -> None:
 def test_the_weights_of_a_generator_go_on_and_its_latents_stay_as_drawn() -> None:
     method = method_of(rounds=2)
     run(method, 0, 1)
-    first = method.images.latents.clone()
+    first = method.images.drawn.clone()
     run(method, 1, 5)
-    assert method.images.latents.equal(first)
+    assert method.images.drawn.equal(first)
     weights = state(method.images.generator.grow)
     method.round.begin(method.draw_labels())
     method.begin_round()
-    assert not method.images.latents.equal(first)
+    assert not method.images.drawn.equal(first)
     assert state(method.images.generator.grow) == weights
     moved = method_of(lr_latents=0.1)
     run(moved, 0, 1)
-    first = moved.images.latents.clone()
+    first = moved.images.drawn.clone()
     run(moved, 1, 2)
-    assert not moved.images.latents.equal(first)
+    assert not moved.images.drawn.equal(first)
 
 
 def test_classes_come_in_turn() -> None:

@@ -142,6 +142,7 @@ def make_method(
         classes=CLASSES,
         image_size=IMAGE_SIZE,
         channels=3,
+        class_embeddings=torch.eye(CLASSES),
         kind=TaskKind.ADAPT,
         train_size=2 * BATCH_SIZE,
         student_images=2 * BATCH_SIZE,

@@ -65,6 +65,7 @@ def make_method(
         classes=classes,
         image_size=size,
         channels=3,
+        class_embeddings=torch.eye(classes),
         kind=kind,
         train_size=64,
         student_images=images,
