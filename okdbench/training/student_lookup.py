@@ -10,6 +10,7 @@ from okdbench import registry
 from okdbench.core import plugin_files
 from okdbench.core.errors import UserError
 from okdbench.core.export_formats import ENDINGS
+from okdbench.distill.networks.file_kinds import is_safetensors
 from okdbench.results.records import Record
 from okdbench.results.store import find_record
 from okdbench.training.student import Student, StudentCard, card_of, unpack
@@ -24,14 +25,15 @@ def load(name: str, runs: Path, network: str = "") -> Student:
         UserError: there is no such run, it has no student, or the file does not contain one.
     """
     file, old = Path(name), None
-    if file.suffix in (ENDINGS["onnx"], ENDINGS["torchscript"]):
-        raise UserError(f"{file} is for other programs; name the run here, or its .safetensors of okdbench export")
     if not os.path.isfile(file):  # unlike Path.is_file it takes names of any length
         folder, record = find_record(name, runs)
         file, old = folder / "student.safetensors", partial(_card_without, record)
         _refuse_without_student(file, record)
     try:
-        return unpack(file.read_bytes(), old, network)
+        content = file.read_bytes()
+        if file.suffix in (ENDINGS["onnx"], ENDINGS["torchscript"]) and not is_safetensors(content):
+            raise UserError(f"{file} is for other programs; name the run here, or its .safetensors of okdbench export")
+        return unpack(content, old, network)
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is not a student: {error}; okdbench export makes such files of runs") from error
 

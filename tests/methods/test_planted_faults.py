@@ -14,8 +14,11 @@ ROOT = Path(__file__).parents[2]
 LOSSES, BASE = "okdbench/distill/losses.py", "okdbench/distill/adversarial.py"
 REPLAY, GENERATORS = "okdbench/distill/replay.py", "okdbench/distill/networks/generators.py"
 OPTIM, CONVOLUTIONS = "okdbench/distill/optim.py", "okdbench/distill/networks/convolutions.py"
-SYNTHESIS = "okdbench/distill/generator_synthesis.py"
+SYNTHESIS, ROUNDS = "okdbench/distill/generator_synthesis.py", "okdbench/distill/synthesis.py"
+AVERAGED, VIEWS = "okdbench/distill/averaged_synthesis.py", "okdbench/distill/views.py"
+MAPS, FOURIER = "okdbench/distill/activation_maps.py", "okdbench/distill/networks/fourier.py"
 AUGKD, CMI, MOSAIC, LTR, ZSKT = (f"methods/{name}.py" for name in ("augkd", "cmi", "mosaickd", "ltr", "zskt"))
+DEEPINVERSION, FAST, NAYER, FOURDS = (f"methods/{name}.py" for name in ("deepinversion", "fast", "nayer", "4ds"))
 
 #: what is wrong -> file, line, and the line with the fault
 FAULTS = {
@@ -101,6 +104,29 @@ FAULTS = {
     "moments of the projection": (CMI, '"betas": (0.9, 0.999)', '"betas": (0.5, 0.999)'),
     "moments of the projection lost": (SYNTHESIS, "in self.images.parameters():", "in self.source.parameters:"),
     "moments of the last generator kept": (SYNTHESIS, "self.source.optimizer.state.pop(parameter, None)", "pass"),
+    "worst images of a round kept": (ROUNDS, "(loss.detach() < self._loss)", "(loss.detach() > self._loss)"),
+    "images help the student": (ROUNDS, "= -self.divergence(", "= self.divergence("),
+    "student of the pool at temperature 1": (
+        ROUNDS,
+        "self.student(images), self.hp.temperature)",
+        "self.student(images))",
+    ),
+    "average and batch exchanged": (
+        AVERAGED,
+        "torch._foreach_lerp(own, self._average, self._momentum)",
+        "torch._foreach_lerp(self._average, own, self._momentum)",
+    ),
+    "average of the warm-up left out": (AVERAGED, "self._average = self._newest", "pass"),
+    "last inner gradient alone": (FAST, "list(torch._foreach_add(zeros, gradients))", "list(gradients)"),
+    "first layers never start anew": (FAST, "weight.copy_(RESET_STD", "weight.clone().copy_(RESET_STD"),
+    "pixels not clamped": (DEEPINVERSION, "normaliser.inverse(pixels).clamp(0, 1)", "normaliser.inverse(pixels)"),
+    "norm of the pixels squared": (DEEPINVERSION, "self.pixels.norm()", "self.pixels.square().sum()"),
+    "one noisy layer for all sets": (NAYER, "sets, self.drawn)", "sets, self.drawn[:1].expand_as(self.drawn))"),
+    "each call starts from the last one's best": (NAYER, "self.hp.legacy_carried_best and ", ""),
+    "channels not exchanged": (VIEWS, "maps, maps.flip(0))", "maps, maps)"),
+    "teacher's maps learn": (MAPS, "F.mse_loss(ours, theirs.detach())", "F.mse_loss(ours, theirs)"),
+    "amplitudes exchanged": (FOURIER, "share[0] * new + share[1] * old", "share[1] * new + share[0] * old"),
+    "adapters do not imitate the student": (FOURDS, '+ hp.soft * terms["adapters_kl"]', ""),
     "weight decay lost": (OPTIM, "betas=betas, weight_decay=weight_decay, fused", "betas=betas, fused"),
 }
 
@@ -119,7 +145,8 @@ def compare(folder: Path) -> subprocess.CompletedProcess[str]:
     """The comparison with released code, and with equations where it deviates; it stops at the first difference."""
     tests = folder / "tests"
     files = sorted(map(str, tests.glob("methods/test_parity_*.py")))
-    files += [str(tests / name) for name in ("distill/test_losses.py", "methods/test_family.py")]
+    others = ("4ds", "cmi", "family", "fast", "nayer", "spaceshipnet")
+    files += [str(tests / "distill" / "test_losses.py"), *(str(tests / f"methods/test_{name}.py") for name in others)]
     words = [sys.executable, "-m", "pytest", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
     env = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)

@@ -265,6 +265,12 @@ def test_an_export_for_other_programs_is_not_predicted_with(exported: dict[str, 
             load(str(exported[form]), tmp_path)
 
 
+def test_a_student_with_another_ending_is_read_by_its_content(exported: dict[str, Path], tmp_path: Path) -> None:
+    renamed = tmp_path / "student.pt"
+    renamed.write_bytes(exported["safetensors"].read_bytes())
+    assert load(str(renamed), tmp_path).card == load(str(exported["safetensors"]), tmp_path).card
+
+
 def test_the_exported_weights_are_those_of_the_run(runs: Path, key: str, exported: dict[str, Path]) -> None:
     one, two = load_file(runs / key / "student.safetensors"), load_file(exported["safetensors"])
     assert one.keys() == two.keys()
