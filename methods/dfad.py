@@ -47,6 +47,9 @@ class DFAD(DataFree):
         latent: int = hyper(256, "latent dimensions", paper=256, ge=2, le=4096)
         head: HeadKind = hyper("tanh_bn", "end of the generator", paper="tanh_bn")
         stem: int = hyper(2, "channels of the generator's first stage, in widths", paper=2, ge=1, le=8)
+        adaptive: bool = hyper(
+            False, "the generator maximises log(1 + D): its gradient shrinks where it is far ahead", paper=False
+        )
         legacy_teacher_as_student: bool = legacy(
             "Fast-Datafree's adversary is the teacher itself",
             "the student",
@@ -83,4 +86,8 @@ class DFAD(DataFree):
         return self.teacher(images) if self.hp.legacy_teacher_as_student else super().adversary_logits(images)
 
     def divergence(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
+        distance = l1(teacher_logits, student_logits)
+        return distance.log1p() if self.hp.adaptive else distance
+
+    def student_loss(self, teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
         return l1(teacher_logits, student_logits)

@@ -313,3 +313,13 @@ def test_the_student_has_as_many_training_images_as_in_every_other_row() -> None
         run_stages(distiller)
         learned[method] = distiller.task.meter.learned("student")
     assert set(learned.values()) == {320}
+
+
+def test_the_adaptive_form_of_dfad_changes_the_generators_loss_alone() -> None:
+    plain, adaptive = make_method("dfad"), make_method("dfad", {"adaptive": True})
+    images = torch.rand(16, 3, 32, 32)
+    terms = [method.generator_terms(images)["adversarial"] for method in (plain, adaptive)]  # type: ignore[attr-defined]
+    torch.testing.assert_close(terms[1], -torch.log(1 - terms[0]))
+    teacher, student = torch.randn(2, 16, 10)
+    losses = [method.student_loss(teacher, student) for method in (plain, adaptive)]  # type: ignore[attr-defined]
+    assert losses[0] == losses[1] == l1(teacher, student)
