@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from typing import Annotated, Any
@@ -82,6 +83,9 @@ def common(
 
 def main() -> None:
     """Run the command line; an error that the user can fix ends in one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack letters of a name
+            stream.reconfigure(errors="backslashreplace")
     try:
         # A name of its own, so that `python -m okdbench` has the same help and completion.
         # Not standalone, because typer would print a usage error itself, as a panel of several lines.

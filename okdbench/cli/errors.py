@@ -181,13 +181,15 @@ def _write(
     """
     from okdbench.core.files import default_data_root
     from okdbench.results.error_files import write_errors
-    from okdbench.training.wrong_images import copy_images, dataset_of
+    from okdbench.training.wrong_images import copy_images, dataset_of, is_changed
 
     yield from map(str, write_errors(folder, record, predictions))
     images = folder / "images"
     try:
-        found = dataset_of(record, dataset)
-        count = copy_images(images, record, predictions, found, data_root or default_data_root())
+        found, root = dataset_of(record, dataset), data_root or default_data_root()
+        count = copy_images(images, record, predictions, found, root)
+        if is_changed(record, found, root):
+            print("okdbench: warning: the images have changed since the run; the copies are of today", file=sys.stderr)
         yield f"{images}: {count} images"
     except UserError as error:
         # Whose records these are may have no images: the rest is written all the same.

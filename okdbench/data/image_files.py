@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -70,9 +70,22 @@ def class_folders(folder: Path, listed: Collection[str] = (), ignored: Counter[s
                 counts[_not_an_image(Path(entry.path)) or OUTSIDE] += 1
         elif _leads_above(entry, os.path.realpath(folder)):
             counts[LOOPS] += 1
-        elif entry.name in listed or not _is_ignored(entry.name, counts):
+        elif entry.name in listed or not (_is_ignored(entry.name, counts) or _is_output(entry, counts)):
             found.append(Path(entry.path))
+    refuse_undecoded(found)
     return sorted(found)
+
+
+def refuse_undecoded(paths: Iterable[Path]) -> None:
+    """Refuse names that are not in UTF-8, such as those of an archive that was made on another system.
+
+    Raises:
+        UserError: there is one.
+    """
+    for path in paths:
+        if any("\udc80" <= letter <= "\udcff" for letter in str(path)):
+            name = os.fsencode(path).decode("utf-8", "backslashreplace")
+            raise UserError(f"{name}: the name is not in UTF-8; rename it, or unpack the archive with its encoding")
 
 
 def holds_images(folder: Path) -> bool:
@@ -133,6 +146,14 @@ def _is_ignored(name: str, ignored: Counter[str]) -> bool:
         ignored[name] += 1
         return True
     return False
+
+
+def _is_output(entry: os.DirEntry[str], ignored: Counter[str]) -> bool:
+    """Whether it is a folder of runs that okdbench left beside the images."""
+    if entry.name != "runs" or not any(re.fullmatch("[0-9a-f]{16}", inner.name) for inner in os.scandir(entry.path)):
+        return False
+    ignored["runs of okdbench"] += 1
+    return True
 
 
 def _not_an_image(path: Path) -> str:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from okdbench.core.errors import UserError
-from okdbench.data.image_files import class_folders, holds_images, images_in
+from okdbench.data.image_files import class_folders, holds_images, images_in, refuse_undecoded
 from okdbench.data.own_file import composed
 
-#: folder -> the part whose images are in it
+#: word in the name of a folder -> the part whose images are in it
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
          "test": "test", "testing": "test"}  # fmt: skip
+#: words that say nothing more, as in training_set and seg_train
+_OTHER_WORDS = {"set", "data", "dataset", "image", "images", "img", "imgs", "seg", "split", "folder"}
 UNLABELLED = "images without a class folder"
+
+
+def part_of(name: str) -> str:
+    """The part that a folder's name means: train, val or test; empty for none.
+
+    >>> part_of("Training_Set"), part_of("seg_test"), part_of("valset"), part_of("test tube")
+    ('train', 'test', 'val', '')
+    """
+    words = re.findall(r"[a-z]+?(?=set\b)|[a-z]+", name.lower().replace("_", " "))
+    left = [word for word in words if word not in _OTHER_WORDS]
+    return PARTS.get(left[0], "") if len(left) == 1 else ""
 
 
 class OwnImage(NamedTuple):
@@ -79,6 +93,7 @@ class FolderDomain(NamedTuple):
             for folder in self.folders
             for file in images_in(folder.place, ignored)
         ]
+        refuse_undecoded(image.file for image in images)
         return Scan(images, ignored)
 
 
@@ -100,13 +115,14 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
     inner = class_folders(folder, listed, ignored)
     parts = _parts(folder, inner, listed)
     for at in inner if not parts else ():
-        if len({PARTS[each.name.lower()] for each in class_folders(at) if each.name.lower() in PARTS}) > 1:
+        if len({part_of(each.name) for each in class_folders(at)} - {""}) > 1:
             raise UserError(f"{at} has parts inside of a class; put train/, val/ and test/ above the classes")
     if not parts:
         return FolderDomain(folder, [ClassFolder(at, composed(at.name), "") for at in inner], ignored)
     found = []
     for at, part in parts.items():
-        found += [ClassFolder(each, composed(each.name), part) for each in class_folders(at, listed)]
+        home = _innermost(at, part, listed)
+        found += [ClassFolder(each, composed(each.name), part) for each in class_folders(home, listed)]
         # As the test images of a challenge, which are published without labels.
         if holds_images(at):
             ignored[f"{UNLABELLED} in {at.name}"] += sum(image.parent == at for image in images_in(at))
@@ -123,12 +139,19 @@ def unwrapped(folder: Path, listed: Collection[str] = ()) -> Path:
 
 def _is_one_class(folder: Path, inner: Path) -> bool:
     is_leaf = holds_images(folder) or holds_images(inner) or not class_folders(inner)
-    return is_leaf or inner.name.lower() in PARTS
+    return is_leaf or bool(part_of(inner.name))
+
+
+def _innermost(folder: Path, part: str, listed: Collection[str]) -> Path:
+    """The folder of a part, without one of the same part around it: seg_train/seg_train."""
+    inner = class_folders(folder, listed)
+    is_wrapper = len(inner) == 1 and part_of(inner[0].name) == part and not holds_images(inner[0])
+    return _innermost(inner[0], part, listed) if is_wrapper else folder
 
 
 def _parts(folder: Path, inner: Sequence[Path], listed: Collection[str]) -> dict[Path, str]:
     """The folders train, val and test with the part that each is; empty where the folders are classes."""
-    found = {at: PARTS[at.name.lower()] for at in inner if at.name.lower() in PARTS and at.name not in listed}
+    found = {at: part for at in inner if (part := part_of(at.name)) and at.name not in listed}
     # A class of vehicles may be called train: its images are in it, and not in folders of it.
     if not any(class_folders(at) and not holds_images(at) for at in found):
         if len(set(found.values())) > 1 and len(found) == len(inner):

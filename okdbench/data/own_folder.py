@@ -9,7 +9,7 @@ from pathlib import Path
 
 from okdbench.core.errors import UserError
 from okdbench.data.image_files import class_folders, holds_images
-from okdbench.data.own_domain import PARTS, unwrapped
+from okdbench.data.own_domain import part_of, unwrapped
 from okdbench.data.own_file import OwnDatasetFile
 
 
@@ -31,7 +31,7 @@ def _domains(folder: Path) -> list[Path]:
     """The folders that are domains; none where they are classes, or parts of one domain."""
     inner = class_folders(folder)
     nested = [at for at in inner if class_folders(at) and not holds_images(at)]
-    if not nested or any(_is_part(at) for at in nested):
+    if not nested or any(part_of(at.name) for at in nested):
         return []
     if flat := [at for at in inner if holds_images(at)]:
         raise UserError(
@@ -41,10 +41,6 @@ def _domains(folder: Path) -> list[Path]:
     # Domains share their classes; where nothing is shared, these are classes with folders in them.
     shared = Counter(name for at in nested for name in {each.name for each in class_folders(at)})
     return inner if len(inner) == 1 or max(shared.values()) > 1 else []
-
-
-def _is_part(folder: Path) -> bool:
-    return folder.name.lower() in PARTS
 
 
 def _letters(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +18,13 @@ from okdbench.data.own_file import composed
 
 #: what a column is for -> its names
 COLUMNS = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "image", "image_path"),
+    "path": ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "image_id", "id"),
     "label": ("label", "class", "class_name", "category", "target"),
     "group": ("group",),
-    "split": ("split", "subset", "part"),
+    "split": ("split", "subset", "part", "set", "phase", "partition", "usage"),
 }
+#: what else the part is called in lists: of FER2013, in which the first is for validation
+_PARTS = PARTS | {"publictest": "val", "privatetest": "test"}
 #: what .. is called in the names of images that are not below their list
 ABOVE = "above"
 
@@ -31,6 +34,8 @@ class ListDomain(NamedTuple):
 
     place: Path
     images: Sequence[OwnImage]
+    #: names of columns that say nothing here
+    unused: Sequence[str] = ()
 
     @property
     def labels(self) -> set[str]:
@@ -65,8 +70,9 @@ class ListDomain(NamedTuple):
         return self._replace(images=[image._replace(label=classes[int(image.label)]) for image in self.images])
 
     def scan(self) -> Scan:
-        """The images of the list; nothing is ignored."""
-        return Scan(list(self.images), Counter())
+        """The images of the list, and the columns that are ignored."""
+        ignored = {f"columns {shortened(self.unused)}": len(self.unused)} if self.unused else {}
+        return Scan(list(self.images), Counter(ignored))
 
 
 def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomain:
@@ -80,9 +86,11 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
     Raises:
         UserError: it cannot be read, lacks a column, names an image twice, or images are missing.
     """
-    lines = _text(file).splitlines()
-    rows = _table(file, lines, labelled, group) if _is_table(file, lines) else _plain(file, lines, labelled)
-    images = [_image(file, row, labelled) for row in rows]
+    # Comments stand above the header; below it, a path may begin like one.
+    lines = list(dropwhile(lambda line: line.startswith("#"), _text(file).splitlines()))
+    unused: list[str] = []
+    rows = _table(file, lines, labelled, group, unused) if _is_table(file, lines) else _plain(file, lines, labelled)
+    images = _with_endings([_image(file, row, labelled) for row in rows])
     paths = Counter(image.path for image in images)
     if twice := [path for path, number in paths.items() if number > 1]:
         raise UserError(f"{file} names {len(twice)} images twice, such as {twice[0]}; name each once")
@@ -91,7 +99,22 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
             f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: "
             f"{shortened(absent)}; correct the paths"
         )
-    return ListDomain(file, images)
+    return ListDomain(file, images, unused)
+
+
+def _with_endings(images: Sequence[OwnImage]) -> list[OwnImage]:
+    """The images, of which those that are named without the ending of their file get it."""
+    folders = {image.file.parent for image in images if not image.file.is_file()}
+    by_stem: dict[Path, list[Path]] = {}
+    for file in (file for folder in folders if folder.is_dir() for file in folder.iterdir()):
+        by_stem.setdefault(file.with_suffix(""), []).append(file)
+    found = {stem: files[0] for stem, files in by_stem.items() if len(files) == 1}
+    return [
+        image._replace(path=image.path + found[image.file].suffix, file=found[image.file])
+        if image.file in found and not image.file.exists()
+        else image
+        for image in images
+    ]
 
 
 def _text(file: Path) -> str:
@@ -113,8 +136,8 @@ def _is_table(file: Path, lines: Sequence[str]) -> bool:
     return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(name in COLUMNS["path"] for name in head))
 
 
-def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> list[Mapping[str, str]]:
-    """The rows of a CSV file by what its columns are for."""
+def _table(file: Path, lines: Sequence[str], labelled: bool, group: str, unused: list[str]) -> list[Mapping[str, str]]:
+    """The rows of a CSV file by what its columns are for; the names of other columns are added to ``unused``."""
     delimiter = max(",;\t", key=lines[0].count) if lines else ","
     reader = csv.DictReader(lines, delimiter=delimiter)
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
@@ -127,10 +150,20 @@ def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> list
             f"{file}: its first line names no column label but {shortened(list(header))}; write the class of each "
             "image into one column label, also where each class has a column of 0 and 1"
         )
+    rows = [(row, str(reader.line_num)) for row in reader]
+    others = [name for name in header.values() if name not in columns.values()]
+    if "split" not in columns and (split := [name for name in others if _is_split([row[name] for row, _ in rows])]):
+        columns["split"] = split[0]
+    unused += [str(name) for name in others if name and name != columns.get("split")]
     return [
-        {what: (row[column] or "").strip() for what, column in columns.items()} | {"line": str(reader.line_num)}
-        for row in reader
+        {what: (row[column] or "").strip() for what, column in columns.items()} | {"line": line} for row, line in rows
     ]
+
+
+def _is_split(values: Sequence[str | None]) -> bool:
+    """Whether a column, whatever its name, divides the images into parts."""
+    words = {(value or "").strip().lower() for value in values}
+    return words <= _PARTS.keys() and len({_PARTS[word] for word in words}) > 1
 
 
 def _plain(file: Path, lines: Sequence[str], labelled: bool) -> list[Mapping[str, str]]:
@@ -151,14 +184,14 @@ def _image(file: Path, row: Mapping[str, str], labelled: bool) -> OwnImage:
     where, part = f"{file} line {row['line']}", row.get("split", "").lower()
     if not row["path"] or (labelled and not row.get("label")):
         raise UserError(f"{where} has no {'path' if not row['path'] else 'class'}; add it, or remove the line")
-    if part not in {"", *PARTS}:
+    if part not in {"", *_PARTS}:
         raise UserError(f"{where}: split {part!r} is none of train, val and test; correct it")
     path = os.path.relpath(file.parent / row["path"].replace("\\", "/"), file.parent)
     # Copies of images have these names below a folder, which they must not leave.
     name = "/".join(ABOVE if step == os.pardir else step for step in path.split("/"))
     label = composed(row["label"]) if labelled else ""
     place = Path(os.path.normpath(file.parent / path))
-    return OwnImage(name, place, label, PARTS.get(part, ""), row.get("group", ""))
+    return OwnImage(name, place, label, _PARTS.get(part, ""), row.get("group", ""))
 
 
 def refuse_shared(file: Path, domains: Mapping[str, Collection[Path]]) -> None:

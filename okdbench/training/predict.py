@@ -62,6 +62,8 @@ def predict(
     Raises:
         UserError: there is no such student, file, folder or device, or no image, or the output exists.
     """
+    if output and output.suffix.lower() not in ("", ".csv", ".txt"):
+        raise UserError(f"--output {output}: the labels are written as CSV; name a .csv")
     if output and output.exists() and not replace:  # before hours of work
         raise UserError(f"{output} exists; choose another --output, or replace it with --force")
     if max_value is not None and max_value <= 0:
@@ -88,12 +90,14 @@ def find(places: Sequence[Path]) -> list[Path]:
     """The files among ``places`` and the images below the folders, those of each folder sorted.
 
     Raises:
-        UserError: one does not exist, or there is no image at all.
+        UserError: one does not exist or is a list, or there is no image at all.
     """
     files: list[Path] = []
     for place in places:
         if not place.exists():
             raise UserError(f"there is no file or folder {printable(str(place))}; check how it is spelt")
+        if place.suffix.lower() in (".csv", ".tsv", ".txt"):
+            raise UserError(f"{place} is no image, and lists are not read here; name image files and folders")
         files += images_in(place) if place.is_dir() else [place]
     if not files:
         raise UserError("there is no image in these folders; name others, or the files themselves")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from okdbench import registry
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic
+from okdbench.core.folds import fold_of
 from okdbench.core.progress import counter
 from okdbench.data.cache import load_domain
 from okdbench.data.dataset import Dataset
+from okdbench.data.splits import SplitRule, assemble
 from okdbench.results.confusion import class_names, wrong_images
 from okdbench.results.error_files import image_files
 from okdbench.results.predictions import Predictions
@@ -52,6 +55,17 @@ def copy_images(folder: Path, record: Record, predictions: Predictions, dataset:
     return len(files)
 
 
+def is_changed(record: Record, dataset: Dataset, root: Path) -> bool:
+    """Whether the images are others now than in the run, as far as all of its domains are still there."""
+    setting, made = dataset.setting(record.setting), dataset.with_format(len(record.mean) or None, resize=record.resize)
+    found = set()
+    for official in (True, False):
+        with suppress(UserError):
+            rule = SplitRule(fold_of(record.seed), official)
+            found.add(assemble(made, setting, _size(record), root, rule).images_digest)
+    return bool(found) and record.data_digest not in found
+
+
 def dataset_of(record: Record, given: str | None) -> Dataset:
     """The data set of a run.
 
@@ -80,10 +94,7 @@ def _tested_images(
     Raises:
         UserError: the data set lacks images, or has other labels.
     """
-    setting, size = dataset.setting(record.setting), record.config.get("image_size")
-    # A record may come from anyone.
-    if not isinstance(size, int) or not SMALLEST_IMAGE <= size <= LARGEST_IMAGE:
-        raise UserError("the record does not say in which resolution the student saw them")
+    setting, size = dataset.setting(record.setting), _size(record)
     tests = [dataset.official_tests[name] for name in setting.test_domains if name in dataset.official_tests]
     missing = dict(labels)
     dataset = dataset.with_format(len(record.mean) or None, resize=record.resize)
@@ -101,3 +112,11 @@ def _tested_images(
             yield path, np.asarray(images.pixels[index : index + 1][0])
     if missing:
         raise UserError(f"{len(missing)} images are not in the data set any more, such as {next(iter(missing))}")
+
+
+def _size(record: Record) -> int:
+    size = record.config.get("image_size")
+    # A record may come from anyone.
+    if not isinstance(size, int) or not SMALLEST_IMAGE <= size <= LARGEST_IMAGE:
+        raise UserError("the record does not say in which resolution the student saw them")
+    return size

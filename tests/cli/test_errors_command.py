@@ -22,6 +22,7 @@ from okdbench import registry
 from okdbench.cli.app import app
 from okdbench.core.errors import UserError
 from okdbench.data.cache import load_domain
+from okdbench.data.splits import assemble
 from okdbench.results.calibration import reliability
 from okdbench.results.predictions import FILE, Predictions, read_predictions, write_predictions
 from okdbench.results.records import Record
@@ -188,7 +189,10 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictions:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 40), (label, 99, 0)).save(path)
     Path("phone.yaml").write_text("domains:\n  phone: phone\n")
-    made = record("kd", "-P", 0, 50, key="phone", dataset="phone", config={"dataset": "phone.yaml", "image_size": 32})
+    dataset = registry.load_dataset("phone.yaml")
+    digest = assemble(dataset, dataset.setting("-P"), 32, Path("data")).images_digest
+    config = {"dataset": "phone.yaml", "image_size": 32}
+    made = record("kd", "-P", 0, 50, key="phone", dataset="phone", config=config, data_digest=digest)
     write_record(Path("runs", "phone"), made)
     predictions = found._replace(images=paths)
     write_predictions(Path("runs", "phone"), predictions)
@@ -212,6 +216,12 @@ def test_images_that_are_gone_or_of_another_class_now_are_named(phone: Predictio
     assert len(list(Path("out/images").glob("*/*/*.png"))) == len(wrong) - 1
     Path("phone.yaml").write_text("domains:\n  phone: phone\nclasses: [owl, dog, cat]\n")
     assert "has another class now than in the run" in errors(line, Path("runs")).stderr
+
+
+def test_images_that_have_changed_since_the_run_are_pointed_out(phone: Predictions) -> None:
+    line = "phone --folder out --data-root data --dataset phone.yaml"
+    Image.new("RGB", (40, 40)).save(phone.images[0])
+    assert "the images have changed since the run; the copies are of today" in errors(line, Path("runs")).stderr
 
 
 @pytest.mark.parametrize(

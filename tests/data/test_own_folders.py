@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,33 @@ def test_what_is_no_mapping_of_domains_is_refused_with_an_example(domains: objec
 def test_a_list_in_place_of_a_data_set_is_named_as_one() -> None:
     message = "lists/na.csv is a list; name it in a YAML file, domains: {photos: na.csv}, and give that"
     assert refusal(registry.load_dataset, "lists/na.csv") == message
+
+
+def test_runs_that_okdbench_left_beside_the_images_are_no_domain(tmp_path: Path) -> None:
+    grow(tmp_path / "photos", [f"{label}/{i}.jpg" for label in CLASSES for i in range(10)])
+    grow(tmp_path / "photos" / "runs", ["0123456789abcdef/teacher/1.jpg"])
+    dataset = registry.load_dataset(str(tmp_path / "photos"))
+    assert isinstance(dataset, OwnDataset)
+    assert dataset.classes == CLASSES
+    assert dataset.scan("photos").ignored["runs of okdbench"] == 1
+    # A class may be called so.
+    grow(tmp_path / "sport", [f"{label}/{i}.jpg" for label in ("runs", "swims") for i in range(10)])
+    assert registry.load_dataset(str(tmp_path / "sport")).classes == ("runs", "swims")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9/1.jpg", b"cup/caf\xe9.jpg"])
+def test_names_that_are_not_utf8_are_refused_in_one_line(tmp_path: Path, name: bytes) -> None:
+    photos = grow(tmp_path / "photos", [f"{label}/{i}.jpg" for label in CLASSES for i in range(10)])
+    place = os.fsencode(photos) + b"/" + name
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    os.link(photos / "cup" / "1.jpg", place)
+    message = refusal(lambda: registry.load_dataset(str(photos)).samples("photos", tmp_path))
+    assert "caf\\xe9" in message
+    assert "the name is not in UTF-8; rename it" in message
+
+
+def test_masks_beside_their_images_are_pointed_out(tmp_path: Path) -> None:
+    grow(tmp_path / "photos", [f"{label}/{i}{end}.jpg" for label in CLASSES for i in range(3) for end in ("", "_mask")])
+    dataset = registry.load_dataset(str(tmp_path / "photos"))
+    assert isinstance(dataset, OwnDataset)
+    assert any("6 images are called as if made of another: cup/0_mask" in line for line in dataset.remarks())

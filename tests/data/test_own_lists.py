@@ -160,3 +160,41 @@ def test_a_wrong_list_is_refused(folder: Path, text: str, name: str, message: st
 def test_an_index_beyond_the_classes_is_refused(folder: Path) -> None:
     name = listed(folder, "all/img 0.jpg 0\nall/img 1.jpg 2\n", "p.txt", classes=["cup", "lamp"])
     assert "all/img 1.jpg has class 2; the indices are 0 to 1" in refusal(registry.load_dataset, name)
+
+
+def splits_of(folder: Path, column: str, words: tuple[str, str]) -> list[int]:
+    """Numbers of train and test images where every fifth image has the second word."""
+    lines = [f"path,label,{column}"]
+    lines += [f"all/{name},{CLASSES[i % 2]},{words[i % 10 in (4, 9)]}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join(lines))
+    splits = make_plan({**TINY, "dataset": name, "setting": "P"}, data_root=folder).splits
+    return [len(splits.teacher_train), len(splits.test)]
+
+
+@pytest.mark.parametrize("column", ["split", "subset", "set", "phase", "Partition", "part", "fold_of_mine"])
+def test_a_column_that_divides_the_images_is_the_split_whatever_its_name(folder: Path, column: str) -> None:
+    assert splits_of(folder, column, ("train", "test")) == [16, 4]
+
+
+def test_the_parts_of_fer2013_are_known(folder: Path) -> None:
+    assert splits_of(folder, "Usage", ("Training", "PrivateTest")) == [16, 4]
+
+
+def test_a_column_that_is_not_used_is_named(folder: Path) -> None:
+    rows = [f"all/{name},{CLASSES[i % 2]},{int(i % 5 == 0)},{i}" for i, name in enumerate(NAMES)]
+    dataset = registry.load_dataset(listed(folder, "\n".join(["path,label,is_test,age", *rows])))
+    assert isinstance(dataset, OwnDataset)
+    assert dict(dataset.scan("phone").ignored) == {"columns is_test, age": 2}
+
+
+def test_comments_above_the_header_are_skipped(folder: Path) -> None:
+    rows = [f"all/{name},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    assert labels_of(listed(folder, "\n".join(["# of 2026", "# by me", "path,label", *rows])), folder) == [0, 1] * 10
+
+
+def test_names_without_their_ending_are_completed(folder: Path) -> None:
+    rows = [f"all/{name.removesuffix('.jpg')},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    assert labels_of(listed(folder, "\n".join(["id,label", *rows])), folder) == [0, 1] * 10
+    # Of two files of one name none is chosen.
+    (folder / "all" / "img 3.png").write_bytes(b"")
+    assert "1 of 20 images are not there" in refusal(lambda: registry.load_dataset(str(folder / "shop.yaml")))

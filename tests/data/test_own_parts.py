@@ -10,6 +10,7 @@ from support.error_text import refusal
 from support.own_images import write
 
 from okdbench import registry
+from okdbench.data.custom_dataset import OwnDataset
 from okdbench.training.plan import make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
@@ -90,3 +91,36 @@ def test_classes_may_be_called_train_and_val(tmp_path: Path) -> None:
 def test_what_is_half_divided_is_refused(names: list[str], message: str, tmp_path: Path) -> None:
     grow(tmp_path / "road", names)
     assert message in refusal(registry.load_dataset, str(write(tmp_path / "a.yaml", domains={"road": "road"})))
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("train_images", "val-images"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("trainset", "testset"),
+        ("Data Train", "Data Test"),
+    ],
+)
+def test_parts_are_known_by_a_word_of_their_name(train: str, test: str, tmp_path: Path) -> None:
+    name = described(tmp_path, {train: 10, test: 3})
+    assert registry.load_dataset(name).classes == CLASSES
+    splits = make_plan({**TINY, "dataset": name, "setting": "S-P"}, data_root=tmp_path).splits
+    assert (len(splits.train) + len(splits.val), len(splits.test)) == (20, 6)
+
+
+def test_parts_of_unknown_names_are_pointed_out(tmp_path: Path) -> None:
+    folders = [f"{part}/{label}" for part in ("left", "right") for label in CLASSES]
+    grow(tmp_path / "phone", [f"{folder}/{i}.jpg" for folder in folders for i in "12"])
+    dataset = registry.load_dataset(str(write(tmp_path / "shop.yaml", domains={"phone": "phone"})))
+    assert isinstance(dataset, OwnDataset)
+    (remark,) = dataset.remarks()
+    assert "each of the classes left, right has the folders cup, lamp; if these are the classes" in remark
+
+
+def test_folders_inside_of_a_class_that_others_lack_are_nothing_unusual(tmp_path: Path) -> None:
+    grow(tmp_path / "phone", [f"{folder}/{i}.jpg" for folder in ("cup/a", "cup/b", "lamp/b", "lamp/c") for i in "12"])
+    dataset = registry.load_dataset(str(write(tmp_path / "shop.yaml", domains={"phone": "phone"})))
+    assert isinstance(dataset, OwnDataset)
+    assert not dataset.remarks()

@@ -201,3 +201,14 @@ def test_mistakes_are_reported_before_anything_is_read(
     with pytest.raises(UserError, match=reason):
         predict(shop, [tmp_path / place], tmp_path / "labels.csv", top)
     assert not (tmp_path / "labels.csv").exists()
+
+
+def test_only_csv_is_written_and_no_list_is_read(shop: Shop, tmp_path: Path) -> None:
+    (listed := tmp_path / "images.csv").write_text("path\na.jpg\n")
+    for places, output, reason in (
+        ([shop.folder / "images"], tmp_path / "labels.xlsx", "the labels are written as CSV"),
+        ([listed], None, "lists are not read here; name image files and folders"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            predict(shop, places, output)
+    assert [file.name for file in tmp_path.iterdir()] == ["images.csv"]
