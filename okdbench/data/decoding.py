@@ -172,6 +172,8 @@ def decoding_error(content: bytes) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):  # its text has an address in memory, which differs in every run
         return "not an image"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, make it smaller"
     return one_line(error)
 
 
