@@ -113,6 +113,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "released code": released_code.tables,
     "released code runs": released_code.commands,
     "augkd parts": partial(variants.table, variants.AUGKD),
+    "other parts": partial(variants.table, variants.OTHERS),
     "reproductions": reproductions.tables,
     "reproduction counts": reproductions.counts,
     "false claims": simulations.false_claims,

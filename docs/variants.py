@@ -51,6 +51,14 @@ AUGKD = [
     )
 ]
 
+OTHERS = [
+    Pair("ltr", "replay", "the meta-gradient", Place("M")),
+    Pair("ltr[bn=1.0]", "ltr", "the teacher's batch-norm statistics", Place("M")),
+    Pair("replay[bn=1.0]", "replay", "the teacher's batch-norm statistics", Place("M")),
+    Pair("mad", "mad[ema=false]", "images of the slow copy of the generator", Place("M")),
+    Pair("mosaickd", "mosaickd[local=0.0]", "the discriminator of patches", Place("MO@P")),
+]
+
 
 def table(pairs: Sequence[Pair]) -> str:
     """A line for each pair that has runs."""
@@ -106,3 +114,4 @@ def _runs() -> dict[Place, dict[str, dict[int, Record]]]:
 
 if __name__ == "__main__":
     print(table(AUGKD))
+    print(table(OTHERS))
