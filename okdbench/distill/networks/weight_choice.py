@@ -47,13 +47,17 @@ def weights_in(content: Any, depth: int = 0) -> tuple[State, str]:
         return OrderedDict(_walk(content, "")), ""
     items = _items(content) if depth < _DEEPEST else {}
     named = items if isinstance(content, Mapping) else {}  # the tensors of a list have no names
-    own = {key: value.detach() for key, value in named.items() if isinstance(value, Tensor)}
+    own = {key: _dense(value) for key, value in named.items() if isinstance(value, Tensor)}
     found = {key: weights_in(value, depth + 1) for key, value in items.items() if not _OTHERS.search(key)}
     below = {key: each for key, each in found.items() if any(tensor.ndim > 1 for tensor in each[0].values())}
     # a state dict may have more beside its tensors, and a checkpoint a tensor beside its state dict
     if len(own) > max((len(state) for state, _ in below.values()), default=0):
         return own, ""
     return _chosen(items, below)
+
+
+def _dense(value: Tensor) -> Tensor:
+    return value.detach() if value.layout == torch.strided else value.detach().to_dense()
 
 
 def _items(content: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from okdbench.core.errors import UserError
 from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest, replaced_end
 from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, new_layer, with_classes
 from okdbench.distill.networks.replaced_head import named_as, sequence_note
-from okdbench.distill.networks.stated_values import STATISTICS
+from okdbench.distill.networks.stated_statistics import STATISTICS
 from okdbench.distill.networks.weight_choice import equal
 from okdbench.distill.networks.weight_files import State, read_weights, reworked
 
