@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from okdbench.distill.networks.inert_pickle import InertArray
+
+#: a longer list has no entries
+_LONGEST = 50
 
 
 def is_said(value: Any) -> bool:
@@ -37,6 +41,20 @@ def numbers_of(value: Any, most: float = 255) -> tuple[float, ...] | None:
     if len(numbers) not in (1, 3) or not all(isinstance(n, int | float) and 0 <= n <= most for n in numbers):
         return None
     return tuple(map(float, numbers))
+
+
+def mapping_of(value: Any) -> Mapping[str, Any]:
+    """An entry as a mapping: one, JSON of one, a list of some, or an object such as ``argparse.Namespace``."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    if isinstance(value, list | tuple) and len(value) < _LONGEST and all(isinstance(each, Mapping) for each in value):
+        return {str(index): each for index, each in enumerate(value)}
+    if isinstance(value, Mapping) and value:
+        return value
+    return getattr(value, "__dict__", {})
 
 
 def _is_number(text: str) -> bool:

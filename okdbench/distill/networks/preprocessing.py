@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +21,10 @@ from torch import Tensor
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import spell_resize
 from okdbench.distill.networks.class_names import class_names_in
+from okdbench.distill.networks.plain_values import mapping_of
 from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
 from okdbench.distill.networks.stated_values import UNREAD, Stated, stated_in
+from okdbench.distill.networks.timm_options import Options, architecture_in, options_in
 from okdbench.distill.networks.transforms import of_transforms
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
 
@@ -32,8 +35,6 @@ _PLACES = ("preprocessor_config", "img_norm_cfg", "data_preprocessor", "default_
 _FILES = ("config.json", "preprocessor_config.json")
 #: an entry that has these names is what timm's train.py was called with
 _OF_TIMM = {"img_size", "input_size", "crop_pct", "mean", "std"}
-#: a longer list has no transforms
-_LONGEST = 50
 
 
 class Preprocessing(NamedTuple):
@@ -49,6 +50,9 @@ class Preprocessing(NamedTuple):
         interpolation: name of the filter that scaled its images.
         unread: names of values that are there and not understood.
         classes: names of the network's outputs, in their order.
+        architecture: timm's name of the network.
+        options: with which timm built it.
+        unread_options: names of options whose value is not understood.
     """
 
     image_size: int | None = None
@@ -60,6 +64,9 @@ class Preprocessing(NamedTuple):
     interpolation: str | None = None
     unread: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    architecture: str = ""
+    options: Options = ()
+    unread_options: tuple[str, ...] = ()
 
 
 def preprocessing_of(path: Path, network: str) -> Preprocessing:
@@ -80,32 +87,35 @@ def preprocessing_of(path: Path, network: str) -> Preprocessing:
 def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     content = read_weights(path)
     found: Stated = {}
-    layers = [
-        *_anywhere(content.metadata),
-        *_beside(path, network),
-        *_within(content.metadata, network),
-        _layer(content),
+    own, files = [*_within(content.metadata, network)], _beside(path)
+    base = network.partition(".")[0]
+    # a config.json may be of another file in the same folder
+    beside = [
+        layer for file in files if file.get("architecture") in (None, network, base) for layer in _within(file, network)
     ]
+    layers = [*_anywhere(content.metadata), *beside, *own, _layer(content)]
     for layer in layers:
         found = _merged(found, stated_in(layer))
-    return _joined(found)._replace(classes=class_names_in(layers))
+    architecture = architecture_in(own) or architecture_in(files)
+    options, unread = options_in([*beside, *own]) if architecture.partition(".")[0] == base else ((), ())
+    return _joined(found)._replace(
+        classes=class_names_in(layers), architecture=architecture, options=options, unread_options=unread
+    )
 
 
-def _beside(path: Path, network: str) -> Iterator[Mapping[str, Any]]:
+def _beside(path: Path) -> list[dict[str, Any]]:
+    """The content of the usual files in the same folder."""
+    found = []
     for name in _FILES:
-        try:
-            content = json.loads((path.parent / name).read_bytes())
-        except (OSError, ValueError):
-            continue
-        named = content.get("architecture") if isinstance(content, dict) else None
-        if isinstance(content, dict) and named in (None, network, network.partition(".")[0]):
-            yield from _within(content, network)
+        with suppress(OSError, ValueError):
+            found.append(json.loads((path.parent / name).read_bytes()))
+    return [content for content in found if isinstance(content, dict)]
 
 
 def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterator[Mapping[str, Any]]:
     """The layers of an entry, those that win last, down to a depth: a pickle may contain itself."""
     for name in _PLACES if depth else ():
-        inner = _mapping(content.get(name))
+        inner = mapping_of(content.get(name))
         if inner.keys() >= _OF_TIMM:
             yield _timm_resolved(inner, str(content.get("arch") or inner.get("model") or network))
         if inner:
@@ -118,7 +128,7 @@ def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[st
     for name, value in content.items() if depth else ():
         if NO_IMAGES.search(str(name)):
             continue
-        inner = _mapping(value)
+        inner = mapping_of(value)
         if isinstance(value, str) and not inner:
             yield of_transforms(value)
         elif "transforms" in inner:
@@ -128,20 +138,6 @@ def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[st
                 yield from _anywhere(inner, depth - 1)
             if {"mean", "std"} <= stated_in(inner).keys():
                 yield inner
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """An entry as a mapping: one, JSON of one, a list of some, or an object such as ``argparse.Namespace``."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    if isinstance(value, list | tuple) and len(value) < _LONGEST and all(isinstance(each, Mapping) for each in value):
-        return {str(index): each for index, each in enumerate(value)}
-    if isinstance(value, Mapping) and value:
-        return value
-    return getattr(value, "__dict__", {})
 
 
 def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:
