@@ -91,6 +91,7 @@ def test_statistics_are_read_in_any_usual_form(
         ({"meta": {"cfg": PREPROCESSOR.replace("[51, 51, 51]", "MEAN")}}, "not understood: its mean and std; say it"),
         ({"note": "mean:\n- 0.2\nstd:\n- 0.35"}, "not understood: its mean and std; say it with --mean and --std;"),
         ({"a_mean": MEAN, "a_std": STD, "b_mean": STD, "b_std": STD}, "not understood: its mean and std; say it"),
+        ({"cfg": {"input": {"height": 32, "width": 64}}}, "not understood: its image_size; say it with --image-size;"),
         ({"img_h": 32, "img_w": 64}, "not understood: its image_size; say it with --image-size;"),
         ({"cfg": "pipeline = [dict(type='Resize', scale=64), dict(mean=[51], std=[89])]"},
          "says mean 51, std 89, values from 0 to 255; not understood: its image_size; say it with --image-size;"),

@@ -9,6 +9,8 @@ from typing import Any
 from okdbench.distill.networks.plain_values import is_said, plain
 
 SIZES = ("image_size", "img_size", "imgsz", "input_size", "resolution", "val_crop_size", "crop_size")
+#: entries that may have a height and a width
+_ENTRIES = ("input", "image", "size")
 #: what stands before height and width, or h and w
 _SIDES = ("", "image_", "img_", "input_")
 #: name of a rule elsewhere -> here
@@ -20,6 +22,7 @@ def size_in(entry: Mapping[str, Any]) -> dict[str, Any]:
     given = [entry[name] for name in SIZES if is_said(entry.get(name))]
     sides = [(f"{before}{high}", f"{before}{wide}") for before in _SIDES for high, wide in (("height", "width"), "hw")]
     given += [[entry[high], entry[wide]] for high, wide in sides if high in entry and wide in entry]
+    given += [entry[name] for name in _ENTRIES if isinstance(entry.get(name), Mapping) and "height" in entry[name]]
     return {"image_size": side_of(given[0])} if given else {}
 
 
