@@ -24,7 +24,7 @@ def of_hugging_face(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _size(entry: Mapping[str, Any]) -> dict[str, Any]:
     size, whole = entry.get("size"), side_of(entry.get("size"))
     keeps_shape = isinstance(size, Mapping) and "shortest_edge" in size
-    if entry.get("do_center_crop") and (inner := side_of(entry.get("crop_size"))):
+    if entry.get("do_center_crop") is True and (inner := side_of(entry.get("crop_size"))):
         rule = "crop" if keeps_shape or isinstance(size, int) else "stretch"
         return {"image_size": inner, "rule": rule, "share": min(1.0, inner / whole) if whole else 1.0}
     if not whole:
@@ -46,7 +46,7 @@ def _normalisation(entry: Mapping[str, Any]) -> dict[str, Any]:
         return {"value_range": 255} if entry.get("do_rescale") is False else {}
     if entry.get("do_rescale") is False:
         return {"value_range": 255, "mean": mean, "std": std}
-    factor, offset = plain(entry.get("rescale_factor", _USUAL_FACTOR)), 1 if entry.get("rescale_offset") else 0
+    factor, offset = plain(entry.get("rescale_factor", _USUAL_FACTOR)), int(entry.get("rescale_offset") is True)
     if not isinstance(factor, int | float) or factor <= 0:
         return {"mean": None, "std": None}
     largest = round(255 * factor, 6)  # of a rescaled pixel

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from okdbench.distill.networks.inert_pickle import InertArray
@@ -21,8 +22,8 @@ def is_said(value: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """Text as the value that it spells; a tensor or an array as numbers."""
-    if isinstance(value, Tensor) and not value.is_sparse:
-        return value.flatten().tolist()
+    if isinstance(value, Tensor):
+        return value.flatten().tolist() if value.layout == torch.strided else None
     if isinstance(value, InertArray):
         return value.numbers
     if isinstance(value, str):

@@ -31,9 +31,9 @@ def side_of(value: Any) -> int | None:
     found = plain(value)
     if isinstance(found, Mapping):
         found = [found.get("height", found.get("shortest_edge")), found.get("width", found.get("shortest_edge"))]
-    sides = {*found[-2:]} if isinstance(found, list | tuple) and len(found) in (1, 2, 3) else {found}
-    side = sides.pop() if len(sides) == 1 else None
-    return int(side) if isinstance(side, int | float) and math.isfinite(side) and side >= 1 else None
+    sides = found[-2:] if isinstance(found, list | tuple) and len(found) in (1, 2, 3) else [found]
+    is_square = all(isinstance(side, int | float) and side == sides[0] for side in sides)
+    return int(sides[0]) if is_square and math.isfinite(sides[0]) and sides[0] >= 1 else None
 
 
 def rule_in(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,8 +41,8 @@ def rule_in(entry: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if isinstance(own := entry.get("resize"), str) and (name := own.partition(":")[0]) in _RULES:
         found |= {"rule": _RULES[name], "share": share_of(own.partition(":")[2] or 1.0)}
-    if entry.get("crop_mode") in _RULES:
-        found["rule"] = _RULES[entry["crop_mode"]]
+    if (mode := str(entry.get("crop_mode"))) in _RULES:
+        found["rule"] = _RULES[mode]
     if (share := share_of(entry.get("crop_pct"))) is not None:
         found["share"] = share
     for kept, whole in ("val_crop_size", "val_resize_size"), ("crop_size", "resize_size"):

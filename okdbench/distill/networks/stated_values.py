@@ -45,7 +45,7 @@ def _first(entry: Mapping[str, Any], names: Iterable[str]) -> Any:
 def _range(value: Any) -> int | None:
     found = plain(value)
     largest = found[-1] if isinstance(found, list | tuple) and found else found
-    return int(largest) if largest in (1, 255) else None
+    return int(largest) if isinstance(largest, int | float) and largest in (1, 255) else None
 
 
 def _order(value: Any) -> str | None:

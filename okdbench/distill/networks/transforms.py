@@ -17,7 +17,7 @@ _PRINTED = re.compile(r"\b(Resize|CenterCrop|Grayscale|ToGray)\(((?:[^()]|\([^()
 #: an argument in it: a number, or several in brackets
 _ARGUMENT = re.compile(r"(\w+)=(\d+(?:\.\d+)?|[\[(][^\])]*[\])])")
 #: a number, several in brackets, or several with commas
-_NUMBERS = r"([\[(][^\])]*[\])]|\d[\d.]*(?:\s*,\s*\d[\d.]*)*)"
+_NUMBERS = r"([\[(][^\])]{0,200}[\])]|\d[\d.]*(?:\s*,\s*\d[\d.]*)*)"
 #: a mean and a standard deviation beside each other, with other plain arguments between them
 _STATISTICS = re.compile(rf"mean['\"]?\s*[=:]\s*{_NUMBERS}([^()\[\]{{}}]{{0,80}}?)std['\"]?\s*[=:]\s*{_NUMBERS}", re.I)
 #: the same, whatever the values are
@@ -27,6 +27,8 @@ _TO_RGB, _MM_SIZE = (
     re.compile(r"\b(?:bgr_)?to_rgb['\"]?\s*[=:]\s*(True|False)"),
     re.compile(r"type=['\"]\w*(Resize|Crop)"),
 )
+#: how 1 may be written
+_ONE = ("1", "1.0")
 #: arguments of transforms that change the size
 _SIDES = {"size", "height", "max_size", "min_height"}
 #: in a text that names initial values of weights, one number beside another is one of those
@@ -42,9 +44,9 @@ def of_transforms(pipeline: str | Mapping[str, Any]) -> Mapping[str, Any]:
     for step in steps:
         if {"mean", "std"} <= step.keys():
             found |= {"mean": step["mean"], "std": step["std"]}
-        if str(step.get("max_pixel_value")) in ("1", "1.0"):
+        if str(step.get("max_pixel_value")) in _ONE:
             found["value_range"] = 255
-        if ("num_output_channels" in step or _name(step) == "ToGray") and float(step.get("p", 1)) == 1:
+        if ("num_output_channels" in step or _name(step) == "ToGray") and str(step.get("p", 1)) in _ONE:
             found["channel_order"] = "grey"
     return found | _size([_sides(step) for step in steps if _SIDES & step.keys()])
 
