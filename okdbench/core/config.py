@@ -117,8 +117,10 @@ class RunConfig(BaseModel):
         description="Largest value of a pixel before the normalisation: 255 for a network that was trained on 0..255. "
         "--mean and --std are then in this range, by default 0 and 1.",
     )
-    channel_order: Literal["rgb", "bgr"] | None = Field(
-        None, description="Order in which both networks get the channels, and that of --mean and --std."
+    channel_order: Literal["rgb", "bgr", "grey"] | None = Field(
+        None,
+        description="Order in which both networks get the channels, and that of --mean and --std; grey for networks "
+        "that get the grey of an image three times.",
     )
     resize: ResizeRule | None = Field(
         None,

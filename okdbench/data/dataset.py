@@ -122,7 +122,8 @@ class Dataset(ABC):
     resize: str = "stretch"
     #: what is white in files of more than eight bits; None to measure it in all of them
     max_value: float | None = None
-    #: order in which the networks get the channels, which are red, green, blue everywhere else; bgr for the opposite
+    #: order in which the networks get the channels, which are red, green, blue everywhere else; bgr for the opposite,
+    #: grey for networks that get the grey of an image in each of three channels
     channel_order: str = "rgb"
     #: input resolution in pixels where none is named
     image_size: int = 32
@@ -184,7 +185,7 @@ class Dataset(ABC):
             mean: of each channel, in the order and the range in which the networks get them.
             std: the same for the standard deviation.
             resize: a rule of :class:`~okdbench.core.resize.Resize`.
-            channel_order: rgb or bgr.
+            channel_order: rgb, bgr or grey.
             value_range: 1 or 255, the largest value of a pixel before the normalisation. At 255 a mean that is not
                 given is 0, and a standard deviation 1. Both are kept as those of pixels in [0, 1].
 
@@ -206,8 +207,10 @@ class Dataset(ABC):
         if min(made.std) <= 0:
             raise UserError(f"--std {', '.join(map(str, made.std))}: each number must be more than 0")
         made.channel_order = channel_order or (self.channel_order if made.channels == 3 else "rgb")
-        if made.channel_order == "bgr" and made.channels == 1:
-            raise UserError("--channel-order bgr: grey images have no order of channels; leave it out")
+        if made.channel_order != "rgb" and made.channels == 1:
+            raise UserError(
+                f"--channel-order {made.channel_order}: grey images have no order of channels; leave it out"
+            )
         return made
 
     @property

@@ -49,7 +49,7 @@ class OwnDatasetFile(BaseModel):
     mean: Numbers | None = None
     std: Numbers | None = None
     value_range: ValueRange = None
-    channel_order: Literal["rgb", "bgr"] | None = None
+    channel_order: Literal["rgb", "bgr", "grey"] | None = None
     resize: ResizeRule | None = None
     image_size: ImageSize | None = None
     #: what is white in files of more than eight bits

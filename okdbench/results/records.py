@@ -197,7 +197,7 @@ class Record(_Model):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     resize: ResizeRule = "stretch"
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channel_order: Literal["rgb", "bgr", "grey"] = "rgb"
     subset_digest: str = ""
     environment: dict[str, str]
     teacher_score: TeacherScore | None = None

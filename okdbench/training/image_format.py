@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from okdbench.core.command import flag
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.data.dataset import Dataset
@@ -84,7 +85,8 @@ def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -
     elsewhere = own.stated | given
     in_force = {name: getattr(made, name) for name in _SAID if name != "channel_order" or made.channels == 3}
     default = {name: value for name, value in in_force.items() if name not in said and name not in elsewhere}
-    parts = [f"says {_words(said, file.value_range)}" if said else "does not say how its images are made"]
+    silent = [] if file.unread else ["does not say how its images are made"]
+    parts = [f"says {_words(said, file.value_range)}"] if said else silent
     if other := {name: value for name, value in in_force.items() if name in said and name in elsewhere}:
         parts.append(f"you say {_words(other)}, which is used")
     # those of a data set that has its own, and not ImageNet's
@@ -94,12 +96,19 @@ def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -
     if theirs and any(value not in (getattr(Dataset, name), getattr(made, name)) for name, value in theirs.items()):
         parts.append(f"that is used, and not {_words(theirs)} of {own.name}")
     if file.unread:
-        parts.append(f"not understood: its {' and '.join(file.unread)}")
+        parts += [f"not understood: its {' and '.join(file.unread)}", *_cure(file.unread)]
     if file.interpolation not in (None, FILTER):
         parts.append(f"trained with {file.interpolation}; okdbench resizes with {FILTER}")
     if default:
         parts.append(f"by default {_words(default)}")
     return "; ".join(parts)
+
+
+def _cure(unread: Sequence[str]) -> list[str]:
+    """The options that say what the file says in a form that is not understood."""
+    words = " ".join(unread).split()
+    options = [flag(name) for name in (*_SAID, "value_range") if name in words]
+    return [f"say it with {' and '.join(options)}"] if options else []
 
 
 def _words(values: Mapping[str, Any], value_range: int | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -13,6 +14,8 @@ from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError, os_reason
 from okdbench.distill.networks.classifiers import find_network
 from okdbench.distill.networks.last_layer import Adjust
+from okdbench.distill.networks.preprocessing import preprocessing_of
+from okdbench.distill.networks.timm_options import NO_OPTIONS, Options
 from okdbench.distill.networks.user_networks import Network
 from okdbench.distill.networks.weight_fit import load_weights
 
@@ -61,7 +64,19 @@ def find_networks(config: RunConfig) -> tuple[Network, Network]:
         UserError: one of them does not exist.
     """
     roles = pretrained_roles(config)
-    return find_network(config.teacher, "teacher" in roles), find_network(config.student, "student" in roles)
+    teacher = find_network(config.teacher, "teacher" in roles)
+    if config.teacher_weights and not teacher.builder:
+        teacher = replace(teacher, options=_options(Path(config.teacher_weights), config.teacher))
+    return teacher, find_network(config.student, "student" in roles)
+
+
+def _options(path: Path, name: str) -> Options:
+    """With which the training that wrote the file built the network."""
+    found = preprocessing_of(path, name)
+    if found.unread_options:
+        listed = " and ".join(found.unread_options)
+        raise UserError(f"{path}: {name} was built with another {listed}, which is no plain value; {NO_OPTIONS}")
+    return found.options
 
 
 def pretrained_roles(config: RunConfig) -> set[Role]:

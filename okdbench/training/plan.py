@@ -31,6 +31,7 @@ from okdbench.data.dataset import Dataset, TeacherRecipe
 from okdbench.data.splits import Access, SplitRule, Splits, access, assemble
 from okdbench.distill.card import BaseHyperparameters, Paper
 from okdbench.distill.method import Method
+from okdbench.distill.networks.timm_options import spelt
 from okdbench.distill.networks.user_networks import Network
 from okdbench.training.image_format import FIELDS, format_of
 from okdbench.training.networks import PlannedFile, Role, find_networks, planned_file, pretrained_roles, start_files
@@ -217,6 +218,7 @@ def make_plan(
     preset = method.preset(config.budget, dataset.name)
     check_access(config.method, method, setting, own["track"], config.shots)
     teacher, student = find_networks(config)
+    format_note += f"; built with {spelt(teacher.options)}" if teacher.options else ""
     check_size(config, method, format_note)
     source = f"{file}: {config.method}" if file else config.method
     if not setting.teacher_domains and not config.teacher_weights:

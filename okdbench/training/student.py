@@ -36,7 +36,7 @@ class StudentCard(BaseModel):
         image_size: input resolution in pixels.
         resize: how images of another size become squares: a rule of :class:`~okdbench.core.resize.Resize`.
         interpolation: Pillow's filter for that.
-        channel_order: order in which the network gets the channels, one of rgb and bgr.
+        channel_order: order in which the network gets the channels, one of rgb, bgr and grey.
         value_range: the largest value of a pixel before the normalisation.
         mean: the normaliser's mean of each channel, one for grey images, in this order and range.
         std: the normaliser's standard deviation of each channel.
@@ -58,7 +58,7 @@ class StudentCard(BaseModel):
     image_size: int
     resize: ResizeRule = "stretch"
     interpolation: Literal["bilinear"] = "bilinear"
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channel_order: Literal["rgb", "bgr", "grey"] = "rgb"
     value_range: Literal[1] = 1
     mean: tuple[float, ...]
     std: tuple[float, ...]

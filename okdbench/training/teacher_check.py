@@ -153,6 +153,7 @@ def _normalisers(dataset: Dataset) -> list[tuple[str, Normaliser]]:
         tried += [
             {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
             {"channel_order": "rgb" if dataset.channel_order == "bgr" else "bgr"},
+            {"channel_order": "grey"},
             {"channel_order": "bgr", "value_range": 255, "mean": CAFFE_MEAN, "std": (1.0,)},
         ]
     made = [(_options(values), dataset.with_format(**values)) for values in tried]

@@ -43,11 +43,24 @@ def name_warnings(plan: Plan) -> list[str]:
 def order_in_file(plan: Plan) -> Order | None:
     """The outputs that the file names as the classes; None if it names others, or the order is the same."""
     rows, every = plan.dataset.teacher_classes, _all_named(plan)
-    theirs = every if rows else _named(plan)
+    order = _outputs(plan, every if rows else _named(plan))
+    is_own = order == list(rows or range(len(plan.dataset.classes)))
+    return None if is_own else order
+
+
+def rows_in_file(plan: Plan) -> str:
+    """The line of the data set's file that picks the classes of more outputs by the names in the file, or nothing."""
+    every = _all_named(plan)
+    if plan.dataset.teacher_classes or len(every) <= len(plan.dataset.classes) or not (rows := _outputs(plan, every)):
+        return ""
+    return f"teacher_classes: [{', '.join(map(str, rows))}]"
+
+
+def _outputs(plan: Plan, theirs: Sequence[str]) -> Order | None:
+    """The output of each class by these names; None if one has no output of its own."""
     found = [[index for index, name in enumerate(theirs) if _is(name, own)] for own in _spellings(plan)]
     order = [indices[0] for indices in found if indices]
-    is_own = order == list(rows or range(len(order)))
-    return order if len({*order}) == len(found) and not is_own else None
+    return order if len({*order}) == len(found) else None
 
 
 def order_in_answers(plan: Plan, logits: Tensor, labels: Tensor) -> tuple[Order, float] | None:

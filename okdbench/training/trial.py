@@ -10,7 +10,7 @@ from shlex import quote
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from okdbench.core import devices
 from okdbench.core.errors import HyperparameterError, UserError
@@ -32,6 +32,7 @@ from okdbench.training.loop import LoopConfig, TrainingLoop
 from okdbench.training.plan import Plan
 from okdbench.training.progress import ProgressCallback
 from okdbench.training.teacher import load_user_weights, normaliser
+from okdbench.training.teacher_classes import rows_in_file
 from okdbench.training.trackers import check_installed
 
 #: real images that a method may show beside its own
@@ -232,7 +233,7 @@ def check(plan: Plan) -> None:
     check_installed(config.log_to)
     net = initial_network("teacher", plan)
     if config.teacher_weights:
-        load_user_weights(net, plan)
+        _load(net, plan)
     teacher = ClassifierWrapper(net, normaliser(plan, cpu)).lock()
     try:
         stages = plan.method(make_task(plan, teacher, torch.Generator(cpu), Meter()), plan.hyperparameters).stages()
@@ -249,6 +250,16 @@ def check(plan: Plan) -> None:
     for stage in stages:
         if fault := _withheld(plan, stage):
             raise WithheldError(f"stage {stage.name!r} of {config.method!r} reads {fault}")
+
+
+def _load(net: nn.Module, plan: Plan) -> None:
+    """Load the file of the teacher; a refusal names the rows of the classes where the file has their names."""
+    try:
+        load_user_weights(net, plan)
+    except UserError as error:
+        if not (rows := rows_in_file(plan)):
+            raise
+        raise UserError(f"{error}; by the names in the file {rows}") from error
 
 
 def _idle_share(plan: Plan) -> str:

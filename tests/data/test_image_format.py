@@ -132,3 +132,15 @@ def test_a_network_that_gets_blue_first_is_normalised_in_this_order() -> None:
     turned = Normaliser((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "bgr")
     assert torch.equal(turned(images), Normaliser((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))(images[:, [2, 1, 0]]))
     assert torch.allclose(turned.inverse(turned(images)), images)
+
+
+def test_a_network_for_grey_gets_it_in_three_channels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    grey = np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+    image, expected = (torch.from_numpy(each / 255).float().permute(2, 0, 1)[None] for each in (pixels, grey))
+    statistics = ((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+    made = Normaliser(*statistics, "grey")(image)
+    # Pillow rounds grey to whole numbers
+    assert torch.allclose(made, Normaliser(*statistics)(expected), atol=1.01 / 255)
+    with pytest.raises(UserError, match="--channel-order grey: grey images have no order of channels"):
+        registry.load_dataset("digits").with_format(channel_order="grey")

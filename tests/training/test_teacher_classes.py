@@ -12,10 +12,12 @@ from support.plain_teachers import CLASSES, NETWORK, photographs, teacher_of
 from torch import nn
 from torchvision.transforms import v2
 
+from okdbench.core.errors import UserError
 from okdbench.training import teacher_check
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
+from okdbench.training.trial import check
 
 PIPELINE = v2.Compose(
     [
@@ -148,3 +150,25 @@ def test_of_few_images_what_is_better_is_said_with_its_doubt(
     lines = said(plan, tmp_path / "runs", capsys)
     better = "warning: with --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 it has 100.0 %"
     assert f"{better}, which on 8 images may be chance" in lines
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"classes": ["background", *CLASSES]},
+        {"labels": f"background, {', '.join(CLASSES)}"},
+        {"label2id": {"background": 0, "Cup": 1, "Lamp": 2, "Pen": 3}},
+    ],
+    ids=str,
+)
+def test_a_background_beside_the_classes_is_refused_with_the_rows_by_name(
+    entry: dict[str, Any], shop: Path, net: nn.Module, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": rows(net, [-1, 0, 1, 2]), **entry}, tmp_path / "teacher.pt")
+    cure = "the file has 4 classes, the data set 3; .* by the names in the file teacher_classes: \\[1, 2, 3\\]$"
+    with pytest.raises(UserError, match=cure):
+        check(plan_of(shop, tmp_path / "teacher.pt"))
+    check(plan_of(shop, tmp_path / "teacher.pt", {"teacher_classes": [1, 2, 3]}))
+    torch.save(rows(net, [-1, 0, 1, 2]), tmp_path / "silent.pt")
+    with pytest.raises(UserError, match=r"name their rows with teacher_classes in the file of the data set$"):
+        check(plan_of(shop, tmp_path / "silent.pt"))

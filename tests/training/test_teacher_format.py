@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -17,7 +16,8 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 from support.pickle_bomb import Bomb
-from support.plain_teachers import NETWORK, Pipeline, photographs, teacher_of
+from support.plain_teachers import NETWORK, Pipeline, teacher_of
+from support.teacher_plans import CPU, accuracy, described, plan_of, shop
 from timm.data import create_transform
 from torch import nn
 from torchvision import transforms
@@ -33,7 +33,6 @@ from okdbench.training.teacher import teacher_of as loaded
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-CPU = torch.device("cpu")
 Net = nn.Module
 Save = Callable[[Net, Path], None]
 
@@ -151,33 +150,6 @@ CASES = {
         {"mean": "0.5", "std": "0.5"},
     ),
 }  # fmt: skip
-
-
-def shop(folder: Path, photo: tuple[int, int]) -> Path:
-    """The YAML file of a data set with new images."""
-    photographs(folder / "images", photo)
-    return described(folder, "shop")
-
-
-def described(folder: Path, name: str, **values: Any) -> Path:
-    """Another description of the same images."""
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump({"domains": {"shop": "images"}, **values}))
-    return folder / f"{name}.yaml"
-
-
-def plan_of(description: Path, weights: Path, **options: Any) -> Plan:
-    values = {"method": "kd", "dataset": str(description), "setting": "-S", "budget": "smoke", "device": "cpu"}
-    networks = {"teacher": NETWORK, "student": NETWORK, "teacher_weights": str(weights)}
-    return make_plan({**values, **networks, **options}, data_root=description.parent / "root")
-
-
-def accuracy(plan: Plan) -> float:
-    """Of the teacher on all images of the plan, in percent."""
-    teacher, right = loaded(plan, Path("unused"), CPU, quiet), []
-    for part in (plan.splits.train, plan.splits.val, plan.splits.test):
-        images = torch.from_numpy(np.ascontiguousarray(part.pixels[:])).permute(0, 3, 1, 2) / 255
-        right += [teacher(images).argmax(1).numpy() == part.labels]
-    return 100 * float(np.concatenate(right).mean())
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -421,9 +393,10 @@ def test_a_size_of_the_file_that_a_method_does_not_take_names_the_file(half: tup
 @pytest.mark.parametrize("name", ["args", "mean", "image_size", "pretrained_cfg", "crop_pct", "resize", "input_space"])
 def test_code_where_the_values_are_is_not_executed(name: str, half: tuple[Path, Path], tmp_path: Path) -> None:
     net = timm.create_model(NETWORK, num_classes=3)
-    entries = {name: Bomb(tmp_path / "ran"), "hparams": {name: Bomb(tmp_path / "ran"), "std": 0.5}}
-    checkpoint(**entries)(net, tmp_path / "teacher.pth")
-    assert plan_of(half[0], tmp_path / "teacher.pth").format_note.startswith("says std 0.5; ")
+    bomb = {name: Bomb(tmp_path / "ran")}
+    checkpoint(**bomb, hparams={"mean": 0.5, "std": 0.5, **bomb})(net, tmp_path / "teacher.pth")
+    says = "not understood: its mean; " if name == "mean" else "says mean 0.5, std 0.5; "
+    assert plan_of(half[0], tmp_path / "teacher.pth").format_note.startswith(says)
     assert not (tmp_path / "ran").exists()
 
 

@@ -31,8 +31,10 @@ def _names(layer: Mapping[str, Any]) -> tuple[str, ...]:
             return names
     for key in _LISTS:
         given = layer.get(key)
+        if isinstance(given, str):  # with commas between the names, or nothing else that is known
+            given = [name.strip() for name in given.strip("[]").split(",") if "," in given]
         if isinstance(given, Sequence) and given and all(isinstance(name, str) for name in given):
-            return () if isinstance(given, str) else tuple(given)
+            return tuple(given)
     return ()
 
 

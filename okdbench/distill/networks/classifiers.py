@@ -18,6 +18,7 @@ from okdbench.distill.networks.cifar import WideResNet as WideResNet  # as that 
 from okdbench.distill.networks.convolutions import trim
 from okdbench.distill.networks.hub import fetched, hub_network
 from okdbench.distill.networks.lenet import LeNet5 as LeNet5  # its import registers the networks in timm
+from okdbench.distill.networks.timm_options import NO_OPTIONS, spelt
 from okdbench.distill.networks.user_networks import Network, call, user_network
 
 
@@ -42,12 +43,19 @@ def build_classifier(
         return adapt(trim(net), network.place, classes, image_size, channels).train()
     name = network.name
     try:
-        net = trim(_create(name, classes, image_size, pretrained, channels)).to(memory_format=torch.channels_last)
+        net = trim(_create(network, classes, image_size, pretrained, channels)).to(memory_format=torch.channels_last)
         # some networks reject an image size only in their first forward pass
         with torch.no_grad():
             net.eval()(torch.zeros(1, channels, image_size, image_size))
         return net.train()
-    except (AssertionError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        if network.options:  # of another author's file, which may fail in any way
+            raise UserError(
+                f"{name} with {spelt(network.options)}, as the file of the teacher says, cannot be built for images of "
+                f"{image_size} pixels ({one_line(error)}); {NO_OPTIONS}"
+            ) from error
+        if not isinstance(error, AssertionError | RuntimeError | ValueError):
+            raise
         raise UserError(
             f"{name} does not accept images of {image_size} pixels ({one_line(error)}); "
             "choose another network or image size"
@@ -115,8 +123,10 @@ def _check_weights(name: str, pretrained: bool) -> None:
         raise UserError(f"timm has no pretrained weights for {name}; leave out --pretrained")
 
 
-def _create(name: str, classes: int, image_size: int, pretrained: bool, channels: int) -> nn.Module:
+def _create(network: Network, classes: int, image_size: int, pretrained: bool, channels: int) -> nn.Module:
+    name = network.name
     options: dict[str, Any] = {"pretrained": pretrained, "num_classes": classes, "in_chans": channels}
+    options |= dict(network.options)
 
     def create() -> nn.Module:
         # Only models with a fixed grid of patches accept `img_size`; the others reject the keyword and accept any size.

@@ -1,18 +1,22 @@
 """Reads pickles without executing anything in them.
 
-Pickles name classes. Those that make tensors are known here; an object of any other class, numpy's included, becomes an
-inert one, which keeps its content and does nothing. So a whole network can be read, without its class.
+Pickles name classes. Those that make tensors are known here; an object of any other class becomes an inert one, which
+keeps its content and does nothing. So a whole network can be read, without its class. Of numpy's arrays the numbers are
+kept, because the mean of images is often one.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
+import re
 import warnings
 from collections import OrderedDict
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 #: module and name of everything that a pickle may call
@@ -21,8 +25,9 @@ _ALLOWED = {
     "torch": {"Size", "device"},
     "torch._utils": {
         "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_tensor", "_rebuild_parameter",
-        "_rebuild_parameter_with_state",
+        "_rebuild_parameter_with_state", "_rebuild_sparse_tensor",
     },
+    "torch.serialization": {"_get_layout"},
     "torch.storage": {"UntypedStorage"},
     "builtins": {"set", "frozenset"},
 }  # fmt: skip
@@ -56,6 +61,56 @@ class Inert(dict[Any, Any]):
         return id(self)
 
 
+class InertType(Inert):
+    """numpy's description of the numbers in an array: a letter for the kind, the bytes of each, and their order."""
+
+    def __init__(self, code: Any = "", *_: Any) -> None:
+        super().__init__()
+        self.code = str(code)
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else ""
+        self.code = (order if order in ("<", ">") else "") + self.code
+
+
+class InertArray(Inert):
+    """An array or a number of numpy, as a list of numbers; of other content it has none."""
+
+    numbers: list[float] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, tuple) and len(state) == len(("version", "shape", "type", "order", "content")):
+            self._read(state[2], state[4])
+
+    def _read(self, kind: Any, content: Any) -> InertArray:
+        code = kind.code if isinstance(kind, InertType) else ""
+        if re.fullmatch(r"[<>]?[fiu][248]", code) and isinstance(content, bytes):
+            with suppress(ValueError):
+                self.numbers = np.frombuffer(content, code).tolist()
+        return self
+
+
+def _array(*_: Any) -> InertArray:
+    return InertArray()
+
+
+def _number(kind: Any = None, content: Any = None) -> InertArray:
+    return InertArray()._read(kind, content)
+
+
+def _bytes(text: Any = "", *_: Any) -> Any:
+    """The bytes that old pickles write as a text."""
+    return text.encode("latin1", "replace") if isinstance(text, str) else Inert()
+
+
+#: what numpy's pickles call -> what is called in its place; numpy has renamed the module
+_OF_NUMPY = {
+    ("numpy", "dtype"): InertType, ("_codecs", "encode"): _bytes,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _array for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
+}  # fmt: skip
+
+
 def _quantised(*_: Any) -> torch.Tensor:
     """An empty tensor of integers in place of a quantised one, whose numbers nothing here reads."""
     return torch.empty(0, dtype=torch.int8)
@@ -84,6 +139,8 @@ class _Unpickler(pickle._Unpickler):
             return unpickled
         if (module, name) == ("torch._utils", "_rebuild_qtensor"):
             return _quantised
+        if found := _OF_NUMPY.get((module, name)):
+            return found
         if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
             return found
         return Inert

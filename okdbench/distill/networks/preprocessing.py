@@ -8,8 +8,8 @@ of timm, Hugging Face, torchvision and many others write them. Nothing in a file
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +21,11 @@ from torch import Tensor
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import spell_resize
 from okdbench.distill.networks.class_names import class_names_in
-from okdbench.distill.networks.stated_values import STATISTICS, UNREAD, Stated, stated_in
-from okdbench.distill.networks.torchvision_transforms import of_torchvision
+from okdbench.distill.networks.plain_values import mapping_of
+from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
+from okdbench.distill.networks.stated_values import UNREAD, Stated, stated_in
+from okdbench.distill.networks.timm_options import Options, architecture_in, options_in
+from okdbench.distill.networks.transforms import of_transforms
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
 
 #: entries that hold such values, later ones winning; those of the whole file win over all of them
@@ -32,8 +35,6 @@ _PLACES = ("preprocessor_config", "img_norm_cfg", "data_preprocessor", "default_
 _FILES = ("config.json", "preprocessor_config.json")
 #: an entry that has these names is what timm's train.py was called with
 _OF_TIMM = {"img_size", "input_size", "crop_pct", "mean", "std"}
-#: entries whose mean and standard deviation are those of something else
-_NO_IMAGES = re.compile(r"optim|sched|metric|loss|reward|target|score|hist|accuracy", re.IGNORECASE)
 
 
 class Preprocessing(NamedTuple):
@@ -49,6 +50,9 @@ class Preprocessing(NamedTuple):
         interpolation: name of the filter that scaled its images.
         unread: names of values that are there and not understood.
         classes: names of the network's outputs, in their order.
+        architecture: timm's name of the network.
+        options: with which timm built it.
+        unread_options: names of options whose value is not understood.
     """
 
     image_size: int | None = None
@@ -60,6 +64,9 @@ class Preprocessing(NamedTuple):
     interpolation: str | None = None
     unread: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    architecture: str = ""
+    options: Options = ()
+    unread_options: tuple[str, ...] = ()
 
 
 def preprocessing_of(path: Path, network: str) -> Preprocessing:
@@ -80,32 +87,35 @@ def preprocessing_of(path: Path, network: str) -> Preprocessing:
 def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     content = read_weights(path)
     found: Stated = {}
-    layers = [
-        *_anywhere(content.metadata),
-        *_beside(path, network),
-        *_within(content.metadata, network),
-        _layer(content),
+    own, files = [*_within(content.metadata, network)], _beside(path)
+    base = network.partition(".")[0]
+    # a config.json may be of another file in the same folder
+    beside = [
+        layer for file in files if file.get("architecture") in (None, network, base) for layer in _within(file, network)
     ]
+    layers = [*_anywhere(content.metadata), *beside, *own, _layer(content)]
     for layer in layers:
-        found |= stated_in(layer)
-    return _joined(found)._replace(classes=class_names_in(layers))
+        found = _merged(found, stated_in(layer))
+    architecture = architecture_in(own) or architecture_in(files)
+    options, unread = options_in([*beside, *own]) if architecture.partition(".")[0] == base else ((), ())
+    return _joined(found)._replace(
+        classes=class_names_in(layers), architecture=architecture, options=options, unread_options=unread
+    )
 
 
-def _beside(path: Path, network: str) -> Iterator[Mapping[str, Any]]:
+def _beside(path: Path) -> list[dict[str, Any]]:
+    """The content of the usual files in the same folder."""
+    found = []
     for name in _FILES:
-        try:
-            content = json.loads((path.parent / name).read_bytes())
-        except (OSError, ValueError):
-            continue
-        named = content.get("architecture") if isinstance(content, dict) else None
-        if isinstance(content, dict) and named in (None, network, network.partition(".")[0]):
-            yield from _within(content, network)
+        with suppress(OSError, ValueError):
+            found.append(json.loads((path.parent / name).read_bytes()))
+    return [content for content in found if isinstance(content, dict)]
 
 
 def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterator[Mapping[str, Any]]:
     """The layers of an entry, those that win last, down to a depth: a pickle may contain itself."""
     for name in _PLACES if depth else ():
-        inner = _mapping(content.get(name))
+        inner = mapping_of(content.get(name))
         if inner.keys() >= _OF_TIMM:
             yield _timm_resolved(inner, str(content.get("arch") or inner.get("model") or network))
         if inner:
@@ -114,31 +124,20 @@ def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterato
 
 
 def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[str, Any]]:
-    """Entries under any name that are evidently a normalisation, and transforms of torchvision or their text."""
+    """Entries under any name that are evidently a normalisation, and transforms or their text."""
     for name, value in content.items() if depth else ():
-        if _NO_IMAGES.search(str(name)):
+        if NO_IMAGES.search(str(name)):
             continue
-        inner = _mapping(value)
+        inner = mapping_of(value)
         if isinstance(value, str) and not inner:
-            yield of_torchvision(value)
+            yield of_transforms(value)
         elif "transforms" in inner:
-            yield of_torchvision(inner)
-        elif not isinstance(next(iter(inner.values()), None), Tensor):
-            yield from _anywhere(inner, depth - 1)
+            yield of_transforms(inner)
+        else:
+            if not isinstance(next(iter(inner.values()), None), Tensor):
+                yield from _anywhere(inner, depth - 1)
             if {"mean", "std"} <= stated_in(inner).keys():
                 yield inner
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """An entry as a mapping: one, JSON of one, or an object such as ``argparse.Namespace``."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    if isinstance(value, Mapping) and value:
-        return value
-    return getattr(value, "__dict__", {})
 
 
 def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:
@@ -164,6 +163,16 @@ def _layer(content: WeightFile) -> Mapping[str, Any]:
     return alone
 
 
+def _merged(found: Stated, stated: Stated) -> Stated:
+    """Both, the later one winning; mean and standard deviation are of one entry, because two halves make a third."""
+    pair = {"mean", "std"}
+    if not pair & stated.keys():
+        return found | stated
+    if all(map(found.get, pair)) and not all(map(stated.get, pair)):
+        return found | {name: value for name, value in stated.items() if name not in pair}
+    return {name: value for name, value in found.items() if name not in pair} | stated
+
+
 def _joined(found: Stated) -> Preprocessing:
     """The values of all layers as one."""
     rule, share = found.pop("rule", None), found.pop("share", None)
@@ -171,8 +180,22 @@ def _joined(found: Stated) -> Preprocessing:
         found["resize"] = spell_resize(rule or "crop", (share or 1.0) if rule != "pad" else 1.0)
     numbers = [*(found.get("mean") or ()), *(found.get("std") or ())]
     if max(numbers, default=0) > 1 or found.get("value_range") == 255:
-        found |= {"value_range": 255, "mean": found.get("mean", (0.0,)), "std": found.get("std", (1.0,))}
+        found["value_range"] = 255
+        if "std" not in found:  # as of Caffe's networks, which subtract the mean alone
+            found |= {"mean": found.get("mean", (0.0,)), "std": (1.0,)}
+    found = _without_halves(found)
     if found.get("image_size") not in range(SMALLEST_IMAGE, LARGEST_IMAGE + 1) and "image_size" in found:
         found["image_size"] = None
     unread = tuple(name for name, value in found.items() if value is None)
     return Preprocessing(**{name: value for name, value in found.items() if value is not None}, unread=unread)
+
+
+def _without_halves(found: Stated) -> Stated:
+    """A mean whose standard deviation is not known, or the reverse, is not used: a default would not suit it."""
+    given = [name for name in ("mean", "std") if found.get(name)]
+    if len(given) != 1:
+        return found
+    (own,) = given
+    other = "std" if own == "mean" else "mean"
+    rest = {name: value for name, value in found.items() if name not in (own, other, "value_range")}
+    return rest | (dict.fromkeys(("mean", "std")) if other in found else {f"{own} without {other}": None})

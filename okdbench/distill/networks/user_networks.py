@@ -18,6 +18,7 @@ from okdbench.core.errors import UserError, one_line, unknown
 from okdbench.core.network_names import GROUP, file_of
 from okdbench.core.plugin_files import load as load_file
 from okdbench.core.plugin_files import read, where
+from okdbench.distill.networks.timm_options import Options, spelt
 
 Builder = Callable[..., Any]
 
@@ -38,17 +39,20 @@ class Network:
         digest: of everything that its construction depends on; empty for timm's.
         builder: a function or class of the user; None for timm's.
         place: where the builder is, for messages.
+        options: of a network of timm, beside its defaults, as its file has them.
     """
 
     name: str
     digest: str = ""
     builder: Builder | None = None
     place: str = ""
+    options: Options = ()
 
     @property
     def identity(self) -> str | list[str]:
         """What keys have of it."""
-        return [self.name, self.digest] if self.digest else self.name
+        further = self.digest or spelt(self.options)
+        return [self.name, further] if further else self.name
 
 
 def user_network(name: str) -> Network | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,10 @@ _AVERAGE = re.compile(r"(^|_)(ema|swa|averaged?|shadow)(_|$)", re.IGNORECASE)
 #: names of what is no network
 _OTHERS = re.compile(r"optim|sched|scaler|callback|loop|loss|criterion|rng|hyper", re.IGNORECASE)
 
+#: how to take another entry
+_ALONE = "to take these, save them alone"
+#: distance of an average from its raw weights, as a share of their length, that a training does not reach
+_FAR = 0.5
 
 #: levels of mappings in which weights are looked for; objects may refer to each other in circles
 _DEEPEST = 4
@@ -47,13 +52,17 @@ def weights_in(content: Any, depth: int = 0) -> tuple[State, str]:
         return OrderedDict(_walk(content, "")), ""
     items = _items(content) if depth < _DEEPEST else {}
     named = items if isinstance(content, Mapping) else {}  # the tensors of a list have no names
-    own = {key: value.detach() for key, value in named.items() if isinstance(value, Tensor)}
+    own = {key: _dense(value) for key, value in named.items() if isinstance(value, Tensor)}
     found = {key: weights_in(value, depth + 1) for key, value in items.items() if not _OTHERS.search(key)}
     below = {key: each for key, each in found.items() if any(tensor.ndim > 1 for tensor in each[0].values())}
     # a state dict may have more beside its tensors, and a checkpoint a tensor beside its state dict
     if len(own) > max((len(state) for state, _ in below.values()), default=0):
         return own, ""
     return _chosen(items, below)
+
+
+def _dense(value: Tensor) -> Tensor:
+    return value.detach() if value.layout == torch.strided else value.detach().to_dense()
 
 
 def _items(content: Any) -> dict[str, Any]:
@@ -78,12 +87,31 @@ def _chosen(items: Mapping[str, Any], below: Mapping[str, tuple[State, str]]) ->
     if not all(equal(state, below[key][0]) for key in meant):
         return {f"{key}.{name}": tensor for key in meant for name, tensor in below[key][0].items()}, ""
     if averages and raw:
-        note = f"the moving average {meant[0]!r} is used, not the raw weights"
+        note = average_note(meant[0], raw[0], state, below[raw[0]][0])
     elif lost := [key for key, value in items.items() if not averages and _AVERAGE.search(key) and _is_filled(value)]:
         note = note or f"the raw weights are used, because the moving average {lost[0]!r} has no names of tensors"
     elif others := [key for key in raw if below[key][0].keys() == state.keys() and not equal(state, below[key][0])]:
-        note = f"{meant[0]!r} is used, not {others[0]!r}"
+        note = f"{meant[0]!r} is used, not {others[0]!r}; {_ALONE}"
     return state, note
+
+
+def average_note(name: str, raw_name: str, average: State, raw: State) -> str:
+    """What the user should know of a moving average that is used in place of raw weights."""
+    note = f"the moving average {name!r} is used, not the raw weights {raw_name!r}; {_ALONE}"
+    if _distance(average, raw) > _FAR:
+        return f"warning: {note}; they differ so much that the average may have hardly begun"
+    return note
+
+
+def _distance(state: State, other: State) -> float:
+    """The length of what lies between two states, as a share of that of the other; 0 if they have other tensors."""
+    pairs = [(state[key].float(), other[key].float()) for key in state if key in other and state[key].ndim > 1]
+    if any(one.shape != two.shape for one, two in pairs):
+        return 0.0
+    between, whole = (math.sqrt(sum(float(x.square().sum()) for x in each)) for each in (
+        [one - two for one, two in pairs], [two for _, two in pairs]
+    ))  # fmt: skip
+    return between / whole if whole else 0.0
 
 
 def equal(one: State, other: State) -> bool:

@@ -21,15 +21,6 @@ State = dict[str, Tensor]
 
 #: parts of names that wrappers insert anywhere: compiled, sharded and recomputed modules
 _WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-#: pattern of a tensor's name -> what has been done to the weights, and how it is undone
-_REWORKED = {
-    r"(^|\.)(_?flat_param|_fsdp_shard)": "sharded: save them with a full state dict",
-    r"(^|[._])lora_": "those of an adapter (LoRA): join them with the network, merge_and_unload(), before saving",
-    r"_packed_params|(^|\.)(zero_point|SCB|absmax|qweight|quant_state)": "quantised: save them before quantisation",
-    r"_mask$": "pruned with masks: make it permanent with torch.nn.utils.prune.remove() before saving",
-    r"weight_(g|v|u|orig)$|(^|\.)parametrizations\.": "those of a normalised layer: remove its parametrisation before "
-    "saving",
-}
 
 
 class WeightFile(NamedTuple):
@@ -77,12 +68,6 @@ def read_weights(path: Path) -> WeightFile:
     architecture = named if isinstance(named, str) else ""
     beside = _header(content) if is_safetensors(content) else found if isinstance(found, Mapping) else {}
     return WeightFile(state, note, architecture, beside, hashlib.sha256(content).hexdigest())
-
-
-def reworked(state: State) -> str:
-    """What was done to the weights that the network does not expect; empty if nothing is known of it."""
-    found = (text for pattern, text in _REWORKED.items() if any(re.search(pattern, name) for name in state))
-    return next(found, "")
 
 
 def _is_strange(found: object) -> bool:

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest, replaced_end
 from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, new_layer, with_classes
+from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.replaced_head import named_as, sequence_note
-from okdbench.distill.networks.stated_values import STATISTICS
-from okdbench.distill.networks.weight_choice import equal
-from okdbench.distill.networks.weight_files import State, read_weights, reworked
+from okdbench.distill.networks.stated_statistics import STATISTICS
+from okdbench.distill.networks.weight_choice import average_note, equal
+from okdbench.distill.networks.weight_files import State, read_weights
+from okdbench.distill.networks.weight_reasons import about_batch_norm, part_of, reworked
 
 #: the counter of a batch norm, which old files lack and nothing here reads
 _COUNTER = "num_batches_tracked"
@@ -52,7 +54,7 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
     parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
     fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}
     if not fitting:
-        reason = _reason(_whole(state), net, name, is_start=adjust is new_layer)
+        reason = part_of(path) or _reason(_whole(state), net, name, path, is_start=adjust is new_layer)
         raise UserError(f"{path} is not a weights file of {name} here: {reason}")
     prefix, chosen = _choose({prefix: made for prefix, (made, _) in fitting.items()}, path)
     fitted, adjusted = fitting[prefix]
@@ -95,7 +97,8 @@ def _choose(fitting: Mapping[str, State], path: Path) -> tuple[str, str]:
         return first, ""
     averages = [prefix for prefix in prefixes if "ema" in prefix.lower()]
     if len(averages) == 1:
-        return averages[0], f"the moving average {averages[0]!r} is used, not the raw weights"
+        average, raw = averages[0], next(prefix for prefix in prefixes if prefix not in averages)
+        return average, average_note(average, raw, fitting[average], fitting[raw])
     listed = ", ".join(repr(prefix) for prefix in prefixes)
     raise UserError(f"{path} holds several networks of this architecture, {listed}; save the one that is meant")
 
@@ -188,7 +191,7 @@ def _integers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> li
     return [key for key in numbers if not state[key].is_floating_point()]
 
 
-def _reason(state: State, net: nn.Module, name: str, is_start: bool) -> str:
+def _reason(state: State, net: nn.Module, name: str, path: Path, is_start: bool) -> str:
     """Why the tensors do not fit, in words of what the user can change; a start is given images, and chooses none."""
     expected = net.state_dict()
     translated = foreign(state, with_classes(net, count_classes(state)))
@@ -212,11 +215,20 @@ def _reason(state: State, net: nn.Module, name: str, is_start: bool) -> str:
     for key in unfit:
         if key in found and key in expected and (channels := _other_channels(found[key], expected[key])):
             return _about_channels(channels, expected[key].shape[1], is_start)
+    if normalised := about_batch_norm(found, expected):
+        return normalised
     total = len(_needed(expected))
     matching = total - sum(key in expected for key in unfit)
-    near = nearest(found)
-    cure = f"; these are tensors of {near}" if near and near != name else "; name its architecture with --teacher"
-    return f"{matching} of its {total} tensors match, the first that does not fit is {unfit[0]!r}{cure}"
+    cure = _architecture_cure(found, name, path)
+    return f"{matching} of its {total} tensors match, the first that does not fit is {unfit[0]!r}; {cure}"
+
+
+def _architecture_cure(found: State, name: str, path: Path) -> str:
+    """Which architecture it is, by the names in the file or beside it, or else by its tensors."""
+    named, near = preprocessing_of(path, name).architecture, nearest(found)
+    if named and named.partition(".")[0] != name.partition(".")[0]:
+        return f"the file, or a config.json beside it, calls it {named}: --teacher {named}"
+    return f"these are tensors of {near}" if near and near != name else "name its architecture with --teacher"
 
 
 def _about_channels(theirs: int, own: int, is_start: bool) -> str:

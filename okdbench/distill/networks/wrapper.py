@@ -14,6 +14,9 @@ from torch.utils.hooks import RemovableHandle
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.folding import folded
 
+#: shares of red, green and blue in grey, as Pillow has them
+GREY = (19595 / 65536, 38470 / 65536, 7471 / 65536)
+
 
 class Normaliser(nn.Module):
     """Channel-wise (x - mean) / std: the only place where images are normalised.
@@ -21,7 +24,7 @@ class Normaliser(nn.Module):
     Args:
         mean: of each channel, in the order of the network's input, for pixels in [0, 1].
         std: the same for the standard deviation.
-        channel_order: rgb, or bgr for a network that gets blue first.
+        channel_order: rgb, bgr for a network that gets blue first, or grey for one that gets grey three times.
     """
 
     mean: Tensor
@@ -29,7 +32,7 @@ class Normaliser(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], channel_order: str = "rgb") -> None:
         super().__init__()
-        self._reverse = channel_order == "bgr"
+        self._order = channel_order
         # not persistent: they belong to the data set, and a student's weights file holds weights alone
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
@@ -44,11 +47,15 @@ class Normaliser(nn.Module):
         return (self._ordered(images) - self.mean) / self.std
 
     def inverse(self, images: Tensor) -> Tensor:
-        """The images that :meth:`forward` maps to ``images``."""
-        return self._ordered(images * self.std + self.mean)
+        """The images that :meth:`forward` maps to ``images``; of a network for grey, it maps these to their grey."""
+        raw = images * self.std + self.mean
+        return self._ordered(raw) if self._order == "bgr" else raw
 
     def _ordered(self, images: Tensor) -> Tensor:
-        return images.flip(1) if self._reverse else images
+        if self._order == "grey":
+            weighted = [share * images[:, [channel]] for channel, share in enumerate(GREY)]
+            return sum(weighted[1:], weighted[0]).expand_as(images)
+        return images.flip(1) if self._order == "bgr" else images
 
 
 class BatchStatistics(NamedTuple):

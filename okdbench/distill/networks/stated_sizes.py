@@ -1,0 +1,57 @@
+"""The size of the images, and the rule for it, in one entry of a file, under the names that are common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from okdbench.distill.networks.plain_values import is_said, plain
+
+SIZES = ("image_size", "img_size", "imgsz", "input_size", "resolution", "val_crop_size", "crop_size")
+#: entries that may have a height and a width
+_ENTRIES = ("input", "image", "size")
+#: what stands before height and width, or h and w
+_SIDES = ("", "image_", "img_", "input_")
+#: name of a rule elsewhere -> here
+_RULES = {"stretch": "stretch", "squash": "stretch", "center": "crop", "crop": "crop", "pad": "pad", "border": "pad"}
+
+
+def size_in(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The side of the square; None where one is there that is none."""
+    given = [entry[name] for name in SIZES if is_said(entry.get(name))]
+    sides = [(f"{before}{high}", f"{before}{wide}") for before in _SIDES for high, wide in (("height", "width"), "hw")]
+    given += [[entry[high], entry[wide]] for high, wide in sides if high in entry and wide in entry]
+    given += [entry[name] for name in _ENTRIES if isinstance(entry.get(name), Mapping) and "height" in entry[name]]
+    return {"image_size": side_of(given[0])} if given else {}
+
+
+def side_of(value: Any) -> int | None:
+    """The side of a square: a number, height and width, or channels, height and width."""
+    found = plain(value)
+    if isinstance(found, Mapping):
+        found = [found.get("height", found.get("shortest_edge")), found.get("width", found.get("shortest_edge"))]
+    sides = found[-2:] if isinstance(found, list | tuple) and len(found) in (1, 2, 3) else [found]
+    is_square = all(isinstance(side, int | float) and side == sides[0] for side in sides)
+    return int(sides[0]) if is_square and math.isfinite(sides[0]) and sides[0] >= 1 else None
+
+
+def rule_in(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The crop_mode and crop_pct of timm, torchvision's sizes, and okdbench's own spelling."""
+    found: dict[str, Any] = {}
+    if isinstance(own := entry.get("resize"), str) and (name := own.partition(":")[0]) in _RULES:
+        found |= {"rule": _RULES[name], "share": share_of(own.partition(":")[2] or 1.0)}
+    if (mode := str(entry.get("crop_mode"))) in _RULES:
+        found["rule"] = _RULES[mode]
+    if (share := share_of(entry.get("crop_pct"))) is not None:
+        found["share"] = share
+    for kept, whole in ("val_crop_size", "val_resize_size"), ("crop_size", "resize_size"):
+        if (inner := side_of(entry.get(kept))) and (outer := side_of(entry.get(whole))):
+            found |= {"rule": "crop", "share": min(1.0, inner / outer)}
+    return found
+
+
+def share_of(value: Any) -> float | None:
+    """A part of the side; None for anything else."""
+    found = plain(value)
+    return float(found) if isinstance(found, int | float) and 0 < found <= 1 else None

@@ -1,0 +1,55 @@
+"""Why tensors are not those that a network expects, where their names or the file's name show it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+#: pattern of a tensor's name -> what has been done to the weights, and how it is undone
+_REWORKED = {
+    r"(^|\.)(_?flat_param|_fsdp_shard)": "sharded: save them with a full state dict",
+    r"(^|[._])lora_": "those of an adapter (LoRA): join them with the network, merge_and_unload(), before saving",
+    r"_packed_params|(^|\.)(zero_point|SCB|absmax|qweight|quant_state)": "quantised: save them before quantisation",
+    r"_mask$": "pruned with masks: make it permanent with torch.nn.utils.prune.remove() before saving",
+    r"weight_(g|v|u|orig)$|(^|\.)parametrizations\.": "those of a normalised layer: remove its parametrisation before "
+    "saving",
+}
+#: the end of the name of one of several files, as the library of Hugging Face writes them
+_PART = re.compile(r"(\d+)-of-(\d+)$")
+#: of a layer of batch norm
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def reworked(state: Mapping[str, Tensor]) -> str:
+    """What was done to the weights that the network does not expect; empty if nothing is known of it."""
+    found = (text for pattern, text in _REWORKED.items() if any(re.search(pattern, name) for name in state))
+    return next(found, "")
+
+
+def part_of(path: Path) -> str:
+    """That the name of a file is that of one of several; empty for others."""
+    found = _PART.search(path.stem)
+    if not found or int(found[2]) < 2:
+        return ""
+    number, count = map(int, found.groups())
+    return f"it is part {number} of {count}: join the state dicts of all parts, and save them with torch.save()"
+
+
+def about_batch_norm(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """What is wrong with batch norm, if all else is that of the network; otherwise empty."""
+    layers = {key.removesuffix("running_mean") for key in expected if key.endswith("running_mean")}
+    others = [key for key in expected if key[: key.rfind(".") + 1] not in layers]
+    if not layers or any(key not in found or found[key].shape != expected[key].shape for key in others):
+        return ""
+    is_absent = any(not any(key.startswith(layer) for key in found) for layer in layers)
+    if is_absent and any(key.endswith("bias") and key not in expected for key in found):
+        return "its batch norm is fused into its convolutions: save the network before that"
+    if not any(key.endswith(_STATISTICS) for key in found):
+        return (
+            "its batch norm has no running statistics, so that it normalises by the images of each batch; save it with "
+            "them, or train it again with track_running_stats=True"
+        )
+    return ""

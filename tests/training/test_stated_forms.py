@@ -1,0 +1,176 @@
+"""What a teacher's file says of its images is found in every form, or named as not understood with the cure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.plain_teachers import teacher_of
+from support.teacher_plans import CPU, accuracy, plan_of, shop
+from torch import nn
+from torchvision.transforms import v2
+
+from okdbench.training import teacher_check
+from okdbench.training.progress import quiet
+from okdbench.training.teacher import teacher_of as loaded
+
+MEAN, STD = [0.2] * 3, [0.35] * 3
+ALBUMENTATIONS = {"__version__": "1.3.0", "transform": {"__class_fullname__": "Compose", "p": 1.0, "transforms": [
+    {"__class_fullname__": "Resize", "height": 32, "width": 32},
+    {"__class_fullname__": "Normalize", "p": 1.0, "mean": MEAN, "std": STD, "max_pixel_value": 255.0}]}}  # fmt: skip
+OPENMMLAB = """model = dict(backbone=dict(type='ResNet', init_cfg=dict(type='TruncNormal', mean=0., std=0.02)))
+img_norm_cfg = dict(
+    mean=[51, 51, 51], std=[89.25, 89.25, 89.25], to_rgb=True)
+train_pipeline = [dict(type='Normalize', **img_norm_cfg)]
+"""
+PREPROCESSOR = "data_preprocessor = dict(mean=[51, 51, 51], num_classes=3, std=[89.25] * 3, to_rgb=True)"
+
+
+def trained(folder: Path, mean: list[float], std: list[float], *first: nn.Module) -> nn.Module:
+    """A network that knows the images of the folder, with these transforms before its normalisation."""
+    whole = [*first, v2.Resize((32, 32)), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
+    return teacher_of(sorted(folder.glob("images/*/*")), v2.Compose([*whole, v2.Normalize(mean, std)]))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The description of a data set of its own."""
+    return shop(tmp_path_factory.mktemp("photos"), (70, 70))
+
+
+@pytest.fixture(scope="module")
+def net(photos: Path) -> nn.Module:
+    return trained(photos.parent, MEAN, STD)
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"transforms": ALBUMENTATIONS}, "32 px, mean 0.2, std 0.35, stretch"),
+        ({"transforms": json.dumps(ALBUMENTATIONS)}, "32 px, mean 0.2, std 0.35, stretch"),
+        ({"opt": argparse.Namespace(dataset_mean="0.2,0.2,0.2", dataset_std="0.35,0.35,0.35")}, "mean 0.2, std 0.35"),
+        ({"normalize": {"mean": torch.tensor(MEAN), "std": torch.tensor(STD)}}, "mean 0.2, std 0.35"),
+        ({"dataset": {"mean": np.array(MEAN), "std": np.array(STD)}}, "mean 0.2, std 0.35"),
+        ({"mean": np.float64(0.2), "std": np.float32(0.35)}, "mean 0.2, std 0.35"),
+        ({"stats": (MEAN, STD)}, "mean 0.2, std 0.35"),
+        ({"cfg": {"norm": (torch.tensor(MEAN), torch.tensor(STD))}}, "mean 0.2, std 0.35"),
+        ({"data_mean": [51.0] * 3, "data_std": [89.25] * 3}, "mean 51, std 89.25, values from 0 to 255"),
+        ({"hparams": {"shop_mean": MEAN, "shop_std": STD, "loss_mean": 0.4, "loss_std": 0.1}}, "mean 0.2, std 0.35"),
+        ({"cfg": {"INPUT": {"PIXEL_MEAN": MEAN, "PIXEL_STD": STD}}}, "mean 0.2, std 0.35"),
+        ({"normalization": "mean=0.2,0.2,0.2;std=0.35,0.35,0.35"}, "mean 0.2, std 0.35"),
+        ({"mean": MEAN, "variance": [0.1225] * 3}, "mean 0.2, std 0.35"),
+        ({"pixel_mean": [51], "pixel_var": [89.25**2]}, "mean 51, std 89.25, values from 0 to 255"),
+        ({"meta": {"config": OPENMMLAB}}, "mean 51, std 89.25, RGB, values from 0 to 255"),
+        ({"cfg": {"pipeline": [{"type": "Normalize", "mean": MEAN, "std": STD, "to_rgb": True}]}},
+         "mean 0.2, std 0.35, RGB"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_statistics_are_read_in_any_usual_form(
+    entries: dict[str, Any], says: str, net: nn.Module, photos: Path, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": net.state_dict(), **entries}, tmp_path / "teacher.pth")
+    plan = plan_of(photos, tmp_path / "teacher.pth")
+    assert f"{plan.format_note};".startswith(f"says {says};")
+    assert "not understood" not in plan.format_note
+    assert accuracy(plan) == 100
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"mean": MEAN}, "not understood: its mean without std; say it with --mean and --std;"),
+        ({"std": STD}, "not understood: its std without mean; say it with --mean and --std;"),
+        ({"std": [58.0] * 3}, "not understood: its std without mean; say it with --mean and --std;"),
+        ({"mean": "shop", "std": STD}, "not understood: its mean and std; say it with --mean and --std;"),
+        ({"meta": {"cfg": PREPROCESSOR.replace("[51, 51, 51]", "MEAN")}}, "not understood: its mean and std; say it"),
+        ({"note": "mean:\n- 0.2\nstd:\n- 0.35"}, "not understood: its mean and std; say it with --mean and --std;"),
+        ({"a_mean": MEAN, "a_std": STD, "b_mean": STD, "b_std": STD}, "not understood: its mean and std; say it"),
+        ({"cfg": {"input": {"height": 32, "width": 64}}}, "not understood: its image_size; say it with --image-size;"),
+        ({"img_h": 32, "img_w": 64}, "not understood: its image_size; say it with --image-size;"),
+        ({"cfg": "pipeline = [dict(type='Resize', scale=64), dict(mean=[51], std=[89])]"},
+         "says mean 51, std 89, values from 0 to 255; not understood: its image_size; say it with --image-size;"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_half_of_a_normalisation_and_other_forms_are_named_with_the_cure(
+    entries: dict[str, Any], says: str, net: nn.Module, photos: Path, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": net.state_dict(), **entries}, tmp_path / "teacher.pth")
+    plan = plan_of(photos, tmp_path / "teacher.pth")
+    assert plan.format_note.startswith(says)
+    assert "mean 0.485" in plan.format_note or says.startswith("says mean")
+
+
+HUGGING_FACE = {"do_resize": True, "size": {"height": 32, "width": 32}, "do_rescale": True}
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "config", "says"),
+    [
+        ([0.5], [0.5], {"do_normalize": False, "rescale_factor": 1 / 127.5, "rescale_offset": True},
+         "32 px, mean 0.5, std 0.5, stretch;"),
+        ([0.75], [0.25], {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "rescale_factor": 0.00784313725490196,
+         "rescale_offset": True}, "32 px, mean 0.75, std 0.25, stretch;"),
+        ([0.0], [1.0], {"do_flip_channel_order": False}, "32 px, mean 0, std 1, stretch, RGB;"),
+    ],
+    ids=["offset", "offset and mean", "no normalisation"],
+)  # fmt: skip
+def test_the_rescaling_of_hugging_face_is_a_part_of_the_statistics(
+    mean: list[float], std: list[float], config: dict[str, Any], says: str, photos: Path, tmp_path: Path
+) -> None:
+    torch.save(trained(photos.parent, mean * 3, std * 3).state_dict(), tmp_path / "teacher.bin")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**HUGGING_FACE, **config}))
+    plan = plan_of(photos, tmp_path / "teacher.bin")
+    assert f"{plan.format_note};".startswith(f"says {says}")
+    assert accuracy(plan) == 100
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"size": {"height": 32, "width": 64}}, "not understood: its image_size; say it with --image-size;"),
+        ({"size": {"shortest_edge": 32}}, "not understood: its resize; say it with --resize;"),
+        ({"image_mean": MEAN}, "not understood: its mean without std; say it with --mean and --std;"),
+    ],
+    ids=str,
+)
+def test_what_hugging_face_says_and_is_not_understood_is_named(
+    config: dict[str, Any], says: str, net: nn.Module, photos: Path, tmp_path: Path
+) -> None:
+    torch.save(net.state_dict(), tmp_path / "teacher.bin")
+    own = {"image_mean": MEAN, "image_std": STD} if "image_mean" not in config else {}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**own, **config}))
+    assert says in plan_of(photos, tmp_path / "teacher.bin").format_note
+
+
+PRINTED = "Compose(Grayscale(num_output_channels=3) ToTensor() Normalize(mean=[0.2, 0.2, 0.2], std=[0.35, 0.35, 0.35]))"
+OBJECTS = v2.Compose([v2.Grayscale(3), v2.ToTensor(), v2.Normalize(MEAN, STD)])
+
+
+def test_a_teacher_that_saw_grey_in_three_channels_gets_it(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = trained(photos.parent, MEAN, STD, v2.Grayscale(3)).state_dict()
+    for transform in (PRINTED, OBJECTS):
+        torch.save({"state_dict": state, "transform": transform}, tmp_path / "teacher.pth")
+        plan = plan_of(photos, tmp_path / "teacher.pth")
+        assert plan.format_note.startswith("says mean 0.2, std 0.35, GREY;")
+        assert accuracy(plan) == 100
+    torch.save(state, silent := tmp_path / "silent.pth")
+    plan = plan_of(photos, silent, mean="0.2", std="0.35")
+    assert accuracy(plan) < 75
+    teacher_check.report(plan, loaded(plan, Path("unused"), CPU, quiet), CPU)
+    assert "with --channel-order grey it has 100.0 %" in capsys.readouterr().err
+    assert accuracy(plan_of(photos, silent, mean="0.2", std="0.35", channel_order="grey")) == 100
+
+
+def test_numbers_in_an_array_of_numpy_execute_nothing(net: nn.Module, photos: Path, tmp_path: Path) -> None:
+    strange = {"mean": np.array([object()]), "std": np.array(["0.35"])}
+    torch.save({"state_dict": net.state_dict(), **strange}, tmp_path / "teacher.pth")
+    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith("not understood: its mean and std;")
