@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
+from torch import nn
+from torchvision.transforms import v2
 
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.teacher import teacher_of as loaded
-from support.plain_teachers import NETWORK, photographs
+from support.plain_teachers import NETWORK, Pipeline, photographs
 
 CPU = torch.device("cpu")
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+TIMM = dict.fromkeys(("img_size", "input_size", "crop_pct", "crop_mode", "mean", "std", "interpolation"))
 
 
 def shop(folder: Path, photo: tuple[int, int]) -> Path:
@@ -42,3 +48,15 @@ def accuracy(plan: Plan) -> float:
         images = torch.from_numpy(np.ascontiguousarray(part.pixels[:])).permute(0, 3, 1, 2) / 255
         right += [teacher(images).argmax(1).numpy() == part.labels]
     return 100 * float(np.concatenate(right).mean())
+
+
+def squares(size: int, mean: tuple[float, ...] = (0, 0, 0), std: tuple[float, ...] = (1, 1, 1)) -> Pipeline:
+    """torchvision's Resize((size, size)), ToTensor, Normalize."""
+    whole = [v2.Resize((size, size)), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
+    made: Pipeline = v2.Compose(whole)
+    return made
+
+
+def checkpoint(**entries: Any) -> Callable[[nn.Module, Path], None]:
+    """Saves a network with these entries beside its weights."""
+    return lambda net, file: torch.save({"state_dict": net.state_dict(), **entries}, file)

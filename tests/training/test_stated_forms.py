@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
-from support.plain_teachers import teacher_of
-from support.teacher_plans import CPU, accuracy, plan_of, shop
+from support.pickle_bomb import Bomb
+from support.plain_teachers import NETWORK, teacher_of
+from support.teacher_plans import CPU, HALF, IMAGENET, TIMM, accuracy, checkpoint, plan_of, shop, squares
 from torch import nn
+from torchvision import transforms
 from torchvision.transforms import v2
 
 from okdbench.training import teacher_check
@@ -174,3 +177,101 @@ def test_numbers_in_an_array_of_numpy_execute_nothing(net: nn.Module, photos: Pa
     strange = {"mean": np.array([object()]), "std": np.array(["0.35"])}
     torch.save({"state_dict": net.state_dict(), **strange}, tmp_path / "teacher.pth")
     assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith("not understood: its mean and std;")
+
+
+class ConfigDict(dict):  # type: ignore[type-arg]
+    """As of ml_collections: a class that is not loaded."""
+
+
+OF_ANY_SIZE = (
+    "Compose(\n    Resize(size={size}, antialias=True)\n    ToTensor()\n"
+    "    Normalize(mean=[0.8, 0.8, 0.8], std=(0.1, 0.1, 0.1))\n)"
+)
+TEN = [v2.ToTensor(), v2.Normalize([0.8] * 3, [0.1] * 3)]
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"cfg": {"data": {"mean": [0.8] * 3, "std": [0.1] * 3, "img_size": 64}}}, "64 px, mean 0.8, std 0.1;"),
+        ({"a": {"b": {"pixel_mean": [204.0], "pixel_std": [25.5]}}}, "mean 204, std 25.5, values from 0 to 255;"),
+        ({"cfg": ConfigDict(data=ConfigDict(mean=[0.8] * 3, std=[0.1] * 3))}, "mean 0.8, std 0.1;"),
+        ({"transform": OF_ANY_SIZE.format(size=64)}, "64 px, mean 0.8, std 0.1;"),
+        ({"transform": OF_ANY_SIZE.format(size="[64, 64]")}, "64 px, mean 0.8, std 0.1, stretch;"),
+        ({"transform": v2.Compose([v2.Resize((64, 64)), *TEN])}, "64 px, mean 0.8, std 0.1, stretch;"),
+        ({"transform": v2.Compose([v2.Resize(80), v2.CenterCrop(64), *TEN])}, "64 px, mean 0.8, std 0.1, crop:0.8;"),
+        ({"transform": transforms.Compose([transforms.Resize(80), transforms.CenterCrop(64), *TEN])},
+         "64 px, mean 0.8, std 0.1, crop:0.8;"),
+    ],
+)  # fmt: skip
+def test_a_normalisation_is_found_wherever_it_is(
+    entries: dict[str, Any], says: str, photos: Path, tmp_path: Path
+) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(f"says {says}")
+
+
+@pytest.mark.parametrize("prefix", ["", "normalize."])
+@pytest.mark.parametrize(("mean", "std"), [("mu", "sigma"), ("pixel_mean", "pixel_std"), ("img_mean", "img_std")])
+def test_a_layer_that_normalises_has_any_of_the_usual_names(
+    mean: str, std: str, prefix: str, photos: Path, tmp_path: Path
+) -> None:
+    net = teacher_of(sorted(photos.parent.glob("images/*/*")), squares(32, **HALF))
+    layer = {f"{prefix}{mean}": torch.full((3, 1, 1), 127.5), f"{prefix}{std}": torch.full((3, 1, 1), 127.5)}
+    torch.save({**net.state_dict(), **layer}, tmp_path / "both.pth")
+    plan = plan_of(photos, tmp_path / "both.pth")
+    assert plan.format_note.startswith("says mean 127.5, std 127.5, values from 0 to 255;")
+    assert accuracy(plan) == 100
+    torch.save({**net.state_dict(), f"{prefix}{mean}": torch.full((3,), 0.5)}, tmp_path / "one.pth")
+    assert "not understood: its mean" in plan_of(photos, tmp_path / "one.pth").format_note
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"image_size": [192, 64]}, "not understood: its image_size;"),
+        ({"image_size": 2000, "mean": "imagenet"}, "not understood: its image_size and mean;"),
+        ({"std": [0, 0, 0]}, "not understood: its std;"),
+        ({"args": {"config": {"args": {}}, "mean": None}}, "does not say how its images are made;"),
+        ({"metrics": {"mean": 0.9, "std": 0.1}}, "does not say how its images are made;"),
+    ],
+    ids=str,
+)
+def test_what_is_there_and_not_understood_is_said(
+    entries: dict[str, Any], says: str, photos: Path, tmp_path: Path
+) -> None:
+    net = teacher_of(sorted(photos.parent.glob("images/*/*")), squares(32, **IMAGENET))
+    checkpoint(**entries)(net, tmp_path / "teacher.pth")
+    plan = plan_of(photos, tmp_path / "teacher.pth")
+    assert says in f"{plan.format_note};"
+    assert accuracy(plan) == 100
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"interpolation": "bicubic"}, "trained with bicubic; okdbench resizes with bilinear;"),
+        ({"args": argparse.Namespace(**{**TIMM, "interpolation": "Lanczos"})}, "trained with lanczos; okdbench"),
+        ({"preprocessor_config": {"do_resize": True, "resample": 3}}, "trained with bicubic; okdbench resizes"),
+        ({"interpolation": "spline"}, "not understood: its interpolation;"),
+    ],
+    ids=str,
+)
+def test_another_filter_than_ours_is_said(entries: dict[str, Any], says: str, photos: Path, tmp_path: Path) -> None:
+    net = timm.create_model(NETWORK, num_classes=3)
+    checkpoint(**entries)(net, tmp_path / "teacher.pth")
+    plan = plan_of(photos, tmp_path / "teacher.pth")
+    assert says in f"{plan.format_note};"
+    for same in ({"interpolation": "bilinear"}, {"resample": 2}, {"interpolation": ""}):
+        checkpoint(**same)(net, tmp_path / "same.pth")
+        assert "bilinear" not in plan_of(photos, tmp_path / "same.pth").format_note
+
+
+@pytest.mark.parametrize("name", ["args", "mean", "image_size", "pretrained_cfg", "crop_pct", "resize", "input_space"])
+def test_code_where_the_values_are_is_not_executed(name: str, photos: Path, tmp_path: Path) -> None:
+    net = timm.create_model(NETWORK, num_classes=3)
+    bomb = {name: Bomb(tmp_path / "ran")}
+    checkpoint(**bomb, hparams={"mean": 0.5, "std": 0.5, **bomb})(net, tmp_path / "teacher.pth")
+    says = "not understood: its mean; " if name == "mean" else "says mean 0.5, std 0.5; "
+    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
+    assert not (tmp_path / "ran").exists()

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import timm
 import torch
 import yaml
 from PIL import Image
 from safetensors.torch import save_file
-from support.pickle_bomb import Bomb
 from support.plain_teachers import NETWORK, Pipeline, teacher_of
-from support.teacher_plans import CPU, accuracy, described, plan_of, shop
+from support.teacher_plans import CPU, HALF, IMAGENET, TIMM, accuracy, checkpoint, described, plan_of, shop, squares
 from timm.data import create_transform
 from torch import nn
-from torchvision import transforms
 from torchvision.transforms import v2
 
 from okdbench.core.errors import UserError
@@ -31,17 +28,8 @@ from okdbench.training.runner import execute
 from okdbench.training.student_lookup import load
 from okdbench.training.teacher import teacher_of as loaded
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 Net = nn.Module
 Save = Callable[[Net, Path], None]
-
-
-def squares(size: int, mean: tuple[float, ...] = (0, 0, 0), std: tuple[float, ...] = (1, 1, 1)) -> Pipeline:
-    """torchvision's Resize((size, size)), ToTensor, Normalize."""
-    whole = [v2.Resize((size, size)), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
-    made: Pipeline = v2.Compose(whole)
-    return made
 
 
 def raw(image: Image.Image) -> torch.Tensor:
@@ -62,10 +50,6 @@ def of_timm(size: int, crop_pct: float, statistics: dict[str, Any] = IMAGENET) -
     return made
 
 
-def checkpoint(**entries: Any) -> Save:
-    return lambda net, file: torch.save({"state_dict": net.state_dict(), **entries}, file)
-
-
 def with_metadata(**texts: str) -> Save:
     return lambda net, file: save_file(net.state_dict(), file, texts)
 
@@ -82,9 +66,6 @@ def with_layer(net: Net, file: Path) -> None:
     """As of nn.Sequential(Normalize(), net), whose first layer has buffers."""
     state = {f"model.{name}": tensor for name, tensor in net.state_dict().items()}
     torch.save({**state, "normalize.mean": torch.full((1, 3, 1, 1), 0.5), "normalize.std": torch.full((3,), 0.5)}, file)
-
-
-TIMM = dict.fromkeys(("img_size", "input_size", "crop_pct", "crop_mode", "mean", "std", "interpolation"))
 
 
 class Case(NamedTuple):
@@ -228,96 +209,6 @@ def test_the_statistics_of_a_data_set_give_way_to_the_files_and_that_is_said(dat
     assert net.format_note == ""
 
 
-class ConfigDict(dict):  # type: ignore[type-arg]
-    """As of ml_collections: a class that is not loaded."""
-
-
-PRINTED = (
-    "Compose(\n    Resize(size={size}, antialias=True)\n    ToTensor()\n"
-    "    Normalize(mean=[0.8, 0.8, 0.8], std=(0.1, 0.1, 0.1))\n)"
-)
-TEN = [v2.ToTensor(), v2.Normalize([0.8] * 3, [0.1] * 3)]
-
-
-@pytest.mark.parametrize(
-    ("entries", "says"),
-    [
-        ({"cfg": {"data": {"mean": [0.8] * 3, "std": [0.1] * 3, "img_size": 64}}}, "64 px, mean 0.8, std 0.1;"),
-        ({"a": {"b": {"pixel_mean": [204.0], "pixel_std": [25.5]}}}, "mean 204, std 25.5, values from 0 to 255;"),
-        ({"cfg": ConfigDict(data=ConfigDict(mean=[0.8] * 3, std=[0.1] * 3))}, "mean 0.8, std 0.1;"),
-        ({"transform": PRINTED.format(size=64)}, "64 px, mean 0.8, std 0.1;"),
-        ({"transform": PRINTED.format(size="[64, 64]")}, "64 px, mean 0.8, std 0.1, stretch;"),
-        ({"transform": v2.Compose([v2.Resize((64, 64)), *TEN])}, "64 px, mean 0.8, std 0.1, stretch;"),
-        ({"transform": v2.Compose([v2.Resize(80), v2.CenterCrop(64), *TEN])}, "64 px, mean 0.8, std 0.1, crop:0.8;"),
-        ({"transform": transforms.Compose([transforms.Resize(80), transforms.CenterCrop(64), *TEN])},
-         "64 px, mean 0.8, std 0.1, crop:0.8;"),
-    ],
-)  # fmt: skip
-def test_a_normalisation_is_found_wherever_it_is(
-    entries: dict[str, Any], says: str, half: tuple[Path, Path], tmp_path: Path
-) -> None:
-    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
-    assert plan_of(half[0], tmp_path / "teacher.pth").format_note.startswith(f"says {says}")
-
-
-@pytest.mark.parametrize("prefix", ["", "normalize."])
-@pytest.mark.parametrize(("mean", "std"), [("mu", "sigma"), ("pixel_mean", "pixel_std"), ("img_mean", "img_std")])
-def test_a_layer_that_normalises_has_any_of_the_usual_names(
-    mean: str, std: str, prefix: str, half: tuple[Path, Path], tmp_path: Path
-) -> None:
-    net = teacher_of(sorted(half[0].parent.glob("images/*/*")), squares(32, **HALF))
-    layer = {f"{prefix}{mean}": torch.full((3, 1, 1), 127.5), f"{prefix}{std}": torch.full((3, 1, 1), 127.5)}
-    torch.save({**net.state_dict(), **layer}, tmp_path / "both.pth")
-    plan = plan_of(half[0], tmp_path / "both.pth")
-    assert plan.format_note.startswith("says mean 127.5, std 127.5, values from 0 to 255;")
-    assert accuracy(plan) == 100
-    torch.save({**net.state_dict(), f"{prefix}{mean}": torch.full((3,), 0.5)}, tmp_path / "one.pth")
-    assert "not understood: its mean" in plan_of(half[0], tmp_path / "one.pth").format_note
-
-
-@pytest.mark.parametrize(
-    ("entries", "says"),
-    [
-        ({"image_size": [192, 64]}, "not understood: its image_size;"),
-        ({"image_size": 2000, "mean": "imagenet"}, "not understood: its image_size and mean;"),
-        ({"std": [0, 0, 0]}, "not understood: its std;"),
-        ({"args": {"config": {"args": {}}, "mean": None}}, "does not say how its images are made;"),
-        ({"metrics": {"mean": 0.9, "std": 0.1}}, "does not say how its images are made;"),
-    ],
-    ids=str,
-)
-def test_what_is_there_and_not_understood_is_said(
-    entries: dict[str, Any], says: str, half: tuple[Path, Path], tmp_path: Path
-) -> None:
-    net = teacher_of(sorted(half[0].parent.glob("images/*/*")), squares(32, **IMAGENET))
-    checkpoint(**entries)(net, tmp_path / "teacher.pth")
-    plan = plan_of(half[0], tmp_path / "teacher.pth")
-    assert says in f"{plan.format_note};"
-    assert accuracy(plan) == 100
-
-
-@pytest.mark.parametrize(
-    ("entries", "says"),
-    [
-        ({"interpolation": "bicubic"}, "trained with bicubic; okdbench resizes with bilinear;"),
-        ({"args": argparse.Namespace(**{**TIMM, "interpolation": "Lanczos"})}, "trained with lanczos; okdbench"),
-        ({"preprocessor_config": {"do_resize": True, "resample": 3}}, "trained with bicubic; okdbench resizes"),
-        ({"interpolation": "spline"}, "not understood: its interpolation;"),
-    ],
-    ids=str,
-)
-def test_another_filter_than_ours_is_said(
-    entries: dict[str, Any], says: str, half: tuple[Path, Path], tmp_path: Path
-) -> None:
-    net = timm.create_model(NETWORK, num_classes=3)
-    checkpoint(**entries)(net, tmp_path / "teacher.pth")
-    plan = plan_of(half[0], tmp_path / "teacher.pth")
-    assert says in f"{plan.format_note};"
-    for same in ({"interpolation": "bilinear"}, {"resample": 2}, {"interpolation": ""}):
-        checkpoint(**same)(net, tmp_path / "same.pth")
-        assert "bilinear" not in plan_of(half[0], tmp_path / "same.pth").format_note
-
-
 def test_the_config_of_another_network_beside_the_file_is_not_its(half: tuple[Path, Path], tmp_path: Path) -> None:
     net = teacher_of(sorted(half[0].parent.glob("images/*/*")), squares(32, **IMAGENET))
     beside("config.json", {"architecture": "resnet50", "pretrained_cfg": {"mean": [0.1] * 3}})(net, tmp_path / "t.pth")
@@ -388,16 +279,6 @@ def test_a_size_of_the_file_that_a_method_does_not_take_names_the_file(half: tup
         UserError, match=r"--value-range 1: .*teacher.pth says 0 to 255; add --mean and --std for 0 to 1"
     ):
         plan_of(half[0], weights, value_range=1)
-
-
-@pytest.mark.parametrize("name", ["args", "mean", "image_size", "pretrained_cfg", "crop_pct", "resize", "input_space"])
-def test_code_where_the_values_are_is_not_executed(name: str, half: tuple[Path, Path], tmp_path: Path) -> None:
-    net = timm.create_model(NETWORK, num_classes=3)
-    bomb = {name: Bomb(tmp_path / "ran")}
-    checkpoint(**bomb, hparams={"mean": 0.5, "std": 0.5, **bomb})(net, tmp_path / "teacher.pth")
-    says = "not understood: its mean; " if name == "mean" else "says mean 0.5, std 0.5; "
-    assert plan_of(half[0], tmp_path / "teacher.pth").format_note.startswith(says)
-    assert not (tmp_path / "ran").exists()
 
 
 def test_a_grey_image_has_no_order_of_channels(half: tuple[Path, Path]) -> None:
