@@ -105,6 +105,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "origins": origins,
     "digits data-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", f"digits, data-free, label-free, {DIGITS}"),
     "digits labels": label_gains.table,
+    "digits comparisons": label_gains.comparisons,
     "office10 labelled": partial(
         leaderboard, RECORDS / "office10.jsonl.gz", "office10, labelled, quick, resnet18 -> resnet10t (protocol 1)"
     ),

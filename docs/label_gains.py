@@ -14,9 +14,10 @@ from tables import markdown, with_interval
 from okdbench.core.protocol import PROTOCOL_VERSION, Track
 from okdbench.core.settings import TaskKind
 from okdbench.results import label_gains
-from okdbench.results.frames import finished_runs
+from okdbench.results.frames import finished_runs, load_records
 from okdbench.results.grouping import ALL, Cell
 from okdbench.results.records import Record
+from okdbench.results.significance import compare
 from okdbench.results.store import read_records
 
 ARCHIVE = Path(__file__).resolve().parent.parent / "leaderboards" / "records" / "digits.jsonl.gz"
@@ -38,6 +39,16 @@ def table() -> str:
     return markdown(heads, rows)
 
 
+def comparisons() -> str:
+    """AuG-KD beside the others over all default settings, by the test of ``okdbench compare``."""
+    others, records = ("finetune", "kd"), load_records([ARCHIVE])
+    rows = []
+    for labels in ("1", "2", "5", "10", "20", ALL):
+        found = compare(records, "augkd", *others, task=TaskKind.ADAPT, track=Track.LABELLED, shots=labels)
+        rows.append([labels, *(_bold(each.difference, each.low, each.high) for each in found.itertuples())])
+    return markdown(["labels per class", *(f"AuG-KD minus `{other}`" for other in others)], rows)
+
+
 def _runs() -> dict[str, dict[str, dict[Cell, Record]]]:
     """Labels per class -> method -> cell -> run, of this protocol's labelled track with the default networks."""
     by_labels: dict[str, list[Record]] = {}
@@ -50,9 +61,15 @@ def _runs() -> dict[str, dict[str, dict[Cell, Record]]]:
 def _text(gain: label_gains.LabelGain | None) -> str:
     if gain is None:
         return ""
-    text = with_interval(gain.gain, None if math.isnan(gain.low) else (gain.low, gain.high), "{:+.1f}")
-    return f"**{text}**" if gain.low > 0 or gain.high < 0 else text
+    return _bold(gain.gain, gain.low, gain.high)
+
+
+def _bold(value: float, low: float, high: float) -> str:
+    """A difference with its interval, bold where that is not around 0."""
+    text = with_interval(value, None if math.isnan(low) else (low, high), "{:+.1f}")
+    return f"**{text}**" if low > 0 or high < 0 else text
 
 
 if __name__ == "__main__":
     print(table())
+    print(comparisons())
