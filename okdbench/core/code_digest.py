@@ -2,7 +2,7 @@
 
 A digest starts at root modules, follows every import statement, also inside functions, and hashes the syntax tree of
 each module of okdbench that it reaches. Comments, docstrings and formatting are not part of the tree, so they change no
-digest. Neither does the Python version, because the tree is written as text here and not by :func:`ast.dump`. Other
+digest. Neither does the Python version, because the tree is written as text here and not by :func:`ast.dump`. Installed
 libraries are not part of a digest; records have their versions.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,8 @@ PACKAGE = "okdbench"
 _SIBLINGS = ("okdbench.methods", "okdbench.datasets")
 #: fields of syntax nodes that say nothing about what the code does; the context follows from the place in the tree
 _IDLE_FIELDS = ("ctx", "kind", "type_comment", "type_ignores")
+#: folders of installed libraries
+_LIBRARIES = {"site-packages", "dist-packages"}
 #: fields of a statement that hold other statements
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
@@ -78,8 +81,9 @@ def import_closure(names: Iterable[str], files: Mapping[str, Path]) -> dict[str,
 def sources_of(thing: type | ModuleType | FunctionType) -> tuple[str | Source, ...]:
     """What a module, or that of a class or function, adds to the roots of a digest.
 
-    A module of okdbench is its name. A local file is read now, because it may be edited while the process runs. Of an
-    installed package every Python file counts, because the helpers of the class may be in any of them.
+    A module of okdbench is its name. A local file is read now, because it may be edited while the process runs; the
+    user's own modules that it imports count as well. Of an installed package every Python file counts, because the
+    helpers of the class may be in any of them.
     """
     module = thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
     if module in module_files():
@@ -88,8 +92,19 @@ def sources_of(thing: type | ModuleType | FunctionType) -> tuple[str | Source, .
     top = module.partition(".")[0]
     if top == PACKAGE or not hasattr(sys.modules.get(top), "__path__"):
         file = Path(inspect.getfile(thing))
-        return (parse(file.stem, read(file)),)
+        own = parse(file.stem, read(file))
+        return (own, *_helpers(own.imports))
     return tuple(parse(name, read(file), file.name == "__init__.py") for name, file in package_files(top).items())
+
+
+def _helpers(names: Iterable[str]) -> Iterator[Source]:
+    """The user's own modules among those of these names: found on the path, and not where libraries are installed."""
+    for top in sorted({name.partition(".")[0] for name in names} - {PACKAGE, "", *sys.stdlib_module_names}):
+        spec = importlib.util.find_spec(top)
+        if spec is None or not spec.origin or _LIBRARIES & set(Path(spec.origin).parts):
+            continue
+        files = package_files(top) if spec.submodule_search_locations else {top: Path(spec.origin)}
+        yield from (parse(name, read(file), file.name == "__init__.py") for name, file in files.items())
 
 
 def module_files() -> dict[str, Path]:

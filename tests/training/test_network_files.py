@@ -56,6 +56,20 @@ def test_keys_go_by_the_code(plan: Make, tmp_path: Path) -> None:
     assert teachers["a"] != teachers["other"]
 
 
+def test_keys_go_by_the_modules_of_ones_own_that_a_file_imports(
+    plan: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))  # as PYTHONPATH, and as an editable installation
+    (tmp_path / "lib" / "my_layers").mkdir(parents=True)
+    (tmp_path / "lib" / "my_layers" / "__init__.py").write_text("")
+    (parts := tmp_path / "lib" / "my_layers" / "parts.py").write_text("from torch import nn\nAct = nn.ReLU\n")
+    (net := tmp_path / "net.py").write_text(f"from my_layers.parts import Act\n{NET}")
+    key = plan(teacher=str(net)).key
+    assert plan(teacher=str(net)).key == key
+    parts.write_text("from torch import nn\nAct = nn.Tanh\n")
+    assert plan(teacher=str(net)).key != key
+
+
 def test_a_file_that_is_edited_later_changes_no_run(plan: Make, tmp_path: Path) -> None:
     path = write_net(tmp_path)
     before = plan("kd", student=path)
