@@ -18,7 +18,7 @@ from okdbench.data.own_domain import Scan
 from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
 from okdbench.data.own_places import OwnDomain, find_places, group_pattern, name_classes, with_groups
-from okdbench.data.own_remarks import remarks_on
+from okdbench.data.own_remarks import left_out, remarks_on
 
 
 class OwnDataset(Dataset):
@@ -85,8 +85,8 @@ class OwnDataset(Dataset):
         labels = set().union(*(at.labels for at in self.places.values())) - {""}
         if "0" in self.folder_names and "0" not in labels:
             notes.append("no image has class 0; if the list counts from 1, count from 0, or write names")
-        for domain in self.places:
-            notes += remarks_on(self.scan(domain).images)
+        for domain, at in self.places.items():
+            notes += [left_out(at.place), *remarks_on(self.scan(domain).images)]
         if self.file.is_dir():
             domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
             notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from okdbench.core.errors import UserError, one_line
 from okdbench.core.resize import Resize, parse_resize
@@ -29,6 +29,9 @@ _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.
 
 #: endings of files that have eight bits per channel, and so need not be opened to measure their range
 _EIGHT_BITS = {".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".heic"}
+
+#: alpha of a pixel that hides what is behind it
+OPAQUE = 255
 
 _FILTERS = threading.RLock()
 
@@ -123,6 +126,21 @@ def declared_ranges(files: Iterable[Path]) -> list[float]:
 def number_with_gaps(files: Iterable[Path]) -> int:
     """How many of these images have pixels that are no finite numbers."""
     return sum(_of_deep(files, lambda image, _: has_gaps(image)))
+
+
+def is_turned(file: Path) -> bool:
+    """Whether its EXIF says that the image is shown in another direction than it is stored."""
+    with suppress(*_UNDECODABLE), Image.open(file) as image:  # reads the header alone
+        return image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+    return False
+
+
+def is_transparent(file: Path) -> bool:
+    """Whether some of its pixels are not opaque."""
+    with suppress(*_UNDECODABLE), Image.open(file) as image:
+        if "A" in image.getbands() or "transparency" in image.info:
+            return bool((np.asarray(image.convert("RGBA"))[..., 3] < OPAQUE).any())
+    return False
 
 
 def _of_deep(files: Iterable[Path], what: Callable[[Image.Image, Callable[[], Image.Image]], T]) -> list[T]:

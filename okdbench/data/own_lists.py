@@ -86,6 +86,8 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
     Raises:
         UserError: it cannot be read, lacks a column, names an image twice, or images are missing.
     """
+    if file.suffix.lower() in (".json", ".jsonl"):
+        raise UserError(f"{file}: JSON is not read; write a CSV file with the columns path and label")
     # Comments stand above the header; below it, a path may begin like one.
     lines = list(dropwhile(lambda line: line.startswith("#"), _text(file).splitlines()))
     unused: list[str] = []
@@ -94,7 +96,7 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
     paths = Counter(image.path for image in images)
     if twice := [path for path, number in paths.items() if number > 1]:
         raise UserError(f"{file} names {len(twice)} images twice, such as {twice[0]}; name each once")
-    if absent := [os.path.relpath(image.file, file.parent) for image in images if not image.file.is_file()]:
+    if absent := [os.path.relpath(image.file, file.parent) for image in images if not os.path.isfile(image.file)]:
         raise UserError(
             f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: "
             f"{shortened(absent)}; correct the paths"
@@ -104,7 +106,7 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
 
 def _with_endings(images: Sequence[OwnImage]) -> list[OwnImage]:
     """The images, of which those that are named without the ending of their file get it."""
-    folders = {image.file.parent for image in images if not image.file.is_file()}
+    folders = {image.file.parent for image in images if not os.path.isfile(image.file)}
     by_stem: dict[Path, list[Path]] = {}
     for file in (file for folder in folders if folder.is_dir() for file in folder.iterdir()):
         by_stem.setdefault(file.with_suffix(""), []).append(file)
@@ -171,7 +173,7 @@ def _plain(file: Path, lines: Sequence[str], labelled: bool) -> list[Mapping[str
     for number, line in enumerate(lines, 1):
         # A path may contain spaces, so the class is the last word of the line, or what follows a tab.
         path, _, label = line.strip().rpartition("\t" if "\t" in line.strip() else " ")
-        if not labelled:
+        if not labelled or not path:
             path, label = line.strip(), ""
         if line.strip():
             rows.append({"path": path.strip(), "label": label.strip(), "line": str(number)})

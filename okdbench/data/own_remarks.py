@@ -1,21 +1,48 @@
-"""What is suspicious in the names of a user's images, in a line each."""
+"""What is suspicious in a user's images, by their names and by a look at some of them, in a line each."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from okdbench.data.class_order import shortened
+from okdbench.data.image_files import IGNORED_FOLDERS, images_in
 from okdbench.data.own_domain import OwnImage
 
+#: so many images of a domain are looked at
+LOOKED_AT = 16
 #: ends of the names of masks and the like; the image that they are of has the name without it
 _MASKS = re.compile(r"(.+?)[_-](masks?|seg|segmentation|gt|labels?|annotations?|depth|heatmap)", re.IGNORECASE)
 
 
 def remarks_on(images: Sequence[OwnImage]) -> Iterable[str]:
     """Warnings about these images of a domain; an empty text for none."""
-    return _masks(images), _nested(images)
+    return _masks(images), _nested(images), *_looks(images)
+
+
+def left_out(domain: Path) -> str:
+    """Folders of images beside the classes that are called like leftovers, as a class may be; empty for none."""
+    if not domain.is_dir():
+        return ""
+    inner = sorted(at for at in domain.iterdir() if at.name.lower() in IGNORED_FOLDERS and at.is_dir())
+    counts = {at.name: number for at in inner if (number := sum(1 for _ in images_in(at)))}
+    listed = " and ".join(f"{name} ({number} images)" for name, number in counts.items())
+    return f"warning: {listed} left out, as leftovers; list all under classes: if it is a class" if counts else ""
+
+
+def _looks(images: Sequence[OwnImage]) -> Iterator[str]:
+    """What okdbench does to some images and the training of a teacher may not have done."""
+    from okdbench.data.decoding import is_transparent, is_turned
+
+    some = [image.file for image in images[:: max(1, len(images) // LOOKED_AT)]]
+    if turned := [file.name for file in some if is_turned(file)]:
+        yield (
+            f"images such as {turned[0]} are turned upright, as their EXIF says; torchvision's ImageFolder does not do "
+            "so, and a teacher that was trained with it knows them as they are stored"
+        )
+    if clear := [file.name for file in some if is_transparent(file)]:
+        yield f"images such as {clear[0]} are transparent in places, which are shown white; a fourth band is no colour"
 
 
 def _masks(images: Sequence[OwnImage]) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 from support.dataset_trees import grow, official
 from support.error_text import refusal
 from support.own_images import write
@@ -174,3 +175,33 @@ def test_masks_beside_their_images_are_pointed_out(tmp_path: Path) -> None:
     dataset = registry.load_dataset(str(tmp_path / "photos"))
     assert isinstance(dataset, OwnDataset)
     assert any("6 images are called as if made of another: cup/0_mask" in line for line in dataset.remarks())
+
+
+def remarks_of(folder: Path) -> str:
+    dataset = registry.load_dataset(str(folder))
+    assert isinstance(dataset, OwnDataset)
+    return "\n".join(dataset.remarks())
+
+
+def test_a_class_that_is_called_like_leftovers_is_pointed_out(tmp_path: Path) -> None:
+    grow(tmp_path / "hands", [f"{label}/{i}.jpg" for label in ("fists", "thumbs") for i in range(3)])
+    said = "warning: thumbs (3 images) left out, as leftovers; list all under classes: if it is a class"
+    assert said in remarks_of(tmp_path / "hands")
+    file = write(tmp_path / "hands.yaml", domains={"hands": "hands"}, classes=["fists", "thumbs"])
+    assert registry.load_dataset(str(file)).classes == ("fists", "thumbs")
+
+
+def test_what_is_done_to_turned_and_transparent_images_is_said(tmp_path: Path) -> None:
+    grow(tmp_path / "photos", [f"{label}/{i}.jpg" for label in CLASSES for i in range(3)])
+    assert "upright" not in remarks_of(tmp_path / "photos")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    (turned := tmp_path / "photos" / "cup" / "0.jpg").unlink()
+    Image.new("RGB", (9, 5)).save(turned, exif=exif)
+    assert "images such as 0.jpg are turned upright, as their EXIF says" in remarks_of(tmp_path / "photos")
+    Image.new("RGBA", (9, 5), (1, 2, 3, 255)).save(tmp_path / "photos" / "cup" / "opaque.png")
+    assert "transparent" not in remarks_of(tmp_path / "photos")
+    Image.new("RGBA", (9, 5), (1, 2, 3, 254)).save(tmp_path / "photos" / "cup" / "bands.tif")
+    assert "images such as bands.tif are transparent in places, which are shown white" in remarks_of(
+        tmp_path / "photos"
+    )

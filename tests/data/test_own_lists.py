@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,11 @@ def test_names_without_their_ending_are_completed(folder: Path) -> None:
     # Of two files of one name none is chosen.
     (folder / "all" / "img 3.png").write_bytes(b"")
     assert "1 of 20 images are not there" in refusal(lambda: registry.load_dataset(str(folder / "shop.yaml")))
+
+
+def test_json_and_lines_without_a_class_are_refused_with_the_cure(folder: Path) -> None:
+    rows = [{"path": f"all/{name}", "label": "cup"} for name in NAMES]
+    for name in ("m.json", "m.jsonl"):
+        message = refusal(lambda name=name: registry.load_dataset(listed(folder, json.dumps(rows), name)))
+        assert "JSON is not read; write a CSV file with the columns path and label" in message
+    assert "line 1 has no class" in refusal(lambda: registry.load_dataset(listed(folder, "all/a.jpg\n", "phone.txt")))
