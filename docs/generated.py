@@ -104,6 +104,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "frames": frames,
     "origins": origins,
     "digits data-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", f"digits, data-free, label-free, {DIGITS}"),
+    "digits transfer": partial(leaderboard, RECORDS / "digits.jsonl.gz", f"digits, transfer, label-free, {DIGITS}"),
     "digits labels": label_gains.table,
     "digits comparisons": label_gains.comparisons,
     "office10 labelled": partial(

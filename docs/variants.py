@@ -87,7 +87,7 @@ def _line(pair: Pair) -> list[str]:
 
 def _shown(values: Sequence[float]) -> str:
     ends = interval(values)
-    text = with_interval(mean(values), ends, "{:+z.1f}")  # z: no -0.0
+    text = with_interval(mean(values), ends, "{:+.1f}")
     return f"**{text}**" if ends and ends[0] * ends[1] > 0 else text
 
 
