@@ -17,6 +17,7 @@ from okdbench.training import teacher_check
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
+from okdbench.training.teacher_classes import name_warnings
 from okdbench.training.trial import check
 
 PIPELINE = v2.Compose(
@@ -48,6 +49,29 @@ def plan_of(shop: Path, weights: Path, described: dict[str, Any] | None = None, 
     values = {"method": "teacher", "dataset": str(description), "setting": "-S", "budget": "smoke", "device": "cpu"}
     networks = {"teacher": NETWORK, "student": NETWORK, "teacher_weights": str(weights)}
     return make_plan({**values, **networks, **options}, data_root=shop / "root")
+
+
+CODED = ["pen", "cup", "lamp"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"vocab": CODED},
+        {"label_map": {"pen": 1, "cup": 2, "lamp": 3}},
+        {"label_map": {3: "lamp", 1: "pen", 2: "cup"}},
+        {"class_to_idx": {"pen": 1, "cup": 2, "lamp": 3}},
+        {"names": {0: "pen", 1: "cup", 2: "lamp"}},
+    ],
+    ids=str,
+)
+def test_names_of_classes_are_read_under_other_words(
+    entry: dict[str, Any], shop: Path, net: nn.Module, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": rows(net, [2, 0, 1]), **entry}, tmp_path / "teacher.pt")
+    plan = plan_of(shop, tmp_path / "teacher.pt")
+    expected = "the file has the classes in another order; write classes: [pen, cup, lamp]"
+    assert name_warnings(plan) == [expected]
 
 
 def said(plan: Plan, runs: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
