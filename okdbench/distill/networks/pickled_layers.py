@@ -54,7 +54,7 @@ def _owns(module: Inert, names: set[str]) -> bool:
 
 def _layers(module: Inert, prefix: str = "") -> dict[str, Inert]:
     """All layers by their dotted names."""
-    found = {}
+    found: dict[str, Inert] = {}
     for name, child in (vars(module).get("_modules") or {}).items():
         if isinstance(child, Inert):
             found |= {f"{prefix}{name}": child, **_layers(child, f"{prefix}{name}.")}
