@@ -33,6 +33,8 @@ from okdbench.training.teacher_classes import name_warnings, order_in_answers, o
 
 #: images that are looked at
 MOST_IMAGES = 300
+#: of fewer validation images, on which most differences may be chance, the student's labelled ones are looked at, too
+FEW_IMAGES = 200
 #: points, and standard errors, by which another choice must be better to be worth a word; some twenty are tried
 WORTH, ERRORS = 5.0, 2.0
 #: file of a run's folder that keeps what is said of its teacher
@@ -107,12 +109,23 @@ def is_near_chance(accuracy: float, chance: float) -> bool:
 
 
 def _images(plan: Plan) -> tuple[Images, str]:
-    """Labelled images that no method learns from or is tested on: the teacher's, or else the validation part."""
+    """Labelled images that nothing is tested on: the teacher's, or else the validation part, and if that is small more.
+
+    Those are of the student's train split, as far as the run's track and shots give their labels.
+    """
     is_tested = plan.setting.task is not TaskKind.ADAPT
     own = plan.splits.teacher_train if is_tested else plan.splits.teacher_test
     chosen, where = (own, "its own domain") if len(own) else (plan.splits.val, "the student's validation part")
-    # Evenly over all, because they are in the order of the classes.
-    return chosen.take(np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_IMAGES)).astype(np.int64)), where
+    more = plan.access.labelled
+    if chosen is plan.splits.val and len(chosen) < FEW_IMAGES and len(more):
+        both = Images.concatenate([chosen, _evenly(more, MOST_IMAGES - len(chosen))])
+        return both, "the student's validation and train parts"
+    return _evenly(chosen, MOST_IMAGES), where
+
+
+def _evenly(images: Images, most: int) -> Images:
+    """So many over all, because they are in the order of the classes."""
+    return images.take(np.linspace(0, len(images) - 1, min(len(images), most)).astype(np.int64))
 
 
 def _tried(

@@ -17,9 +17,11 @@ from okdbench.training import teacher_check
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
+from okdbench.training.teacher import teacher_of as loaded
 from okdbench.training.teacher_classes import name_warnings
 from okdbench.training.trial import check
 
+CPU = torch.device("cpu")
 PIPELINE = v2.Compose(
     [
         v2.Resize((32, 32)),
@@ -165,15 +167,17 @@ def test_a_run_that_is_read_back_says_it_again_and_measures_nothing(
     assert said(plan, tmp_path / "runs", capsys) == first
 
 
-def test_of_few_images_what_is_better_is_said_with_its_doubt(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("track", "doubt"), [("label-free", ", which on 8 images may be chance"), ("labelled", "")])
+def test_few_validation_images_are_looked_at_with_the_labelled_ones_or_with_doubt(
+    track: str, doubt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = photographs(tmp_path / "images", (70, 70), 25)
     torch.save(teacher_of(files, PIPELINE).state_dict(), tmp_path / "teacher.pt")
-    plan = plan_of(tmp_path, tmp_path / "teacher.pt", mean=0.42)
-    lines = said(plan, tmp_path / "runs", capsys)
+    plan = plan_of(tmp_path, tmp_path / "teacher.pt", mean=0.42, method="kd", track=track)
+    teacher_check.report(plan, loaded(plan, tmp_path / "runs", CPU, quiet), CPU)
+    lines = [line.removeprefix("okdbench: teacher ") for line in capsys.readouterr().err.splitlines()]
     better = "warning: with --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 it has 100.0 %"
-    assert f"{better}, which on 8 images may be chance" in lines
+    assert f"{better}{doubt}" in lines
 
 
 @pytest.mark.parametrize(
