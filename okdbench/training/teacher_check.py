@@ -41,6 +41,8 @@ WORTH, ERRORS = 5.0, 2.0
 KEPT = "teacher_check.txt"
 #: an accuracy so close to chance, as a share of the way to 100 %, is a warning
 NEAR_CHANCE = 0.1
+#: what is white in 16 bits; files of 12 bits in 16 are stretched here, and elsewhere often divided by this
+WHITE = 65535
 #: sizes of images that teachers are often trained with
 SIZES = (28, 32, 64, 96, 128, 160, 224)
 
@@ -86,6 +88,8 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     yield f"{plan.config.teacher_weights}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)"
     if is_near_chance(found, chance):
         yield "warning: that is near chance; check the order of the classes, the normalisation, the size, the file"
+    elif len(answers := {*logits.argmax(1).tolist()}) == 1 < len({*labels.tolist()}):
+        yield f"warning: its answer is {plan.dataset.classes[answers.pop()]!r} for all, so it tells no classes apart"
     # where no accuracy is so much better, the images are few
     worth = max(WORTH, ERRORS * 50 / math.sqrt(len(images)))
     doubt = f", which on {len(images)} images may be chance" if found + worth > 100 else ""
@@ -152,7 +156,10 @@ def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, logits: Tens
         yield text, _with(teacher, normaliser.to(device), images, device)
     for rule, size in _formats(plan):
         text = f"--resize {rule}" if size == plan.config.image_size else f"--image-size {size}"
-        yield text, _resized(plan, teacher, images, rule, size, device)
+        yield text, _decoded(plan, teacher, images, device, rule, size, images.max_value)
+    if images.max_value not in (None, WHITE):
+        own = plan.dataset.resize, plan.config.image_size
+        yield f"max_value: {WHITE} in the file of the data set", _decoded(plan, teacher, images, device, *own, WHITE)
 
 
 def _normalisers(dataset: Dataset) -> list[tuple[str, Normaliser]]:
@@ -196,12 +203,18 @@ def _with(teacher: ClassifierWrapper, normaliser: Normaliser, images: Images, de
         teacher.normaliser = usual
 
 
-def _resized(
-    plan: Plan, teacher: ClassifierWrapper, images: Images, rule: str, size: int, device: torch.device
+def _decoded(
+    plan: Plan,
+    teacher: ClassifierWrapper,
+    images: Images,
+    device: torch.device,
+    rule: str,
+    size: int,
+    max_value: float | None,
 ) -> Tensor | None:
     """The logits for the images in another format; None where the network takes none of that size."""
     samples = _samples(plan, images.paths)
-    read = partial(decode, size=size, channels=plan.dataset.channels, resize=rule, max_value=images.max_value)
+    read = partial(decode, size=size, channels=plan.dataset.channels, resize=rule, max_value=max_value)
     with decoding_pool() as pool:
         pixels = np.stack(list(pool.map(read, samples)))
     try:

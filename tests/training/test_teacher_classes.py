@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,20 @@ def test_a_run_that_is_read_back_says_it_again_and_measures_nothing(
     assert any("near chance" in line for line in first)
     monkeypatch.setattr(teacher_check, "predict", None)
     assert said(plan, tmp_path / "runs", capsys) == first
+
+
+def test_a_teacher_that_answers_one_class_alone_is_a_warning(
+    shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, keep in (("cup", 40), ("lamp", 8), ("pen", 8)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for file in sorted((shop / "images" / name).iterdir())[:keep]:
+            shutil.copy(file, tmp_path / "images" / name)
+    state = {key: torch.zeros_like(value) for key, value in rows(net, [0, 1, 2]).items()}
+    torch.save(state, tmp_path / "teacher.pt")
+    assert "warning: its answer is 'cup' for all, so it tells no classes apart" in said(
+        plan_of(tmp_path, tmp_path / "teacher.pt"), tmp_path / "runs", capsys
+    )
 
 
 @pytest.mark.parametrize(("track", "doubt"), [("label-free", ", which on 8 images may be chance"), ("labelled", "")])
