@@ -33,12 +33,16 @@ from okdbench.training.teacher_classes import name_warnings, order_in_answers, o
 
 #: images that are looked at
 MOST_IMAGES = 300
+#: of fewer validation images, on which most differences may be chance, the student's labelled ones are looked at, too
+FEW_IMAGES = 200
 #: points, and standard errors, by which another choice must be better to be worth a word; some twenty are tried
 WORTH, ERRORS = 5.0, 2.0
 #: file of a run's folder that keeps what is said of its teacher
 KEPT = "teacher_check.txt"
 #: an accuracy so close to chance, as a share of the way to 100 %, is a warning
 NEAR_CHANCE = 0.1
+#: what is white in 16 bits; files of 12 bits in 16 are stretched here, and elsewhere often divided by this
+WHITE = 65535
 #: sizes of images that teachers are often trained with
 SIZES = (28, 32, 64, 96, 128, 160, 224)
 
@@ -84,6 +88,8 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     yield f"{plan.config.teacher_weights}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)"
     if is_near_chance(found, chance):
         yield "warning: that is near chance; check the order of the classes, the normalisation, the size, the file"
+    elif len(answers := {*logits.argmax(1).tolist()}) == 1 < len({*labels.tolist()}):
+        yield f"warning: its answer is {plan.dataset.classes[answers.pop()]!r} for all, so it tells no classes apart"
     # where no accuracy is so much better, the images are few
     worth = max(WORTH, ERRORS * 50 / math.sqrt(len(images)))
     doubt = f", which on {len(images)} images may be chance" if found + worth > 100 else ""
@@ -107,12 +113,23 @@ def is_near_chance(accuracy: float, chance: float) -> bool:
 
 
 def _images(plan: Plan) -> tuple[Images, str]:
-    """Labelled images that no method learns from or is tested on: the teacher's, or else the validation part."""
+    """Labelled images that nothing is tested on: the teacher's, or else the validation part, and if that is small more.
+
+    Those are of the student's train split, as far as the run's track and shots give their labels.
+    """
     is_tested = plan.setting.task is not TaskKind.ADAPT
     own = plan.splits.teacher_train if is_tested else plan.splits.teacher_test
     chosen, where = (own, "its own domain") if len(own) else (plan.splits.val, "the student's validation part")
-    # Evenly over all, because they are in the order of the classes.
-    return chosen.take(np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_IMAGES)).astype(np.int64)), where
+    more = plan.access.labelled
+    if chosen is plan.splits.val and len(chosen) < FEW_IMAGES and len(more):
+        both = Images.concatenate([chosen, _evenly(more, MOST_IMAGES - len(chosen))])
+        return both, "the student's validation and train parts"
+    return _evenly(chosen, MOST_IMAGES), where
+
+
+def _evenly(images: Images, most: int) -> Images:
+    """So many over all, because they are in the order of the classes."""
+    return images.take(np.linspace(0, len(images) - 1, min(len(images), most)).astype(np.int64))
 
 
 def _tried(
@@ -139,7 +156,10 @@ def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, logits: Tens
         yield text, _with(teacher, normaliser.to(device), images, device)
     for rule, size in _formats(plan):
         text = f"--resize {rule}" if size == plan.config.image_size else f"--image-size {size}"
-        yield text, _resized(plan, teacher, images, rule, size, device)
+        yield text, _decoded(plan, teacher, images, device, rule, size, images.max_value)
+    if images.max_value not in (None, WHITE):
+        own = plan.dataset.resize, plan.config.image_size
+        yield f"max_value: {WHITE} in the file of the data set", _decoded(plan, teacher, images, device, *own, WHITE)
 
 
 def _normalisers(dataset: Dataset) -> list[tuple[str, Normaliser]]:
@@ -183,12 +203,18 @@ def _with(teacher: ClassifierWrapper, normaliser: Normaliser, images: Images, de
         teacher.normaliser = usual
 
 
-def _resized(
-    plan: Plan, teacher: ClassifierWrapper, images: Images, rule: str, size: int, device: torch.device
+def _decoded(
+    plan: Plan,
+    teacher: ClassifierWrapper,
+    images: Images,
+    device: torch.device,
+    rule: str,
+    size: int,
+    max_value: float | None,
 ) -> Tensor | None:
     """The logits for the images in another format; None where the network takes none of that size."""
     samples = _samples(plan, images.paths)
-    read = partial(decode, size=size, channels=plan.dataset.channels, resize=rule, max_value=images.max_value)
+    read = partial(decode, size=size, channels=plan.dataset.channels, resize=rule, max_value=max_value)
     with decoding_pool() as pool:
         pixels = np.stack(list(pool.map(read, samples)))
     try:

@@ -19,7 +19,8 @@ NAMES = [*re.findall(r"\w+", """
     mean std variance image_mean image_std a_mean a_std stats norm image_size input size crop_size height width
     val_resize_size crop_mode crop_pct resize value_range channel_order interpolation resample do_resize do_rescale
     do_normalize do_center_crop rescale_factor rescale_offset to_rgb arch model model_args model_kwargs global_pool gp
-    bn_eps classes labels class_to_idx id2label transforms p num_output_channels max_pixel_value __class_fullname__
+    bn_eps classes labels vocab names label_map scale type
+    class_to_idx id2label transforms p num_output_channels max_pixel_value __class_fullname__
 """)]  # fmt: skip
 ODD = [
     None, "", "x", "[", "1e400", -1, 0, float("nan"), float("inf"), True, b"x", [], [[1], [1]], [[1, 2, 3], ["x"]], {},

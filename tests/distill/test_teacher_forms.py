@@ -186,6 +186,11 @@ def quantised(net: nn.Module) -> bytes:
 
 
 #: forms that are refused, and the reason and cure in the message
+def without_pool(net: nn.Module) -> nn.Module:
+    net.set_submodule("maxpool", nn.Identity())
+    return net
+
+
 REFUSED: dict[str, tuple[Make, str]] = {
     "a teacher and a student in one file, as of DINO": (
         lambda net: saved({"student": rubbish(net.state_dict()), "teacher": net.state_dict()}),
@@ -194,6 +199,10 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "two networks under usual names": (
         lambda net: saved({"model": rubbish(net.state_dict()), "net": net.state_dict()}),
         "holds several networks of this architecture, 'net.', 'model.'; save",
+    ),
+    "a whole network with other layers than are built, such as a stride of 1": (
+        lambda net: saved(without_pool(net)),
+        "maxpool is Identity there and MaxPool2d here",
     ),
     "a backbone without its last layer": (
         lambda net: saved({n: v for n, v in net.state_dict().items() if not n.startswith("fc.")}),

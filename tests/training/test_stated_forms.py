@@ -183,6 +183,62 @@ class ConfigDict(dict):  # type: ignore[type-arg]
     """As of ml_collections: a class that is not loaded."""
 
 
+MM_TEST = """test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=40, edge='short', backend='pillow'),
+    dict(type='CenterCrop', crop_size=32), dict(type='PackInputs')]
+"""
+MM_DUMPED = """test_dataloader = dict(dataset=dict(pipeline=[
+        dict(backend='pillow', edge='short', scale=40, type='ResizeEdge'),
+        dict(crop_size=(32, 32), type='CenterCrop')]))
+"""
+MM_TRAIN = "train_pipeline = [dict(type='RandomResizedCrop', scale=32), dict(type='RandomFlip', prob=0.5)]\n"
+MM_OLD = "test = [dict(type='Resize', size=(40, -1)), dict(type='CenterCrop', crop_size=32)]"
+MM_LONG = MM_TEST.replace("short", "long")
+MM_STEPS = [{"type": "ResizeEdge", "scale": 40}, {"type": "CenterCrop", "crop_size": 32}, {"type": "PackInputs"}]
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (MM_TRAIN + MM_TEST, "32 px, mean 51, std 89.25, crop:0.8, RGB, values from 0 to 255;"),
+        (MM_TRAIN + MM_DUMPED, "32 px, mean 51, std 89.25, crop:0.8, RGB, values from 0 to 255;"),
+        (MM_TEST + MM_DUMPED, "32 px, mean 51, std 89.25, crop:0.8, RGB, values from 0 to 255;"),
+        (MM_OLD, "32 px, mean 51, std 89.25, crop:0.8, RGB, values from 0 to 255;"),
+        (MM_OLD.replace("-1", "40"), "32 px, mean 51, std 89.25, stretch:0.8, RGB, values from 0 to 255;"),
+        (MM_LONG, "not understood: its image_size and resize; say it with --image-size and --resize;"),
+        (MM_TEST + MM_OLD.replace("40", "64"), "its image_size and resize; say it with --image-size and --resize;"),
+        (MM_TRAIN, "not understood: its image_size; say it with --image-size;"),
+    ],
+)
+def test_a_pipeline_of_openmmlab_has_a_size_and_a_crop(config: str, says: str, photos: Path, tmp_path: Path) -> None:
+    net, meta = timm.create_model(NETWORK, num_classes=3), {"cfg": f"{PREPROCESSOR}\n{config}"}
+    checkpoint(meta=meta)(net, tmp_path / "teacher.pth")
+    assert says in f"{plan_of(photos, tmp_path / 'teacher.pth').format_note};"
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"train_args": {"imgsz": 48, "task": "classify", "model": "yolo11n-cls.pt"}}, "says 48 px;"),
+        ({"cfg": {"test_pipeline": MM_STEPS}}, "says 32 px, crop:0.8;"),
+    ],
+)
+def test_a_size_is_found_beside_the_weights(entries: Any, says: str, photos: Path, tmp_path: Path) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
+
+
+def test_the_pretraining_of_a_pickled_network_is_not_taken_for_its_own(photos: Path, tmp_path: Path) -> None:
+    net = teacher_of(sorted(photos.parent.glob("images/*/*")), squares(32, **IMAGENET))
+    vars(net)["pretrained_cfg"] = {**vars(net)["pretrained_cfg"], **HALF, "input_size": (3, 160, 160)}
+    for content in (net, {"model": net}, {"trainer": {"model": nn.DataParallel(net)}}):
+        torch.save(content, tmp_path / "teacher.pth")
+        plan = plan_of(photos, tmp_path / "teacher.pth")
+        assert plan.format_note.startswith("does not say how its images are made; by default 32 px, mean 0.485")
+        assert accuracy(plan) == 100
+
+
 OF_ANY_SIZE = (
     "Compose(\n    Resize(size={size}, antialias=True)\n    ToTensor()\n"
     "    Normalize(mean=[0.8, 0.8, 0.8], std=(0.1, 0.1, 0.1))\n)"

@@ -92,7 +92,7 @@ def test_classes_that_people_count_in_another_order_are_noticed(
     (tmp_path / "shop.yaml").write_text(yaml.safe_dump(description))
     plan = make(dataset=str(tmp_path / "shop.yaml"), setting="-S", teacher="lenet5_bn", teacher_weights=weights)
     lines = said(plan, capsys)
-    assert "of the student's validation part (chance: 10.0 %)" in lines[0]
+    assert "of the student's validation and train parts (chance: 10.0 %)" in lines[0]
     assert any("with the classes in the order 1, 2, ..., 10 it has" in line for line in lines[1:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from okdbench.training import teacher_check
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
+from okdbench.training.teacher import teacher_of as loaded
+from okdbench.training.teacher_classes import name_warnings
 from okdbench.training.trial import check
 
+CPU = torch.device("cpu")
 PIPELINE = v2.Compose(
     [
         v2.Resize((32, 32)),
@@ -48,6 +52,29 @@ def plan_of(shop: Path, weights: Path, described: dict[str, Any] | None = None, 
     values = {"method": "teacher", "dataset": str(description), "setting": "-S", "budget": "smoke", "device": "cpu"}
     networks = {"teacher": NETWORK, "student": NETWORK, "teacher_weights": str(weights)}
     return make_plan({**values, **networks, **options}, data_root=shop / "root")
+
+
+CODED = ["pen", "cup", "lamp"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"vocab": CODED},
+        {"label_map": {"pen": 1, "cup": 2, "lamp": 3}},
+        {"label_map": {3: "lamp", 1: "pen", 2: "cup"}},
+        {"class_to_idx": {"pen": 1, "cup": 2, "lamp": 3}},
+        {"names": {0: "pen", 1: "cup", 2: "lamp"}},
+    ],
+    ids=str,
+)
+def test_names_of_classes_are_read_under_other_words(
+    entry: dict[str, Any], shop: Path, net: nn.Module, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": rows(net, [2, 0, 1]), **entry}, tmp_path / "teacher.pt")
+    plan = plan_of(shop, tmp_path / "teacher.pt")
+    expected = "the file has the classes in another order; write classes: [pen, cup, lamp]"
+    assert name_warnings(plan) == [expected]
 
 
 def said(plan: Plan, runs: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -141,15 +168,31 @@ def test_a_run_that_is_read_back_says_it_again_and_measures_nothing(
     assert said(plan, tmp_path / "runs", capsys) == first
 
 
-def test_of_few_images_what_is_better_is_said_with_its_doubt(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_teacher_that_answers_one_class_alone_is_a_warning(
+    shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, keep in (("cup", 40), ("lamp", 8), ("pen", 8)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for file in sorted((shop / "images" / name).iterdir())[:keep]:
+            shutil.copy(file, tmp_path / "images" / name)
+    state = {key: torch.zeros_like(value) for key, value in rows(net, [0, 1, 2]).items()}
+    torch.save(state, tmp_path / "teacher.pt")
+    assert "warning: its answer is 'cup' for all, so it tells no classes apart" in said(
+        plan_of(tmp_path, tmp_path / "teacher.pt"), tmp_path / "runs", capsys
+    )
+
+
+@pytest.mark.parametrize(("track", "doubt"), [("label-free", ", which on 8 images may be chance"), ("labelled", "")])
+def test_few_validation_images_are_looked_at_with_the_labelled_ones_or_with_doubt(
+    track: str, doubt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = photographs(tmp_path / "images", (70, 70), 25)
     torch.save(teacher_of(files, PIPELINE).state_dict(), tmp_path / "teacher.pt")
-    plan = plan_of(tmp_path, tmp_path / "teacher.pt", mean=0.42)
-    lines = said(plan, tmp_path / "runs", capsys)
+    plan = plan_of(tmp_path, tmp_path / "teacher.pt", mean=0.42, method="kd", track=track)
+    teacher_check.report(plan, loaded(plan, tmp_path / "runs", CPU, quiet), CPU)
+    lines = [line.removeprefix("okdbench: teacher ") for line in capsys.readouterr().err.splitlines()]
     better = "warning: with --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 it has 100.0 %"
-    assert f"{better}, which on 8 images may be chance" in lines
+    assert f"{better}{doubt}" in lines
 
 
 @pytest.mark.parametrize(

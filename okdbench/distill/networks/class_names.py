@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 #: entries that have the index of each name, the name of each index, and the names in order
-_INDICES, _NAMES = ("class_to_idx", "label2id"), ("idx_to_class", "id2label")
-_LISTS = ("classes", "class_names", "label_names", "labels", "names")
+_INDICES = ("class_to_idx", "label2id", "class_to_index", "label_to_idx", "label_to_id", "label_map")
+_NAMES = ("idx_to_class", "id2label", "index_to_class", "idx_to_label", "id_to_label", "label_map")
+_LISTS = ("classes", "class_names", "label_names", "labels", "names", "vocab")
 
 
 def class_names_in(layers: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -26,7 +27,7 @@ def _names(layer: Mapping[str, Any]) -> tuple[str, ...]:
     for key in _INDICES:
         if isinstance(indices := layer.get(key), Mapping) and (names := _in_order(indices.values(), indices)):
             return names
-    for key in _NAMES:
+    for key in (*_NAMES, *_LISTS):
         if isinstance(shown := layer.get(key), Mapping) and (names := _in_order(shown, shown.values())):
             return names
     for key in _LISTS:
@@ -39,11 +40,11 @@ def _names(layer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _in_order(indices: Iterable[Any], names: Iterable[Any]) -> tuple[str, ...]:
-    """The names in the order of their indices, if these count from 0."""
+    """The names in the order of their indices, if these count from 0 or from 1."""
     try:
         by_index = {int(index): str(name) for index, name in zip(indices, names, strict=True)}
     except (TypeError, ValueError):
         return ()
-    return (
-        tuple(by_index[index] for index in range(len(by_index))) if by_index.keys() == {*range(len(by_index))} else ()
-    )
+    order = sorted(by_index)
+    is_counted = order in (list(range(len(order))), list(range(1, len(order) + 1)))
+    return tuple(map(by_index.__getitem__, order)) if is_counted else ()

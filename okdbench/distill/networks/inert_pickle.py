@@ -38,6 +38,8 @@ class Inert(dict[Any, Any]):
 
     #: what torch.load asks of the class of a network in an old file
     dump_patches = False
+    #: full name of the class; empty if it is not known
+    origin: ClassVar[str] = ""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -143,7 +145,7 @@ class _Unpickler(pickle._Unpickler):
             return found
         if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
             return found
-        return Inert
+        return type("Inert", (Inert,), {"origin": f"{module}.{name}"})
 
 
 #: what torch.load takes in place of the module pickle

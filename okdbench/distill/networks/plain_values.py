@@ -11,6 +11,8 @@ from torch import Tensor
 
 from okdbench.distill.networks.inert_pickle import InertArray
 
+#: a value that is there and cannot be understood
+UNREAD = "not understood"
 #: a longer list has no entries
 _LONGEST = 50
 

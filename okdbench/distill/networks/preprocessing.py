@@ -21,20 +21,23 @@ from torch import Tensor
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import spell_resize
 from okdbench.distill.networks.class_names import class_names_in
-from okdbench.distill.networks.plain_values import mapping_of
+from okdbench.distill.networks.openmmlab import size_of_pipeline
+from okdbench.distill.networks.plain_values import UNREAD, mapping_of
 from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
-from okdbench.distill.networks.stated_values import UNREAD, Stated, stated_in
+from okdbench.distill.networks.stated_values import Stated, stated_in
 from okdbench.distill.networks.timm_options import Options, architecture_in, options_in
 from okdbench.distill.networks.transforms import of_transforms
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
 
 #: entries that hold such values, later ones winning; those of the whole file win over all of them
 _PLACES = ("preprocessor_config", "img_norm_cfg", "data_preprocessor", "default_cfg", "pretrained_cfg", "config", "cfg",
-           "hyper_parameters", "hparams", "args", "data_config", "preprocessing", "okdbench")  # fmt: skip
+           "hyper_parameters", "hparams", "args", "train_args", "data_config", "preprocessing", "okdbench")  # fmt: skip
 #: files of timm and of Hugging Face beside the weights
 _FILES = ("config.json", "preprocessor_config.json")
 #: an entry that has these names is what timm's train.py was called with
 _OF_TIMM = {"img_size", "input_size", "crop_pct", "mean", "std"}
+#: attributes of a pickled network of timm that describe its pretraining, whatever it was trained on afterwards
+_OF_PRETRAINING = ("pretrained_cfg", "default_cfg")
 
 
 class Preprocessing(NamedTuple):
@@ -93,7 +96,7 @@ def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     beside = [
         layer for file in files if file.get("architecture") in (None, network, base) for layer in _within(file, network)
     ]
-    layers = [*_anywhere(content.metadata), *beside, *own, _layer(content)]
+    layers = [*_anywhere(mapping_of(content.metadata)), *beside, *own, _layer(content)]
     for layer in layers:
         found = _merged(found, stated_in(layer))
     architecture = architecture_in(own) or architecture_in(files)
@@ -126,9 +129,11 @@ def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterato
 def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[str, Any]]:
     """Entries under any name that are evidently a normalisation, and transforms or their text."""
     for name, value in content.items() if depth else ():
-        if NO_IMAGES.search(str(name)):
+        if NO_IMAGES.search(str(name)) or (name in _OF_PRETRAINING and "_modules" in content):
             continue
         inner = mapping_of(value)
+        if isinstance(value, list | tuple):
+            yield size_of_pipeline(value)
         if isinstance(value, str) and not inner:
             yield of_transforms(value)
         elif "transforms" in inner:

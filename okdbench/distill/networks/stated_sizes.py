@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from okdbench.distill.networks.plain_values import is_said, plain
+from okdbench.distill.networks.plain_values import UNREAD, is_said, plain
 
 SIZES = ("image_size", "img_size", "imgsz", "input_size", "resolution", "val_crop_size", "crop_size")
 #: entries that may have a height and a width
@@ -41,6 +41,8 @@ def rule_in(entry: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if isinstance(own := entry.get("resize"), str) and (name := own.partition(":")[0]) in _RULES:
         found |= {"rule": _RULES[name], "share": share_of(own.partition(":")[2] or 1.0)}
+    if own == UNREAD:
+        found["resize"] = None
     if (mode := str(entry.get("crop_mode"))) in _RULES:
         found["rule"] = _RULES[mode]
     if (share := share_of(entry.get("crop_pct"))) is not None:

@@ -13,8 +13,6 @@ from okdbench.distill.networks.stated_statistics import statistics_in
 #: field -> its value; None where one is there and cannot be understood
 Stated = dict[str, Any]
 
-#: a value that is there and cannot be understood
-UNREAD = "not understood"
 _ORDERS = ("channel_order", "input_space", "color_order", "channel_format")
 _RANGES = ("value_range", "input_range", "pixel_range")
 _FILTERS = ("interpolation", "resample")

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from okdbench.distill.networks.plain_values import numbers_of
-from okdbench.distill.networks.stated_values import UNREAD
+from okdbench.distill.networks.openmmlab import size_of_pipeline
+from okdbench.distill.networks.plain_values import UNREAD, numbers_of
 
 #: the printed form of a transform of the size or the colours: its name, and what is in its brackets
 _PRINTED = re.compile(r"\b(Resize|CenterCrop|Grayscale|ToGray)\(((?:[^()]|\([^()]*\))*)\)")
@@ -22,11 +22,8 @@ _NUMBERS = r"([\[(][^\])]{0,200}[\])]|\d[\d.]*(?:\s*,\s*\d[\d.]*)*)"
 _STATISTICS = re.compile(rf"mean['\"]?\s*[=:]\s*{_NUMBERS}([^()\[\]{{}}]{{0,80}}?)std['\"]?\s*[=:]\s*{_NUMBERS}", re.I)
 #: the same, whatever the values are
 _MENTIONED = re.compile(r"mean['\"]?\s*[=:].{0,200}?std['\"]?\s*[=:]", re.I | re.DOTALL)
-#: a switch for the order, and a size that is not read, in a configuration of OpenMMLab
-_TO_RGB, _MM_SIZE = (
-    re.compile(r"\b(?:bgr_)?to_rgb['\"]?\s*[=:]\s*(True|False)"),
-    re.compile(r"type=['\"]\w*(Resize|Crop)"),
-)
+#: a switch for the order in a configuration of OpenMMLab
+_TO_RGB = re.compile(r"\b(?:bgr_)?to_rgb['\"]?\s*[=:]\s*(True|False)")
 #: how 1 may be written
 _ONE = ("1", "1.0")
 #: arguments of transforms that change the size
@@ -61,7 +58,7 @@ def _in_text(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {"mean": mean, "std": std} if len(read) == 1 else {"mean": UNREAD, "std": UNREAD}
     if switches := {*_TO_RGB.findall(text)}:
         found["to_rgb"] = "True" in switches
-    return found | ({"image_size": UNREAD} if _MM_SIZE.search(text) else {})
+    return found | size_of_pipeline(text)
 
 
 def _is_image(text: str, mean: str) -> bool:

@@ -49,7 +49,7 @@ def weights_in(content: Any, depth: int = 0) -> tuple[State, str]:
     A moving average comes before others. Of several networks, or parts of one, each has its name as a prefix.
     """
     if isinstance(content, Inert) and "_modules" in vars(content):
-        return OrderedDict(_walk(content, "")), ""
+        return OrderedDict(tensors_of(content)), ""
     items = _items(content) if depth < _DEEPEST else {}
     named = items if isinstance(content, Mapping) else {}  # the tensors of a list have no names
     own = {key: _dense(value) for key, value in named.items() if isinstance(value, Tensor)}
@@ -126,7 +126,17 @@ def _is_filled(value: Any, depth: int = 0) -> bool:
     return depth < _DEEPEST and any(_is_filled(each, depth + 1) for each in _items(value).values())
 
 
-def _walk(net: Inert, prefix: str) -> Iterator[tuple[str, Tensor]]:
+def modules_in(content: Any, depth: int = 0) -> Iterator[Inert]:
+    """The pickled networks in what a file held, and the layers in them, the outer ones first."""
+    is_module = isinstance(content, Inert) and "_modules" in vars(content)
+    if is_module:
+        yield content
+    below = _items(vars(content)["_modules"] or {}) if is_module else _items(content)
+    for value in below.values() if depth < _DEEPEST else ():
+        yield from modules_in(value, depth + 1)
+
+
+def tensors_of(net: Inert, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     """The state dict of a network whose class is not loaded: its parameters and persistent buffers."""
     own = vars(net)
     transient = own.get("_non_persistent_buffers_set") or ()
@@ -136,4 +146,4 @@ def _walk(net: Inert, prefix: str) -> Iterator[tuple[str, Tensor]]:
                 yield prefix + name, value.detach()
     for name, child in (own.get("_modules") or {}).items():
         if isinstance(child, Inert):
-            yield from _walk(child, f"{prefix}{name}.")
+            yield from tensors_of(child, f"{prefix}{name}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest, replaced_end
 from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, new_layer, with_classes
+from okdbench.distill.networks.pickled_layers import other_layers
 from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.replaced_head import named_as, sequence_note
 from okdbench.distill.networks.stated_statistics import STATISTICS
@@ -45,9 +46,10 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
         digest: of the content that the run was planned with; empty for any.
 
     Raises:
-        UserError: the file is missing, damaged or replaced, or has no weights, those of another network, or no numbers.
+        UserError: the file is missing, damaged or replaced, or has no weights, those of another network, other layers,
+            or no numbers.
     """
-    state, note, architecture, _, found = read_weights(path)
+    state, note, architecture, beside, found = read_weights(path)
     if digest not in ("", found):
         raise UserError(f"{path} was replaced since the run was planned; run the same command again")
     _refuse_broken(state, path)
@@ -58,6 +60,8 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
         raise UserError(f"{path} is not a weights file of {name} here: {reason}")
     prefix, chosen = _choose({prefix: made for prefix, (made, _) in fitting.items()}, path)
     fitted, adjusted = fitting[prefix]
+    if adjust is not new_layer:  # from a start the network learns anyway
+        _refuse_other_layers(other_layers(beside, {*parts[prefix][0]}, net), path, name)
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
     for text in filter(None, (note, chosen, parts[prefix][1], adjusted, _other_name(architecture, name))):
         _say(f"okdbench: {path}: {text}")
@@ -71,6 +75,14 @@ def _refuse_broken(state: State, path: Path) -> None:
         )
     if negative := [key for key, tensor in state.items() if key.endswith("running_var") and bool((tensor < 0).any())]:
         raise UserError(f"{path}: {negative[0]!r} has a negative variance; use an earlier checkpoint of its training")
+
+
+def _refuse_other_layers(found: Sequence[str], path: Path, name: str) -> None:
+    if found:
+        raise UserError(
+            f"{path} holds a whole network that is not {name} as it is here: {', '.join(found)}; give the code of this "
+            "network, --teacher ./net.py, or save its weights alone if both give the same"
+        )
 
 
 def _other_name(architecture: str, name: str) -> str:
