@@ -115,6 +115,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "released code": released_code.tables,
     "released code runs": released_code.commands,
     "augkd parts": partial(variants.table, variants.AUGKD),
+    "why labels win": partial(variants.table, variants.WHY),
     "other parts": partial(variants.table, variants.OTHERS),
     "reproductions": reproductions.tables,
     "reproduction counts": reproductions.counts,

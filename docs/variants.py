@@ -51,6 +51,17 @@ AUGKD = [
     )
 ]
 
+#: why distillation costs accuracy where the labels know more than the teacher
+WHY = [
+    Pair(row, other, tells, Place("MO-P", 10))
+    for row, other, tells in (
+        ("augkd[hard_weight=0.9]", "augkd", "labels weigh 0.9, not 0.5"),
+        ("augkd[hard_weight=0.9]", "finetune", "with this weight, against the labels alone"),
+        ("kd[hard_weight=0.9]", "kd", "labels weigh 0.9, not 0.5"),
+        ("kd[hard_weight=0.9]", "finetune", "with this weight, against the labels alone"),
+        ("augkd[sample_latents=true]", "augkd", "latents of real images are drawn, not the mean"),
+    )
+]
 OTHERS = [
     Pair("ltr", "replay", "the meta-gradient", Place("M")),
     Pair("ltr[bn=1.0]", "ltr", "the teacher's batch-norm statistics", Place("M")),
@@ -114,4 +125,5 @@ def _runs() -> dict[Place, dict[str, dict[int, Record]]]:
 
 if __name__ == "__main__":
     print(table(AUGKD))
+    print(table(WHY))
     print(table(OTHERS))
