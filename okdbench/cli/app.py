@@ -84,7 +84,8 @@ def common(
 def main() -> None:
     """Run the command line; an error that the user can fix ends in one line and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack letters of a name
+        # A terminal may lack letters of a name.
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
             stream.reconfigure(errors="backslashreplace")
     try:
         # A name of its own, so that `python -m okdbench` has the same help and completion.
