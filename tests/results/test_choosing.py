@@ -57,10 +57,10 @@ def test_new_runs_make_new_lines(runs: pd.DataFrame) -> None:
     both = measured(pd.concat([runs, other]))
     added = [line for line in both if line.place.dataset == "photos"]
     assert [line for line in both if line.place.dataset != "photos"] == measured(runs)
-    halved = {(line.method, line.place.shots): line.gain.value for line in added if line.gain}
+    halved = {(line.method, line.place.shots, line.place.track): line.gain.value for line in added if line.gain}
     for line in measured(runs):
         if line.gain:
-            assert halved[line.method, line.place.shots] == pytest.approx(line.gain.value / 2)
+            assert halved[line.method, line.place.shots, line.place.track] == pytest.approx(line.gain.value / 2)
 
 
 def test_one_seed_has_no_interval(runs: pd.DataFrame, lines: list[Line]) -> None:
