@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
-from tables import markdown, with_interval
+from tables import markdown, signed, with_interval
 
 from okdbench import registry
 from okdbench.core import plugins
@@ -54,7 +54,7 @@ def without_labels() -> str:
     """The accuracy of students that no label was used for."""
     rows = [
         [line.place.task, _where(line.place), f"{line.place.teacher_acc:.1f}", f"`{line.method}`",
-         _interval(line.accuracy, "{:.1f}"), *_costs(line)]
+         with_interval(line.accuracy.value, _ends(line.accuracy), "{:.1f}"), *_costs(line)]
         for line in _lines() if line.place.track == Track.LABEL_FREE
     ]  # fmt: skip
     return markdown(["task", "measured on", "teacher %", "method", "accuracy", *COSTS], rows)
@@ -136,14 +136,11 @@ def _where(place: Place) -> str:
 
 
 def _signed(estimate: Estimate | None) -> str:
-    text = _interval(estimate, "{:+.1f}")
-    return f"**{text}**" if estimate and estimate.sign else text
+    return signed(estimate.value, _ends(estimate)) if estimate else ""
 
 
-def _interval(estimate: Estimate | None, form: str) -> str:
-    if estimate is None:
-        return ""
-    return with_interval(estimate.value, None if math.isnan(estimate.low) else (estimate.low, estimate.high), form)
+def _ends(estimate: Estimate) -> tuple[float, float] | None:
+    return None if math.isnan(estimate.low) else (estimate.low, estimate.high)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from tables import markdown, with_interval
+from tables import markdown, signed
 
 from okdbench.core.protocol import PROTOCOL_VERSION, Track
 from okdbench.core.settings import TaskKind
@@ -65,9 +65,7 @@ def _text(gain: label_gains.LabelGain | None) -> str:
 
 
 def _bold(value: float, low: float, high: float) -> str:
-    """A difference with its interval, bold where that is not around 0."""
-    text = with_interval(value, None if math.isnan(low) else (low, high), "{:+.1f}")
-    return f"**{text}**" if low > 0 or high < 0 else text
+    return signed(value, None if math.isnan(low) else (low, high))
 
 
 if __name__ == "__main__":

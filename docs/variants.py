@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from tables import markdown, with_interval
+from tables import markdown, signed
 
 from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.estimates import interval, mean
@@ -87,7 +87,7 @@ def effect(row: str, other: str, place: Place) -> list[str]:
     accuracies = [_accuracy(new[seed]) - _accuracy(old[seed]) for seed in seeds]
     kept = [(_retention(old[seed]), _retention(new[seed])) for seed in seeds]
     retentions = [after - before for before, after in kept if before is not None and after is not None]
-    return [str(len(seeds)), means, _shown(accuracies), _shown(retentions) if retentions else ""]
+    return [str(len(seeds)), means, _shown(accuracies), _shown(retentions)]
 
 
 def _line(pair: Pair) -> list[str]:
@@ -97,9 +97,7 @@ def _line(pair: Pair) -> list[str]:
 
 
 def _shown(values: Sequence[float]) -> str:
-    ends = interval(values)
-    text = with_interval(mean(values), ends, "{:+.1f}")
-    return f"**{text}**" if ends and ends[0] * ends[1] > 0 else text
+    return signed(mean(values), interval(values)) if values else ""
 
 
 def _accuracy(record: Record) -> float:

@@ -116,15 +116,14 @@ class NAYER(AveragedSynthesis):
         ),
     }
 
+    every_class_in_turn = True
+
     @classmethod
     def reads_names(cls, hp: BaseHyperparameters) -> bool:
-        return bool(hp.model_dump()["names"] == "text")
+        return hp.names == "text"
 
     def make_images(self) -> RoundImages:
         return NoisyImages(self.make_generator(), self.task.class_embeddings, self.batch_size)
-
-    def draw_labels(self) -> Tensor:
-        return torch.arange(self.batch_size, device=self.task.device) % self.task.classes
 
     def continues(self) -> bool:
         return bool(self.hp.legacy_carried_best and self.round_number % RELEASED_CALLS)

@@ -115,6 +115,8 @@ class SpaceshipNet(GeneratorSynthesis):
         )
     }
 
+    every_class_in_turn = True
+
     def setup(self) -> None:
         """Create networks and learners, and find the maps that teacher and student both have.
 
@@ -150,10 +152,6 @@ class SpaceshipNet(GeneratorSynthesis):
         return float(self.pair.have(kind)) if given is None else given
 
     # Images
-
-    def draw_labels(self) -> Tensor:
-        """Every class in turn."""
-        return torch.arange(self.batch_size, device=self.task.device) % self.task.classes
 
     def render(self) -> Tensor:
         with outputs_of(*self.taps) as maps:

@@ -92,31 +92,37 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
     lines = list(dropwhile(lambda line: line.startswith("#"), _text(file).splitlines()))
     unused: list[str] = []
     rows = _table(file, lines, labelled, group, unused) if _is_table(file, lines) else _plain(file, lines, labelled)
-    images = _with_endings([_image(file, row, labelled) for row in rows])
+    images, absent = _with_endings([_image(file, row, labelled) for row in rows])
     paths = Counter(image.path for image in images)
     if twice := [path for path, number in paths.items() if number > 1]:
         raise UserError(f"{file} names {len(twice)} images twice, such as {twice[0]}; name each once")
-    if absent := [os.path.relpath(image.file, file.parent) for image in images if not os.path.isfile(image.file)]:
+    if absent:
+        named = shortened([os.path.relpath(place, file.parent) for place in absent])
         raise UserError(
-            f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: "
-            f"{shortened(absent)}; correct the paths"
+            f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: {named}; correct "
+            "the paths"
         )
     return ListDomain(file, images, unused)
 
 
-def _with_endings(images: Sequence[OwnImage]) -> list[OwnImage]:
-    """The images, of which those that are named without the ending of their file get it."""
-    folders = {image.file.parent for image in images if not os.path.isfile(image.file)}
+def _with_endings(images: Sequence[OwnImage]) -> tuple[list[OwnImage], list[Path]]:
+    """The images, of which those that are named without the ending of their file get it; and what is not there."""
+    # Once for each image, because a list may name very many on a slow disk.
+    wanted = {image.file for image in images if not os.path.isfile(image.file)}
     by_stem: dict[Path, list[Path]] = {}
-    for file in (file for folder in folders if folder.is_dir() for file in folder.iterdir()):
-        by_stem.setdefault(file.with_suffix(""), []).append(file)
-    found = {stem: files[0] for stem, files in by_stem.items() if len(files) == 1}
-    return [
+    for folder in {file.parent for file in wanted}:
+        for file in folder.iterdir() if folder.is_dir() else ():
+            by_stem.setdefault(file.with_suffix(""), []).append(file)
+    found = {
+        stem: files[0] for stem, files in by_stem.items() if stem in wanted and files != [stem] and len(files) == 1
+    }
+    completed = [
         image._replace(path=image.path + found[image.file].suffix, file=found[image.file])
-        if image.file in found and not image.file.exists()
+        if image.file in found
         else image
         for image in images
     ]
+    return completed, [image.file for image in completed if image.file in wanted]
 
 
 def _text(file: Path) -> str:

@@ -87,6 +87,8 @@ class Synthesis(Method):
     Hyperparameters: ClassVar[type[BaseHyperparameters]] = SynthesisHyperparameters
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"smoke": {"rounds": 2, "synthesis_steps": 4, "pool_size": 64}}
     data_free = True
+    #: whether the images of a round have every class in turn, and not drawn ones
+    every_class_in_turn: ClassVar[bool] = False
     #: weights of terms that read the teacher's batch norms
     norm_terms: ClassVar[tuple[str, ...]] = ("bn",)
     hp: Any
@@ -167,7 +169,9 @@ class Synthesis(Method):
         return terms
 
     def draw_labels(self) -> Tensor:
-        """The classes of the images of a round, drawn uniformly."""
+        """The classes of the images of a round, drawn uniformly or every class in turn."""
+        if self.every_class_in_turn:
+            return torch.arange(self.batch_size, device=self.task.device) % self.task.classes
         return torch.randint(self.task.classes, (self.batch_size,), generator=self.task.rng, device=self.task.device)
 
     def continues(self) -> bool:
