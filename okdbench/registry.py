@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from okdbench.core import plugin_files
 from okdbench.core.code_digest import Source, digest_of, sources_of
 from okdbench.core.errors import UserError
-from okdbench.core.file_names import expand, is_description, refuse_archive
+from okdbench.core.file_names import LISTS, expand, is_description, refuse_archive
 from okdbench.core.plugins import DATASETS, METHODS, name_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def load_dataset(name: str) -> Dataset:
         DATASETS.refuse_taken(name)
         return own_dataset(Path(name))
     refuse_archive(name)
-    if name.lower().endswith((".csv", ".tsv", ".txt")):
+    if name.lower().endswith(LISTS):
         raise UserError(
             f"{name} is a list; name it in a YAML file, domains: {{photos: {Path(name).name}}}, and give that"
         )

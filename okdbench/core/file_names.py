@@ -14,6 +14,8 @@ from okdbench.core.syntax import parts_of, split_variant
 #: options of a run that name methods and data sets by name or file, networks by name or file, and files of weights
 _PLUGINS, _NETWORKS = ("method", "dataset"), ("teacher", "student")
 _WEIGHTS = ("teacher_weights", "teacher_init", "student_weights")
+#: endings of lists of images
+LISTS = (".csv", ".tsv", ".txt")
 #: endings of archives, which people give in place of the folder in them
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 

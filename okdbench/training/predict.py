@@ -15,6 +15,7 @@ import torch
 
 from okdbench.core import devices
 from okdbench.core.errors import UserError
+from okdbench.core.file_names import LISTS
 from okdbench.core.files import printable, write_atomic, writing
 from okdbench.core.progress import counter
 from okdbench.core.terminal import TableColumn, print_table
@@ -96,7 +97,7 @@ def find(places: Sequence[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise UserError(f"there is no file or folder {printable(str(place))}; check how it is spelt")
-        if place.suffix.lower() in (".csv", ".tsv", ".txt"):
+        if place.suffix.lower() in LISTS:
             raise UserError(f"{place} is no image, and lists are not read here; name image files and folders")
         files += images_in(place) if place.is_dir() else [place]
     if not files:
