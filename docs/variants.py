@@ -30,6 +30,7 @@ class Place(NamedTuple):
     setting: str
     shots: int | None = None
     networks: tuple[str, str] = ("lenet5_bn", "lenet5_half_bn")
+    dataset: str = "digits"
 
 
 class Pair(NamedTuple):
@@ -62,6 +63,17 @@ WHY = [
         ("augkd[sample_latents=true]", "augkd", "latents of real images are drawn, not the mean"),
     )
 ]
+#: the networks on which adversarial methods fall, and what repairs them
+RESIDUAL = Place("M", networks=("test_resnet", "test_byobnet"))
+COLLAPSE = [
+    Pair(row, other, tells, RESIDUAL)
+    for row, other, tells in (
+        ("dfad[adaptive=true]", "dfad", "the generator maximises log(1 + D)"),
+        ("dfkd[bn=0.0]", "dfkd", "no batch-norm statistics"),
+        ("dfkd[balance=0.0]", "dfkd", "no class balance"),
+        ("dfkd[balance=0.0,bn=0.0,one_hot=0.0]", "dfkd", "the adversarial game alone"),
+    )
+]
 OTHERS = [
     Pair("ltr", "replay", "the meta-gradient", Place("M")),
     Pair("ltr[bn=1.0]", "ltr", "the teacher's batch-norm statistics", Place("M")),
@@ -79,7 +91,7 @@ def table(pairs: Sequence[Pair]) -> str:
 
 def effect(row: str, other: str, place: Place) -> list[str]:
     """Seeds of both, their means, and the differences of accuracy and retention; empty without runs of both."""
-    new, old = (_runs()[place].get(name, {}) for name in (row, other))
+    new, old = (runs()[place].get(name, {}) for name in (row, other))
     seeds = sorted(new.keys() & old.keys())
     if not seeds:
         return []
@@ -110,12 +122,12 @@ def _retention(record: Record) -> float | None:
 
 
 @cache
-def _runs() -> dict[Place, dict[str, dict[int, Record]]]:
+def runs() -> dict[Place, dict[str, dict[int, Record]]]:
     """Place -> method with its variant -> seed -> run."""
     found: dict[Place, dict[str, dict[int, Record]]] = {}
     for record in chain.from_iterable(map(read_records, ARCHIVES)):
         if record.status == "done" and record.protocol == PROTOCOL_VERSION:
-            place = Place(record.setting, record.shots, (record.teacher, record.student))
+            place = Place(record.setting, record.shots, (record.teacher, record.student), record.dataset)
             row = record.method + (f"[{record.variant}]" if record.variant else "")
             found.setdefault(place, {}).setdefault(row, {})[record.seed] = record
     return found
