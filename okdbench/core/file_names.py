@@ -15,7 +15,7 @@ from okdbench.core.syntax import parts_of, split_variant
 _PLUGINS, _NETWORKS = ("method", "dataset"), ("teacher", "student")
 _WEIGHTS = ("teacher_weights", "teacher_init", "student_weights")
 #: endings of lists of images
-LISTS = (".csv", ".tsv", ".txt")
+LISTS = (".csv", ".tsv", ".txt", ".lst")
 #: endings of archives, which people give in place of the folder in them
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 

@@ -17,7 +17,8 @@ from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.own_domain import Scan
 from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
-from okdbench.data.own_places import OwnDomain, find_places, group_pattern, name_classes, with_groups
+from okdbench.data.own_lists import OwnDomain
+from okdbench.data.own_places import find_places, group_pattern, name_classes, with_groups
 from okdbench.data.own_remarks import left_out, remarks_on
 
 
@@ -113,7 +114,10 @@ def own_dataset(file: Path) -> Dataset:
 
 def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     """The data set of a description whose paths are relative to ``here``."""
-    paths = {name: _located(here, text) for name, text in content.domains.items()}
+    paths = {
+        name: {part: _located(here, text) for part, text in (at if isinstance(at, dict) else {"": at}).items()}
+        for name, at in content.domains.items()
+    }
     classes, places = name_classes(file, content, find_places(file, content, paths))
     _check_rows(file, content.teacher_classes, classes)
     attributes = {

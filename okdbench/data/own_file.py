@@ -27,7 +27,8 @@ class OwnDatasetFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    domains: Annotated[dict[str, str], Field(min_length=1)]
+    #: domain -> a folder or list, or one for each of its parts
+    domains: Annotated[dict[str, str | dict[str, str]], Field(min_length=1)]
     title: str = ""
     classes: list[Name] | dict[Name, Name] = []
     #: rows of the last layer of a teacher for more classes
@@ -60,6 +61,10 @@ class OwnDatasetFile(BaseModel):
     def _check_domains(cls, value: object) -> object:
         if not isinstance(value, dict):
             raise ValueError("name each domain and its folder, such as domains: {studio: images/studio}")
+        for name, place in value.items():
+            texts = list(place.values()) if isinstance(place, dict) else [place]
+            if not texts or not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"name a folder or a list, or {name}: {{train: train.txt, test: test.txt}}")
         return value
 
 

@@ -10,37 +10,48 @@ from okdbench.core.errors import UserError
 from okdbench.core.file_names import refuse_archive
 from okdbench.data.own_domain import FolderDomain, OwnImage, Scan, folder_domain
 from okdbench.data.own_file import OwnDatasetFile, listed_classes, written_classes
-from okdbench.data.own_lists import ListDomain, list_domain, refuse_shared
+from okdbench.data.own_lists import ListDomain, OwnDomain, list_domain, refuse_shared
+from okdbench.data.own_parts import exported_lists, joined, named_parts
 
-OwnDomain = FolderDomain | ListDomain
 
-
-def find_places(file: Path, content: OwnDatasetFile, paths: Mapping[str, Path]) -> dict[str, OwnDomain]:
+def find_places(file: Path, content: OwnDatasetFile, paths: Mapping[str, Mapping[str, Path]]) -> dict[str, OwnDomain]:
     """Domain -> where its images are.
 
     Args:
         file: named in error messages.
         content: of the file.
-        paths: domain -> a folder or a list file.
+        paths: domain -> name of a part -> a folder or a list file; the name is empty where it is the whole domain.
 
     Raises:
         UserError: there is nothing, a domain is inside of another one, or it is divided without a train part.
     """
     if unknown_names := sorted(set(content.unlabelled) - set(paths)):
         raise UserError(f"{file}: unlabelled names {unknown_names[0]!r}, which is none of the domains")
-    _check_paths(file, paths)
-    listed, places = written_classes(content), dict[str, OwnDomain]()
-    for name, path in paths.items():
-        labelled = name not in content.unlabelled
-        made = folder_domain(path, listed, labelled) if path.is_dir() else list_domain(path, labelled, content.groups)
+    each = {f"{name}.{part}" if part else name: at for name, parts in paths.items() for part, at in parts.items()}
+    _check_paths(file, each)
+    places = dict[str, OwnDomain]()
+    for name, parts in paths.items():
+        made = _found(f"{file}: domain {name!r}", content, parts, labelled=name not in content.unlabelled)
         if made.parts and made.parts <= {"val", "test"}:
-            raise UserError(f"{path} has {' and '.join(sorted(made.parts))} and no train; add it")
+            raise UserError(f"{made.place} has {' and '.join(sorted(made.parts))} and no train; add it")
         if taken := [f"{name}.{part}" for part in made.parts if f"{name}.{part}" in paths]:
             raise UserError(f"{file}: {taken[0]!r} is a part of {name!r}, and another domain; rename that")
         places[name] = made
     if any(isinstance(place, ListDomain) for place in places.values()):
         refuse_shared(file, {name: [image.file for image in place.scan().images] for name, place in places.items()})
     return places
+
+
+def _found(where: str, content: OwnDatasetFile, paths: Mapping[str, Path], labelled: bool) -> OwnDomain:
+    """The domain in a folder or list, or in one for each part; ``where`` begins an error message."""
+    if whole := paths.get(""):
+        if not whole.is_dir():
+            return list_domain(whole, labelled, content.groups)
+        paths = exported_lists(whole) if labelled else {}
+        if not paths:
+            return folder_domain(whole, written_classes(content), labelled)
+    parts = named_parts(where, paths)
+    return joined([(part, _found(where, content, {"": path}, labelled)) for part, path in parts])
 
 
 def name_classes(

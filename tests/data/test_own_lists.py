@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support.own_images import write
 from okdbench import registry
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.own_passport import inspect_own
+from okdbench.data.splits import Splits
 from okdbench.training.plan import make_plan
 
 CLASSES = ("cup", "lamp")
@@ -138,10 +140,12 @@ def test_a_list_may_be_beside_its_images(folder: Path, start: str) -> None:
         ("", "p.csv", "its first line names no column path"),
         ("", "p.txt", "is empty"),
         (
-            "path,cup,lamp\nall/img 0.jpg,1,0\n",
+            "path,cup,lamp\nall/img 0.jpg,3,0\n",
             "p.csv",
             "names no column label but path, cup, lamp; write the class of",
         ),
+        ("path,cup,lamp\nall/img 0.jpg,1,1\n", "p.csv", "line 2 has the classes cup, lamp; an image has one"),
+        ("path,cup,lamp\nall/img 0.jpg,0,0\n", "p.csv", "line 2 has no class; add it, or remove the line"),
         ("path,label\nall/img 0.jpg,\n", "p.csv", "line 2 has no class; add it"),
         (
             "path,label\nall/gone.jpg,cup\n",
@@ -207,3 +211,72 @@ def test_json_and_lines_without_a_class_are_refused_with_the_cure(folder: Path) 
         message = refusal(lambda name=name: registry.load_dataset(listed(folder, json.dumps(rows), name)))
         assert "JSON is not read; write a CSV file with the columns path and label" in message
     assert "line 1 has no class" in refusal(lambda: registry.load_dataset(listed(folder, "all/a.jpg\n", "phone.txt")))
+
+
+def in_two_lists(folder: Path, train: str, test: str) -> Splits:
+    """The splits where every fifth image is in the second list, which is named after the first one."""
+    for name, is_test in ((train, False), (test, True)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        chosen = [(image, CLASSES[i % 2]) for i, image in enumerate(NAMES) if (i % 10 in (4, 9)) == is_test]
+        start = os.path.relpath(folder, (folder / name).parent)
+        (folder / name).write_text("".join(f"{start}/all/{image} {label}\n" for image, label in chosen))
+    file = write(folder / "shop.yaml", domains={"phone": {"train": train, "test": test}})
+    return make_plan({**TINY, "dataset": str(file), "setting": "P"}, data_root=folder).splits
+
+
+def test_two_lists_are_the_parts_of_a_domain(folder: Path) -> None:
+    """As one list with a column that says so."""
+    apart = in_two_lists(folder, "train.txt", "test.txt")
+    assert sorted(apart.test.paths) == sorted(f"phone/all/{NAMES[i]}" for i in (4, 9, 14, 19))
+    assert in_two_lists(folder, "lists/train.txt", "other/test.txt").digest == apart.digest
+    below = in_two_lists(folder, "lists/train.txt", "lists/test.txt")
+    assert sorted(below.test.paths) == sorted(f"phone/above/all/{NAMES[i]}" for i in (4, 9, 14, 19))
+    lines = [f"all/{name},{CLASSES[i % 2]},{'test' if i % 10 in (4, 9) else 'train'}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join(["path,label,split", *lines]))
+    assert make_plan({**TINY, "dataset": name, "setting": "P"}, data_root=folder).splits.digest == apart.digest
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"train": "a.txt", "tset": "a.txt"}, "domain 'phone' has 'tset', which is none of its parts train, val and"),
+        ({"train": "a.txt", "test": "gone.txt"}, "domain 'phone.test': there is no folder"),
+        ({"train": "a.txt", "test": "a.txt"}, "a.txt names 1 images twice, such as all/img 0.jpg"),
+        ({"train": "a.txt", "test": "all"}, "all is a folder and "),
+        ({"test": "a.txt"}, "a.txt has test and no train; add it"),
+        ({"train": "b.csv", "test": "a.txt"}, "b.csv, which is named as train, has test; name its parts"),
+        (["a.txt", "b.csv"], "name a folder or a list, or phone: {train: train.txt, test: test.txt}"),
+        ({"train": ["a.txt", "b.csv"]}, "name a folder or a list, or phone: {train: train.txt, test: test.txt}"),
+    ],
+)
+def test_parts_that_cannot_be_joined_are_refused(folder: Path, parts: object, message: str) -> None:
+    (folder / "a.txt").write_text("all/img 0.jpg cup\n")
+    (folder / "b.csv").write_text("path,label,split\nall/img 1.jpg,cup,test\n")
+    file = write(folder / "shop.yaml", domains={"phone": parts})
+    assert message in refusal(registry.load_dataset, str(file))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{number}\t{label}\tall/{name}",
+        "{number}\t{label}.000000\tall/{name}",
+        "{label} all/{name}",
+        "{label}\tall/{name}",
+    ],
+)
+@pytest.mark.parametrize("ending", ["lst", "txt"])
+def test_a_class_may_stand_before_the_path(folder: Path, line: str, ending: str) -> None:
+    """As in the lists of SageMaker and MXNet, whose first column numbers the lines."""
+    lines = [line.format(number=3 * i, label=i % 2, name=name) for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join(lines), f"phone.{ending}")
+    assert labels_of(name, folder) == [0, 1] * 10
+    assert registry.load_dataset(name).classes == ("0", "1")
+
+
+def test_a_class_may_be_a_column_of_0_and_1(folder: Path) -> None:
+    for zero, one in (("0", "1"), ("0.0", "1.0")):
+        lines = [f"all/{name}, {zero if i % 2 else one}, {one if i % 2 else zero}, {i}" for i, name in enumerate(NAMES)]
+        name = listed(folder, "\n".join(["filename, Cup, lamp, age", *lines]))
+        assert labels_of(name, folder) == [0, 1] * 10
+        assert registry.load_dataset(name).classes == ("Cup", "lamp")

@@ -11,6 +11,7 @@ from support.own_images import write
 
 from okdbench import registry
 from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.splits import assemble
 from okdbench.training.plan import make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
@@ -91,6 +92,35 @@ def test_classes_may_be_called_train_and_val(tmp_path: Path) -> None:
 def test_what_is_half_divided_is_refused(names: list[str], message: str, tmp_path: Path) -> None:
     grow(tmp_path / "road", names)
     assert message in refusal(registry.load_dataset, str(write(tmp_path / "a.yaml", domains={"road": "road"})))
+
+
+def test_folders_anywhere_are_the_parts_that_the_file_says(tmp_path: Path) -> None:
+    name = described(tmp_path, {"train": 10, "test": 3})
+    splits = make_plan({**TINY, "dataset": name, "setting": "S-P"}, data_root=tmp_path).splits
+    parts = {"Training": "phone/train", "test": "phone/test"}
+    write(tmp_path / "shop.yaml", domains={"phone": parts, "studio": "studio"})
+    said = make_plan({**TINY, "dataset": name, "setting": "S-P"}, data_root=tmp_path).splits
+    assert said.digest == splits.digest
+    grow(tmp_path / "loose", ["1.jpg"])
+    write(tmp_path / "shop.yaml", domains={"phone": parts | {"test": "loose"}, "studio": "studio"})
+    assert "loose has no class folders; make one for each class" in refusal(registry.load_dataset, name)
+
+
+@pytest.mark.parametrize("top", ["", "shop.v1/"])
+def test_an_export_of_roboflow_is_read(tmp_path: Path, top: str) -> None:
+    """Its classes are columns of a list beside the images of each part."""
+    for part, count in {"train": 8, "valid": 2, "test": 3}.items():
+        grow(folder := tmp_path / "export" / f"{top}{part}", [f"{i}.jpg" for i in range(2 * count)])
+        lines = [f"{i}.jpg, {int(i < count)}, {int(i >= count)}" for i in range(2 * count)]
+        (folder / "_classes.csv").write_text("\n".join(["filename, cup, lamp", *lines]))
+    dataset = registry.load_dataset(str(tmp_path / "export"))
+    assert dataset.classes == CLASSES
+    ((letter, domain),) = dataset.domains.items()
+    splits = assemble(dataset, dataset.setting(f"-{letter}"), 32, tmp_path)
+    for part, name, count in ((splits.train, "train", 8), (splits.val, "valid", 2), (splits.test, "test", 3)):
+        assert {path: int(label) for path, label in zip(part.paths, part.labels, strict=True)} == {
+            f"{domain}/{name}/{i}.jpg": int(i >= count) for i in range(2 * count)
+        }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""What the lines of a list of images say, in CSV files and in the text files that people and tools write."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import dropwhile
+from pathlib import Path
+from typing import NamedTuple
+
+from okdbench.core.errors import UserError, os_reason
+from okdbench.data.class_order import shortened
+from okdbench.data.own_domain import PARTS
+
+#: what a column is for -> its names
+COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "image_id", "id"),
+    "label": ("label", "class", "class_name", "category", "target"),
+    "group": ("group",),
+    "split": ("split", "subset", "part", "set", "phase", "partition", "usage"),
+}
+#: what else the part is called in lists: of FER2013, in which the first is for validation
+_PARTS = PARTS | {"publictest": "val", "privatetest": "test"}
+#: whether an image is of the class that its column names
+_BITS = {"0": False, "1": True, "0.0": False, "1.0": True}
+#: a line of SageMaker and MXNet: a number, the index of the class, and the path, between tabs
+_INDEXED = re.compile(r"\d+\t\d+(\.0+)?\t[^\t]+")
+
+
+class Row(NamedTuple):
+    """An image as its line names it; texts are empty where it says nothing.
+
+    Attributes:
+        place: the file that is named.
+        label: its class.
+        part: train, val or test.
+        group: what it belongs to.
+    """
+
+    place: Path
+    label: str
+    part: str = ""
+    group: str = ""
+
+
+def read_rows(file: Path, labelled: bool, group: str) -> tuple[list[Row], list[str]]:
+    """The rows of a list, and the names of columns that are not used.
+
+    Args:
+        file: the list.
+        labelled: whether each image has a class.
+        group: name of the column with the group; by default ``group``, if there is one.
+
+    Raises:
+        UserError: it cannot be read, or lacks a column or a class.
+    """
+    if file.suffix.lower() in (".json", ".jsonl"):
+        raise UserError(f"{file}: JSON is not read; write a CSV file with the columns path and label")
+    # Comments stand above the header; below it, a path may begin like one.
+    lines = list(dropwhile(lambda line: line.startswith("#"), _text(file).splitlines()))
+    if _is_table(file, lines):
+        return _table(file, lines, labelled, group)
+    return _plain(file, lines, labelled), []
+
+
+def _text(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+        is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if is_wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        if b"\0" in content:
+            raise UserError(f"{file}: not a text file; name a folder, a .csv or a .txt") from None
+        raise UserError(f"{file}: its text is not in UTF-8; save it so, in Excel as CSV UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{file}: {os_reason(error)}") from error
+
+
+def _row(file: Path, line: str, labelled: bool, said: Mapping[str, str]) -> Row:
+    """The row of a line that says ``path``, ``label``, ``split`` and ``group``, or some of them."""
+    where, part = f"{file} line {line}", said.get("split", "").lower()
+    if not said["path"] or (labelled and not said.get("label")):
+        raise UserError(f"{where} has no {'path' if not said['path'] else 'class'}; add it, or remove the line")
+    if part not in {"", *_PARTS}:
+        raise UserError(f"{where}: split {part!r} is none of train, val and test; correct it")
+    label = said["label"] if labelled else ""
+    return Row(_place(file, said["path"]), label, _PARTS.get(part, ""), said.get("group", ""))
+
+
+def _place(file: Path, text: str) -> Path:
+    return Path(os.path.normpath(file.parent / text.replace("\\", "/")))
+
+
+# Tables: a header names the columns.
+
+
+def _is_table(file: Path, lines: Sequence[str]) -> bool:
+    """Whether it is a CSV file: by its ending, or because its first line is a header."""
+    head = [word.strip().lower() for word in lines[0].replace(";", ",").split(",")] if lines else []
+    return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(name in COLUMNS["path"] for name in head))
+
+
+def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> tuple[list[Row], list[str]]:
+    reader = csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
+    header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
+    columns = _columns(file, header, group)
+    rows = [({name: (row[name] or "").strip() for name in header.values()}, str(reader.line_num)) for row in reader]
+    others = [name for name in header.values() if name and name not in columns.values()]
+    if "split" not in columns and (split := [name for name in others if _is_split({row[name] for row, _ in rows})]):
+        columns["split"] = split[0]
+        others.remove(split[0])
+    classes = _one_hot([row for row, _ in rows], others) if labelled and "label" not in columns else []
+    if labelled and "label" not in columns and not classes:
+        raise UserError(
+            f"{file}: its first line names no column label but {shortened(list(header))}; write the class of each "
+            "image into one column label, or 0 and 1 into a column for each class"
+        )
+    made = []
+    for row, line in rows:
+        said = {what: row[column] for what, column in columns.items()}
+        if classes:
+            said["label"] = _class_of(f"{file} line {line}", [name for name in classes if _BITS[row[name]]])
+        made.append(_row(file, line, labelled, said))
+    return made, [name for name in others if name not in classes]
+
+
+def _columns(file: Path, header: Mapping[str, str], group: str) -> dict[str, str]:
+    """What is in which column; ``header`` has the names as they are written by those in lower case."""
+    wanted = COLUMNS | ({"group": (group.lower(),)} if group.lower() in header else {})
+    columns = {what: header[name] for what, names in wanted.items() for name in names[::-1] if name in header}
+    if "path" not in columns:
+        raise UserError(f"{file}: its first line names no column path; write path,label, and group and split if known")
+    return columns
+
+
+def _is_split(values: set[str]) -> bool:
+    """Whether a column, whatever its name, divides the images into parts."""
+    words = {value.lower() for value in values}
+    return words <= _PARTS.keys() and len({_PARTS[word] for word in words}) > 1
+
+
+def _one_hot(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[str]:
+    """The columns that have 0 or 1 in each row, if there are at least two."""
+    found = [name for name in columns if rows and {row[name] for row in rows} <= _BITS.keys()]
+    return found if len(found) > 1 else []
+
+
+def _class_of(where: str, columns: Sequence[str]) -> str:
+    """The one column that names the class of an image; empty if there is none."""
+    if len(columns) > 1:
+        raise UserError(f"{where} has the classes {shortened(columns)}; an image has one, so remove the line")
+    return columns[0].strip() if columns else ""
+
+
+# Plain lines: a path and a class.
+
+
+def _plain(file: Path, lines: Sequence[str], labelled: bool) -> list[Row]:
+    numbered = [(text, str(number)) for number, line in enumerate(lines, 1) if (text := line.strip())]
+    if not numbered:
+        raise UserError(f"{file} is empty; write a path and a class in each line")
+    divide = _order_of(file, [text for text, _ in numbered], labelled)
+    found = [(divide(text), line) for text, line in numbered]
+    return [_row(file, line, labelled, {"path": path.strip(), "label": label.strip()}) for (path, label), line in found]
+
+
+def _order_of(file: Path, lines: Sequence[str], labelled: bool) -> Callable[[str], tuple[str, str]]:
+    """What takes the path and the class from a line."""
+    if all(_INDEXED.fullmatch(line) for line in lines):
+        return _after_index
+    if not labelled:
+        return lambda line: (line, "")
+    # Which of two is the path, the first line tells.
+    usual, other = (_place(file, divide(lines[0])[0]) for divide in (_path_first, _class_first))
+    return _class_first if other.is_file() and not usual.is_file() else _path_first
+
+
+def _path_first(line: str) -> tuple[str, str]:
+    # A path may contain spaces, so the class is the last word of the line, or what follows a tab.
+    path, _, label = line.rpartition("\t" if "\t" in line else " ")
+    return (path, label) if path else (line, "")
+
+
+def _class_first(line: str) -> tuple[str, str]:
+    label, _, path = line.partition("\t" if "\t" in line else " ")
+    return path.strip(), label
+
+
+def _after_index(line: str) -> tuple[str, str]:
+    _, label, path = line.split("\t")
+    return path, label.partition(".")[0]
