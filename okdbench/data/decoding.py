@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import struct
 import threading
 import warnings
@@ -23,12 +24,19 @@ from okdbench.core.resize import Resize, parse_resize
 from okdbench.data.dataset import Sample
 from okdbench.data.deep_images import declared_range, full_range, has_gaps, is_deep, largest_of, to_bytes
 from okdbench.data.image_files import is_heic
+from okdbench.data.not_images import reason_for
 
 #: Exceptions of Pillow for files that are truncated, damaged or not images.
 _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 #: endings of files that have eight bits per channel, and so need not be opened to measure their range
 _EIGHT_BITS = {".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".heic"}
+
+#: so many files of one reason are named in an error message
+NAMED = 20
+
+# Without a handler Python prints what Pillow logs, such as a line for each TIFF of many bands that it refuses.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 #: alpha of a pixel that hides what is behind it
 OPAQUE = 255
@@ -47,10 +55,18 @@ class UnreadableError(UserError):
 
     def __init__(self, images: Sequence[tuple[Path, str]]) -> None:
         self.images = list(images)
-        named = ", ".join(f"{file} ({reason})" for file, reason in self.images)
+        files: dict[str, list[Path]] = {}
+        for file, reason in self.images:
+            files.setdefault(reason, []).append(file)
+        named = ", ".join(f"{_first(those)} ({reason})" for reason, those in files.items())
         what = f"the image {named}" if len(self.images) == 1 else f"{len(self.images)} images: {named}"
         them = "it" if len(self.images) == 1 else "them"
         super().__init__(f"cannot read {what}; replace or delete {them}, then run again")
+
+
+def _first(files: Sequence[Path]) -> str:
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return ", ".join(map(str, files[:NAMED])) + more
 
 
 @contextmanager
@@ -160,12 +176,14 @@ def opened(content: bytes) -> Image.Image:
     """An image that is not yet loaded.
 
     Raises:
-        ValueError: it is an HEIC image, and pillow-heif is not installed.
-        OSError: it is not an image.
+        ValueError: it is not an image, or an HEIC image, and pillow-heif is not installed.
     """
     if is_heic(content):
         _learn_heic()
-    return Image.open(io.BytesIO(content))
+    try:
+        return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise ValueError(reason_for(content)) from None
 
 
 @cache
@@ -188,8 +206,6 @@ def decoding_error(content: bytes) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its text has an address in memory, which differs in every run
-        return "not an image"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, make it smaller"
     return one_line(error)

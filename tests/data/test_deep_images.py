@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -36,6 +38,19 @@ def colour_png(values: np.ndarray) -> bytes:
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def tiff(bands: int, size: int = 16) -> bytes:
+    """A TIFF of so many bands with 16 bits each, which Pillow cannot write."""
+    lists = np.array([[16] * bands, [1] * bands], "<u2").tobytes()  # bits and kind of each band
+    start = 8 + 2 + 12 * 10 + 4
+    pixels = start + len(lists)
+    tags = [(256, 3, 1, size), (257, 3, 1, size), (258, 3, bands, start), (259, 3, 1, 1), (262, 3, 1, 1),
+            (273, 4, 1, pixels), (277, 3, 1, bands), (278, 3, 1, size), (279, 4, 1, 2 * bands * size**2),
+            (339, 3, bands, start + 2 * bands)]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return head + lists + bytes(2 * bands * size**2)
 
 
 def save(file: Path, values: np.ndarray) -> Path:
@@ -178,3 +193,18 @@ def test_what_has_no_range_is_refused(tmp_path: Path) -> None:
     assert "convert them to one kind" in refusal(load_domain, dataset, "phone", 16, tmp_path)
     save(tmp_path / "c.tif", np.full((16, 16), np.nan, np.float32))
     assert read_image(tmp_path / "c.tif", 16).max() == 0, "no number is black"
+
+
+@pytest.mark.parametrize("bands", [4, 13])
+def test_a_tiff_of_many_bands_is_named_in_one_line(bands: int, tmp_path: Path) -> None:
+    """As those of Sentinel-2, without the lines that Pillow logs."""
+    (tmp_path / "phone" / "cup").mkdir(parents=True)
+    for index in range(30):
+        (tmp_path / "phone" / "cup" / f"{index:02d}.tif").write_bytes(tiff(bands))
+    file = write(tmp_path / "own.yaml", domains={"phone": "phone"})
+    words = [sys.executable, "-m", "okdbench", "run", "--method", "dafl", "--dataset", str(file), "--setting", "P"]
+    words += ["--data-root", str(tmp_path / "root")]
+    said = subprocess.run(words, capture_output=True, text=True, check=False).stderr
+    end = f"19.tif and 10 more (a TIFF of {bands} bands: save three of them as an image); replace or delete them, then"
+    assert said.count(end) == 1
+    assert "samples per pixel" not in said.lower()

@@ -99,12 +99,28 @@ def test_an_image_is_cropped_or_padded_to_the_square(root: Path, size: int, resi
     assert not np.array_equal(other, pixels)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", b"half"])
-def test_an_undecodable_image_is_named_and_nothing_is_left(folder: Folder, root: Path, content: bytes) -> None:
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not an image"),
+        (b"not an image", "not an image"),
+        (b"II*\0", "not an image"),
+        (b"half", ""),
+        (POINTER, "a pointer of Git LFS and not the image itself: run git lfs pull"),
+    ],
+)
+def test_an_undecodable_image_is_named_and_nothing_is_left(
+    folder: Folder, root: Path, content: bytes, reason: str
+) -> None:
     broken = folder.samples("any", root)[5].source
     assert isinstance(broken, Path)
     broken.write_bytes(broken.read_bytes()[:100] if content == b"half" else content)
-    with pytest.raises(UserError, match=r"cannot read the image .*06\.png .*; replace or delete it") as caught:
+    with pytest.raises(
+        UserError, match=rf"cannot read the image .*06\.png .*{reason}.*; replace or delete it"
+    ) as caught:
         load_domain(folder, "any", 32, root)
     assert "\n" not in str(caught.value)
     assert files(root) == []
