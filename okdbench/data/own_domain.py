@@ -81,6 +81,14 @@ class FolderDomain(NamedTuple):
         """The parts into which the user has divided the images; only the empty one where there are none."""
         return {folder.part for folder in self.folders}
 
+    def without(self, labels: Collection[str]) -> FolderDomain:
+        """The domain without these classes, whose images are counted as ignored."""
+        ignored = Counter(self.ignored)
+        for folder in self.folders:
+            if folder.label in labels:
+                ignored[f"class {folder.label}"] += sum(1 for _ in images_in(folder.place))
+        return self._replace(folders=[each for each in self.folders if each.label not in labels], ignored=ignored)
+
     def scan(self) -> Scan:
         """List the images.
 

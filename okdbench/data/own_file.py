@@ -19,7 +19,7 @@ Kind = Annotated[Augmentation, Field(strict=False)]
 #: a class may be called 7, 1e3 or null, which the file need not quote
 Name = Annotated[str, Field(min_length=1)]
 #: keys of the file with names and paths: below them nothing is a number, a null or a truth value
-NAMING = ("domains", "classes", "names", "letters", "settings", "unlabelled")
+NAMING = ("domains", "classes", "names", "letters", "settings", "unlabelled", "ignore")
 
 
 class OwnDatasetFile(BaseModel):
@@ -40,6 +40,8 @@ class OwnDatasetFile(BaseModel):
     letters: dict[str, str] = {}
     settings: list[str] = []
     unlabelled: list[str] = []
+    #: classes whose images are left out
+    ignore: list[Name] = []
     #: which images belong together: a regular expression on the path, or a column of a list
     groups: str = ""
     flip: bool = True
@@ -90,6 +92,20 @@ def listed_classes(file: Path, content: OwnDatasetFile, found: Collection[str]) 
     names = [_spelled(value, found) for value in values]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{file}: class {twice[0]!r} is listed twice; list it once")
+    return names
+
+
+def ignored_classes(file: Path, content: OwnDatasetFile, found: Collection[str]) -> set[str]:
+    """The classes of ``ignore:``, spelled as the folders that were found.
+
+    Raises:
+        UserError: one of them is no folder, or is listed as a class.
+    """
+    names = {_spelled(name, found) for name in content.ignore}
+    if extra := sorted(names - set(found)):
+        raise UserError(f"{file}: ignore has {extra[0]!r}, which is none of the classes that were found; correct it")
+    if both := sorted(names & {_spelled(name, found) for name in written_classes(content)}):
+        raise UserError(f"{file}: {both[0]!r} is in classes and in ignore; keep it in one")
     return names
 
 

@@ -23,8 +23,7 @@ class ListDomain(NamedTuple):
 
     place: Path
     images: Sequence[OwnImage]
-    #: names of columns that say nothing here
-    unused: Sequence[str] = ()
+    ignored: Counter[str]
 
     @property
     def labels(self) -> set[str]:
@@ -58,10 +57,15 @@ class ListDomain(NamedTuple):
             )
         return self._replace(images=[image._replace(label=classes[int(image.label)]) for image in self.images])
 
+    def without(self, labels: Collection[str]) -> ListDomain:
+        """The domain without these classes, whose images are counted as ignored."""
+        left_out = Counter(f"class {image.label}" for image in self.images if image.label in labels)
+        images = [image for image in self.images if image.label not in labels]
+        return self._replace(images=images, ignored=self.ignored + left_out)
+
     def scan(self) -> Scan:
-        """The images of the list, and the columns that are ignored."""
-        ignored = {f"columns {shortened(self.unused)}": len(self.unused)} if self.unused else {}
-        return Scan(list(self.images), Counter(ignored))
+        """The images of the list, and what is ignored."""
+        return Scan(list(self.images), Counter(self.ignored))
 
 
 OwnDomain = FolderDomain | ListDomain
@@ -87,7 +91,7 @@ def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomai
             f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: {named}; correct "
             "the paths"
         )
-    return ListDomain(file, images, unused)
+    return ListDomain(file, images, Counter({f"columns {shortened(unused)}": len(unused)} if unused else {}))
 
 
 def _with_endings(images: Sequence[OwnImage]) -> tuple[list[OwnImage], list[Path]]:

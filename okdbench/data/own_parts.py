@@ -56,8 +56,7 @@ def _joined_folders(parts: Sequence[tuple[str, FolderDomain]]) -> FolderDomain:
     if bare := [str(at.place) for _, at in parts if not at.folders]:
         raise UserError(f"{bare[0]} has no class folders; make one for each class")
     folders = [folder._replace(part=part) for part, at in parts for folder in at.folders]
-    ignored: Counter[str] = sum((at.ignored for _, at in parts), Counter())
-    return FolderDomain(_common(at.place for _, at in parts), folders, ignored)
+    return FolderDomain(_common(at.place for _, at in parts), folders, _sum(at.ignored for _, at in parts))
 
 
 def _joined_lists(parts: Sequence[tuple[str, ListDomain]]) -> ListDomain:
@@ -65,7 +64,11 @@ def _joined_lists(parts: Sequence[tuple[str, ListDomain]]) -> ListDomain:
     images = [image._replace(path=name_below(top, image.file), part=part) for part, at in parts for image in at.images]
     files = [at.place for _, at in parts]
     refuse_twice(" and ".join(map(str, files)), images)
-    return ListDomain(files[0], images, list(dict.fromkeys(name for _, at in parts for name in at.unused)))
+    return ListDomain(files[0], images, _sum(at.ignored for _, at in parts))
+
+
+def _sum(counts: Iterable[Counter[str]]) -> Counter[str]:
+    return sum(counts, Counter())
 
 
 def _common(folders: Iterable[Path]) -> Path:

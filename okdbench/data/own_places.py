@@ -8,8 +8,9 @@ from pathlib import Path
 
 from okdbench.core.errors import UserError
 from okdbench.core.file_names import refuse_archive
+from okdbench.data.class_order import shortened
 from okdbench.data.own_domain import FolderDomain, OwnImage, Scan, folder_domain
-from okdbench.data.own_file import OwnDatasetFile, listed_classes, written_classes
+from okdbench.data.own_file import OwnDatasetFile, ignored_classes, listed_classes, written_classes
 from okdbench.data.own_lists import ListDomain, OwnDomain, list_domain, refuse_shared
 from okdbench.data.own_parts import exported_lists, joined, named_parts
 
@@ -37,6 +38,9 @@ def find_places(file: Path, content: OwnDatasetFile, paths: Mapping[str, Mapping
         if taken := [f"{name}.{part}" for part in made.parts if f"{name}.{part}" in paths]:
             raise UserError(f"{file}: {taken[0]!r} is a part of {name!r}, and another domain; rename that")
         places[name] = made
+    labelled = {name for name in places if name not in content.unlabelled}
+    left_out = ignored_classes(file, content, set().union(*(places[name].labels for name in labelled)))
+    places = {name: at.without(left_out) if name in labelled else at for name, at in places.items()}
     if any(isinstance(place, ListDomain) for place in places.values()):
         refuse_shared(file, {name: [image.file for image in place.scan().images] for name, place in places.items()})
     return places
@@ -69,7 +73,7 @@ def name_classes(
     names = sorted(set().union(*(place.labels for place in named)))
     if not named:
         last = max(int(label) for place in labelled.values() for label in place.labels)
-        names = [str(index) for index in range(last + 1)]
+        names = [str(index) for index in range(last + 1) if str(index) not in content.ignore]
     listed = listed_classes(file, content, names)
     classes = listed or names
     made = {name: at.named(classes) if isinstance(at, ListDomain) else at for name, at in places.items()}
@@ -148,13 +152,14 @@ def _check_classes(file: Path, classes: Sequence[str], found: Mapping[str, Colle
         extra, absent = sorted(set(names) - set(classes)), [name for name in classes if name not in names]
         if extra:
             raise UserError(
-                f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them or remove it, or write "
-                f"unlabelled: [{domain}] if the domain has classes of its own"
+                f"{file}: {domain}/{extra[0]} is not one of the classes; add it to them, leave it out with "
+                f"ignore: [{shortened(extra)}], or write unlabelled: [{domain}] if the domain has classes of its own"
             )
         # A listed class may have no images, but of folders alone one may be misspelled.
         if absent and not may_lack:
             having = next(other for other, classes_there in found.items() if absent[0] in classes_there)
             raise UserError(
                 f"{file}: domain {domain!r} has no folder for class {absent[0]!r}; add it, empty if it has no images, "
-                f"list all under classes:, or write unlabelled: [{having}] if that domain has classes of its own"
+                f"list all under classes:, leave it out with ignore: [{absent[0]}], or write unlabelled: [{having}] if "
+                "that domain has classes of its own"
             )

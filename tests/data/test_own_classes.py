@@ -80,12 +80,41 @@ def test_names_are_read_as_they_are_written(tmp_path: Path) -> None:
         ({"classes": {"cup": 0, "lamp": 1}}, "classes must be a list, or index: name"),
         ({"classes": ["cup", "lamp", "cup"]}, "class 'cup' is listed twice"),
         ({"classes": ["cup", "Lamp"]}, "phone/lamp is not one of the classes"),
+        ({"ignore": ["lmap"]}, "ignore has 'lmap', which is none of the classes that were found; correct it"),
+        ({"classes": ["cup", "lamp"], "ignore": ["cup"]}, "'cup' is in classes and in ignore; keep it in one"),
         ({"names": {"cpu": "a cup"}}, "names has 'cpu', which is none of the classes"),
         ({"names": {"cup": "lamp"}}, "names calls two classes 'lamp'"),
     ],
 )
 def test_a_wrong_list_is_refused(content: dict[str, object], message: str, tmp_path: Path) -> None:
     assert message in refusal(registry.load_dataset, described(tmp_path, ["cup", "lamp"], 1, **content))
+
+
+def test_a_class_can_be_left_out(tmp_path: Path) -> None:
+    """As one for all that the teacher does not know."""
+    name = described(tmp_path, ["cup", "lamp", "unknown"], classes=["lamp", "cup"])
+    assert "phone/unknown is not one of the classes; add it to them, leave it out with ignore: [unknown]" in refusal(
+        registry.load_dataset, name
+    )
+    for classes in ({"classes": ["lamp", "cup"]}, {}):
+        dataset = registry.load_dataset(
+            described(tmp_path / str(len(classes)), ["cup", "lamp", "unknown"], ignore=["unknown"], **classes)
+        )
+        assert isinstance(dataset, OwnDataset)
+        assert sorted(dataset.classes) == ["cup", "lamp"]
+        assert dataset.scan("phone").ignored == {"class unknown": 10}
+        assert {image.label for image in dataset.scan("phone").images} == {"cup", "lamp"}
+
+
+@pytest.mark.parametrize(("ignore", "classes"), [(["0"], ("1", "2", "3")), (["2"], ("0", "1", "3"))])
+def test_an_index_can_be_left_out(tmp_path: Path, ignore: list[str], classes: tuple[str, ...]) -> None:
+    grow(tmp_path, [f"{index}.jpg" for index in range(8)])
+    (tmp_path / "phone.txt").write_text("".join(f"{index}.jpg {index % 4}\n" for index in range(8)))
+    dataset = registry.load_dataset(str(write(tmp_path / "a.yaml", domains={"phone": "phone.txt"}, ignore=ignore)))
+    assert dataset.classes == classes
+    found = {sample.path: dataset.classes[sample.label] for sample in dataset.samples("phone", tmp_path)}
+    assert found == {f"phone/{i}.jpg": str(i % 4) for i in range(8) if str(i % 4) not in ignore}
+    assert dataset.scan("phone").ignored == {f"class {ignore[0]}": 2}  # type: ignore[attr-defined]
 
 
 def test_a_listed_class_needs_no_image(tmp_path: Path) -> None:
