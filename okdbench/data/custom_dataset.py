@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
 from okdbench.data.class_order import order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
+from okdbench.data.image_files import NO_RASTERS, described
 from okdbench.data.own_domain import Scan
 from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
@@ -55,14 +57,16 @@ class OwnDataset(Dataset):
         """
         name, parts = (domain, {"", "train"}) if domain in self.places else _part(domain)
         labels = {label: index for index, label in enumerate(self.folder_names)} | {"": -1}
+        images, ignored = self.scan(name)
         found = [
             Sample(f"{name}/{image.path}", labels[image.label], image.file, group=image.group)
-            for image in self.scan(name).images
+            for image in images
             if image.part in parts
         ]
         if not found:
-            place = self.places[name].place
-            raise UserError(f"{self.file}: domain {domain!r}: {place} has no images; add some or correct its path")
+            others = described(Counter({kind: number for kind, number in ignored.items() if kind in NO_RASTERS}))
+            why = f" but {others}; save them as PNG" if others else "; add some or correct its path"
+            raise UserError(f"{self.file}: domain {domain!r}: {self.places[name].place} has no images{why}")
         return found
 
     def of_one_range(self, domain: str) -> Sequence[str]:
@@ -109,7 +113,13 @@ def own_dataset(file: Path) -> Dataset:
     here = file.expanduser().resolve()
     if here.is_dir():
         return _made(file, describe(here), here)
-    return _made(file, validate(OwnDatasetFile, load_yaml(file.expanduser(), NAMING), str(file)), here.parent)
+    content = load_yaml(file.expanduser(), NAMING)
+    if {"train", "val"} <= content.keys() - OwnDatasetFile.model_fields.keys():
+        raise UserError(
+            f"{file} is a data.yaml of Ultralytics, which is not read; write another file with domains: "
+            "{photos: FOLDER}, where FOLDER has a folder of images for each class"
+        )
+    return _made(file, validate(OwnDatasetFile, content, str(file)), here.parent)
 
 
 def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:

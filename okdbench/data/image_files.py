@@ -24,11 +24,15 @@ _OTHER_FORMATS = {"EPS", "PDF", "MPEG", "FLI", "BUFR", "GRIB", "HDF5", "WMF", "I
 #: photographs of iPhones, which Pillow reads with pillow-heif
 _HEIC = {".heic", ".heif", ".hif"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heif", b"mif1", b"hevc"}
-#: endings whose content is not looked at: raw files of cameras begin as a TIFF, and copies as what they are of
-_NEVER = {
+#: raw files of cameras, which begin as a TIFF
+_RAW = {
     ".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".nef", ".nrw", ".orf", ".pef",
-    ".raf", ".rw2", ".srw", ".bak", ".crdownload", ".old", ".orig", ".part", ".tmp",
+    ".raf", ".rw2", ".srw",
 }  # fmt: skip
+#: endings whose content is not looked at: copies begin as what they are of
+_NEVER = {*_RAW, ".bak", ".crdownload", ".old", ".orig", ".part", ".tmp"}
+#: endings of images that are to be converted: those of cameras and scanners, and arrays
+NO_RASTERS = {*_RAW, ".dcm", ".dicom", ".h5", ".hdf5", ".mat", ".nii", ".npy", ".npz", ".pt"}
 #: what images in no class folder are counted as
 OUTSIDE = "images beside the class folders"
 LOOPS = "links to a folder above"

@@ -134,6 +134,10 @@ def test_classes_may_be_put_in_the_teachers_order(tmp_path: Path) -> None:
         ({"domains": DOMAINS, "classes": ["cup", "lamp"]}, "phone/pen is not one of the classes"),
         ({"domains": {"studio": "images/studio", "phone": "images/studio"}}, "is inside the folder of"),
         ({"domains": {"studio": "images", "phone": "images/phone"}}, "is inside the folder of"),
+        (
+            {"path": "images", "train": "studio", "val": "phone", "names": {0: "cup"}},
+            r"is a data.yaml of Ultralytics, which is not read; write another file with domains: \{photos: FOLDER\}",
+        ),
         ({"domains": DOMAINS, "settings": ["S-X"]}, "no domain has the letter 'X'"),
     ],
 )
@@ -208,6 +212,10 @@ def test_a_domain_without_images_is_named_with_its_folder(shop: Path, tmp_path: 
     values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S@W"}
     message = refusal(make_plan, values, data_root=tmp_path / "root")
     assert message.endswith(f"domain 'web': {tmp_path / 'web'} has no images; add some or correct its path")
+    for name in ("a.dcm", "b.dcm", "c.npy", "notes.txt"):
+        (tmp_path / "web" / CLASSES[0] / name).write_bytes(b"")
+    message = refusal(make_plan, values, data_root=tmp_path / "root")
+    assert message.endswith("has no images but .dcm (2), .npy (1); save them as PNG")
 
 
 def test_an_image_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> None:
