@@ -32,11 +32,12 @@ Shape = tuple[int, int, int]
 
 
 class Form(NamedTuple):
-    """How images are decoded: their shape, the rule for the size, and what is white in more than eight bits."""
+    """How images are decoded: their shape, the rule for the size, what is white in more than eight bits, and turned."""
 
     shape: Shape
     resize: str
     max_value: float | None
+    exif_rotation: bool
 
 
 class Cached(NamedTuple):
@@ -64,7 +65,7 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     samples = sorted(dataset.samples(domain, root), key=lambda sample: sample.path)
     if not samples:
         raise UserError(f"the domain {domain!r} has no images in {root}; check --data-root")
-    form = Form((image_size, image_size, dataset.channels), dataset.resize, dataset.max_value)
+    form = Form((image_size, image_size, dataset.channels), dataset.resize, dataset.max_value, dataset.exif_rotation)
     others = [each for name in dataset.of_one_range(domain) if name != domain for each in dataset.samples(name, root)]
     key = _key([*samples, *others], form)
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
@@ -80,7 +81,8 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
 
 def _key(samples: Sequence[Sample], form: Form) -> str:
     """SHA-256 of everything that the cached bytes depend on."""
-    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *form]).encode())
+    *usual, is_turned = form  # caches from before images could be left as they are stored are still right
+    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *usual, *([] if is_turned else [False])]).encode())
     for sample in samples:
         content.update(json.dumps([sample.path, sample.label, *_fingerprint(sample)]).encode())
     return content.hexdigest()
@@ -140,13 +142,15 @@ def _write(file: Path, key: str, samples: Sequence[Sample], form: Form, others: 
     When the process is killed or interrupted, the blocks on the disk are kept, and the next call continues after them.
     """
     temporary = file.with_suffix(".part")
-    shape, resize, max_value = form
+    (size, _, channels), resize, max_value, exif_rotation = form
     try:
         max_value = max_value or measured_range([*samples, *others])
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
-            read = partial(decode, size=shape[0], channels=shape[2], resize=resize, max_value=max_value)
-            _fill(stream, samples, shape, read, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
+            read = partial(
+                decode, size=size, channels=channels, resize=resize, max_value=max_value, exif_rotation=exif_rotation
+            )
+            _fill(stream, samples, form.shape, read, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
             stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         # The manifest first: without its array it is ignored, and an array is never without its checksum.

@@ -91,7 +91,7 @@ class OwnDataset(Dataset):
         if "0" in self.folder_names and "0" not in labels:
             notes.append("no image has class 0; if the list counts from 1, count from 0, or write names")
         for domain, at in self.places.items():
-            notes += [left_out(at.place), *remarks_on(self.scan(domain).images)]
+            notes += [left_out(at.place), *remarks_on(self.scan(domain).images, self.exif_rotation)]
         if self.file.is_dir():
             domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
             notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")
@@ -145,7 +145,8 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
     made = _with_format(made, content, file)
     # The digest of the images covers classes and folders; how they are changed for training is not visible in them.
     shown = made.classes if content.names else ()
-    made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, *made.normalisation, *shown])
+    stored = [] if made.exif_rotation else [{"exif_rotation": False}]
+    made.extra_key = json.dumps([made.augmentation, made.teacher_augmentation, *made.normalisation, *shown, *stored])
     return made
 
 
@@ -180,6 +181,7 @@ def _attributes(file: Path, content: OwnDatasetFile, letters: dict[str, str]) ->
         "augmentation": _augmentation(content, content.augmentation),
         "teacher_augmentation": _augmentation(content, teachers),
         "max_value": content.max_value,
+        "exif_rotation": content.exif_rotation,
         "file": file.expanduser().resolve(),
     }
 

@@ -122,6 +122,8 @@ class Dataset(ABC):
     resize: str = "stretch"
     #: what is white in files of more than eight bits; None to measure it in all of them
     max_value: float | None = None
+    #: whether images are turned upright, as their EXIF says
+    exif_rotation: bool = True
     #: order in which the networks get the channels, which are red, green, blue everywhere else; bgr for the opposite,
     #: grey for networks that get the grey of an image in each of three channels
     channel_order: str = "rgb"

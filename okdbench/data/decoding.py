@@ -84,7 +84,12 @@ def decoding_pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def decode(
-    sample: Sample, size: int, channels: int = 3, resize: str = "stretch", max_value: float | None = None
+    sample: Sample,
+    size: int,
+    channels: int = 3,
+    resize: str = "stretch",
+    max_value: float | None = None,
+    exif_rotation: bool = True,
 ) -> npt.NDArray[np.uint8]:
     """Decode ``sample`` to ``size`` x ``size`` x ``channels``, white where it is transparent.
 
@@ -94,6 +99,7 @@ def decode(
         channels: 1 for grey, 3 for colour.
         resize: how it becomes a square, a rule of :class:`~okdbench.core.resize.Resize`.
         max_value: what is white in an image of more than eight bits; None to go by the bits that it declares.
+        exif_rotation: whether it is turned upright, as its EXIF says.
 
     Raises:
         UnreadableError: the file is not a readable image, or its content is not the registered one.
@@ -105,24 +111,31 @@ def decode(
         if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
             raise ValueError("its content is not what was registered")
         with opened(content) as image:
+            stored: Image.Image = image
             if is_deep(image):
-                return _resized(_to_rgb(to_bytes(image, lambda: opened(content), max_value)), size, channels, resize)
-            # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
-            image.draft("RGB", (2 * size, 2 * size))
-            return _resized(_to_rgb(ImageOps.exif_transpose(image)), size, channels, resize)
+                stored = to_bytes(image, lambda: opened(content), max_value)
+            else:  # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
+                image.draft("RGB", (2 * size, 2 * size))
+            turned = ImageOps.exif_transpose(stored) if exif_rotation else stored
+            return _resized(_to_rgb(turned), size, channels, resize)
     except _UNDECODABLE as error:
         raise UnreadableError([(sample.source, _reason(error))]) from error
 
 
 def read_image(
-    path: Path, size: int, channels: int = 3, resize: str = "stretch", max_value: float | None = None
+    path: Path,
+    size: int,
+    channels: int = 3,
+    resize: str = "stretch",
+    max_value: float | None = None,
+    exif_rotation: bool = True,
 ) -> npt.NDArray[np.uint8]:
     """Decode a file to ``size`` x ``size`` x ``channels``, exactly as in training.
 
     Raises:
         UnreadableError: the file is not a readable image.
     """
-    return decode(Sample(path.name, 0, path), size, channels, resize, max_value)
+    return decode(Sample(path.name, 0, path), size, channels, resize, max_value, exif_rotation)
 
 
 def measured_range(samples: Iterable[Sample]) -> float | None:
@@ -145,9 +158,10 @@ def number_with_gaps(files: Iterable[Path]) -> int:
 
 
 def is_turned(file: Path) -> bool:
-    """Whether its EXIF says that the image is shown in another direction than it is stored."""
+    """Whether its EXIF says that the image is shown in another direction than Pillow reads it."""
     with suppress(*_UNDECODABLE), Image.open(file) as image:  # reads the header alone
-        return image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+        # Pillow turns a TIFF itself, for everyone.
+        return image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
     return False
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from okdbench.core.errors import UserError
 
@@ -51,7 +51,7 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def to_bytes(image: Image.Image, reopen: Callable[[], Image.Image], max_value: float | None) -> Image.Image:
-    """A deep image with eight bits per channel, upright.
+    """A deep image with eight bits per channel, and its EXIF.
 
     Args:
         image: opened, and not yet loaded.
@@ -70,7 +70,9 @@ def to_bytes(image: Image.Image, reopen: Callable[[], Image.Image], max_value: f
     pixels = (values.clip(0, largest) * (255 / largest) + 0.5).astype(np.uint8)
     if image.mode == "RGBA":  # transparency always has all bits
         pixels[..., 3] = values[..., 3] / 257
-    return ImageOps.exif_transpose(_with_exif(Image.fromarray(pixels), image))
+    made = Image.fromarray(pixels)
+    made.info["exif"] = image.getexif().tobytes()
+    return made
 
 
 def declared_range(image: Image.Image) -> float:
@@ -152,8 +154,3 @@ def _in_other_order(tile: Any, layout: str) -> Any:
     other = layout[:-1] + _OTHER_BYTE[layout[-1]]
     args = other if isinstance(tile[3], str) else (other, *tile[3][1:])
     return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
-
-
-def _with_exif(made: Image.Image, image: Image.Image) -> Image.Image:
-    made.info["exif"] = image.getexif().tobytes()
-    return made

@@ -57,6 +57,8 @@ class OwnDatasetFile(BaseModel):
     image_size: ImageSize | None = None
     #: what is white in files of more than eight bits
     max_value: Annotated[float, Field(gt=0, strict=False)] | None = None
+    #: whether images are turned upright, as their EXIF says
+    exif_rotation: bool = True
 
     @field_validator("domains", mode="before")
     @classmethod

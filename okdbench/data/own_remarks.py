@@ -16,9 +16,9 @@ LOOKED_AT = 16
 _MASKS = re.compile(r"(.+?)[_-](masks?|seg|segmentation|gt|labels?|annotations?|depth|heatmap)", re.IGNORECASE)
 
 
-def remarks_on(images: Sequence[OwnImage]) -> Iterable[str]:
-    """Warnings about these images of a domain; an empty text for none."""
-    return _masks(images), _nested(images), *_looks(images)
+def remarks_on(images: Sequence[OwnImage], exif_rotation: bool) -> Iterable[str]:
+    """Warnings about these images of a domain, which are turned upright or not; an empty text for none."""
+    return _masks(images), _nested(images), *_looks(images, exif_rotation)
 
 
 def left_out(domain: Path) -> str:
@@ -31,7 +31,7 @@ def left_out(domain: Path) -> str:
     return f"warning: {listed} left out, as leftovers; list all under classes: if it is a class" if counts else ""
 
 
-def _looks(images: Sequence[OwnImage]) -> Iterator[str]:
+def _looks(images: Sequence[OwnImage], exif_rotation: bool) -> Iterator[str]:
     """What okdbench does to some images and the training of a teacher may not have done."""
     from okdbench.data.decoding import is_transparent, is_turned
 
@@ -39,7 +39,9 @@ def _looks(images: Sequence[OwnImage]) -> Iterator[str]:
     if turned := [file.name for file in some if is_turned(file)]:
         yield (
             f"images such as {turned[0]} are turned upright, as their EXIF says; torchvision's ImageFolder does not do "
-            "so, and a teacher that was trained with it knows them as they are stored"
+            "so: for a teacher that was trained with it, write exif_rotation: false into the YAML file"
+            if exif_rotation
+            else f"images such as {turned[0]} stay as they are stored, and not upright (exif_rotation: false)"
         )
     if clear := [file.name for file in some if is_transparent(file)]:
         yield f"images such as {clear[0]} are transparent in places, which are shown white; a fourth band is no colour"

@@ -41,6 +41,7 @@ class StudentCard(BaseModel):
         mean: the normaliser's mean of each channel, one for grey images, in this order and range.
         std: the normaliser's standard deviation of each channel.
         max_value: what is white in images of more than eight bits; None where it was trained on none.
+        exif_rotation: whether images are turned upright, as their EXIF says.
         method: the method, with its variant.
         dataset: the data set.
         setting: the teacher's domains and the student's.
@@ -63,6 +64,7 @@ class StudentCard(BaseModel):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     max_value: Annotated[float, Field(gt=0)] | None = None
+    exif_rotation: bool = True
     method: str
     dataset: str
     setting: str
@@ -98,6 +100,7 @@ def card_of(record: Record, dataset: Dataset, max_value: float | None = None) ->
         mean=record.mean or IMAGENET_MEAN,
         std=record.std or IMAGENET_STD,
         max_value=max_value,
+        exif_rotation=dataset.exif_rotation,
         method=spell_method(record.method, record.variant),
         accuracy=record.selected.evaluation.test.acc,
         start=record.starts.get("student", ""),

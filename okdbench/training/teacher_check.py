@@ -23,8 +23,9 @@ from okdbench.core.files import write_atomic
 from okdbench.core.resize import Resize
 from okdbench.core.settings import TaskKind
 from okdbench.data.class_order import natural_order
+from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, Sample
-from okdbench.data.decoding import decode, decoding_pool
+from okdbench.data.decoding import decode, decoding_pool, is_turned
 from okdbench.data.images import Images
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import accuracy, predict
@@ -156,10 +157,18 @@ def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, logits: Tens
         yield text, _with(teacher, normaliser.to(device), images, device)
     for rule, size in _formats(plan):
         text = f"--resize {rule}" if size == plan.config.image_size else f"--image-size {size}"
-        yield text, _decoded(plan, teacher, images, device, rule, size, images.max_value)
+        yield text, _decoded(plan, teacher, images, device, resize=rule, size=size)
     if images.max_value not in (None, WHITE):
-        own = plan.dataset.resize, plan.config.image_size
-        yield f"max_value: {WHITE} in the file of the data set", _decoded(plan, teacher, images, device, *own, WHITE)
+        other = _decoded(plan, teacher, images, device, max_value=WHITE)
+        yield f"max_value: {WHITE} in the file of the data set", other
+    if isinstance(plan.dataset, OwnDataset) and _are_turned(_samples(plan, images.paths)):
+        turned = not plan.dataset.exif_rotation
+        other = _decoded(plan, teacher, images, device, exif_rotation=turned)
+        yield f"exif_rotation: {str(turned).lower()} in the file of the data set", other
+
+
+def _are_turned(samples: Sequence[Sample]) -> bool:
+    return any(is_turned(sample.source) for sample in samples if isinstance(sample.source, Path))
 
 
 def _normalisers(dataset: Dataset) -> list[tuple[str, Normaliser]]:
@@ -204,19 +213,13 @@ def _with(teacher: ClassifierWrapper, normaliser: Normaliser, images: Images, de
 
 
 def _decoded(
-    plan: Plan,
-    teacher: ClassifierWrapper,
-    images: Images,
-    device: torch.device,
-    rule: str,
-    size: int,
-    max_value: float | None,
+    plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device, **changed: Any
 ) -> Tensor | None:
-    """The logits for the images in another format; None where the network takes none of that size."""
-    samples = _samples(plan, images.paths)
-    read = partial(decode, size=size, channels=plan.dataset.channels, resize=rule, max_value=max_value)
+    """The logits for the images with other arguments of ``decode``; None where the network takes none of that size."""
+    own = {name: getattr(plan.dataset, name) for name in ("channels", "resize", "exif_rotation")}
+    own |= {"size": plan.config.image_size, "max_value": images.max_value}
     with decoding_pool() as pool:
-        pixels = np.stack(list(pool.map(read, samples)))
+        pixels = np.stack(list(pool.map(partial(decode, **(own | changed)), _samples(plan, images.paths))))
     try:
         return predict(teacher, Images(pixels, images.labels, images.paths), device)
     except (RuntimeError, AssertionError, ValueError):  # as a network with a fixed grid of patches

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from okdbench import registry
 from okdbench.core.errors import UserError
@@ -15,6 +15,9 @@ from okdbench.data.dataset import IMAGENET_MEAN, Sample
 from okdbench.data.decoding import decode
 from okdbench.distill.networks.wrapper import Normaliser
 from okdbench.training.plan import make_plan
+from okdbench.training.predict import predict
+from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
 
 KD = {"method": "kd", "dataset": "digits", "setting": "O-P", "budget": "smoke"}
 
@@ -144,3 +147,36 @@ def test_a_network_for_grey_gets_it_in_three_channels() -> None:
     assert torch.allclose(made, Normaliser(*statistics)(expected), atol=1.01 / 255)
     with pytest.raises(UserError, match="--channel-order grey: grey images have no order of channels"):
         registry.load_dataset("digits").with_format(channel_order="grey")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_images_can_be_read_as_they_are_stored(bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In runs, which are others then, and by ``predict`` with their student."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    stored = (np.linspace(0, 255, 16 * 16).reshape(16, 16) * (1 if bits == 8 else 257)).astype(f"uint{bits}")
+    for label in ("a", "b"):
+        (tmp_path / "phone" / label).mkdir(parents=True)
+        for index in range(10):
+            Image.fromarray(stored).save(tmp_path / "phone" / label / f"{index}.png", exif=exif)
+    names = {turned: str(tmp_path / f"{turned}.yaml") for turned in (True, False)}
+    for turned, name in names.items():
+        Path(name).write_text(f"domains: {{phone: phone}}\nexif_rotation: {str(turned).lower()}\n")
+    usual = {"method": "dafl", "setting": "P", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet"}
+    values = {**usual, "image_size": 16, "channels": 1, "device": "cpu"}
+    plans = {turned: make_plan({**values, "dataset": name}, data_root=tmp_path) for turned, name in names.items()}
+    assert len({plan.key for plan in plans.values()}) == len({plan.splits.digest for plan in plans.values()}) == 2
+    plain = stored // (1 if bits == 8 else 257)
+    for turned, expected in ((True, np.rot90(plain, -1)), (False, plain)):
+        assert np.abs(plans[turned].splits.test.pixels[0, ..., 0] - expected.astype(int)).max() <= 1
+    record = execute(plans[False], tmp_path / "runs", quiet)
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr("okdbench.training.predict._best", lambda _, images, *__: seen.extend(images) or [[]] * 10)
+    predict(record.key, [tmp_path / "phone" / "a"], None, 1, tmp_path / "runs", "cpu")
+    assert np.array_equal(seen[0], plans[False].splits.test.pixels[0])
+
+
+def test_no_key_changes_where_images_are_turned_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "phone" / "a").mkdir(parents=True)
+    (file := tmp_path / "own.yaml").write_text("domains: {phone: phone}\n")
+    assert "exif" not in registry.load_dataset(str(file)).extra_key

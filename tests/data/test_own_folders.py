@@ -198,7 +198,11 @@ def test_what_is_done_to_turned_and_transparent_images_is_said(tmp_path: Path) -
     exif[ExifTags.Base.Orientation] = 6
     (turned := tmp_path / "photos" / "cup" / "0.jpg").unlink()
     Image.new("RGB", (9, 5)).save(turned, exif=exif)
-    assert "images such as 0.jpg are turned upright, as their EXIF says" in remarks_of(tmp_path / "photos")
+    said = remarks_of(tmp_path / "photos")
+    assert "images such as 0.jpg are turned upright, as their EXIF says" in said
+    assert said.endswith("for a teacher that was trained with it, write exif_rotation: false into the YAML file")
+    stored = write(tmp_path / "stored.yaml", domains={"photos": "photos"}, exif_rotation=False)
+    assert "images such as 0.jpg stay as they are stored, and not upright (exif_rotation: false)" in remarks_of(stored)
     Image.new("RGBA", (9, 5), (1, 2, 3, 255)).save(tmp_path / "photos" / "cup" / "opaque.png")
     assert "transparent" not in remarks_of(tmp_path / "photos")
     Image.new("RGBA", (9, 5), (1, 2, 3, 254)).save(tmp_path / "photos" / "cup" / "bands.tif")

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 from safetensors.torch import save_file
-from support.plain_teachers import NETWORK, Pipeline, teacher_of
+from support.plain_teachers import NETWORK, Pipeline, photographs, teacher_of
 from support.teacher_plans import CPU, HALF, IMAGENET, TIMM, accuracy, checkpoint, described, plan_of, shop, squares
 from timm.data import create_transform
 from torch import nn
@@ -284,3 +284,19 @@ def test_a_size_of_the_file_that_a_method_does_not_take_names_the_file(half: tup
 def test_a_grey_image_has_no_order_of_channels(half: tuple[Path, Path]) -> None:
     with pytest.raises(UserError, match="--channel-order bgr: grey images have no order of channels"):
         plan_of(*half, channels=1, channel_order="bgr")
+
+
+def test_a_teacher_of_stored_images_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for file in (files := photographs(tmp_path / "images", (70, 70), 25)):
+        Image.open(file).save(file, exif=exif)
+    checkpoint(**HALF)(teacher_of(files, squares(32, **HALF)), tmp_path / "teacher.pt")
+    plan = plan_of(described(tmp_path, "shop"), tmp_path / "teacher.pt")
+    assert accuracy(plan) < 75
+    teacher_check.report(plan, loaded(plan, Path("unused"), CPU, quiet), CPU)
+    assert "warning: with exif_rotation: false in the file of the data set it has" in capsys.readouterr().err
+    plan = plan_of(described(tmp_path, "stored", exif_rotation=False), tmp_path / "teacher.pt")
+    assert accuracy(plan) > 95
+    teacher_check.report(plan, loaded(plan, Path("unused"), CPU, quiet), CPU)
+    assert "exif_rotation" not in capsys.readouterr().err
