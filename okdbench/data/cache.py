@@ -32,7 +32,7 @@ Shape = tuple[int, int, int]
 
 
 class Form(NamedTuple):
-    """How images are decoded: their shape, the rule for the size, what is white in more than eight bits, and turned."""
+    """How images are decoded: shape, rule for the size, what is white in more than eight bits, and whether upright."""
 
     shape: Shape
     resize: str
@@ -81,7 +81,7 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
 
 def _key(samples: Sequence[Sample], form: Form) -> str:
     """SHA-256 of everything that the cached bytes depend on."""
-    *usual, is_turned = form  # caches from before images could be left as they are stored are still right
+    *usual, is_turned = form  # of the last only what is unusual, so that older caches keep their keys
     content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *usual, *([] if is_turned else [False])]).encode())
     for sample in samples:
         content.update(json.dumps([sample.path, sample.label, *_fingerprint(sample)]).encode())

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from okdbench.data.class_order import shortened
 from okdbench.data.image_files import IGNORED_FOLDERS, images_in
 from okdbench.data.own_domain import OwnImage
+from okdbench.data.own_file import composed
 
 #: so many images of a domain are looked at
 LOOKED_AT = 16
@@ -57,6 +58,8 @@ def _nested(images: Sequence[OwnImage]) -> str:
     """Whether what was taken for classes are parts or domains that all have the same classes."""
     folders: dict[str, set[str]] = {}
     for image in images:
+        if image.label not in composed(image.path).split("/"):  # a list says what is of one class
+            return ""
         folders.setdefault(image.label, set()).add(PurePosixPath(image.path).parent.name)
     first = next(iter(folders.values()), set())
     if len(folders) < 2 or len(first) < 2 or any(inner != first for inner in folders.values()) or first & set(folders):

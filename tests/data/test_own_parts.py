@@ -114,7 +114,9 @@ def test_an_export_of_roboflow_is_read(tmp_path: Path, top: str) -> None:
         lines = [f"{i}.jpg, {int(i < count)}, {int(i >= count)}" for i in range(2 * count)]
         (folder / "_classes.csv").write_text("\n".join(["filename, cup, lamp", *lines]))
     dataset = registry.load_dataset(str(tmp_path / "export"))
+    assert isinstance(dataset, OwnDataset)
     assert dataset.classes == CLASSES
+    assert not any("each of the classes" in line for line in dataset.remarks())
     ((letter, domain),) = dataset.domains.items()
     splits = assemble(dataset, dataset.setting(f"-{letter}"), 32, tmp_path)
     for part, name, count in ((splits.train, "train", 8), (splits.val, "valid", 2), (splits.test, "test", 3)):
