@@ -16,6 +16,7 @@ from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.decoding import number_with_gaps
 from okdbench.data.folder_scan import ScannedImage
 from okdbench.data.image_files import described
+from okdbench.data.image_versions import versions
 from okdbench.data.images import Images
 from okdbench.data.integrity import read_all
 from okdbench.data.manifest import DomainManifest
@@ -73,25 +74,36 @@ def compared(dataset: OwnDataset, splits: Splits, root: Path) -> Copies:
     return kept(root / "cache" / f"{dataset.name}-copies", splits.digest, partial(_copies, splits))
 
 
-def leaks(splits: Splits, found: Copies) -> str:
-    """How many test images are among the images that are learned from, as copies or by their group; empty if none."""
-    texts = [f"{found.equal} are equal to"] * bool(found.equal) + [f"{found.near} nearly equal to"] * bool(found.near)
+def leaks(splits: Splits, found: Copies, is_divided: bool) -> str:
+    """How many test images are among the images that are learned from, as copies or by their group; empty if none.
+
+    Args:
+        splits: the images.
+        found: what is equal in them.
+        is_divided: whether the user has divided them, and not okdbench.
+    """
+    texts = [f"{found.equal} are equal to"] * bool(found.equal)
+    texts += [f"{found.near} nearly equal to (perhaps mirrored or turned)"] * bool(found.near)
+    texts += [f"{found.versions} by their names versions of"] * bool(found.versions)
     # Without a validation part the tested domains are the teacher's.
     others = (splits.train, splits.val) if len(splits.val) else (splits.train, splits.teacher_train)
     if shared := set(splits.test.groups) & {group for part in others for group in part.groups} - {""}:
         texts.append(f"{sum(group in shared for group in splits.test.groups)} in a group of")
     if not texts:
         return ""
-    cure = "remove copies, and " + (
-        "put each group into one part" if shared else "keep images of one object together with groups:"
-    )
-    return f"of {len(splits.test)} test images {', '.join(texts)} images that are trained or validated on; {cure}"
+    learned, groups = "images that are trained or validated on", found.groups and f" '{found.groups}'"
+    together = f"keep images of one object together with groups:{groups}"
+    cure = "put all images of one group or object into one part" if is_divided else together
+    return f"of {len(splits.test)} test images {', '.join(texts)} {learned}; remove copies, and {cure}"
 
 
 def _copies(splits: Splits) -> Copies:
     learned = [replace(part, max_value=None) for part in (splits.train, splits.val, splits.teacher_train) if len(part)]
     found = copies(splits.test, Images.concatenate(learned)) if learned else Copies(0, 0)
-    return found._replace(contradictory=contradictions([splits.test, *learned]))
+    # Where there are groups, the user has said what belongs together.
+    paths = [] if splits.test.groups else [path for part in learned for path in part.paths]
+    number, groups = versions(splits.test.paths, paths)
+    return found._replace(contradictory=contradictions([splits.test, *learned]), versions=number, groups=groups)
 
 
 def span(counts: Iterable[int]) -> str:
@@ -144,7 +156,7 @@ def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
     letter = next(letter for letter, name in dataset.domains.items() if name == domain)
     try:
         splits = assemble(dataset, dataset.setting(f"-{letter}"), THUMBNAIL, root)
-        found = leaks(splits, compared(dataset, splits, root))
+        found = leaks(splits, compared(dataset, splits, root), domain in dataset.official_tests)
     except UserError as error:
         return f"no splits: {error}"
     return f"copies in fold 0: {found or 'none'}"

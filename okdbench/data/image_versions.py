@@ -1,0 +1,67 @@
+"""Versions of one image, such as flipped, turned and darker ones, by the names of their files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+
+from okdbench.data.own_domain import part_of
+
+#: what tools write after the name of the image that a version is of: Roboflow, and Augmentor
+_TOOLS = (r"\.rf\.\w+", r"_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER = r"[-_]?\d[\d.]*"
+#: the name of an image, and what follows it in that of a version: img7_flip, img7_rot90; a number alone is no version
+_VERSION = re.compile(rf"(?P<image>.+?)(?P<word>[-_. ]+[A-Za-z]+)(?P<number>{_NUMBER})?")
+#: so many images have a version of one kind, or it is none: sea_lion.png may be beside sea.png
+_LEAST = 2
+_ENDING = r"(?:\.[^./]+)?$"
+
+
+def versions(tested: Sequence[str], learned: Collection[str]) -> tuple[int, str]:
+    """How many tested images are versions of learned ones, by their paths, and a regular expression.
+
+    The first group of the expression is the same for all versions of an image; it is empty without any.
+    """
+    known = {_undivided(path) for path in learned}
+    paths = [_undivided(path) for path in tested]
+    # Where each part counts from 1, one name is of several images.
+    text = _expression(known.union(paths)) if known.isdisjoint(paths) else ""
+    if not text:
+        return 0, ""
+    find = re.compile(text)
+    names = {find.sub(r"\1", path) for path in known}
+    number = sum(find.sub(r"\1", path) in names for path in paths)
+    return number, text if number else ""
+
+
+def _expression(paths: Collection[str]) -> str:
+    """What matches the paths with the image's name as first group; empty if no name is of a version."""
+    stems = {re.sub(_ENDING, "", path, count=1) for path in paths}
+    tools = [tool for tool in _TOOLS if any(re.search(f"{tool}$", stem) for stem in stems)]
+    if tools:
+        stems = {re.sub(f"(?:{'|'.join(tools)})$", "", stem) for stem in stems}
+    images: dict[str, set[str]] = {}
+    for stem in stems:
+        if (match := _VERSION.fullmatch(stem)) and match["image"] in stems:
+            kind = re.escape(match["word"]) + (_NUMBER if match["number"] else "")
+            images.setdefault(kind, set()).add(match["image"])
+    words = sorted(kind for kind, those in images.items() if len(those) >= _LEAST)
+    if not tools and not words:
+        return ""
+    return "(.+?)" + _any(words, "*") + _any(tools, "?") + _ENDING
+
+
+def _any(choices: Sequence[str], times: str) -> str:
+    return f"(?:{'|'.join(choices)}){times}" if choices else ""
+
+
+def _undivided(path: str) -> str:
+    """The path without folders of parts, in which versions of one image have different ones."""
+    folder, _, name = path.rpartition("/")
+    return f"{_without_parts(folder)}/{name}"
+
+
+@lru_cache(maxsize=1024)
+def _without_parts(folder: str) -> str:
+    return "/".join(step for step in folder.split("/") if not part_of(step))
