@@ -112,6 +112,8 @@ def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> tupl
     if "split" not in columns and (split := [name for name in others if _is_split({row[name] for row, _ in rows})]):
         columns["split"] = split[0]
         others.remove(split[0])
+    folder = _folder_column(file, rows[0][0], columns["path"]) if rows else ""
+    others = [name for name in others if name != folder]
     classes = _one_hot([row for row, _ in rows], others) if labelled and "label" not in columns else []
     if labelled and "label" not in columns and not classes:
         raise UserError(
@@ -121,6 +123,8 @@ def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> tupl
     made = []
     for row, line in rows:
         said = {what: row[column] for what, column in columns.items()}
+        if folder and said["path"]:
+            said["path"] = f"{row[folder]}/{said['path']}"
         if classes:
             said["label"] = _class_of(f"{file} line {line}", [name for name in classes if _BITS[row[name]]])
         made.append(_row(file, line, labelled, said))
@@ -134,6 +138,23 @@ def _columns(file: Path, header: Mapping[str, str], group: str) -> dict[str, str
     if "path" not in columns:
         raise UserError(f"{file}: its first line names no column path; write path,label, and group and split if known")
     return columns
+
+
+def _folder_column(file: Path, row: Mapping[str, str], path: str) -> str:
+    """The column with the folder of the image that is named in the column ``path``; empty where that is the whole path.
+
+    Which it is, the files tell; the folders may also be the classes or the parts.
+    """
+    if _is_there(_place(file, row[path])):
+        return ""
+    there = (name for name in row if row[name] and _is_there(_place(file, f"{row[name]}/{row[path]}")))
+    return next(there, "")
+
+
+def _is_there(image: Path) -> bool:
+    """Whether a file has this name, with or without its ending."""
+    inside = image.parent.iterdir() if image.parent.is_dir() and not image.is_file() else ()
+    return image.is_file() or any(other.with_suffix("") == image for other in inside)
 
 
 def _is_split(values: set[str]) -> bool:

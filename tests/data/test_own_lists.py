@@ -205,6 +205,20 @@ def test_names_without_their_ending_are_completed(folder: Path) -> None:
     assert "1 of 20 images are not there" in refusal(lambda: registry.load_dataset(str(folder / "shop.yaml")))
 
 
+@pytest.mark.parametrize("ending", [".jpg", ""])
+@pytest.mark.parametrize("column", ["folder", "label"])
+def test_the_folder_may_be_a_column_of_its_own(folder: Path, column: str, ending: str) -> None:
+    """Also the class itself; the column counts as used."""
+    grow(folder, [f"{CLASSES[i % 2]}/{name}" for i, name in enumerate(NAMES)])
+    rows = [f"{CLASSES[i % 2]},{name.removesuffix('.jpg')}{ending},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join([f"{column},filename,{'label' if column == 'folder' else 'note'}", *rows]))
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, OwnDataset)
+    found = {image.path: image.label for image in dataset.scan("phone").images}
+    assert found == {f"{CLASSES[i % 2]}/{image}": CLASSES[i % 2] for i, image in enumerate(NAMES)}
+    assert dict(dataset.scan("phone").ignored) == ({} if column == "folder" else {"columns note": 1})
+
+
 def test_json_and_lines_without_a_class_are_refused_with_the_cure(folder: Path) -> None:
     rows = [{"path": f"all/{name}", "label": "cup"} for name in NAMES]
     for name in ("m.json", "m.jsonl"):
