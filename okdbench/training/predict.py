@@ -77,14 +77,15 @@ def predict(
     if note := _range_note(files, white):
         print(f"okdbench: {note}", file=sys.stderr)
     predictions = list(predictions_of(student, files, top, on, white))
+    failed = sum(bool(prediction.error) for prediction in predictions)
     if output:
         with writing(output, "--output"):
             # file names may contain any bytes, also some that are no UTF-8
             write_atomic(output, to_csv(predictions, top).encode("utf-8", "surrogateescape"))
-        print(f"{output}: {len(predictions)} images")
+        print(f"{output}: {len(predictions)} images" + (f", {failed} of them not read" if failed else ""))
     else:
         _print(predictions, top)
-    return not any(prediction.error for prediction in predictions)
+    return not failed
 
 
 def find(places: Sequence[Path]) -> list[Path]:

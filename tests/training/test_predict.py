@@ -127,6 +127,7 @@ def test_an_unreadable_image_has_a_line_with_the_reason_and_the_others_are_predi
     words = ["predict", shop.plan.key, str(folder), "--runs", str(shop.runs), "--device", "cpu"]
     result = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "labels.csv")])
     assert result.exit_code == 1
+    assert "labels.csv: 11 images, 2 of them not read" in result.stdout
     predicted = {Path(row["file"]).relative_to(folder).as_posix(): row for row in rows(tmp_path / "labels.csv")}
     assert list(predicted) == ["0/0.jpg", "0/00.jpg", "0/1.png", "0/2.jpg", "0/3.jpg", "1/4.png", "1/5.jpg", "1/6.jpg",
                           "1/7.png", "1/notes.png", "2/8.jpg"]  # fmt: skip
