@@ -43,6 +43,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     flower.quantize(16).save(folder / "palette.png")
     china.putalpha(Image.linear_gradient("L").resize(china.size))
     china.save(folder / "transparent.png")
+    twelve_bits = np.asarray(flower.convert("L"), np.uint16)[:, ::-1] * 16
+    Image.fromarray(twelve_bits).save(folder / "deep.png", exif=exif)
+    floats = np.asarray(flower.convert("L"), np.float32)[::-1] / 255
+    floats[:50, :50] = np.nan
+    Image.fromarray(floats).save(folder / "floats.tif")
     for index in range(24):
         width, height = (int(side) for side in rng.integers(40, 400, 2))
         left, top = int(rng.integers(640 - width)), int(rng.integers(427 - min(height, 420)))
@@ -78,8 +83,9 @@ def code_of(use: str, lines: str = "") -> Callable[[Path], list[float]]:
         ({"image_size": 84, "resize": "crop:0.875", "exif_rotation": False}, CROP, (TIMM,)),
         ({"image_size": 84, "resize": "stretch:0.6", "channel_order": "grey"}, CROP, (TIMM, ONNX)),
         ({"image_size": 128, "resize": "pad", "mean": (0.5,), "std": (0.25,)}, PAD, (TIMM,)),
+        ({"image_size": 96, "max_value": 4095}, "", (TIMM, ONNX)),
     ],
-    ids=["stretch", "crop", "part, as stored", "part of both sides, grey", "pad"],
+    ids=["stretch", "crop", "part, as stored", "part of both sides, grey", "pad", "twelve bits"],
 )
 def test_the_code_of_the_page_answers_as_predict(
     card: dict[str, object],
