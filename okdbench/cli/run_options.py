@@ -49,7 +49,7 @@ _DEFAULTS = {
     **dict.fromkeys(("teacher", "student", "channels"), "of the data set"),
     **{name: f"of the teacher's file, or else of the data set: {usual} unless it says otherwise"
        for name, usual in {"image_size": "32", "mean": "ImageNet's 0.485,0.456,0.406", "std": "0.229,0.224,0.225",
-                           "resize": "stretch", "channel_order": "rgb"}.items()},
+                           "resize": "stretch", "interpolation": "bilinear", "channel_order": "rgb"}.items()},
 }  # fmt: skip
 _NETWORKS = ("teacher", "student", "pretrained", "teacher_weights", "teacher_init", "student_weights", "teacher_recipe")
 

@@ -172,6 +172,7 @@ def _describe_dataset(name: str, dataset: Dataset) -> dict[str, Any]:
         "mean": dataset.mean,
         "std": dataset.std,
         "resize": dataset.resize,
+        "interpolation": dataset.interpolation,
         "channel_order": dataset.channel_order,
         "image_size": dataset.image_size,
         "augmentation": dataset.augmentation,
@@ -195,7 +196,7 @@ def _print_dataset(content: dict[str, Any]) -> None:
     print_line(f"channels: {content['channels']}; mean {mean}; std {std}")
     student, teacher = (", ".join(content[name]) or "none" for name in ("augmentation", "teacher_augmentation"))
     print_line(f"augmentation: {student} for the student, {teacher} for the teacher")
-    print_line(f"images of another size: {content['resize']}")
+    print_line(f"images of another size: {content['resize']}, {content['interpolation']}")
     for name, recipe in content["teacher_recipes"].items():
         print_line(f"teacher recipe {name}: {_assigned(recipe)}")
     for line in content["facts"]:

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from okdbench.core.errors import UserError, unknown
 from okdbench.core.file_names import expand, from_file
 from okdbench.core.protocol import BUDGETS, Track
-from okdbench.core.resize import Resize, one_spelling
+from okdbench.core.resize import Interpolation, Resize, one_spelling
 from okdbench.core.syntax import rounded, spell_assignments
 from okdbench.core.yaml_files import load_yaml
 
@@ -127,6 +127,11 @@ class RunConfig(BaseModel):
         description="How images become squares: stretched, cut at the longer side, or padded with black; crop:0.875 "
         "keeps that part of the square, as timm's crop_pct.",
         json_schema_extra={"choices": [*map(str, Resize)]},
+    )
+    interpolation: Interpolation | None = Field(
+        None,
+        description="Filter that scales the images, of Pillow; cv2 looks at four pixels alone, as OpenCV and "
+        "antialias=False.",
     )
     teacher_recipe: str | None = Field(
         None,

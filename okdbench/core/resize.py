@@ -1,8 +1,13 @@
-"""The rule by which an image becomes a square, as it is written: ``stretch``, ``crop``, ``pad``, or ``crop:0.875``."""
+"""How an image becomes a square, as it is written: ``stretch``, ``crop``, ``pad``, or ``crop:0.875``, and a filter."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+#: filter that scales images: Pillow's, which look at all pixels of a larger image, except nearest; cv2 is bilinear of
+#: four pixels, as OpenCV has it, and PyTorch with ``antialias=False``
+Interpolation = Literal["bilinear", "bicubic", "lanczos", "box", "hamming", "nearest", "cv2"]
 
 
 class Resize(StrEnum):

@@ -20,6 +20,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
 from okdbench.core.locks import Lock
 from okdbench.core.progress import counter
+from okdbench.core.resize import Interpolation
 from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.decoding import UnreadableError, decode, decoding_pool, measured_range
 from okdbench.data.images import BLOCK, Images
@@ -32,12 +33,13 @@ Shape = tuple[int, int, int]
 
 
 class Form(NamedTuple):
-    """How images are decoded: shape, rule for the size, what is white in more than eight bits, and whether upright."""
+    """How images are decoded: shape, rule for the size, what is white in more than 8 bits, whether upright, filter."""
 
     shape: Shape
     resize: str
     max_value: float | None
     exif_rotation: bool
+    interpolation: Interpolation
 
 
 class Cached(NamedTuple):
@@ -65,7 +67,8 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     samples = sorted(dataset.samples(domain, root), key=lambda sample: sample.path)
     if not samples:
         raise UserError(f"the domain {domain!r} has no images in {root}; check --data-root")
-    form = Form((image_size, image_size, dataset.channels), dataset.resize, dataset.max_value, dataset.exif_rotation)
+    shape = (image_size, image_size, dataset.channels)
+    form = Form(shape, dataset.resize, dataset.max_value, dataset.exif_rotation, dataset.interpolation)
     others = [each for name in dataset.of_one_range(domain) if name != domain for each in dataset.samples(name, root)]
     key = _key([*samples, *others], form)
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
@@ -81,11 +84,20 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
 
 def _key(samples: Sequence[Sample], form: Form) -> str:
     """SHA-256 of everything that the cached bytes depend on."""
-    *usual, is_turned = form  # of the last only what is unusual, so that older caches keep their keys
-    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *usual, *([] if is_turned else [False])]).encode())
+    content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *_named(form)]).encode())
     for sample in samples:
         content.update(json.dumps([sample.path, sample.label, *_fingerprint(sample)]).encode())
     return content.hexdigest()
+
+
+def _named(form: Form) -> list[object]:
+    """The form, of the last two only what is unusual, so that older caches keep their keys."""
+    *usual, is_turned, interpolation = form
+    return [
+        *usual,
+        *([] if is_turned else [False]),
+        *([] if interpolation == Dataset.interpolation else [interpolation]),
+    ]
 
 
 def _fingerprint(sample: Sample) -> tuple[str | int, ...]:
@@ -142,13 +154,19 @@ def _write(file: Path, key: str, samples: Sequence[Sample], form: Form, others: 
     When the process is killed or interrupted, the blocks on the disk are kept, and the next call continues after them.
     """
     temporary = file.with_suffix(".part")
-    (size, _, channels), resize, max_value, exif_rotation = form
+    (size, _, channels), resize, max_value, exif_rotation, interpolation = form
     try:
         max_value = max_value or measured_range([*samples, *others])
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
             read = partial(
-                decode, size=size, channels=channels, resize=resize, max_value=max_value, exif_rotation=exif_rotation
+                decode,
+                size=size,
+                channels=channels,
+                resize=resize,
+                max_value=max_value,
+                exif_rotation=exif_rotation,
+                interpolation=interpolation,
             )
             _fill(stream, samples, form.shape, read, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
             stream.seek(0)

@@ -188,7 +188,7 @@ def _attributes(file: Path, content: OwnDatasetFile, letters: dict[str, str]) ->
 
 def _with_format(dataset: Dataset, content: OwnDatasetFile, file: Path) -> Dataset:
     """The data set with what the file says of the format of its images."""
-    said = content.model_dump(include={"mean", "std", "channel_order", "resize"}, exclude_none=True)
+    said = content.model_dump(include={"mean", "std", "channel_order", "resize", "interpolation"}, exclude_none=True)
     try:
         made = dataset.with_format(content.channels, **said, value_range=content.value_range or 1)
     except UserError as error:

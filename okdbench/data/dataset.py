@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from okdbench.core.errors import UserError, unknown
-from okdbench.core.resize import Resize, parse_resize
+from okdbench.core.resize import Interpolation, Resize, parse_resize
 from okdbench.core.settings import Setting, TaskKind, settings_of
 from okdbench.data.class_embeddings import SHIPPED
 
@@ -120,6 +120,8 @@ class Dataset(ABC):
     std: tuple[float, ...] = IMAGENET_STD
     #: how images of another size become squares: a rule of :class:`~okdbench.core.resize.Resize`
     resize: str = "stretch"
+    #: filter that scales them
+    interpolation: Interpolation = "bilinear"
     #: what is white in files of more than eight bits; None to measure it in all of them
     max_value: float | None = None
     #: whether images are turned upright, as their EXIF says
@@ -176,8 +178,11 @@ class Dataset(ABC):
         resize: str | None = None,
         channel_order: str | None = None,
         value_range: int = 1,
+        interpolation: Interpolation | None = None,
     ) -> Dataset:
-        """This data set with other channels, statistics, order of channels or rule for the size; None keeps its own.
+        """This data set with other channels, statistics, order of channels, rule for the size or filter for it.
+
+        None keeps its own.
 
         Where only the number of channels changes, grey images have the mean of the statistics of a colour image, and
         each channel of a colour image has those of the grey one.
@@ -190,12 +195,14 @@ class Dataset(ABC):
             channel_order: rgb, bgr or grey.
             value_range: 1 or 255, the largest value of a pixel before the normalisation. At 255 a mean that is not
                 given is 0, and a standard deviation 1. Both are kept as those of pixels in [0, 1].
+            interpolation: filter that scales the images.
 
         Raises:
             UserError: there is not one positive number for each channel, or no such rule.
         """
         made = copy(self)
         made.channels, made.resize = channels or self.channels, resize or self.resize
+        made.interpolation = interpolation or self.interpolation
         try:
             parse_resize(made.resize)
         except ValueError as error:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from okdbench.core.errors import UserError, one_line
-from okdbench.core.resize import Resize, parse_resize
+from okdbench.core.resize import Interpolation, Resize, parse_resize
 from okdbench.data.dataset import Sample
 from okdbench.data.deep_images import declared_range, full_range, has_gaps, is_deep, largest_of, to_bytes
 from okdbench.data.image_files import is_heic
@@ -32,6 +32,8 @@ _UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.
 #: endings of files that have eight bits per channel, and so need not be opened to measure their range
 _EIGHT_BITS = {".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".heic"}
 
+#: filters that look at single pixels of a larger image, and so at those of its full size
+_SPARSE = ("nearest", "cv2")
 #: so many files of one reason are named in an error message
 NAMED = 20
 
@@ -90,6 +92,7 @@ def decode(
     resize: str = "stretch",
     max_value: float | None = None,
     exif_rotation: bool = True,
+    interpolation: Interpolation = "bilinear",
 ) -> npt.NDArray[np.uint8]:
     """Decode ``sample`` to ``size`` x ``size`` x ``channels``, white where it is transparent.
 
@@ -100,12 +103,13 @@ def decode(
         resize: how it becomes a square, a rule of :class:`~okdbench.core.resize.Resize`.
         max_value: what is white in an image of more than eight bits; None to go by the bits that it declares.
         exif_rotation: whether it is turned upright, as its EXIF says.
+        interpolation: filter that scales it.
 
     Raises:
         UnreadableError: the file is not a readable image, or its content is not the registered one.
     """
     if isinstance(sample.source, np.ndarray):
-        return _resized(Image.fromarray(sample.source), size, channels, resize)
+        return _resized(Image.fromarray(sample.source), size, channels, resize, interpolation)
     try:
         content = sample.source.read_bytes()
         if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
@@ -114,10 +118,11 @@ def decode(
             stored: Image.Image = image
             if is_deep(image):
                 stored = to_bytes(image, lambda: opened(content), max_value)
-            else:  # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
+            elif interpolation not in _SPARSE:
+                # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
                 image.draft("RGB", (2 * size, 2 * size))
             turned = ImageOps.exif_transpose(stored) if exif_rotation else stored
-            return _resized(_to_rgb(turned), size, channels, resize)
+            return _resized(_to_rgb(turned), size, channels, resize, interpolation)
     except _UNDECODABLE as error:
         raise UnreadableError([(sample.source, _reason(error))]) from error
 
@@ -129,13 +134,14 @@ def read_image(
     resize: str = "stretch",
     max_value: float | None = None,
     exif_rotation: bool = True,
+    interpolation: Interpolation = "bilinear",
 ) -> npt.NDArray[np.uint8]:
     """Decode a file to ``size`` x ``size`` x ``channels``, exactly as in training.
 
     Raises:
         UnreadableError: the file is not a readable image.
     """
-    return decode(Sample(path.name, 0, path), size, channels, resize, max_value, exif_rotation)
+    return decode(Sample(path.name, 0, path), size, channels, resize, max_value, exif_rotation, interpolation)
 
 
 def measured_range(samples: Iterable[Sample]) -> float | None:
@@ -225,12 +231,21 @@ def _reason(error: Exception) -> str:
     return one_line(error)
 
 
-def _resized(image: Image.Image, size: int, channels: int, resize: str) -> npt.NDArray[np.uint8]:
+def _resized(
+    image: Image.Image, size: int, channels: int, resize: str, interpolation: Interpolation
+) -> npt.NDArray[np.uint8]:
     image = image.convert("L" if channels == 1 else "RGB")
     rule, share = parse_resize(resize)
-    image = _padded(image, size) if rule is Resize.PAD else _centre(image, rule, share)
-    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
-    return pixels.reshape(size, size, channels)
+    image = _padded(image, size, interpolation) if rule is Resize.PAD else _centre(image, rule, share)
+    return np.asarray(_scaled(image, (size, size), interpolation)).reshape(size, size, channels)
+
+
+def _scaled(
+    image: Image.Image, size: tuple[int, int], interpolation: Interpolation, gap: float | None = 3.0
+) -> Image.Image:
+    if interpolation == "cv2":
+        return image.transform(size, Image.Transform.EXTENT, (0, 0, *image.size), Image.Resampling.BILINEAR)
+    return image.resize(size, Image.Resampling[interpolation.upper()], reducing_gap=gap)
 
 
 def _centre(image: Image.Image, rule: Resize, share: float) -> Image.Image:
@@ -244,10 +259,11 @@ def _centre(image: Image.Image, rule: Resize, share: float) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def _padded(image: Image.Image, size: int) -> Image.Image:
+def _padded(image: Image.Image, size: int, interpolation: Interpolation) -> Image.Image:
     """The image in the centre of a black square, scaled down if it is larger."""
-    if max(image.size) > size:
-        image = ImageOps.contain(image, (size, size), Image.Resampling.BILINEAR)
+    if (longer := max(image.size)) > size:
+        width, height = (max(1, round(side / longer * size)) for side in image.size)
+        image = _scaled(image, (width, height), interpolation, gap=None)
     square = Image.new(image.mode, (size, size))
     square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
     return square

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from okdbench.core.config import ImageSize, Numbers, ResizeRule, ValueRange
 from okdbench.core.errors import UserError
+from okdbench.core.resize import Interpolation
 from okdbench.data.dataset import Augmentation
 
 # strict models take no text for an enum
@@ -54,6 +55,7 @@ class OwnDatasetFile(BaseModel):
     value_range: ValueRange = None
     channel_order: Literal["rgb", "bgr", "grey"] | None = None
     resize: ResizeRule | None = None
+    interpolation: Interpolation | None = None
     image_size: ImageSize | None = None
     #: what is white in files of more than eight bits
     max_value: Annotated[float, Field(gt=0, strict=False)] | None = None

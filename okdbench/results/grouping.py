@@ -28,8 +28,8 @@ ALL = "all"
 
 #: conditions that make two teachers or students incomparable, besides their architectures
 _CONDITIONS = (
-    "image_size", "resize", "channels", "channel_order", "mean", "std", "pretrained", "precision", "teacher_weights",
-    "teacher_recipe", "test_split", "ood_subset",
+    "image_size", "resize", "interpolation", "channels", "channel_order", "mean", "std", "pretrained", "precision",
+    "teacher_weights", "teacher_recipe", "test_split", "ood_subset",
 )  # fmt: skip
 
 

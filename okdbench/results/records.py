@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
 from okdbench.core.config import ResizeRule
 from okdbench.core.protocol import is_tuning_seed
+from okdbench.core.resize import Interpolation
 from okdbench.core.syntax import spell_method
 from okdbench.results.loss_curves import Curve
 
@@ -149,6 +150,7 @@ class Record(_Model):
             records of earlier protocols, as is ``std``.
         std: the same for the standard deviation.
         resize: how images of another size became squares.
+        interpolation: filter that scaled them.
         channel_order: order in which the networks got the channels.
         subset_digest: a hash of the paths of the images that ``ood_subset`` chose; empty without it.
         data_note: how the images differ from the official ones; empty when they do not.
@@ -197,6 +199,7 @@ class Record(_Model):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     resize: ResizeRule = "stretch"
+    interpolation: Interpolation = "bilinear"
     channel_order: Literal["rgb", "bgr", "grey"] = "rgb"
     subset_digest: str = ""
     environment: dict[str, str]

@@ -26,8 +26,8 @@ from okdbench.results.grouping import ALL, GROUP, ComparisonGroup, is_partial, m
 
 #: the options of ``okdbench run`` that a command may use
 _RUN_OPTIONS = ("dataset", "setting", "task", "budget", "track", "shots", "teacher", "student", "pretrained",
-                "image_size", "resize", "channels", "channel_order", "value_range", "mean", "std", "precision",
-                "teacher_recipe", "ood_subset", "test_split", "tuned")  # fmt: skip
+                "image_size", "resize", "interpolation", "channels", "channel_order", "value_range", "mean", "std",
+                "precision", "teacher_recipe", "ood_subset", "test_split", "tuned")  # fmt: skip
 
 
 @dataclass(frozen=True)

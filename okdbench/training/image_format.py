@@ -13,11 +13,9 @@ from okdbench.data.dataset import Dataset
 from okdbench.distill.networks.preprocessing import Preprocessing, preprocessing_of
 
 #: fields of a configuration that the data set keeps after :func:`format_of`
-FIELDS = ("channels", "mean", "std", "resize", "channel_order")
-#: Pillow's filter that scales all images
-FILTER = "bilinear"
+FIELDS = ("channels", "mean", "std", "resize", "channel_order", "interpolation")
 #: what a file of a teacher can say, in the order of its line
-_SAID = ("image_size", "mean", "std", "resize", "channel_order")
+_SAID = ("image_size", "mean", "std", "resize", "interpolation", "channel_order")
 
 
 class ImageFormat(NamedTuple):
@@ -47,7 +45,7 @@ def format_of(dataset: Dataset, config: RunConfig) -> ImageFormat:
     # what the user says of the images wins over the file, and is in the data set already
     kept = {name: getattr(own, name) for name in own.stated - {"image_size"}}
     usual = own.with_format(**_for(own, file)).with_format(**kept)
-    given = config.model_dump(include={"mean", "std", "resize", "channel_order"})
+    given = config.model_dump(include={*FIELDS} - {"channels"})
     made = usual.with_format(**given, value_range=config.value_range or 1)
     size = own.image_size if "image_size" in own.stated else file.image_size or own.image_size
     made.image_size = config.image_size if "image_size" in config.model_fields_set else size
@@ -73,18 +71,19 @@ def _for(dataset: Dataset, file: Preprocessing) -> dict[str, Any]:
     mean, std = ((sum(each) / len(each),) if grey and each else each for each in (file.mean, file.std))
     order = None if grey else file.channel_order
     return {
-        "mean": mean, "std": std, "value_range": file.value_range or 1, "resize": file.resize, "channel_order": order
+        "mean": mean, "std": std, "value_range": file.value_range or 1, "resize": file.resize, "channel_order": order,
+        "interpolation": file.interpolation,
     }  # fmt: skip
 
 
 def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -> str:
     """What the file says, what is used in its place, and what is a default."""
-    said = {name: value for name in _SAID if (value := getattr(file, name)) is not None}
+    said = {name: value for name in _SAID if (value := getattr(file, name)) not in (None, Dataset.interpolation)}
     given = {name for name in config.model_fields_set if getattr(config, name) is not None}
     given |= {"mean", "std"} if config.value_range == 255 else set()
     elsewhere = own.stated | given
     in_force = {name: getattr(made, name) for name in _SAID if name != "channel_order" or made.channels == 3}
-    default = {name: value for name, value in in_force.items() if name not in said and name not in elsewhere}
+    default = {name: value for name, value in in_force.items() if name not in {*said, *elsewhere, "interpolation"}}
     silent = [] if file.unread else ["does not say how its images are made"]
     parts = [f"says {_words(said, file.value_range)}"] if said else silent
     if other := {name: value for name, value in in_force.items() if name in said and name in elsewhere}:
@@ -97,8 +96,6 @@ def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -
         parts.append(f"that is used, and not {_words(theirs)} of {own.name}")
     if file.unread:
         parts += [f"not understood: its {' and '.join(file.unread)}", *_cure(file.unread)]
-    if file.interpolation not in (None, FILTER):
-        parts.append(f"trained with {file.interpolation}; okdbench resizes with {FILTER}")
     if default:
         parts.append(f"by default {_words(default)}")
     return "; ".join(parts)
@@ -118,6 +115,7 @@ def _words(values: Mapping[str, Any], value_range: int | None = None) -> str:
         "mean": lambda mean: f"mean {_numbers(mean)}",
         "std": lambda std: f"std {_numbers(std)}",
         "resize": str,
+        "interpolation": str,
         "channel_order": str.upper,
     }
     words = [spelt[name](value) for name, value in values.items()]

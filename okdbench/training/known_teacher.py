@@ -49,7 +49,7 @@ def known_teacher(plan: Plan, runs: Path, device: torch.device, timer: StepTimer
         UserError: the weights do not fit the network.
     """
     config, images = plan.config, plan.splits.val
-    teacher_check.report_format(plan)
+    teacher_check.report_files(plan)
     is_trained = config.teacher_weights or teacher_file(runs / "teachers", plan).exists()
     net = ClassifierWrapper(initial_network("teacher", plan), normaliser(plan, torch.device("cpu")))
     acc = None

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from torch import nn
 
@@ -63,11 +63,14 @@ def find_networks(config: RunConfig) -> tuple[Network, Network]:
     Raises:
         UserError: one of them does not exist.
     """
-    roles = pretrained_roles(config)
-    teacher = find_network(config.teacher, "teacher" in roles)
-    if config.teacher_weights and not teacher.builder:
-        teacher = replace(teacher, options=_options(Path(config.teacher_weights), config.teacher))
-    return teacher, find_network(config.student, "student" in roles)
+    files = _files(config)
+    return _network(config.teacher, files["teacher"], config), _network(config.student, files["student"], config)
+
+
+def _network(name: str, file: str | None, config: RunConfig) -> Network:
+    """The network of this name, as the training built it that wrote its file."""
+    network = find_network(name, config.pretrained and not file)
+    return replace(network, options=_options(Path(file), name)) if file and not network.builder else network
 
 
 def _options(path: Path, name: str) -> Options:
@@ -81,8 +84,12 @@ def _options(path: Path, name: str) -> Options:
 
 def pretrained_roles(config: RunConfig) -> set[Role]:
     """The networks that start from timm's weights: those that have no file, which would replace them."""
-    files = {"teacher": config.teacher_weights or config.teacher_init, "student": config.student_weights}
-    return {role for role in get_args(Role) if config.pretrained and not files[role]}
+    return {role for role, file in _files(config).items() if config.pretrained and not file}
+
+
+def _files(config: RunConfig) -> dict[Role, str | None]:
+    """The file of each network: of a trained one, or to start from."""
+    return {"teacher": config.teacher_weights or config.teacher_init, "student": config.student_weights}
 
 
 def planned_file(name: str) -> PlannedFile:

@@ -144,8 +144,12 @@ class Plan:
             "data": self.splits.digest,
             "normalisation": self.dataset.normalisation,
             **({} if (text := self.class_embeddings) is None else {"class_embeddings": text.tolist()}),
-            # square images show no rule, but the student's card has it for others
-            **({"resize": rule} if (rule := self.dataset.resize) != type(self.dataset).resize else {}),
+            # square images show no rule and no filter, but the student's card has them for others
+            **{
+                name: value
+                for name in ("resize", "interpolation")
+                if (value := getattr(self.dataset, name)) != getattr(type(self.dataset), name)
+            },
             "protocol": PROTOCOL_VERSION,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

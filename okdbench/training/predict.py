@@ -145,7 +145,8 @@ def predictions_of(
 def _read(file: Path, card: StudentCard, max_value: float | None) -> npt.NDArray[np.uint8] | str:
     """The image, or why it cannot be read."""
     try:
-        return read_image(file, card.image_size, len(card.mean), card.resize, max_value, card.exif_rotation)
+        form = (card.resize, max_value, card.exif_rotation, card.interpolation)
+        return read_image(file, card.image_size, len(card.mean), *form)
     except UserError as error:
         return str(error)
 

@@ -58,6 +58,7 @@ def identity(plan: Plan, device: torch.device) -> dict[str, Any]:
         "mean": plan.dataset.mean,
         "std": plan.dataset.std,
         "resize": plan.dataset.resize,
+        "interpolation": plan.dataset.interpolation,
         "channel_order": plan.dataset.channel_order,
         "subset_digest": subset_digest(plan),
         "default_settings": plan.dataset.default_settings(plan.setting.task),

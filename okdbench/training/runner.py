@@ -79,7 +79,7 @@ def execute(plan: Plan, runs: Path, progress: ProgressCallback) -> Record:
         return record
 
     # --- 2. what cannot run is refused before anything is written
-    teacher_check.report_format(plan)
+    teacher_check.report_files(plan)
     check(plan)
 
     # --- 3. teacher, student, record: one process at a time, the others wait for its record
@@ -208,9 +208,8 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
     if trial.meter.learned("student"):
         # the names of the bare network, which is what a student's file is loaded into
         network = {name.removeprefix("net."): tensor for name, tensor in history.selected_state.items()}
-        write_atomic(
-            folder / "student.safetensors", pack(network, card_of(record, plan.dataset, plan.splits.test.max_value))
-        )
+        card = card_of(record, plan.dataset, plan.splits.test.max_value, plan.student.options)
+        write_atomic(folder / "student.safetensors", pack(network, card))
     write_predictions(folder, trial.evaluator.predictions()._replace(names=plan.dataset.classes))
     write_samples(folder, trial.samples())  # last, so that nothing in the record can depend on them
     return record

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
@@ -16,15 +16,19 @@ from torch import Tensor
 from okdbench.core.config import ResizeRule
 from okdbench.core.errors import UserError
 from okdbench.core.network_names import is_code
+from okdbench.core.resize import Interpolation
 from okdbench.core.syntax import spell_method
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset
 from okdbench.distill.networks.classifiers import build_classifier, find_network
+from okdbench.distill.networks.timm_options import Options, options_in
 from okdbench.distill.networks.user_networks import Network
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.results.records import FileName, Record
 
 #: Name of the card in every file. The card is one text, because safetensors writes several in a random order.
 CARD = "okdbench"
+#: what a card has from the record of its run under the same name
+_SHARED = {"resize", "interpolation", "channel_order", "dataset", "setting", "key", "command", "version"}
 
 
 class StudentCard(BaseModel):
@@ -32,10 +36,11 @@ class StudentCard(BaseModel):
 
     Attributes:
         architecture: name of the network in timm; of a user's own, its file and a digest of it.
+        model_args: options of ``timm.create_model`` beside the defaults.
         classes: names of the classes, in the order of the logits.
         image_size: input resolution in pixels.
         resize: how images of another size become squares: a rule of :class:`~okdbench.core.resize.Resize`.
-        interpolation: Pillow's filter for that.
+        interpolation: filter for that.
         channel_order: order in which the network gets the channels, one of rgb, bgr and grey.
         value_range: the largest value of a pixel before the normalisation.
         mean: the normaliser's mean of each channel, one for grey images, in this order and range.
@@ -55,10 +60,11 @@ class StudentCard(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     architecture: str
+    model_args: dict[str, Any] = {}
     classes: tuple[str, ...]
     image_size: int
     resize: ResizeRule = "stretch"
-    interpolation: Literal["bilinear"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     channel_order: Literal["rgb", "bgr", "grey"] = "rgb"
     value_range: Literal[1] = 1
     mean: tuple[float, ...]
@@ -89,11 +95,19 @@ class Student:
     card: StudentCard
 
 
-def card_of(record: Record, dataset: Dataset, max_value: float | None = None) -> StudentCard:
-    """The card of a finished run's student; ``max_value`` is what was white in its images of more than eight bits."""
+def card_of(record: Record, dataset: Dataset, max_value: float | None = None, model_args: Options = ()) -> StudentCard:
+    """The card of a finished run's student.
+
+    Args:
+        record: of the run.
+        dataset: its data set.
+        max_value: what was white in its images of more than eight bits.
+        model_args: with which timm built its network, beside the defaults.
+    """
     assert record.selected is not None
     return StudentCard(
         architecture=record.student,
+        model_args=dict(model_args),
         classes=dataset.classes,
         image_size=record.config["image_size"],
         # Records of earlier protocols have none: all networks were then made for ImageNet's.
@@ -104,7 +118,7 @@ def card_of(record: Record, dataset: Dataset, max_value: float | None = None) ->
         method=spell_method(record.method, record.variant),
         accuracy=record.selected.evaluation.test.acc,
         start=record.starts.get("student", ""),
-        **record.model_dump(include={"resize", "channel_order", "dataset", "setting", "key", "command", "version"}),
+        **record.model_dump(include=_SHARED),
     )
 
 
@@ -142,14 +156,17 @@ def unpack(content: bytes, old: Callable[[], StudentCard] | None = None, network
     return Student(ClassifierWrapper(net, Normaliser(card.mean, card.std, card.channel_order)).lock(), card)
 
 
-def _network_of(card: StudentCard, name: str) -> str | Network:
+def _network_of(card: StudentCard, name: str) -> Network:
     """The card's network. A card may come from anyone, so a user's own is taken from the user."""
     if not name:
         # a user's own has a digest behind its name; a card that was made by hand may leave it out
         if " " in card.architecture or is_code(card.architecture):
             file = card.architecture.partition(" ")[0]
             raise UserError(f"its network is code, {card.architecture}; add --network {file}, which is then executed")
-        return card.architecture
+        options, unread = options_in([card.model_dump(include={"model_args"})])
+        if unread:
+            raise ValueError(f"its card has model_args that are no plain values, {' and '.join(unread)}")
+        return replace(find_network(card.architecture), options=options)
     network = find_network(name)
     if network.name != card.architecture:
         raise ValueError(f"its network is {card.architecture}, and {name} is {network.name}")

@@ -30,7 +30,7 @@ from okdbench.data.images import Images
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import accuracy, predict
 from okdbench.training.plan import Plan
-from okdbench.training.teacher_classes import name_warnings, order_in_answers, order_in_file, spelt
+from okdbench.training.teacher_classes import name_warnings, order_in_answers, order_in_file, spelt, start_warnings
 
 #: images that are looked at
 MOST_IMAGES = 300
@@ -46,6 +46,9 @@ NEAR_CHANCE = 0.1
 WHITE = 65535
 #: sizes of images that teachers are often trained with
 SIZES = (28, 32, 64, 96, 128, 160, 224)
+
+#: filters that teachers are often trained with
+FILTERS = ("bilinear", "bicubic", "cv2")
 
 #: of blue, green and red in the networks of Caffe, and of PyTorch's that are made of them
 CAFFE_MEAN = (103.939, 116.779, 123.68)
@@ -67,15 +70,15 @@ def report(plan: Plan, teacher: ClassifierWrapper, device: torch.device, file: P
     if file:
         write_atomic(file, "\n".join(lines).encode())
     for line in lines:
-        _print(line)
+        _print(plan, line)
 
 
 def repeat(plan: Plan, file: Path) -> None:
     """Print again what was said of the teacher of a finished run."""
-    report_format(plan)
+    report_files(plan)
     if file.is_file():
         for line in file.read_text("utf-8").splitlines():
-            _print(line)
+            _print(plan, line)
 
 
 def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> Iterator[str]:
@@ -86,7 +89,7 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     labels, chance = torch.from_numpy(images.labels), 100.0 / len(plan.dataset.classes)
     logits = predict(teacher, images, device)
     found = accuracy(logits, labels)
-    yield f"{plan.config.teacher_weights}: {found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)"
+    yield f"{found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)"
     if is_near_chance(found, chance):
         yield "warning: that is near chance; check the order of the classes, the normalisation, the size, the file"
     elif len(answers := {*logits.argmax(1).tolist()}) == 1 < len({*labels.tolist()}):
@@ -102,10 +105,12 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
             yield f"warning: with {text} it has {reached:.1f} %{doubt}"
 
 
-def report_format(plan: Plan) -> None:
-    """Print how the images of a teacher from a file are made, and where that comes from."""
+def report_files(plan: Plan) -> None:
+    """Print how the images of a teacher from a file are made, and warn of files that trainings start from."""
     if plan.format_note:
-        _print(f"{plan.config.teacher_weights}: {plan.format_note}")
+        _print(plan, plan.format_note)
+    for text in start_warnings(plan):
+        print(f"okdbench: {text}", file=sys.stderr)
 
 
 def is_near_chance(accuracy: float, chance: float) -> bool:
@@ -155,16 +160,8 @@ def _trials(plan: Plan, teacher: ClassifierWrapper, images: Images, logits: Tens
         yield "the classes in the order 1, 2, ..., 10", logits[:, order]
     for text, normaliser in _normalisers(plan.dataset):
         yield text, _with(teacher, normaliser.to(device), images, device)
-    for rule, size in _formats(plan):
-        text = f"--resize {rule}" if size == plan.config.image_size else f"--image-size {size}"
-        yield text, _decoded(plan, teacher, images, device, resize=rule, size=size)
-    if images.max_value not in (None, WHITE):
-        other = _decoded(plan, teacher, images, device, max_value=WHITE)
-        yield f"max_value: {WHITE} in the file of the data set", other
-    if isinstance(plan.dataset, OwnDataset) and _are_turned(_samples(plan, images.paths)):
-        turned = not plan.dataset.exif_rotation
-        other = _decoded(plan, teacher, images, device, exif_rotation=turned)
-        yield f"exif_rotation: {str(turned).lower()} in the file of the data set", other
+    for text, changed in _formats(plan, images):
+        yield text, _decoded(plan, teacher, images, device, **changed)
 
 
 def _are_turned(samples: Sequence[Sample]) -> bool:
@@ -198,10 +195,16 @@ def _options(values: dict[str, Any]) -> str:
     return " ".join(f"{flag(name)} {text}" for name, text in texts.items())
 
 
-def _formats(plan: Plan) -> list[tuple[str, int]]:
-    own, size = plan.dataset.resize, plan.config.image_size
-    rules = [(rule.value, size) for rule in Resize if rule != own]
-    return rules + [(own, other) for other in SIZES if other != size]
+def _formats(plan: Plan, images: Images) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What may be other than in the training: its cure, and the argument of ``decode()`` for it."""
+    data, turned = plan.dataset, not plan.dataset.exif_rotation
+    yield from ((f"--resize {rule.value}", {"resize": rule.value}) for rule in Resize if rule != data.resize)
+    yield from ((f"--interpolation {name}", {"interpolation": name}) for name in FILTERS if name != data.interpolation)
+    yield from ((f"--image-size {size}", {"size": size}) for size in SIZES if size != plan.config.image_size)
+    if images.max_value not in (None, WHITE):
+        yield f"max_value: {WHITE} in the file of the data set", {"max_value": WHITE}
+    if isinstance(data, OwnDataset) and _are_turned(_samples(plan, images.paths)):
+        yield f"exif_rotation: {str(turned).lower()} in the file of the data set", {"exif_rotation": turned}
 
 
 def _with(teacher: ClassifierWrapper, normaliser: Normaliser, images: Images, device: torch.device) -> Tensor:
@@ -216,7 +219,7 @@ def _decoded(
     plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device, **changed: Any
 ) -> Tensor | None:
     """The logits for the images with other arguments of ``decode``; None where the network takes none of that size."""
-    own = {name: getattr(plan.dataset, name) for name in ("channels", "resize", "exif_rotation")}
+    own = {name: getattr(plan.dataset, name) for name in ("channels", "resize", "exif_rotation", "interpolation")}
     own |= {"size": plan.config.image_size, "max_value": images.max_value}
     with decoding_pool() as pool:
         pixels = np.stack(list(pool.map(partial(decode, **(own | changed)), _samples(plan, images.paths))))
@@ -244,5 +247,7 @@ def _other_order(classes: Sequence[str]) -> list[int] | None:
     return [order.index(name) for name in classes]
 
 
-def _print(text: str) -> None:
-    print(f"okdbench: teacher {text}", file=sys.stderr)
+def _print(plan: Plan, text: str) -> None:
+    # under its name in this command: a finished run may have had a copy of the file
+    name = "" if text.startswith("warning: ") else f"{plan.config.teacher_weights}: "
+    print(f"okdbench: teacher {name}{text}", file=sys.stderr)

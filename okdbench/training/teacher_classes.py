@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from okdbench.data.class_order import shortened
 from okdbench.distill.networks.preprocessing import preprocessing_of
+from okdbench.distill.networks.user_networks import Network
 from okdbench.training.plan import Plan
 
 #: names that say nothing, as of Hugging Face, and numbers of ImageNet
@@ -48,12 +49,27 @@ def order_in_file(plan: Plan) -> Order | None:
     return None if is_own else order
 
 
-def rows_in_file(plan: Plan) -> str:
-    """The line of the data set's file that picks the classes of more outputs by the names in the file, or nothing."""
+def start_warnings(plan: Plan) -> Iterator[str]:
+    """What to say of files that a training starts from, whose last layer has the classes in another order."""
+    for role, start in plan.starts.items():
+        names = _names_in(plan, start.path, plan.teacher if role == "teacher" else plan.student)
+        order, own = _outputs(plan, names), list(range(len(plan.dataset.classes)))
+        if order and len(names) == len(own) and order != own:
+            yield (
+                f"{start.path}: warning: the last layer that the {role} starts from has the classes in another order, "
+                f"{shortened(names)}; save it without this layer, or list them so under classes:"
+            )
+
+
+def number_cure(plan: Plan) -> str:
+    """The line of the data set's file that fits another number of classes, by the names in the file; or nothing."""
     every = _all_named(plan)
-    if plan.dataset.teacher_classes or len(every) <= len(plan.dataset.classes) or not (rows := _outputs(plan, every)):
+    if plan.dataset.teacher_classes or len(every) == len(plan.dataset.classes):
         return ""
-    return f"teacher_classes: [{', '.join(map(str, rows))}]"
+    if rows := _outputs(plan, every):
+        return f"teacher_classes: [{', '.join(map(str, rows))}]"
+    lacking = [own[0] for own in _spellings(plan) if not any(_is(name, own) for name in every)]
+    return f"ignore: [{', '.join(lacking)}]" if 0 < len(lacking) < len(plan.dataset.classes) else ""
 
 
 def _outputs(plan: Plan, theirs: Sequence[str]) -> Order | None:
@@ -112,7 +128,12 @@ def _named(plan: Plan) -> Sequence[str]:
 
 
 def _all_named(plan: Plan) -> Sequence[str]:
-    names = preprocessing_of(Path(plan.config.teacher_weights or ""), plan.teacher.name).classes
+    return _names_in(plan, Path(plan.config.teacher_weights or ""), plan.teacher)
+
+
+def _names_in(plan: Plan, path: Path, network: Network) -> Sequence[str]:
+    """The names in a file, unless they are placeholders."""
+    names = preprocessing_of(path, network.name).classes
     own = [name for each in _spellings(plan) for name in each]
     return () if all(_PLACEHOLDER.fullmatch(name) for name in names) and not {*names} & {*own} else names
 

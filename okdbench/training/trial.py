@@ -32,7 +32,7 @@ from okdbench.training.loop import LoopConfig, TrainingLoop
 from okdbench.training.plan import Plan
 from okdbench.training.progress import ProgressCallback
 from okdbench.training.teacher import load_user_weights, normaliser
-from okdbench.training.teacher_classes import rows_in_file
+from okdbench.training.teacher_classes import number_cure
 from okdbench.training.trackers import check_installed
 
 #: real images that a method may show beside its own
@@ -253,13 +253,13 @@ def check(plan: Plan) -> None:
 
 
 def _load(net: nn.Module, plan: Plan) -> None:
-    """Load the file of the teacher; a refusal names the rows of the classes where the file has their names."""
+    """Load the file of the teacher; a refusal says more of the classes where the file names them."""
     try:
         load_user_weights(net, plan)
     except UserError as error:
-        if not (rows := rows_in_file(plan)):
+        if not (cure := number_cure(plan)):
             raise
-        raise UserError(f"{error}; by the names in the file {rows}") from error
+        raise UserError(f"{error}; by the names in the file {cure}") from error
 
 
 def _idle_share(plan: Plan) -> str:

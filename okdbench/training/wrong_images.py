@@ -57,7 +57,7 @@ def copy_images(folder: Path, record: Record, predictions: Predictions, dataset:
 
 def is_changed(record: Record, dataset: Dataset, root: Path) -> bool:
     """Whether the images are others now than in the run, as far as all of its domains are still there."""
-    setting, made = dataset.setting(record.setting), dataset.with_format(len(record.mean) or None, resize=record.resize)
+    setting, made = dataset.setting(record.setting), _in_format(dataset, record)
     found = ""
     for official in (True, False):
         rule = SplitRule(fold_of(record.seed), official)
@@ -99,7 +99,7 @@ def _tested_images(
     setting, size = dataset.setting(record.setting), _size(record)
     tests = [dataset.official_tests[name] for name in setting.test_domains if name in dataset.official_tests]
     missing = dict(labels)
-    dataset = dataset.with_format(len(record.mean) or None, resize=record.resize)
+    dataset = _in_format(dataset, record)
     # Official test images first: they are often all that is wanted, and the other domain may be large.
     for domain in [*tests, *setting.test_domains]:
         if not missing:
@@ -114,6 +114,10 @@ def _tested_images(
             yield path, np.asarray(images.pixels[index : index + 1][0])
     if missing:
         raise UserError(f"{len(missing)} images are not in the data set any more, such as {next(iter(missing))}")
+
+
+def _in_format(dataset: Dataset, record: Record) -> Dataset:
+    return dataset.with_format(len(record.mean) or None, resize=record.resize, interpolation=record.interpolation)
 
 
 def _size(record: Record) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from torchvision.transforms import v2
 
 from okdbench import registry
 from okdbench.core.errors import UserError
@@ -180,3 +181,23 @@ def test_no_key_changes_where_images_are_turned_as_ever(tmp_path: Path) -> None:
     (tmp_path / "phone" / "a").mkdir(parents=True)
     (file := tmp_path / "own.yaml").write_text("domains: {phone: phone}\n")
     assert "exif" not in registry.load_dataset(str(file)).extra_key
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_a_filter_scales_as_its_library_does(resize: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    sample = Sample("image.png", 0, tmp_path / "image.png")
+    of_four = v2.functional.resize(torch.from_numpy(pixels).permute(2, 0, 1), [32, 32], antialias=False)
+    found = decode(sample, 32, resize=resize, interpolation="cv2").astype(int)
+    assert np.abs(found - of_four.permute(1, 2, 0).numpy()).max() <= 1
+    for name in ("nearest", "bicubic"):
+        expected = Image.fromarray(pixels).resize((32, 32), Image.Resampling[name.upper()])
+        assert np.array_equal(decode(sample, 32, resize=resize, interpolation=name), expected)
+
+
+def test_single_pixels_are_those_of_the_full_size(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+    Image.fromarray(pixels).save(tmp_path / "image.jpg", quality=95)
+    whole = np.asarray(Image.open(tmp_path / "image.jpg").resize((32, 32), Image.Resampling.NEAREST))
+    assert np.array_equal(decode(Sample("image.jpg", 0, tmp_path / "image.jpg"), 32, interpolation="nearest"), whole)

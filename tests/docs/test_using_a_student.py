@@ -14,6 +14,7 @@ from sklearn.datasets import load_sample_images
 from support.pages import blocks
 
 from okdbench.distill.networks.classifiers import build_classifier
+from okdbench.distill.networks.user_networks import Network
 from okdbench.training import predict as predicting
 from okdbench.training.export import export
 from okdbench.training.student import StudentCard, pack
@@ -60,15 +61,16 @@ def student(folder: Path, **card: object) -> None:
     """The file of a network with random weights, which answers differently to similar images."""
     made = StudentCard.model_validate({**CARD, **IMAGENET, **card})
     torch.manual_seed(1)
-    net = build_classifier(made.architecture, len(CLASSES), made.image_size, channels=len(made.mean))
+    network = Network(made.architecture, options=tuple(made.model_args.items()))
+    net = build_classifier(network, len(CLASSES), made.image_size, channels=len(made.mean))
     net(torch.randn(16, len(made.mean), made.image_size, made.image_size))  # statistics of batch norm
     torch.nn.init.normal_(net.get_classifier().weight, std=0.3)  # type: ignore[operator]
     (folder / "student.safetensors").write_bytes(pack(net.state_dict(), made))
 
 
 def code_of(use: str, lines: str = "") -> Callable[[Path], list[float]]:
-    """The page's function, with these lines before the resize."""
-    (resize,) = [line for line in READ.splitlines() if "image.resize(" in line]
+    """The page's function, with these lines before the image is scaled."""
+    (resize,) = [line for line in READ.splitlines() if "image = scaled(" in line]
     code, names = READ.replace(resize, f"{lines}{resize}") + use, {}
     exec(compile(code, "docs/using-a-student.md", "exec"), names)
     found: Callable[[Path], list[float]] = names["probabilities"]
@@ -83,9 +85,24 @@ def code_of(use: str, lines: str = "") -> Callable[[Path], list[float]]:
         ({"image_size": 84, "resize": "crop:0.875", "exif_rotation": False}, CROP, (TIMM,)),
         ({"image_size": 84, "resize": "stretch:0.6", "channel_order": "grey"}, CROP, (TIMM, ONNX)),
         ({"image_size": 128, "resize": "pad", "mean": (0.5,), "std": (0.25,)}, PAD, (TIMM,)),
+        ({"image_size": 48, "resize": "pad", "interpolation": "cv2"}, PAD, (TIMM,)),
+        (
+            {"image_size": 84, "resize": "crop:0.875", "interpolation": "nearest", "model_args": {"act_layer": "silu"}},
+            CROP,
+            (TIMM,),
+        ),
         ({"image_size": 96, "max_value": 4095}, "", (TIMM, ONNX)),
     ],
-    ids=["stretch", "crop", "part, as stored", "part of both sides, grey", "pad", "twelve bits"],
+    ids=[
+        "stretch",
+        "crop",
+        "part, as stored",
+        "part of both sides, grey",
+        "pad",
+        "cv2",
+        "options, nearest",
+        "twelve bits",
+    ],
 )
 def test_the_code_of_the_page_answers_as_predict(
     card: dict[str, object],
@@ -116,7 +133,7 @@ def test_the_code_of_the_page_answers_as_predict(
 def test_another_filter_answers_otherwise(photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     student(tmp_path, image_size=96)
     monkeypatch.chdir(tmp_path)
-    theirs = READ.replace("Image.Resampling.BILINEAR, reducing_gap=3.0", "Image.Resampling.NEAREST")
+    theirs = READ.replace('(size, size), card["interpolation"], reducing_gap=3.0', '(size, size), "nearest"')
     same, other = {}, {}
     exec(READ + TIMM, same)
     exec(theirs + TIMM, other)

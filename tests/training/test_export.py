@@ -131,7 +131,7 @@ def test_the_card_can_be_read_without_okdbench(form: str, exported: dict[str, Pa
     record = record_of(runs, key)
     assert record.selected is not None
     assert card == {
-        "architecture": TINY, "classes": list("0123456789"), "image_size": 32, "resize": "stretch",
+        "architecture": TINY, "model_args": {}, "classes": list("0123456789"), "image_size": 32, "resize": "stretch",
         "interpolation": "bilinear", "channel_order": "rgb", "value_range": 1, "mean": [0.111], "std": [0.28],
         "max_value": None, "exif_rotation": True, "start": "",
         "method": "kd", "dataset": "digits", "setting": "MO-P", "key": key,

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from support.pickle_bomb import Bomb
 from support.plain_teachers import NETWORK, teacher_of
 from support.teacher_plans import CPU, HALF, IMAGENET, TIMM, accuracy, checkpoint, plan_of, shop, squares
 from torch import nn
 from torchvision import transforms
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 
 from okdbench.training import teacher_check
 from okdbench.training.progress import quiet
@@ -204,8 +205,8 @@ MM_STEPS = [{"type": "ResizeEdge", "scale": 40}, {"type": "CenterCrop", "crop_si
         (MM_TRAIN + MM_TEST, "32 px, mean 51, std 89.25, crop:0.8, RGB, values from 0 to 255;"),
         (MM_TRAIN + MM_DUMPED, "32 px, mean 51, std 89.25, crop:0.8, RGB, values from 0 to 255;"),
         (MM_TEST + MM_DUMPED, "32 px, mean 51, std 89.25, crop:0.8, RGB, values from 0 to 255;"),
-        (MM_OLD, "32 px, mean 51, std 89.25, crop:0.8, RGB, values from 0 to 255;"),
-        (MM_OLD.replace("-1", "40"), "32 px, mean 51, std 89.25, stretch:0.8, RGB, values from 0 to 255;"),
+        (MM_OLD, "32 px, mean 51, std 89.25, crop:0.8, cv2, RGB, values from 0 to 255;"),
+        (MM_OLD.replace("-1", "40"), "32 px, mean 51, std 89.25, stretch:0.8, cv2, RGB, values from 0 to 255;"),
         (MM_LONG, "not understood: its image_size and resize; say it with --image-size and --resize;"),
         (MM_TEST + MM_OLD.replace("40", "64"), "its image_size and resize; say it with --image-size and --resize;"),
         (MM_TRAIN, "not understood: its image_size; say it with --image-size;"),
@@ -221,7 +222,7 @@ def test_a_pipeline_of_openmmlab_has_a_size_and_a_crop(config: str, says: str, p
     ("entries", "says"),
     [
         ({"train_args": {"imgsz": 48, "task": "classify", "model": "yolo11n-cls.pt"}}, "says 48 px;"),
-        ({"cfg": {"test_pipeline": MM_STEPS}}, "says 32 px, crop:0.8;"),
+        ({"cfg": {"test_pipeline": MM_STEPS}}, "says 32 px, crop:0.8, cv2;"),
     ],
 )
 def test_a_size_is_found_beside_the_weights(entries: Any, says: str, photos: Path, tmp_path: Path) -> None:
@@ -303,24 +304,62 @@ def test_what_is_there_and_not_understood_is_said(
     assert accuracy(plan) == 100
 
 
+PIL_RESIZE, TENSOR_RESIZE = transforms.Resize((32, 32), InterpolationMode.BICUBIC), v2.Resize((32, 32), antialias=False)
+OPENCV = {"__class_fullname__": "Resize", "height": 32, "width": 32, "interpolation": 1}
+
+
 @pytest.mark.parametrize(
-    ("entries", "says"),
+    ("entries", "filter_"),
     [
-        ({"interpolation": "bicubic"}, "trained with bicubic; okdbench resizes with bilinear;"),
-        ({"args": argparse.Namespace(**{**TIMM, "interpolation": "Lanczos"})}, "trained with lanczos; okdbench"),
-        ({"preprocessor_config": {"do_resize": True, "resample": 3}}, "trained with bicubic; okdbench resizes"),
-        ({"interpolation": "spline"}, "not understood: its interpolation;"),
+        ({"interpolation": "bicubic"}, "bicubic"),
+        ({"args": argparse.Namespace(**{**TIMM, "interpolation": "Lanczos"})}, "lanczos"),
+        ({"preprocessor_config": {"do_resize": True, "resample": 3}}, "bicubic"),
+        ({"interpolation": "bilinear"}, "bilinear"),
+        ({"interpolation": ""}, "bilinear"),
+        ({"transform": transforms.Compose([PIL_RESIZE])}, "bicubic"),
+        ({"transform": str(transforms.Compose([PIL_RESIZE]))}, "bicubic"),
+        ({"transform": v2.Compose([v2.ToImage(), TENSOR_RESIZE])}, "cv2"),
+        ({"transform": str(v2.Compose([v2.ToImage(), TENSOR_RESIZE]))}, "cv2"),
+        ({"transform": {"transform": {"transforms": [OPENCV]}}}, "cv2"),
+        ({"transform": "Compose([Resize(p=1.0, height=32, width=32, interpolation=1)])"}, "cv2"),
+        ({"meta": {"cfg": f"{PREPROCESSOR}\n{MM_TEST.replace('pillow', 'cv2')}"}}, "cv2"),
+        ({"meta": {"cfg": f"{PREPROCESSOR}\n{MM_TEST}"}}, "bilinear"),
     ],
     ids=str,
 )
-def test_another_filter_than_ours_is_said(entries: dict[str, Any], says: str, photos: Path, tmp_path: Path) -> None:
-    net = timm.create_model(NETWORK, num_classes=3)
-    checkpoint(**entries)(net, tmp_path / "teacher.pth")
+def test_the_filter_that_the_file_names_is_used(
+    entries: dict[str, Any], filter_: str, photos: Path, tmp_path: Path
+) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
     plan = plan_of(photos, tmp_path / "teacher.pth")
-    assert says in f"{plan.format_note};"
-    for same in ({"interpolation": "bilinear"}, {"resample": 2}, {"interpolation": ""}):
-        checkpoint(**same)(net, tmp_path / "same.pth")
-        assert "bilinear" not in plan_of(photos, tmp_path / "same.pth").format_note
+    assert plan.dataset.interpolation == filter_
+    assert (f", {filter_}" in f", {plan.format_note.removeprefix('says ')}") == (filter_ != "bilinear")
+    assert plan_of(photos, tmp_path / "teacher.pth", interpolation="box").dataset.interpolation == "box"
+
+
+@pytest.mark.parametrize(
+    "entries", [{"interpolation": "spline"}, {"transform": {"transforms": [OPENCV | {"interpolation": 2}]}}]
+)
+def test_a_filter_that_is_not_here_is_named(entries: dict[str, Any], photos: Path, tmp_path: Path) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    assert "not understood: its interpolation; say it with --interpolation;" in note
+
+
+def test_a_teacher_that_saw_four_pixels_gets_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rough = shop(tmp_path, (150, 110))
+    for file in tmp_path.glob("images/*/*"):
+        noise = np.random.default_rng(len(file.read_bytes())).integers(0, 200, (110, 150, 3), np.uint8)
+        Image.fromarray(np.asarray(Image.open(file)) // 5 + noise).save(file)
+    steps = [v2.PILToTensor(), TENSOR_RESIZE, v2.ToDtype(torch.float32, scale=True), v2.Normalize(**IMAGENET)]
+    net = teacher_of(sorted(tmp_path.glob("images/*/*")), v2.Compose(steps))
+    checkpoint(transform=v2.Compose(steps))(net, tmp_path / "teacher.pth")
+    torch.save(net.state_dict(), tmp_path / "silent.pth")
+    assert accuracy(plan_of(rough, tmp_path / "teacher.pth")) == 100
+    silent = plan_of(rough, tmp_path / "silent.pth")
+    assert accuracy(silent) < 75
+    teacher_check.report(silent, loaded(silent, Path("unused"), CPU, quiet), CPU)
+    assert "with --interpolation cv2 it has 100.0 %" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["args", "mean", "image_size", "pretrained_cfg", "crop_pct", "resize", "input_space"])

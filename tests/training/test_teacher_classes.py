@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
+from support.error_text import refusal
 from support.plain_teachers import CLASSES, NETWORK, photographs, teacher_of
 from torch import nn
 from torchvision.transforms import v2
@@ -65,6 +68,8 @@ CODED = ["pen", "cup", "lamp"]
         {"label_map": {3: "lamp", 1: "pen", 2: "cup"}},
         {"class_to_idx": {"pen": 1, "cup": 2, "lamp": 3}},
         {"names": {0: "pen", 1: "cup", 2: "lamp"}},
+        {"meta": {"epoch": 9, "dataset_meta": {"classes": ("pen", "cup", "lamp"), "palette": None}}},
+        {"meta": {"CLASSES": CODED, "config": "model = dict(type='ImageClassifier')"}},
     ],
     ids=str,
 )
@@ -166,6 +171,11 @@ def test_a_run_that_is_read_back_says_it_again_and_measures_nothing(
     assert any("near chance" in line for line in first)
     monkeypatch.setattr(teacher_check, "predict", None)
     assert said(plan, tmp_path / "runs", capsys) == first
+    copy = tmp_path / "copy" / "teacher.pt"
+    copy.parent.mkdir()
+    copied = plan_of(shop, shutil.copy(tmp_path / "teacher.pt", copy))
+    there = [line.replace("/teacher.pt", "/copy/teacher.pt") for line in first]
+    assert said(copied, tmp_path / "runs", capsys) == there
 
 
 def test_a_teacher_that_answers_one_class_alone_is_a_warning(
@@ -215,3 +225,38 @@ def test_a_background_beside_the_classes_is_refused_with_the_rows_by_name(
     torch.save(rows(net, [-1, 0, 1, 2]), tmp_path / "silent.pt")
     with pytest.raises(UserError, match=r"name their rows with teacher_classes in the file of the data set$"):
         check(plan_of(shop, tmp_path / "silent.pt"))
+
+
+def test_classes_that_the_file_lacks_are_named(shop: Path, net: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for folder in (shop / "images").iterdir():
+        (tmp_path / "images" / folder.name).symlink_to(folder)
+    shutil.copytree(shop / "images" / "pen", tmp_path / "images" / "shelf")
+    torch.save({"state_dict": net.state_dict(), "classes": CLASSES}, tmp_path / "teacher.pt")
+    few = "the data set 4; leave those that it lacks out, with ignore: in the file of the data set"
+    named = "; by the names in the file ignore: [shelf]"
+    assert refusal(check, plan_of(tmp_path, tmp_path / "teacher.pt")).endswith(few + named)
+    torch.save(net.state_dict(), tmp_path / "silent.pt")
+    assert refusal(check, plan_of(tmp_path, tmp_path / "silent.pt")).endswith(few)
+    many = {"state_dict": rows(net, [-1, 0, 1, 2, -1]), "classes": ["unknown", *CLASSES, "vase"]}
+    torch.save(many, tmp_path / "many.pt")
+    assert refusal(check, plan_of(tmp_path, tmp_path / "many.pt")).endswith(named)
+    ignored = {"ignore": ["shelf"]}
+    check(plan_of(tmp_path, tmp_path / "teacher.pt", ignored))
+    message = refusal(check, plan_of(tmp_path, tmp_path / "many.pt", ignored))
+    assert message.endswith("by the names in the file teacher_classes: [1, 2, 3]")
+
+
+def test_a_start_with_the_classes_in_another_order_is_pointed_out(
+    shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher, start = tmp_path / "teacher.pt", tmp_path / "student.safetensors"
+    torch.save(net.state_dict(), teacher)
+    card = {"architecture": NETWORK, "classes": CODED}
+    for state, warns in ((rows(net, [2, 0, 1]), True), (rows(net, [2, 0, 1, -1]), False)):
+        names = [*CODED, "vase"][: len(state["head.fc.bias"])]
+        save_file(state, start, {"okdbench": json.dumps(card | {"classes": names})})
+        for _ in range(2):  # the second time it is read back
+            execute(plan_of(shop, teacher, method="kd", student_weights=str(start)), tmp_path / "runs", quiet)
+            words = f"okdbench: {start}: warning: the last layer that the student starts from has the classes in "
+            assert (f"{words}another order, pen, cup, lamp; " in capsys.readouterr().err) == warns

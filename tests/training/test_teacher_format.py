@@ -21,6 +21,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from okdbench.core.errors import UserError
+from okdbench.results.grouping import groups_of
 from okdbench.training import teacher_check
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
@@ -109,7 +110,8 @@ CASES = {
     ),
     "timm": Case(
         of_timm(64, 0.875, HALF),
-        checkpoint(arch=NETWORK, args=argparse.Namespace(**{**TIMM, "img_size": 64, "crop_pct": 0.875, **HALF})),
+        checkpoint(arch=NETWORK, args=argparse.Namespace(**{
+            **TIMM, "img_size": 64, "crop_pct": 0.875, "interpolation": "bilinear", **HALF})),
         "says 64 px, mean 0.5, std 0.5, crop:0.875;",
         {"image_size": 64, "resize": "crop:0.875", "mean": "0.5", "std": "0.5"}, (192, 64),
     ),
@@ -219,16 +221,18 @@ def test_a_run_says_it_once_and_its_student_is_used_in_the_same_format(
     half: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     description, weights = half
-    plan = plan_of(description, weights, channel_order="bgr", resize="crop:0.9")
+    plan = plan_of(description, weights, channel_order="bgr", resize="crop:0.9", interpolation="cv2")
     record = execute(plan, tmp_path / "runs", quiet)
     said = [line for line in capsys.readouterr().err.splitlines() if " says " in line]
     assert said == [f"okdbench: teacher {weights}: says 64 px, mean 0.5, std 0.5"]
     assert (record.mean, record.resize, record.channel_order) == ((0.5,) * 3, "crop:0.9", "bgr")
+    assert "interpolation=cv2" in groups_of([record])[0].teacher
     card = load(plan.key, tmp_path / "runs").card
-    assert (card.image_size, card.resize, card.channel_order, card.mean) == (64, "crop:0.9", "bgr", (0.5,) * 3)
+    assert (card.image_size, card.resize, card.interpolation) == (64, "crop:0.9", "cv2")
+    assert (card.channel_order, card.mean) == ("bgr", (0.5,) * 3)
     # a student as a teacher: its card says all of it
     again = plan_of(description, tmp_path / "runs" / plan.key / "student.safetensors")
-    assert again.format_note == "says 64 px, mean 0.5, std 0.5, crop:0.9, BGR"
+    assert again.format_note == "says 64 px, mean 0.5, std 0.5, crop:0.9, cv2, BGR"
 
 
 @pytest.mark.parametrize(
@@ -255,18 +259,22 @@ def test_of_a_file_that_says_nothing_the_options_are_found_and_not_applied(
     assert plan.dataset.mean == IMAGENET["mean"]
 
 
-def test_square_images_keep_the_rule_that_was_asked_for(half: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "usual", "other"), [("resize", "stretch", "crop"), ("interpolation", "bilinear", "cv2")]
+)
+def test_square_images_keep_the_rule_that_was_asked_for(
+    name: str, usual: str, other: str, half: tuple[Path, Path], tmp_path: Path
+) -> None:
     description, weights = half
-    usual = plan_of(description, weights)
-    cropped = plan_of(description, weights, resize="crop")
-    own = {"domains": {"shop": str(description.parent / "images")}, "resize": "crop"}
+    plain, asked = plan_of(description, weights), plan_of(description, weights, **{name: other})
+    own = {"domains": {"shop": str(description.parent / "images")}, name: other}
     (tmp_path / "shop.yaml").write_text(yaml.safe_dump(own))
-    assert usual.splits.digest == cropped.splits.digest, "the images are square"
-    assert usual.key == plan_of(description, weights, resize="stretch").key
-    assert usual.key != cropped.key == plan_of(tmp_path / "shop.yaml", weights).key
-    for plan in (usual, cropped):
+    assert (plain.splits.digest == asked.splits.digest) == (name == "resize"), "the images are square"
+    assert plain.key == plan_of(description, weights, **{name: usual}).key
+    assert plain.key != asked.key == plan_of(tmp_path / "shop.yaml", weights).key
+    for plan in (plain, asked):
         execute(plan, tmp_path, quiet)
-    assert [load(plan.key, tmp_path).card.resize for plan in (usual, cropped)] == ["stretch", "crop"]
+    assert [getattr(load(plan.key, tmp_path).card, name) for plan in (plain, asked)] == [usual, other]
 
 
 def test_a_size_of_the_file_that_a_method_does_not_take_names_the_file(half: tuple[Path, Path], tmp_path: Path) -> None:

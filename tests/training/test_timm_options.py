@@ -18,7 +18,14 @@ from torch import nn
 
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.wrapper import Normaliser
+from okdbench.training.evaluation import accuracy, predict
+from okdbench.training.initial_networks import initial_network
+from okdbench.training.networks import Role
+from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
+from okdbench.training.student import pack, unpack
+from okdbench.training.student_lookup import load
 from okdbench.training.teacher import teacher_of as loaded
 from okdbench.training.trial import check
 
@@ -72,8 +79,8 @@ def test_a_teacher_of_timm_is_built_with_the_options_of_its_file(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"act_layer": "shop"}, "with act_layer=shop, as the file of the teacher says, cannot be built for images"),
-        ({"shelves": 3}, "with shelves=3, as the file of the teacher says, cannot be built for images of 32 pixels"),
+        ({"act_layer": "shop"}, "with act_layer=shop, as the file of its weights says, cannot be built for images"),
+        ({"shelves": 3}, "with shelves=3, as the file of its weights says, cannot be built for images of 32 pixels"),
         ({"act_layer": nn.Tanh}, f"{NETWORK} was built with another act_layer, which is no plain value; give its code"),
     ],
     ids=str,
@@ -109,3 +116,30 @@ def penalty(net: nn.Module, folder: Path) -> Path:
 
 def test_values_of_a_script_that_is_not_timms_are_not_taken_for_options(photos: Path, tmp_path: Path) -> None:
     assert plan_of(photos, penalty(timm.create_model(NETWORK, num_classes=3), tmp_path)).teacher.options == ()
+
+
+@pytest.mark.parametrize(("role", "option"), [("teacher", "teacher_init"), ("student", "student_weights")])
+def test_a_network_that_starts_from_a_file_has_its_options(
+    role: Role, option: str, plan: Callable[..., Plan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = timm.create_model(NETWORK, num_classes=10, in_chans=1, act_layer="tanh").eval()
+    weights = by_train_py(net, tmp_path, {"act_layer": "tanh"})
+    made, images = plan("kd", **{role: NETWORK, option: str(weights)}), torch.rand(2, 1, 32, 32)
+    assert torch.allclose(initial_network(role, made).eval()(images), net(images), atol=1e-5)
+    assert f"{weights}: the {role} is built with act_layer=tanh" in capsys.readouterr().err
+    by_train_py(net, tmp_path, {"act_layer": nn.Tanh})
+    with pytest.raises(UserError, match="was built with another act_layer, which is no plain value"):
+        plan("kd", **{role: NETWORK, option: str(weights)})
+
+
+def test_a_student_is_read_back_with_its_options(light_plan: Callable[..., Plan], tmp_path: Path) -> None:
+    net = timm.create_model(NETWORK, num_classes=10, in_chans=1, act_layer="tanh")
+    made = light_plan("kd", student=NETWORK, student_weights=str(by_train_py(net, tmp_path, {"act_layer": "tanh"})))
+    record = execute(made, tmp_path / "runs", quiet)
+    student, images = load(record.key, tmp_path / "runs"), made.splits.test
+    assert record.selected is not None
+    found = accuracy(predict(student.classifier, images, CPU), torch.from_numpy(images.labels))
+    assert found == record.selected.evaluation.test.acc
+    assert student.card.model_args == {"act_layer": "tanh"}
+    theirs = student.card.model_copy(update={"model_args": {"act_layer": "tanh", "checkpoint_path": "/none.pt"}})
+    assert "Tanh()" in str(unpack(pack(student.classifier.net.state_dict(), theirs)).classifier)

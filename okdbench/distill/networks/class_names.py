@@ -19,7 +19,7 @@ def class_names_in(layers: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """
     found: tuple[str, ...] = ()
     for layer in layers:
-        found = _names(layer) or found
+        found = _names({str(name).lower(): value for name, value in layer.items()}) or found
     return found
 
 

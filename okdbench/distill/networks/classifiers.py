@@ -51,7 +51,7 @@ def build_classifier(
     except Exception as error:
         if network.options:  # of another author's file, which may fail in any way
             raise UserError(
-                f"{name} with {spelt(network.options)}, as the file of the teacher says, cannot be built for images of "
+                f"{name} with {spelt(network.options)}, as the file of its weights says, cannot be built for images of "
                 f"{image_size} pixels ({one_line(error)}); {NO_OPTIONS}"
             ) from error
         if not isinstance(error, AssertionError | RuntimeError | ValueError):

@@ -105,6 +105,11 @@ def _bytes(text: Any = "", *_: Any) -> Any:
     return text.encode("latin1", "replace") if isinstance(text, str) else Inert()
 
 
+def _text(value: Any = "", *_: Any) -> Any:
+    """The value of an enumeration of texts."""
+    return value if isinstance(value, str) else Inert()
+
+
 #: what numpy's pickles call -> what is called in its place; numpy has renamed the module
 _OF_NUMPY = {
     ("numpy", "dtype"): InertType, ("_codecs", "encode"): _bytes,
@@ -141,6 +146,8 @@ class _Unpickler(pickle._Unpickler):
             return unpickled
         if (module, name) == ("torch._utils", "_rebuild_qtensor"):
             return _quantised
+        if name == "InterpolationMode":  # torchvision's
+            return _text
         if found := _OF_NUMPY.get((module, name)):
             return found
         if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):

@@ -1,4 +1,4 @@
-"""The size of the images, and the rule for it, in a pipeline of OpenMMLab: a list of dicts, or a configuration's text.
+"""The size of the images, its rule and filter in a pipeline of OpenMMLab: a list of dicts, or a configuration's text.
 
 A file may have several pipelines, for training and for tests. A centre crop is of a test, so the resizing before it is.
 """
@@ -17,18 +17,19 @@ from okdbench.distill.networks.stated_sizes import side_of
 _STEP = re.compile(r"\bdict\(((?:[^()]|\([\d\s,.-]*\))*)\)|\{([^{}]*)\}")
 #: an argument of it: a text, a number, or several numbers
 _ARGUMENT = re.compile(r"(\w+)['\"]?\s*[=:]\s*(?:['\"](\w+)['\"]|(\d+|[\[(][\d\s,-]*[\])]))")
+#: filter of OpenCV, which resizes where no other backend is named -> the nearest one here
+_OPENCV = {"bilinear": "cv2", "nearest": "nearest", "area": "box"}
 #: the shorter side alone
 _SHORTER = re.compile(r"[\[(]\s*(\d+)\s*,\s*-1\s*,?\s*[\])]")
 
 
 def size_of_pipeline(pipeline: str | Iterable[Any]) -> dict[str, Any]:
-    """Its ``image_size`` and ``resize``; UNREAD for one that is there in another form."""
+    """Its ``image_size``, ``resize`` and ``interpolation``; UNREAD for one that is there in another form."""
     steps = list(_in_text(pipeline) if isinstance(pipeline, str) else _in_list(pipeline))
     kinds = [str(step["type"]) for step in steps if re.search(r"Resize|Crop", str(step["type"]))]
     found = {made for step, after in pairwise(steps) if (made := _cropped(step, after))}
     if len(found) == 1:
-        inner, rule = found.pop()
-        return {"image_size": inner, "resize": rule}
+        return dict(zip(("image_size", "resize", "interpolation"), found.pop(), strict=True))
     is_cut = any(kind in ("ResizeEdge", "CenterCrop") for kind in kinds)
     return ({"image_size": UNREAD} if kinds else {}) | ({"resize": UNREAD} if is_cut else {})
 
@@ -46,8 +47,8 @@ def _in_list(steps: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
             yield step
 
 
-def _cropped(step: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[int, str] | None:
-    """The side and the rule of a resizing with a centre crop after it; None for other steps."""
+def _cropped(step: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[int, str, str] | None:
+    """The side, the rule and the filter of a resizing with a centre crop after it; None for other steps."""
     inner = side_of(after.get("crop_size")) if after["type"] == "CenterCrop" else None
     given = str(step.get("scale", step.get("size", "")))
     shorter = _SHORTER.fullmatch(given)
@@ -55,4 +56,6 @@ def _cropped(step: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[int, st
     if not inner or not whole or step["type"] not in ("ResizeEdge", "Resize") or step.get("edge", "short") != "short":
         return None
     rule = "crop" if shorter or step["type"] == "ResizeEdge" else "stretch"
-    return inner, f"{rule}:{min(1.0, inner / whole)}"
+    name = str(step.get("interpolation", "bilinear"))
+    own = name if step.get("backend") == "pillow" else _OPENCV.get(name, UNREAD)
+    return inner, f"{rule}:{min(1.0, inner / whole)}", own

@@ -19,7 +19,7 @@ from timm.data.config import resolve_data_config
 from torch import Tensor
 
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
-from okdbench.core.resize import spell_resize
+from okdbench.core.resize import Interpolation, spell_resize
 from okdbench.distill.networks.class_names import class_names_in
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, mapping_of
@@ -30,8 +30,9 @@ from okdbench.distill.networks.transforms import of_transforms
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
 
 #: entries that hold such values, later ones winning; those of the whole file win over all of them
-_PLACES = ("preprocessor_config", "img_norm_cfg", "data_preprocessor", "default_cfg", "pretrained_cfg", "config", "cfg",
-           "hyper_parameters", "hparams", "args", "train_args", "data_config", "preprocessing", "okdbench")  # fmt: skip
+_PLACES = ("meta", "dataset_meta", "preprocessor_config", "img_norm_cfg", "data_preprocessor", "default_cfg",
+           "pretrained_cfg", "config", "cfg", "hyper_parameters", "hparams", "args", "train_args", "data_config",
+           "preprocessing", "okdbench")  # fmt: skip
 #: files of timm and of Hugging Face beside the weights
 _FILES = ("config.json", "preprocessor_config.json")
 #: an entry that has these names is what timm's train.py was called with
@@ -50,7 +51,7 @@ class Preprocessing(NamedTuple):
         value_range: 1 or 255, the largest value of a pixel before the normalisation.
         channel_order: rgb or bgr.
         resize: a rule of :class:`~okdbench.core.resize.Resize`.
-        interpolation: name of the filter that scaled its images.
+        interpolation: filter that scaled its images.
         unread: names of values that are there and not understood.
         classes: names of the network's outputs, in their order.
         architecture: timm's name of the network.
@@ -64,7 +65,7 @@ class Preprocessing(NamedTuple):
     value_range: int | None = None
     channel_order: str | None = None
     resize: str | None = None
-    interpolation: str | None = None
+    interpolation: Interpolation | None = None
     unread: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     architecture: str = ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from okdbench.core.resize import Interpolation
 from okdbench.distill.networks.hugging_face import of_hugging_face
 from okdbench.distill.networks.plain_values import is_said, plain
 from okdbench.distill.networks.stated_sizes import rule_in, size_in
@@ -54,7 +55,7 @@ def _order(value: Any) -> str | None:
 def _filter(value: Any) -> str | None:
     found = plain(value)
     name = _PILLOW.get(found) if isinstance(found, int) else str(found).lower()
-    return name if name in _PILLOW.values() else None
+    return name if name in get_args(Interpolation) else None
 
 
 def _flipped(entry: Mapping[str, Any]) -> Stated:

@@ -19,7 +19,9 @@ _SINGLE = {"global_pool": ("global_pool", str), "gp": ("global_pool", str), "bn_
 #: options that okdbench sets itself, or that say where weights are and not what the network is
 _OURS = {*inspect.signature(timm.create_model).parameters, "num_classes", "in_chans", "img_size", "pretrained_strict"}
 #: what to do about options that cannot be used
-NO_OPTIONS = "give its code, --teacher ./net.py, or save its weights alone, torch.save(net.state_dict(), FILE)"
+NO_OPTIONS = (
+    "give its code, ./net.py in place of its name, or save its weights alone, torch.save(net.state_dict(), FILE)"
+)
 
 #: names and values, to be a part of what can be hashed; a value is plain
 Options = tuple[tuple[str, Any], ...]

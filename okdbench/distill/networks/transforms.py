@@ -16,6 +16,8 @@ from okdbench.distill.networks.plain_values import UNREAD, numbers_of
 _PRINTED = re.compile(r"\b(Resize|CenterCrop|Grayscale|ToGray)\(((?:[^()]|\([^()]*\))*)\)")
 #: an argument in it: a number, or several in brackets
 _ARGUMENT = re.compile(r"(\w+)=(\d+(?:\.\d+)?|[\[(][^\])]*[\])])")
+#: arguments that are words
+_WORD = re.compile(r"(interpolation|antialias)=([\w.]+)")
 #: a number, several in brackets, or several with commas
 _NUMBERS = r"([\[(][^\])]{0,200}[\])]|\d[\d.]*(?:\s*,\s*\d[\d.]*)*)"
 #: a mean and a standard deviation beside each other, with other plain arguments between them
@@ -28,6 +30,8 @@ _TO_RGB = re.compile(r"\b(?:bgr_)?to_rgb['\"]?\s*[=:]\s*(True|False)")
 _ONE = ("1", "1.0")
 #: arguments of transforms that change the size
 _SIDES = {"size", "height", "max_size", "min_height"}
+#: number of a filter in OpenCV, which Albumentations uses -> the nearest one here
+_OPENCV = {"0": "nearest", "1": "cv2", "3": "box"}
 #: in a text that names initial values of weights, one number beside another is one of those
 _INITIAL = re.compile(r"init_cfg|layer=")
 
@@ -45,6 +49,8 @@ def of_transforms(pipeline: str | Mapping[str, Any]) -> Mapping[str, Any]:
             found["value_range"] = 255
         if ("num_output_channels" in step or _name(step) == "ToGray") and str(step.get("p", 1)) in _ONE:
             found["channel_order"] = "grey"
+        if "interpolation" in step and _SIDES & step.keys():
+            found["interpolation"] = _filter(step)
     return found | _size([_sides(step) for step in steps if _SIDES & step.keys()])
 
 
@@ -78,9 +84,18 @@ def _size(steps: Sequence[Sequence[int]]) -> dict[str, Any]:
     return {"image_size": inner, "resize": f"{rule}:{min(1.0, inner / whole)}"}
 
 
+def _filter(step: Mapping[str, Any]) -> str:
+    name = str(step["interpolation"]).lower().rpartition(".")[2]
+    if "size" not in step:
+        return _OPENCV.get(name, UNREAD)
+    if str(step.get("antialias")) == "False" and name != "nearest":
+        return "cv2" if name == "bilinear" else UNREAD
+    return name
+
+
 def _printed(text: str) -> Iterator[Mapping[str, Any]]:
     for name, arguments in _PRINTED.findall(text):
-        found = dict(_ARGUMENT.findall(arguments))
+        found = dict(_ARGUMENT.findall(arguments) + _WORD.findall(arguments))
         yield {**found, "__class_fullname__": name} if name == "ToGray" else found
 
 

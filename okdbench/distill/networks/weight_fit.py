@@ -64,7 +64,7 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
         _refuse_other_layers(other_layers(beside, {*parts[prefix][0]}, net), path, name)
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
     for text in filter(None, (note, chosen, parts[prefix][1], adjusted, _other_name(architecture, name))):
-        _say(f"okdbench: {path}: {text}")
+        say_once(f"okdbench: {path}: {text}")
 
 
 def _refuse_broken(state: State, path: Path) -> None:
@@ -93,7 +93,8 @@ def _other_name(architecture: str, name: str) -> str:
 
 
 @cache  # a run reads a file twice: when it is checked, and when it begins
-def _say(text: str) -> None:
+def say_once(text: str) -> None:
+    """Print a line on standard error, unless this process has printed it before."""
     print(text, file=sys.stderr)
 
 
@@ -217,8 +218,9 @@ def _reason(state: State, net: nn.Module, name: str, path: Path, is_start: bool)
         own = len(expected[min(head_names(net) & set(expected))])
         if (classes, own) == (1, 2):
             return "it has one output for two classes, as before a sigmoid; save two rows, zeros and then its own"
-        cure = "; if those are among these, name their rows with teacher_classes in the file of the data set"
-        return f"the file has {classes} classes, the data set {own}" + cure * (classes > own)
+        rows = "if those are among these, name their rows with teacher_classes in the file of the data set"
+        cure = rows if classes > own else "leave those that it lacks out, with ignore: in the file of the data set"
+        return f"the file has {classes} classes, the data set {own}; {cure}"
     if end := replaced_end(state, net):
         listed = ", ".join(map(repr, end))
         return f"in place of its last layer the file has {listed}; give the code of this network, --teacher ./net.py"
