@@ -149,7 +149,7 @@ READ: dict[str, Make] = {
     "the same network under two names": lambda net: saved(
         {"model": prefixed(net.state_dict(), "model.") | prefixed(net.state_dict(), "attacker.model.")}
     ),
-    "`float8`": lambda net: saved(eighths(net)),
+    "`float8`": lambda net: saved({"model": eighths(net), "optimizer": {}}),
     "without `num_batches_tracked`": lambda net: saved(
         {name: value for name, value in net.state_dict().items() if "num_batches" not in name}
     ),

@@ -275,7 +275,11 @@ def test_what_does_not_fit_says_why(tmp_path: Path) -> None:
         (trained("cifar_resnet18").state_dict(), resnet, "101 of its 102 tensors match"),
         (torchvision.models.mobilenet_v3_large().state_dict(), resnet, "tensors of torchvision's mobilenet_v3_large"),
         ({"resnet.embedder.embedder.convolution.weight": torch.ones(1), "b.c": torch.ones(1)}, {}, "Hugging Face's"),
-        (trained().state_dict() | {"more": torch.zeros(1)}, {}, "the first that does not fit is 'more'"),
+        (
+            trained().state_dict() | {"more": torch.zeros(1)},
+            {},
+            "tensors match, and the file has more: more; if the network",
+        ),
     ]
     for state, options, words in cases:
         torch.save(state, file)

@@ -47,7 +47,8 @@ def test_one_of_several_files_is_named(state: dict[str, torch.Tensor], tmp_path:
 
 def test_batch_norm_that_is_fused_or_lacks_statistics_is_named(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     silent = {key: value for key, value in state.items() if not re.search("running|num_batches", key)}
-    assert "its batch norm has no running statistics" in refusal(silent, tmp_path / "silent.pt")
+    message = refusal(silent, tmp_path / "silent.pt")
+    assert "the file no running statistics: if the network has group norm, give its code, --teacher ./net.py" in message
     layers = tuple(key.removesuffix("running_mean") for key in state if key.endswith("running_mean"))
     fused = {key: value for key, value in state.items() if not key.startswith(layers)}
     biases = {key.replace("weight", "bias"): value[:, 0, 0, 0] for key, value in fused.items() if value.ndim == 4}
@@ -92,3 +93,96 @@ def test_what_is_not_chosen_is_named_with_the_way_to_take_it(
     assert "warning: the moving average 'model_ema.' is used, not the raw weights 'model.'" in capsys.readouterr().err
     loaded({"model": start, "best_model": state}, tmp_path / "best.pt")
     assert "'model' is used, not 'best_model'; to take these, save them alone" in capsys.readouterr().err
+
+
+def below(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + key: value for key, value in state.items()}
+
+
+HEAD = {"weight": torch.ones(CLASSES, 96), "bias": torch.ones(CLASSES)}
+NEEDED = "; if the network needs them, give its code, --teacher ./net.py\n"
+
+
+@pytest.mark.parametrize(
+    ("beside", "around", "said"),
+    [
+        (below("calibration.", nn.Linear(7, 7).state_dict()), {},
+         "warning: not used: calibration.weight, calibration.bias"),
+        (below("bn0.", nn.BatchNorm2d(3).state_dict()), {},
+         "warning: not used: bn0.weight, bn0.bias, bn0.running_mean, bn0.running_var"),
+        (below("bn0.", nn.BatchNorm2d(3, affine=False).state_dict()), {},
+         "warning: not used: bn0.running_mean, bn0.running_var"),
+        (below("classifier.", HEAD), {}, "warning: not used: classifier.weight, classifier.bias"),
+        ({"temperature": torch.tensor(2.0)}, {}, "warning: not used: temperature"),
+        (below("projector.", nn.Linear(50, 40).state_dict()), {}, "not used: projector.weight, projector.bias"),
+        ({}, {"logit_adjust": torch.ones(CLASSES)}, "warning: not used: logit_adjust"),
+        ({}, {"more": [{"scale": torch.ones(1)}]}, "warning: not used: more.0.scale"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_tensors_that_are_not_used_are_named(
+    beside: dict[str, torch.Tensor],
+    around: dict[str, Any],
+    said: str,
+    state: dict[str, torch.Tensor],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loaded({"state_dict": {**below("model.", state), **beside}, **around}, file := tmp_path / "net.pt")
+    assert capsys.readouterr().err == f"okdbench: {file}: {said}{NEEDED}"
+
+
+def test_what_trainings_keep_beside_a_network_is_not_named(
+    state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = timm.create_model(NET, num_classes=CLASSES)
+    optimizer = torch.optim.AdamW(net.parameters())
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    of_lightning = {"criterion.weight": torch.ones(CLASSES), "val_acc.confmat": torch.ones(7, 7),
+                    "train_loss.mean_value": torch.tensor(1.0), "normalize.mean": torch.ones(3),
+                    "normalize.std": torch.ones(3), "ema.decay": torch.tensor(0.99)}  # fmt: skip
+    around = {
+        "optimizer_states": [optimizer.state_dict()], "best_acc1": torch.tensor(81.0), "rng_state": torch.rand(9),
+        "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.3)}}, "loss": torch.tensor(0.1),
+        "class_weights": torch.ones(CLASSES), "dataset_mean": torch.ones(3), "stats": (torch.ones(3), torch.ones(3)),
+        "the same once more": {key: value.clone() for key, value in state.items()},
+    }  # fmt: skip
+    loaded({"state_dict": {**below("model.", state), **of_lightning}, **around}, tmp_path / "net.pt")
+    assert not capsys.readouterr().err
+
+
+def test_another_copy_is_named_wherever_it_is(
+    state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = {**state, "fc.bias": torch.ones(CLASSES)}  # the rest is the same tensors
+    average = below("model.", state)
+    for name, content, said in (
+        ("ema", {"callbacks": {"EMACallback": {"ema_state_dict": average}}},
+         "the raw weights 'model' are used, not the moving average 'callbacks.EMACallback.ema_state_dict.model'"),
+        ("swa", {"callbacks": {"SWA": {"n_averaged": 5, "average_model_state": state}}},
+         "the raw weights 'model' are used, not the moving average 'callbacks.SWA.average_model_state'"),
+        ("optimiser", {"optimizer": {"state": {}, "ema": state}},
+         "the raw weights 'model' are used, not the moving average 'optimizer.ema'"),
+        ("list", {"callbacks": {"EMA": {"weights": list(state.values())}}},
+         "the raw weights are used, because the moving average 'callbacks.EMA' has no names of tensors"),
+        ("deep", {"a": {"b": {"c": {"d": {"e": state}}}}}, "'model' is used, not 'a.b.c.d.e'"),
+    ):  # fmt: skip
+        net = loaded({"model": raw, **content}, file := tmp_path / f"{name}.pt")
+        assert torch.equal(net.state_dict()["fc.bias"], raw["fc.bias"])
+        assert capsys.readouterr().err.startswith(f"okdbench: {file}: {said}")
+
+
+def test_what_is_too_much_is_named(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    body = below("backbone.", {key: value for key, value in state.items() if not key.startswith("fc.")})
+    scales = {f"{key}_scale": torch.ones(1) for key, value in state.items() if value.ndim > 1}
+    for index, (content, words) in enumerate([
+        ({**state, **below("bn0.", nn.BatchNorm2d(3, affine=False).state_dict())},
+         "all its 77 tensors match, and the file has more: bn0.running_mean, bn0.running_var; if the network needs"),
+        ({**body, **below("quality.", HEAD), **below("species.", HEAD)},
+         "in place of its last layer the file has 'quality.weight', 'species.weight'; give the code of this network"),
+        ({**body, "head.kernel": torch.ones(96, CLASSES)}, "in place of its last layer the file has 'head.kernel'"),
+        ({**state, **scales}, "its weights are quantised, with scales beside them: save them before quantisation"),
+    ]):  # fmt: skip
+        assert words in refusal(content, tmp_path / f"{index}.pt")

@@ -17,6 +17,8 @@ _MEANS, _STDS, _VARIANCES = ("mean", "means", "mu"), ("std", "stds", "sigma", "s
 _USUAL = ("", "image_", "img_", "pixel_", "norm_", "dataset_", "data_", "input_", "channel_")
 #: any other name with the word, such as cifar_mean and mean_rgb
 _OTHER = re.compile(rf"(\w+_|)(?:{'|'.join(_MEANS)})(_\w+|)")
+#: any name with one of the words
+_ANY = re.compile(rf"(\w+_|)({'|'.join((*_MEANS, *_STDS, *_VARIANCES))})(_\w+|)")
 #: names of a mean and a standard deviation in one list
 _PAIR = re.compile(r"(\w+_)?stats|mean_std|norm(ali[sz](e|ation))?")
 #: channels of an image in colour; an unusual name with one number may be anything
@@ -42,6 +44,13 @@ def statistics_in(entry: Mapping[str, Any]) -> Statistics:
     if any(each != others[0] for each in others):
         return dict.fromkeys(("mean", "std"))
     return dict(others[0]) if others else {}
+
+
+def is_statistic(path: str) -> bool:
+    """Whether a value at this place, as of an entry in a mapping, is a mean or a standard deviation of images."""
+    *above, last = path.lower().split(".")
+    name = above[-1] if above and last.isdigit() else last
+    return not NO_IMAGES.search(name) and bool(_ANY.fullmatch(name) or _PAIR.fullmatch(name))
 
 
 def _under(values: Mapping[str, Any], before: str, after: str) -> Statistics:

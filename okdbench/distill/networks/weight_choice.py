@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -30,35 +29,30 @@ NAMES = (
     "classifier",
 )
 #: names of a moving average, which is better than the raw weights
-_AVERAGE = re.compile(r"(^|_)(ema|swa|averaged?|shadow)(_|$)", re.IGNORECASE)
+AVERAGE = re.compile(r"(^|[._])(ema|swa|averaged?|shadow)([._]|$)", re.IGNORECASE)
 #: names of what is no network
-_OTHERS = re.compile(r"optim|sched|scaler|callback|loop|loss|criterion|rng|hyper", re.IGNORECASE)
-
-#: how to take another entry
-_ALONE = "to take these, save them alone"
-#: distance of an average from its raw weights, as a share of their length, that a training does not reach
-_FAR = 0.5
+OTHERS = re.compile(r"optim|sched|scaler|callback|loop|loss|criterion|rng|hyper", re.IGNORECASE)
 
 #: levels of mappings in which weights are looked for; objects may refer to each other in circles
 _DEEPEST = 4
+#: objects in which other tensors are looked for
+_MOST = 100_000
 
 
-def weights_in(content: Any, depth: int = 0) -> tuple[State, str]:
-    """The weights in what a file held, itself or under a name in it, and what the user should know of the choice.
+def weights_in(content: Any, depth: int = 0) -> State:
+    """The weights in what a file held, itself or under a name in it.
 
     A moving average comes before others. Of several networks, or parts of one, each has its name as a prefix.
     """
     if isinstance(content, Inert) and "_modules" in vars(content):
-        return OrderedDict(tensors_of(content)), ""
+        return OrderedDict(tensors_of(content))
     items = _items(content) if depth < _DEEPEST else {}
     named = items if isinstance(content, Mapping) else {}  # the tensors of a list have no names
     own = {key: _dense(value) for key, value in named.items() if isinstance(value, Tensor)}
-    found = {key: weights_in(value, depth + 1) for key, value in items.items() if not _OTHERS.search(key)}
-    below = {key: each for key, each in found.items() if any(tensor.ndim > 1 for tensor in each[0].values())}
+    found = {key: weights_in(value, depth + 1) for key, value in items.items() if not OTHERS.search(key)}
+    below = {key: state for key, state in found.items() if any(tensor.ndim > 1 for tensor in state.values())}
     # a state dict may have more beside its tensors, and a checkpoint a tensor beside its state dict
-    if len(own) > max((len(state) for state, _ in below.values()), default=0):
-        return own, ""
-    return _chosen(items, below)
+    return own if len(own) > max(map(len, below.values()), default=0) else _chosen(below)
 
 
 def _dense(value: Tensor) -> Tensor:
@@ -73,57 +67,37 @@ def _items(content: Any) -> dict[str, Any]:
     return {str(key): value for key, value in items.items()} if isinstance(items, Mapping) else {}
 
 
-def _chosen(items: Mapping[str, Any], below: Mapping[str, tuple[State, str]]) -> tuple[State, str]:
+def _chosen(below: Mapping[str, State]) -> State:
     """That of several networks that is meant."""
-    averages = [key for key in below if _AVERAGE.search(key)]
+    averages = [key for key in below if AVERAGE.search(key)]
     raw = [key for key in below if key not in averages]
-    largest = max((len(state) for state, _ in below.values()), default=0)
+    largest = max(map(len, below.values()), default=0)
     # a last layer alone may have a usual name, too
-    usual = [key for key in raw if key in NAMES and 2 * len(below[key][0]) > largest]
+    usual = [key for key in raw if key in NAMES and 2 * len(below[key]) > largest]
     meant = averages or usual or raw
-    if not meant:
-        return {}, ""
-    state, note = below[meant[0]]
-    if not all(equal(state, below[key][0]) for key in meant):
-        return {f"{key}.{name}": tensor for key in meant for name, tensor in below[key][0].items()}, ""
-    if averages and raw:
-        note = average_note(meant[0], raw[0], state, below[raw[0]][0])
-    elif lost := [key for key, value in items.items() if not averages and _AVERAGE.search(key) and _is_filled(value)]:
-        note = note or f"the raw weights are used, because the moving average {lost[0]!r} has no names of tensors"
-    elif others := [key for key in raw if below[key][0].keys() == state.keys() and not equal(state, below[key][0])]:
-        note = f"{meant[0]!r} is used, not {others[0]!r}; {_ALONE}"
-    return state, note
-
-
-def average_note(name: str, raw_name: str, average: State, raw: State) -> str:
-    """What the user should know of a moving average that is used in place of raw weights."""
-    note = f"the moving average {name!r} is used, not the raw weights {raw_name!r}; {_ALONE}"
-    if _distance(average, raw) > _FAR:
-        return f"warning: {note}; they differ so much that the average may have hardly begun"
-    return note
-
-
-def _distance(state: State, other: State) -> float:
-    """The length of what lies between two states, as a share of that of the other; 0 if they have other tensors."""
-    pairs = [(state[key].float(), other[key].float()) for key in state if key in other and state[key].ndim > 1]
-    if any(one.shape != two.shape for one, two in pairs):
-        return 0.0
-    between, whole = (math.sqrt(sum(float(x.square().sum()) for x in each)) for each in (
-        [one - two for one, two in pairs], [two for _, two in pairs]
-    ))  # fmt: skip
-    return between / whole if whole else 0.0
+    if not meant or all(equal(below[meant[0]], below[key]) for key in meant):
+        return below[meant[0]] if meant else {}
+    return {f"{key}.{name}": tensor for key in meant for name, tensor in below[key].items()}
 
 
 def equal(one: State, other: State) -> bool:
     """Whether both have the same tensors under the same names."""
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    # widened, because numbers of eight bits cannot be compared
+    return one.keys() == other.keys() and all(torch.equal(one[key].float(), other[key].float()) for key in one)
 
 
-def _is_filled(value: Any, depth: int = 0) -> bool:
-    """Whether there are tensors of weights somewhere in it."""
-    if isinstance(value, Tensor):
-        return value.ndim > 1
-    return depth < _DEEPEST and any(_is_filled(each, depth + 1) for each in _items(value).values())
+def every_tensor(content: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:
+    """All dense tensors in what a file held, each once, with the names that lead to it."""
+    if isinstance(content, Inert) and "_modules" in vars(content):
+        yield from tensors_of(content, prefix)
+        return
+    seen = set() if seen is None else seen
+    for key, value in _items(content).items():
+        if isinstance(value, Tensor) and value.layout == torch.strided:
+            yield f"{prefix}{key}", value.detach()
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen and len(seen) < _MOST:
+            seen.add(id(value))
+            yield from every_tensor(value, f"{prefix}{key}.", seen)
 
 
 def modules_in(content: Any, depth: int = 0) -> Iterator[Inert]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors.torch import load as from_safetensors
 from torch import Tensor
 
 from okdbench.core.errors import UserError, one_line
 from okdbench.distill.networks.file_kinds import is_safetensors, other_kind, refuse_other_places
 from okdbench.distill.networks.inert_pickle import Inert, unpickled
-from okdbench.distill.networks.weight_choice import weights_in
+from okdbench.distill.networks.weight_choice import every_tensor, weights_in
 
 State = dict[str, Tensor]
 
@@ -28,17 +30,19 @@ class WeightFile(NamedTuple):
 
     Attributes:
         state: the tensors.
-        note: what the user should know of a choice.
         architecture: timm's name of the network, if the file gives one.
         metadata: what else the file has: the texts of safetensors, or the content of a checkpoint.
         digest: SHA-256 of the file's content, in hexadecimal.
+        place: the names that lead to the tensors, with a dot at the end; empty for the whole content.
+        others: all other tensors with numbers, by the names that lead to each.
     """
 
     state: State
-    note: str = ""
-    architecture: str = ""
-    metadata: Mapping[str, Any] = {}
-    digest: str = ""
+    architecture: str
+    metadata: Mapping[str, Any]
+    digest: str
+    place: str
+    others: State
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -59,15 +63,34 @@ def read_weights(path: Path) -> WeightFile:
         raise UserError(
             f"{path} cannot be read ({one_line(error)}); save it again with torch.save(net.state_dict(), FILE)"
         ) from error
-    state, note = weights_in(found)
+    state = weights_in(found)
     if not state:
         what = "tensors or arrays of a class that is not read" if _is_strange(found) else "no weights"
         raise UserError(f"{path} holds {what}; save them with torch.save(net.state_dict(), FILE)")
+    place, others = _elsewhere(found, state)
     named = found.get("arch") if isinstance(found, dict) else ""
-    state = {_WRAPPERS.sub("", name): _widened(tensor) for name, tensor in state.items()}
+    state, others = (
+        {_WRAPPERS.sub("", name): _widened(tensor) for name, tensor in each.items()} for each in (state, others)
+    )
     architecture = named if isinstance(named, str) else ""
     beside = _header(content) if is_safetensors(content) else found if isinstance(found, Mapping) else {}
-    return WeightFile(state, note, architecture, beside, hashlib.sha256(content).hexdigest())
+    return WeightFile(state, architecture, beside, hashlib.sha256(content).hexdigest(), place, others)
+
+
+def _elsewhere(found: object, state: State) -> tuple[str, State]:
+    """Where the chosen tensors are, and all others that have numbers."""
+    names = {_memory(tensor): name for name, tensor in state.items()}
+    whole = {path: tensor for path, tensor in every_tensor(found) if tensor.numel()}
+    # another copy may share some of them
+    places = Counter(path.removesuffix(names[_memory(t)]) for path, t in whole.items() if _memory(t) in names)
+    place = places.most_common(1)[0][0] if places else ""
+    own = {f"{place}{name}" for name in state}
+    return place, {path: t for path, t in whole.items() if t.is_floating_point() and path not in own}
+
+
+def _memory(tensor: Tensor) -> tuple[int, ...]:
+    """What tells a tensor from others, whatever object has it."""
+    return (tensor.data_ptr() if tensor.layout == torch.strided else 0, *tensor.shape)
 
 
 def _is_strange(found: object) -> bool:

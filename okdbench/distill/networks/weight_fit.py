@@ -19,9 +19,10 @@ from okdbench.distill.networks.pickled_layers import other_layers
 from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.replaced_head import named_as, sequence_note
 from okdbench.distill.networks.stated_statistics import STATISTICS
-from okdbench.distill.networks.weight_choice import average_note, equal
+from okdbench.distill.networks.unused_tensors import average_note, beside_note
+from okdbench.distill.networks.weight_choice import equal
 from okdbench.distill.networks.weight_files import State, read_weights
-from okdbench.distill.networks.weight_reasons import about_batch_norm, part_of, reworked
+from okdbench.distill.networks.weight_reasons import CODE, about_batch_norm, part_of, reworked, too_much
 
 #: the counter of a batch norm, which old files lack and nothing here reads
 _COUNTER = "num_batches_tracked"
@@ -49,22 +50,33 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
         UserError: the file is missing, damaged or replaced, or has no weights, those of another network, other layers,
             or no numbers.
     """
-    state, note, architecture, beside, found = read_weights(path)
+    state, architecture, content, found, place, others = read_weights(path)
     if digest not in ("", found):
         raise UserError(f"{path} was replaced since the run was planned; run the same command again")
     _refuse_broken(state, path)
     parts = {prefix: _part(state, prefix, net) for prefix in _prefixes(state)}
     fitting = {prefix: made for prefix, (part, _) in parts.items() if (made := _fitting(part, net, adjust))}
     if not fitting:
-        reason = part_of(path) or _reason(_whole(state), net, name, path, is_start=adjust is new_layer)
+        nearest_part = _nearest(state, [part for part, _ in parts.values()], net)
+        reason = part_of(path) or _reason(state, nearest_part, net, name, path, is_start=adjust is new_layer)
         raise UserError(f"{path} is not a weights file of {name} here: {reason}")
     prefix, chosen = _choose({prefix: made for prefix, (made, _) in fitting.items()}, path)
     fitted, adjusted = fitting[prefix]
+    part, note = parts[prefix]
+    beside: list[str] = []
     if adjust is not new_layer:  # from a start the network learns anyway
-        _refuse_other_layers(other_layers(beside, {*parts[prefix][0]}, net), path, name)
+        _refuse_other_layers(other_layers(content, {*part}, net), path, name)
+        rest = _rest(state, [parts[each][0] for each in fitting]) | others
+        beside = [*beside_note(place + prefix, _without_harmless(part), rest, net.state_dict())]
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
-    for text in filter(None, (note, chosen, parts[prefix][1], adjusted, _other_name(architecture, name))):
+    for text in filter(None, (chosen, note, *beside, adjusted, _other_name(architecture, name))):
         say_once(f"okdbench: {path}: {text}")
+
+
+def _rest(state: State, used: Sequence[State]) -> State:
+    """The tensors with numbers that are in none of the parts."""
+    known = {id(tensor) for part in used for tensor in part.values()}
+    return {key: tensor for key, tensor in state.items() if id(tensor) not in known and tensor.is_floating_point()}
 
 
 def _refuse_broken(state: State, path: Path) -> None:
@@ -170,8 +182,12 @@ def _part(state: State, prefix: str, net: nn.Module) -> tuple[State, str]:
     return part | {names[0]: state[elsewhere[0]], names[1]: state[bias]}, note
 
 
-def _whole(state: State) -> State:
-    """The tensors without what all their names begin with."""
+def _nearest(state: State, parts: Sequence[State], net: nn.Module) -> State:
+    """The part that has most of the network's tensors; all, without what all names begin with, where it has few."""
+    expected = net.state_dict()
+    counts = [sum(key in part and part[key].shape == expected[key].shape for key in expected) for part in parts]
+    if 2 * max(counts) > len(expected):
+        return parts[counts.index(max(counts))]
     shared = [prefix for prefix in _prefixes(state) if len(_without(state, prefix)) == len(state)]
     return _without(state, shared[-1])
 
@@ -195,7 +211,11 @@ def _unfit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[
     """The tensors that are missing, have another shape, or are of no layer of the network."""
     wrong = [key for key in _needed(expected) if key not in state or state[key].shape != expected[key].shape]
     wrong += _integers(state, expected)
-    return wrong + [key for key in state if key not in expected and key.rpartition(".")[2] not in _HARMLESS]
+    return wrong + [key for key in _without_harmless(state) if key not in expected]
+
+
+def _without_harmless(state: Mapping[str, Tensor]) -> State:
+    return {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in _HARMLESS}
 
 
 def _integers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
@@ -204,7 +224,7 @@ def _integers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> li
     return [key for key in numbers if not state[key].is_floating_point()]
 
 
-def _reason(state: State, net: nn.Module, name: str, path: Path, is_start: bool) -> str:
+def _reason(whole: State, state: State, net: nn.Module, name: str, path: Path, is_start: bool) -> str:
     """Why the tensors do not fit, in words of what the user can change; a start is given images, and chooses none."""
     expected = net.state_dict()
     translated = foreign(state, with_classes(net, count_classes(state)))
@@ -222,8 +242,10 @@ def _reason(state: State, net: nn.Module, name: str, path: Path, is_start: bool)
         cure = rows if classes > own else "leave those that it lacks out, with ignore: in the file of the data set"
         return f"the file has {classes} classes, the data set {own}; {cure}"
     if end := replaced_end(state, net):
-        listed = ", ".join(map(repr, end))
-        return f"in place of its last layer the file has {listed}; give the code of this network, --teacher ./net.py"
+        return f"in place of its last layer the file has {', '.join(map(repr, end))}; {CODE}"
+    needed, other = {key: expected[key] for key in _needed(expected)}, _other_architecture(found, name, path)
+    if not other and (more := too_much(_without_harmless(whole), found, needed, head_names(net))):
+        return more
     if set(unfit) <= head_names(net) - set(found):
         return "the file has no last layer, so it is no trained classifier; --teacher-init starts a training from it"
     for key in unfit:
@@ -231,18 +253,17 @@ def _reason(state: State, net: nn.Module, name: str, path: Path, is_start: bool)
             return _about_channels(channels, expected[key].shape[1], is_start)
     if normalised := about_batch_norm(found, expected):
         return normalised
-    total = len(_needed(expected))
-    matching = total - sum(key in expected for key in unfit)
-    cure = _architecture_cure(found, name, path)
-    return f"{matching} of its {total} tensors match, the first that does not fit is {unfit[0]!r}; {cure}"
+    matching = len(needed) - sum(key in expected for key in unfit)
+    cure = other or "name its architecture with --teacher"
+    return f"{matching} of its {len(needed)} tensors match, the first that does not fit is {unfit[0]!r}; {cure}"
 
 
-def _architecture_cure(found: State, name: str, path: Path) -> str:
-    """Which architecture it is, by the names in the file or beside it, or else by its tensors."""
+def _other_architecture(found: State, name: str, path: Path) -> str:
+    """Which one it is, by the names in the file or beside it, or else by its tensors; empty if it is not known."""
     named, near = preprocessing_of(path, name).architecture, nearest(found)
     if named and named.partition(".")[0] != name.partition(".")[0]:
         return f"the file, or a config.json beside it, calls it {named}: --teacher {named}"
-    return f"these are tensors of {near}" if near and near != name else "name its architecture with --teacher"
+    return f"these are tensors of {near}" if near and near != name else ""
 
 
 def _about_channels(theirs: int, own: int, is_start: bool) -> str:

@@ -8,10 +8,17 @@ from pathlib import Path
 
 from torch import Tensor
 
+from okdbench.data.class_order import shortened
+from okdbench.distill.networks.unused_tensors import NEEDED
+
+#: what to do about a network of other layers
+CODE = "give the code of this network, --teacher ./net.py"
 #: pattern of a tensor's name -> what has been done to the weights, and how it is undone
 _REWORKED = {
     r"(^|\.)(_?flat_param|_fsdp_shard)": "sharded: save them with a full state dict",
     r"(^|[._])lora_": "those of an adapter (LoRA): join them with the network, merge_and_unload(), before saving",
+    r"(^|[._])(weight_scale(_inv)?|scale_weight|input_scale|scale_input)$": "quantised, with scales beside them: save "
+    "them before quantisation, or multiply them by their scales",
     r"_packed_params|(^|\.)(zero_point|SCB|absmax|qweight|quant_state)": "quantised: save them before quantisation",
     r"_mask$": "pruned with masks: make it permanent with torch.nn.utils.prune.remove() before saving",
     r"weight_(g|v|u|orig)$|(^|\.)parametrizations\.": "those of a normalised layer: remove its parametrisation before "
@@ -38,6 +45,28 @@ def part_of(path: Path) -> str:
     return f"it is part {number} of {count}: join the state dicts of all parts, and save them with torch.save()"
 
 
+def too_much(
+    state: Mapping[str, Tensor], part: Mapping[str, Tensor], expected: Mapping[str, Tensor], head: set[str]
+) -> str:
+    """That all tensors are there, or all but those of the last layer, and which others are; otherwise empty.
+
+    Args:
+        state: of the file.
+        part: of these, those that may be the network's, by its names.
+        expected: all that the network needs.
+        head: names of the last layer's tensors.
+    """
+    missing = {key for key in expected if key not in part or part[key].shape != expected[key].shape}
+    known = {id(part[key]) for key in expected.keys() - missing}
+    more = [key for key, tensor in state.items() if id(tensor) not in known and tensor.is_floating_point()]
+    if more and not missing:
+        return f"all its {len(expected)} tensors match, and the file has more: {shortened(more)}; {NEEDED}"
+    weights = [key for key in more if state[key].ndim > 1]
+    if weights and missing <= head:
+        return f"in place of its last layer the file has {shortened([*map(repr, weights)])}; {CODE}"
+    return ""
+
+
 def about_batch_norm(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
     """What is wrong with batch norm, if all else is that of the network; otherwise empty."""
     layers = {key.removesuffix("running_mean") for key in expected if key.endswith("running_mean")}
@@ -49,7 +78,7 @@ def about_batch_norm(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
         return "its batch norm is fused into its convolutions: save the network before that"
     if not any(key.endswith(_STATISTICS) for key in found):
         return (
-            "its batch norm has no running statistics, so that it normalises by the images of each batch; save it with "
-            "them, or train it again with track_running_stats=True"
+            "the architecture has batch norm, and the file no running statistics: if the network has group norm, give "
+            "its code, --teacher ./net.py; if it normalises by each batch, train it again with track_running_stats=True"
         )
     return ""
