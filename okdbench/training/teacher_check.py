@@ -27,6 +27,7 @@ from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, Sample
 from okdbench.data.decoding import decode, decoding_pool, is_turned
 from okdbench.data.images import Images
+from okdbench.distill.networks.stated_modes import CAFFE_MEAN
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import accuracy, predict
 from okdbench.training.plan import Plan
@@ -49,9 +50,6 @@ SIZES = (28, 32, 64, 96, 128, 160, 224)
 
 #: filters that teachers are often trained with
 FILTERS = ("bilinear", "bicubic", "cv2")
-
-#: of blue, green and red in the networks of Caffe, and of PyTorch's that are made of them
-CAFFE_MEAN = (103.939, 116.779, 123.68)
 
 #: what could be different, and the teacher's logits then; None where it takes no such images
 Trials = Iterator[tuple[str, Tensor | None]]

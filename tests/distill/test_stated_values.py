@@ -10,16 +10,18 @@ import torch
 
 from okdbench.distill.networks.class_names import class_names_in
 from okdbench.distill.networks.inert_pickle import Inert, InertArray
+from okdbench.distill.networks.plain_values import UNREAD
 from okdbench.distill.networks.stated_values import stated_in
 from okdbench.distill.networks.timm_options import architecture_in, options_in
 from okdbench.distill.networks.transforms import of_transforms
 
 #: what the readers look for, and names of their transforms
-NAMES = [*re.findall(r"\w+", """
+NAMES = [UNREAD, *re.findall(r"\w+", """
     mean std variance image_mean image_std a_mean a_std stats norm image_size input size crop_size height width
     val_resize_size crop_mode crop_pct resize value_range channel_order interpolation resample do_resize do_rescale
     do_normalize do_center_crop rescale_factor rescale_offset to_rgb arch model model_args model_kwargs global_pool gp
     bn_eps classes labels vocab names label_map scale type
+    input_range rescale offset preprocessing normalize color_space per_image_standardization normalization
     class_to_idx id2label transforms p num_output_channels max_pixel_value __class_fullname__
 """)]  # fmt: skip
 ODD = [

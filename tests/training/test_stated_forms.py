@@ -370,3 +370,72 @@ def test_code_where_the_values_are_is_not_executed(name: str, photos: Path, tmp_
     says = "not understood: its mean; " if name == "mean" else "says mean 0.5, std 0.5; "
     assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "entries", "says"),
+    [
+        (0.5, 0.5, {"preprocess": {"input_range": [-1, 1], "input_size": 32}}, "mean 0.5, std 0.5"),
+        (0.5, 0.5, {"config": {"preprocessing": "tf"}}, "mean 0.5, std 0.5"),
+        (0.5, 0.5, {"config": {"rescale": "1/127.5", "offset": -1}}, "mean 0.5, std 0.5"),
+        (0.25, 0.25, {"rescale": 4 / 255, "offset": -1.0}, "mean 0.25, std 0.25"),
+        (0, 1 / 255, {"transform": v2.Compose([v2.Resize((32, 32)), v2.ToDtype(torch.float32, scale=False)])},
+         "32 px, mean 0, std 1, stretch, values from 0 to 255"),
+        (0, 1 / 255, {"transform": str(v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=False)]))},
+         "mean 0, std 1, values from 0 to 255"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_range_and_a_word_are_read_as_statistics(
+    mean: float, std: float, entries: dict[str, Any], says: str, photos: Path, tmp_path: Path
+) -> None:
+    checkpoint(**entries)(trained(photos.parent, [mean] * 3, [std] * 3), tmp_path / "teacher.pth")
+    plan = plan_of(photos, tmp_path / "teacher.pth")
+    assert says in plan.format_note
+    assert "not understood" not in plan.format_note
+    assert accuracy(plan) == 100
+
+
+PER_IMAGE = {"__class_fullname__": "Normalize", "p": 1.0, "mean": MEAN, "std": STD, "normalization": "image"}
+INVERTED = [transforms.Resize((32, 32)), transforms.RandomInvert(p=1.0), *TEN]
+NO_OPTION = "no option does all of it: do it in the network's code, --teacher ./net.py;"
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        ({"transform": {"__class_fullname__": "Compose", "transforms": [PER_IMAGE]}}, "normalization=image"),
+        ({"transform": "Compose([\n  Normalize(p=1.0, mean=(0.2,), std=(1,), normalization='min_max'),\n])"},
+         "normalization=min_max"),
+        ({"config": {"normalize": "per_image"}}, "normalize=per_image"),
+        ({"data": {"per_image_standardization": True}}, "per_image_standardization=True"),
+        ({"config": {"color_space": "HSV"}}, "color_space=HSV"),
+        ({"transform": transforms.Compose(INVERTED)}, "RandomInvert"),
+        ({"transform": str(transforms.Compose(INVERTED))}, "RandomInvert"),
+        ({"transform": PRINTED.replace("(Gray", "(RandomInvert(p=1) Gray")}, "RandomInvert"),
+        ({"transform": transforms.Compose([transforms.Compose(INVERTED)])}, "RandomInvert"),
+        ({"transform": v2.Compose([v2.RandomHorizontalFlip(), v2.ColorJitter(), v2.RandomAutocontrast(1.0), *TEN])},
+         "RandomAutocontrast"),
+        ({"transform": transforms.Compose([transforms.Lambda(id), *TEN])}, "Lambda"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_no_option_expresses_is_named(entries: dict[str, Any], named: str, photos: Path, tmp_path: Path) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    assert f"not understood: its {named}; {NO_OPTION}" in note
+    assert "normalization=" not in named or "by default 32 px, mean 0.485" in note
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"model": {"normalization": "batch_norm", "norm": "layer"}, "normalize": True, "color_space": "rgb"},
+        {"transform": str(v2.Compose([v2.RandomResizedCrop(32), v2.RandomErasing(), v2.TrivialAugmentWide(), *TEN]))},
+        {"code": "model = Net(Lambda(3), Strange(4))"},
+    ],
+    ids=str,
+)
+def test_what_changes_no_image_of_a_test_is_not_named(entries: Any, photos: Path, tmp_path: Path) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    assert "not understood" not in plan_of(photos, tmp_path / "teacher.pth").format_note

@@ -142,7 +142,8 @@ def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[st
         else:
             if not isinstance(next(iter(inner.values()), None), Tensor):
                 yield from _anywhere(inner, depth - 1)
-            if {"mean", "std"} <= stated_in(inner).keys():
+            stated = stated_in(inner)
+            if {"mean", "std"} <= stated.keys() or any("=" in name for name in stated):
                 yield inner
 
 

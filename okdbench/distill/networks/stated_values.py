@@ -8,6 +8,7 @@ from typing import Any, get_args
 from okdbench.core.resize import Interpolation
 from okdbench.distill.networks.hugging_face import of_hugging_face
 from okdbench.distill.networks.plain_values import is_said, plain
+from okdbench.distill.networks.stated_modes import of_modes
 from okdbench.distill.networks.stated_sizes import rule_in, size_in
 from okdbench.distill.networks.stated_statistics import statistics_in
 
@@ -34,7 +35,13 @@ def stated_in(entry: Mapping[str, Any]) -> Stated:
     ):
         if is_said(value := _first(entry, names)):
             found[field] = read(value)
-    return found | rule_in(entry) | of_hugging_face(entry) | _flipped(entry)
+    return found | rule_in(entry) | of_hugging_face(entry) | _flipped(entry) | _modes(entry, found)
+
+
+def _modes(entry: Mapping[str, Any], found: Stated) -> Stated:
+    """What is said in words, without the statistics where numbers say these."""
+    kept = {"mean", "std", "value_range"} if {"mean", "std"} & found.keys() else set()
+    return {name: value for name, value in of_modes(entry).items() if name not in kept}
 
 
 def _first(entry: Mapping[str, Any], names: Iterable[str]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, numbers_of
+from okdbench.distill.networks.transform_steps import of_steps
 
 #: the printed form of a transform of the size or the colours: its name, and what is in its brackets
 _PRINTED = re.compile(r"\b(Resize|CenterCrop|Grayscale|ToGray)\(((?:[^()]|\([^()]*\))*)\)")
@@ -51,7 +52,10 @@ def of_transforms(pipeline: str | Mapping[str, Any]) -> Mapping[str, Any]:
             found["channel_order"] = "grey"
         if "interpolation" in step and _SIDES & step.keys():
             found["interpolation"] = _filter(step)
-    return found | _size([_sides(step) for step in steps if _SIDES & step.keys()])
+    further = of_steps(pipeline)
+    if any(name.startswith("normalization=") for name in further.get(UNREAD, ())):
+        found = {name: value for name, value in found.items() if name not in ("mean", "std")}
+    return found | further | _size([_sides(step) for step in steps if _SIDES & step.keys()])
 
 
 def _in_text(text: str) -> dict[str, Any]:

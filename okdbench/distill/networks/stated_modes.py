@@ -1,0 +1,81 @@
+"""Preprocessing that an entry says in a word or as a range: mean and std where these express it, else its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD
+from okdbench.distill.networks.plain_values import UNREAD, plain
+
+#: of blue, green and red in the networks of Caffe, and of PyTorch's that are made of them
+CAFFE_MEAN = (103.939, 116.779, 123.68)
+_HALF = {"mean": (0.5,), "std": (0.5,)}
+#: word of Keras, and of many scripts -> what it is
+_WORDS: dict[str, dict[str, Any]] = {
+    "tf": _HALF,
+    "torch": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+    "imagenet": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+    "caffe": {"mean": CAFFE_MEAN, "std": (1.0,), "channel_order": "bgr", "value_range": 255},
+}
+_BEFORE = "(image_|img_|input_|data_|pixel_)?"
+#: names of a way to normalise
+_MODE = re.compile(rf"{_BEFORE}(normali[sz](e|ation)|preprocess(ing)?|rescal(e|ing))(_mode|_method|_type)?", re.I)
+#: names of a way that no mean and no standard deviation expresses
+_PER_IMAGE = re.compile(
+    r"per_(image|sample|instance)(_(norm|standardi|whiten|mean)\w*)?|(\w+_)?standardi[sz](e|ation)", re.I
+)
+#: words that say nothing of images: a layer of the network, or that there is some way or none
+_SILENT = re.compile(
+    r"(batch|layer|group|rms|instance)\w*|[bgl]n|none|default|standard|mean_std|true|false|yes|no|colou?r"
+)
+_COLOURS = re.compile(rf"{_BEFORE}colou?r_(space|mode)", re.IGNORECASE)
+_ORDERS = {"rgb": "rgb", "srgb": "rgb", "bgr": "bgr", "grey": "grey", "gray": "grey", "grayscale": "grey"}
+_RANGES = ("value_range", "input_range", "pixel_range")
+#: a word, not a text
+_WORD = re.compile(r"[\w .-]{1,30}")
+
+
+def of_modes(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Its values, and None under the name of what is not understood, those of steps under ``UNREAD`` among them."""
+    found: dict[str, Any] = _of_ranges(entry)
+    strange: list[str] = []
+    for name, value in entry.items():
+        word = value.lower() if isinstance(value, str) and _WORD.fullmatch(value) else ""
+        if _COLOURS.fullmatch(str(name)) and word in _ORDERS:
+            found["channel_order"] = _ORDERS[word]
+        elif _MODE.fullmatch(str(name)) and word in _WORDS:
+            found |= _WORDS[word]
+        elif _is_strange(str(name), value, word):
+            strange.append(f"{name}={value}")
+    listed = entry.get(UNREAD)
+    strange += [each for each in listed if isinstance(each, str)] if isinstance(listed, tuple) else []
+    return found | dict.fromkeys(strange)
+
+
+def _is_strange(name: str, value: Any, word: str) -> bool:
+    if _PER_IMAGE.fullmatch(name):
+        return value is True or (bool(word) and not _SILENT.fullmatch(word))
+    is_mode = _MODE.fullmatch(name) and not _fraction(value)
+    return bool(word and (is_mode or _COLOURS.fullmatch(name)) and not _SILENT.fullmatch(word))
+
+
+def _of_ranges(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """From -1 to 1, as a range or as a factor with an offset."""
+    if any(plain(entry.get(name)) == [-1, 1] for name in _RANGES):
+        return _HALF
+    factor, offset = (_fraction(entry.get(name)) for name in ("rescale", "offset"))
+    if not factor or factor < 0 or offset is None or offset > 0:
+        return {}
+    return {"mean": (-offset / (255 * factor),), "std": (1 / (255 * factor),)}
+
+
+def _fraction(value: Any) -> float | None:
+    """A number, or a text such as 1/127.5."""
+    try:
+        above, _, below = str(value).partition("/")
+        return float(Fraction(above) / Fraction(below or 1)) if isinstance(value, str | int | float) else None
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
