@@ -103,9 +103,9 @@ def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -
 
 def _cure(unread: Sequence[str]) -> list[str]:
     """The options that say what the file says in a form that is not understood, or that none does."""
-    words = " ".join(unread).split()
-    options = [flag(name) for name in (*_SAID, "value_range") if name in words]
-    without = any({*name.split()}.isdisjoint({*_SAID, "value_range", "interpolation"}) for name in unread)
+    words, known = " ".join(unread).split(), (*_SAID, "value_range")
+    options = [flag(name) for name in known if name in words]
+    without = any({*name.split()}.isdisjoint(known) for name in unread)
     cures = [f"say it with {' and '.join(options)}"] if options else []
     return [*cures, *(["no option does all of it: do it in the network's code, --teacher ./net.py"] if without else [])]
 

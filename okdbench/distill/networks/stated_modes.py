@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
 from okdbench.distill.networks.plain_values import UNREAD, plain
 
 #: of blue, green and red in the networks of Caffe, and of PyTorch's that are made of them
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 _HALF = {"mean": (0.5,), "std": (0.5,)}
+_IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 #: word of Keras, and of many scripts -> what it is
-_WORDS: dict[str, dict[str, Any]] = {
+_WORDS: Mapping[str, Mapping[str, Any]] = {
     "tf": _HALF,
-    "torch": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
-    "imagenet": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+    "torch": _IMAGENET,
+    "imagenet": _IMAGENET,
     "caffe": {"mean": CAFFE_MEAN, "std": (1.0,), "channel_order": "bgr", "value_range": 255},
 }
 _BEFORE = "(image_|img_|input_|data_|pixel_)?"

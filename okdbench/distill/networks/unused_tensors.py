@@ -37,7 +37,7 @@ _COUNTERS = re.compile(
 _WRAPPED = re.compile(r"(\.(module|_orig_mod))*\.$")
 
 
-def beside_note(used: str, part: State, rest: State, expected: Mapping[str, Tensor]) -> Iterator[str]:
+def notes_beside(used: str, part: State, rest: State, expected: Mapping[str, Tensor]) -> list[str]:
     """What the user should know of the tensors that are not used.
 
     Args:
@@ -46,13 +46,19 @@ def beside_note(used: str, part: State, rest: State, expected: Mapping[str, Tens
         rest: all other tensors with numbers, by the names that lead to each.
         expected: tensors of the network that is built.
     """
+    notes = []
     for place, copy in _copies(part, rest).items():
         rest = {path: t for path, t in rest.items() if not (path.startswith(place) if place else path in copy)}
         if not all(_same(part[name], tensor) for name, tensor in copy.items()):
-            yield _choice(_spelt(used), _spelt(place), part, copy)
+            notes.append(_choice(_spelt(used), _spelt(place), part, copy))
     if not AVERAGE.search(used) and (lost := _nameless_average(rest)):
-        yield f"the raw weights are used, because the moving average {lost!r} has no names of tensors"
+        notes.append(f"the raw weights are used, because the moving average {lost!r} has no names of tensors")
         rest = {path: tensor for path, tensor in rest.items() if not path.startswith(f"{lost}.")}
+    return [*notes, *_of_layers(part, rest, expected)]
+
+
+def _of_layers(part: State, rest: State, expected: Mapping[str, Tensor]) -> Iterator[str]:
+    """That layers are not used; a warning if one may follow the images, the features or the logits."""
     layers = {
         path: tensor for path, tensor in rest.items()
         if not _is_of_training(path, tensor) and not any(_same(tensor, other) for other in part.values())

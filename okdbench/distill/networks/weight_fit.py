@@ -19,7 +19,7 @@ from okdbench.distill.networks.pickled_layers import other_layers
 from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.replaced_head import named_as, sequence_note
 from okdbench.distill.networks.stated_statistics import STATISTICS
-from okdbench.distill.networks.unused_tensors import average_note, beside_note
+from okdbench.distill.networks.unused_tensors import average_note, notes_beside
 from okdbench.distill.networks.weight_choice import equal
 from okdbench.distill.networks.weight_files import State, read_weights
 from okdbench.distill.networks.weight_reasons import CODE, about_batch_norm, part_of, reworked, too_much
@@ -63,11 +63,11 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
     prefix, chosen = _choose({prefix: made for prefix, (made, _) in fitting.items()}, path)
     fitted, adjusted = fitting[prefix]
     part, note = parts[prefix]
-    beside: list[str] = []
+    beside: Sequence[str] = ()
     if adjust is not new_layer:  # from a start the network learns anyway
         _refuse_other_layers(other_layers(content, {*part}, net), path, name)
         rest = _rest(state, [parts[each][0] for each in fitting]) | others
-        beside = [*beside_note(place + prefix, _without_harmless(part), rest, net.state_dict())]
+        beside = notes_beside(place + prefix, _without_harmless(part), rest, net.state_dict())
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
     for text in filter(None, (chosen, note, *beside, adjusted, _other_name(architecture, name))):
         say_once(f"okdbench: {path}: {text}")
