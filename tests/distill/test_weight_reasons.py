@@ -118,7 +118,7 @@ NEEDED = "; if the network needs them, give its code, --teacher ./net.py\n"
         ({}, {"logit_adjust": torch.ones(CLASSES)}, "warning: not used: logit_adjust"),
         ({}, {"more": [{"scale": torch.ones(1)}]}, "warning: not used: more.0.scale"),
     ],
-    ids=str,
+    ids=["calibration", "batch norm", "plain batch norm", "head", "number", "projector", "beside", "in a list"],
 )  # fmt: skip
 def test_tensors_that_are_not_used_are_named(
     beside: dict[str, torch.Tensor],
