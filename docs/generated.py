@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import augmentation
 import choosing
 import label_gains
 import precisions
@@ -31,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
 #: the end of the titles of the digits' tables
 DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
-_NUMBERS = ("ablations", "choosing", "performance", "results", "reproductions", "released-code")
+_NUMBERS = ("ablations", "choosing", "performance", "results", "reproductions", "released-code", "residual-networks")
 _DOCS = ("data", "protocol", "statistics", *_NUMBERS)
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in _DOCS))
 PART = re.compile(r"(<!-- generated: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -116,6 +117,9 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "released code runs": released_code.commands,
     "augkd parts": partial(variants.table, variants.AUGKD),
     "why labels win": partial(variants.table, variants.WHY),
+    "residual networks": partial(variants.scores, variants.RESIDUAL),
+    "residual parts": partial(variants.table, variants.COLLAPSE),
+    "augmentation of digits": augmentation.digits,
     "other parts": partial(variants.table, variants.OTHERS),
     "reproductions": reproductions.tables,
     "reproduction counts": reproductions.counts,

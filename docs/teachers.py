@@ -19,6 +19,7 @@ ARCHIVES = {
     4: ROOT / "docs" / "protocol-4.jsonl.gz",
     5: ROOT / "leaderboards" / "records" / "digits.jsonl.gz",
 }
+TEACHER = "lenet5_bn"
 HEAD = ["method", "setting", "teachers by Adam", "worst", "teachers by SGD", "worst"]
 
 
@@ -37,7 +38,8 @@ def _accuracies(path: Path, protocol: int) -> dict[tuple[str, str], list[float]]
     """(method, setting) -> accuracy of each seed, of the data-free runs with default values."""
     found: dict[tuple[str, str], list[float]] = {}
     for record in read_records(path):
-        if (record.protocol, record.task, record.variant) == (protocol, TaskKind.DATA_FREE, "") and record.selected:
+        kind = (record.protocol, record.task, record.variant, record.teacher)
+        if kind == (protocol, TaskKind.DATA_FREE, "", TEACHER) and record.selected:
             found.setdefault((record.method, record.setting), []).append(record.selected.evaluation.test.acc)
     return found
 

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from tables import markdown, signed
+from tables import markdown, signed, with_interval
 
 from okdbench.core.protocol import PROTOCOL_VERSION
 from okdbench.results.estimates import interval, mean
@@ -87,6 +87,21 @@ def table(pairs: Sequence[Pair]) -> str:
     """A line for each pair that has runs."""
     heads = ["row", "beside", "what it tells", "setting", "labels per class", "seeds", "accuracy", "difference"]
     return markdown([*heads, "retention"], [line for pair in pairs if (line := _line(pair))])
+
+
+def scores(place: Place) -> str:
+    """Every row of a place, the best mean first: accuracy with its interval, the worst seed, and F1."""
+    found = {
+        row: [run.selected.evaluation.test for run in seeds.values() if run.selected]
+        for row, seeds in runs()[place].items()
+    }
+    lines = []
+    for row, tests in sorted(found.items(), key=lambda each: -mean([test.acc for test in each[1]])):
+        values = [test.acc for test in tests]
+        macro_f1 = mean([test.macro_f1 for test in tests])
+        spread = with_interval(mean(values), interval(values), "{:.1f}")
+        lines.append([f"`{row}`", str(len(values)), spread, f"{min(values):.1f}", f"{macro_f1:.1f}"])
+    return markdown(["row", "seeds", "accuracy", "worst", "macro F1"], lines)
 
 
 def effect(row: str, other: str, place: Place) -> list[str]:
