@@ -20,9 +20,9 @@ from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic, writing
 from okdbench.core.locks import Lock
 from okdbench.core.progress import counter
-from okdbench.core.resize import Interpolation
 from okdbench.data.dataset import Dataset, Sample
 from okdbench.data.decoding import UnreadableError, decode, decoding_pool, measured_range
+from okdbench.data.image_form import ImageForm
 from okdbench.data.images import BLOCK, Images
 
 #: to be increased whenever the same samples are decoded to other bytes
@@ -30,16 +30,6 @@ RECIPE = 4
 
 #: height, width and channels of an image
 Shape = tuple[int, int, int]
-
-
-class Form(NamedTuple):
-    """How images are decoded: shape, rule for the size, what is white in more than 8 bits, whether upright, filter."""
-
-    shape: Shape
-    resize: str
-    max_value: float | None
-    exif_rotation: bool
-    interpolation: Interpolation
 
 
 class Cached(NamedTuple):
@@ -67,8 +57,7 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
     samples = sorted(dataset.samples(domain, root), key=lambda sample: sample.path)
     if not samples:
         raise UserError(f"the domain {domain!r} has no images in {root}; check --data-root")
-    shape = (image_size, image_size, dataset.channels)
-    form = Form(shape, dataset.resize, dataset.max_value, dataset.exif_rotation, dataset.interpolation)
+    form = dataset.form(image_size)
     others = [each for name in dataset.of_one_range(domain) if name != domain for each in dataset.samples(name, root)]
     key = _key([*samples, *others], form)
     file = root / "cache" / f"{dataset.name}-{domain}-{image_size}-{key[:16]}.npy"
@@ -82,7 +71,7 @@ def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> I
 # The key: what the cached bytes depend on.
 
 
-def _key(samples: Sequence[Sample], form: Form) -> str:
+def _key(samples: Sequence[Sample], form: ImageForm) -> str:
     """SHA-256 of everything that the cached bytes depend on."""
     content = hashlib.sha256(json.dumps([RECIPE, PIL.__version__, *_named(form)]).encode())
     for sample in samples:
@@ -90,14 +79,11 @@ def _key(samples: Sequence[Sample], form: Form) -> str:
     return content.hexdigest()
 
 
-def _named(form: Form) -> list[object]:
+def _named(form: ImageForm) -> list[object]:
     """The form, of the last two only what is unusual, so that older caches keep their keys."""
-    *usual, is_turned, interpolation = form
-    return [
-        *usual,
-        *([] if is_turned else [False]),
-        *([] if interpolation == Dataset.interpolation else [interpolation]),
-    ]
+    usual = ImageForm(form.size)
+    late = [value for value, default in zip(form[4:], usual[4:], strict=True) if value != default]
+    return [form.shape, form.resize, form.max_value, *late]
 
 
 def _fingerprint(sample: Sample) -> tuple[str | int, ...]:
@@ -133,7 +119,7 @@ def _read(file: Path, key: str) -> Cached | None:
     return Cached(np.load(file, mmap_mode="r", allow_pickle=False), manifest.get("max_value"))
 
 
-def _build(file: Path, key: str, samples: Sequence[Sample], form: Form, others: Sequence[Sample]) -> Cached:
+def _build(file: Path, key: str, samples: Sequence[Sample], form: ImageForm, others: Sequence[Sample]) -> Cached:
     """Decode ``samples`` into ``file`` and read it back; of several processes one decodes and the others wait."""
     with writing(file.parent, "--data-root"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -148,33 +134,23 @@ def _build(file: Path, key: str, samples: Sequence[Sample], form: Form, others: 
     return cached
 
 
-def _write(file: Path, key: str, samples: Sequence[Sample], form: Form, others: Sequence[Sample]) -> None:
+def _write(file: Path, key: str, samples: Sequence[Sample], form: ImageForm, others: Sequence[Sample]) -> None:
     """Write the array and its manifest; the caller holds the lock, and ``others`` are of one range with ``samples``.
 
     When the process is killed or interrupted, the blocks on the disk are kept, and the next call continues after them.
     """
     temporary = file.with_suffix(".part")
-    (size, _, channels), resize, max_value, exif_rotation, interpolation = form
     try:
-        max_value = max_value or measured_range([*samples, *others])
+        form = form._replace(max_value=form.max_value or measured_range([*samples, *others]))
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
-            read = partial(
-                decode,
-                size=size,
-                channels=channels,
-                resize=resize,
-                max_value=max_value,
-                exif_rotation=exif_rotation,
-                interpolation=interpolation,
-            )
+            read = partial(decode, form=form)
             _fill(stream, samples, form.shape, read, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
             stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         # The manifest first: without its array it is ignored, and an array is never without its checksum.
-        write_atomic(
-            _manifest(file), json.dumps({"key": key, "sha256": checksum, "max_value": max_value}, indent=1).encode()
-        )
+        manifest = {"key": key, "sha256": checksum, "max_value": form.max_value}
+        write_atomic(_manifest(file), json.dumps(manifest, indent=1).encode())
         os.replace(temporary, file)
         _delete_older(file)
     except Exception:

@@ -14,6 +14,7 @@ from okdbench.core.errors import UserError, unknown
 from okdbench.core.resize import Interpolation, Resize, parse_resize
 from okdbench.core.settings import Setting, TaskKind, settings_of
 from okdbench.data.class_embeddings import SHIPPED
+from okdbench.data.image_form import ImageForm
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second to import, and a list of data sets needs no array
     import numpy as np
@@ -169,6 +170,10 @@ class Dataset(ABC):
         tests = [self.official_tests[name] for name in setting.evaluated_domains if name in self.official_tests]
         tests += [vals[name] for name in setting.evaluated_domains if name in (vals := self.official_validation)]
         return own + tests if official else own
+
+    def form(self, size: int) -> ImageForm:
+        """How its images are decoded to this height and width in pixels."""
+        return ImageForm(size, self.channels, self.resize, self.max_value, self.exif_rotation, self.interpolation)
 
     def with_format(
         self,

@@ -24,6 +24,7 @@ from okdbench.core.resize import Interpolation, Resize, parse_resize
 from okdbench.data.dataset import Sample
 from okdbench.data.deep_images import declared_range, full_range, has_gaps, is_deep, largest_of, to_bytes
 from okdbench.data.image_files import is_heic
+from okdbench.data.image_form import ImageForm
 from okdbench.data.not_images import reason_for
 
 #: Exceptions of Pillow for files that are truncated, damaged or not images.
@@ -85,31 +86,14 @@ def decoding_pool() -> Iterator[ThreadPoolExecutor]:
             yield pool
 
 
-def decode(
-    sample: Sample,
-    size: int,
-    channels: int = 3,
-    resize: str = "stretch",
-    max_value: float | None = None,
-    exif_rotation: bool = True,
-    interpolation: Interpolation = "bilinear",
-) -> npt.NDArray[np.uint8]:
-    """Decode ``sample`` to ``size`` x ``size`` x ``channels``, white where it is transparent.
-
-    Args:
-        sample: where the image is.
-        size: height and width of the result.
-        channels: 1 for grey, 3 for colour.
-        resize: how it becomes a square, a rule of :class:`~okdbench.core.resize.Resize`.
-        max_value: what is white in an image of more than eight bits; None to go by the bits that it declares.
-        exif_rotation: whether it is turned upright, as its EXIF says.
-        interpolation: filter that scales it.
+def decode(sample: Sample, form: ImageForm) -> npt.NDArray[np.uint8]:
+    """Decode ``sample`` to the height, width and channels of ``form``, white where it is transparent.
 
     Raises:
         UnreadableError: the file is not a readable image, or its content is not the registered one.
     """
     if isinstance(sample.source, np.ndarray):
-        return _resized(Image.fromarray(sample.source), size, channels, resize, interpolation)
+        return _resized(Image.fromarray(sample.source), form)
     try:
         content = sample.source.read_bytes()
         if sample.sha256 and hashlib.sha256(content).hexdigest() != sample.sha256:
@@ -117,31 +101,23 @@ def decode(
         with opened(content) as image:
             stored: Image.Image = image
             if is_deep(image):
-                stored = to_bytes(image, lambda: opened(content), max_value)
-            elif interpolation not in _SPARSE:
+                stored = to_bytes(image, lambda: opened(content), form.max_value)
+            elif form.interpolation not in _SPARSE:
                 # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes a fraction of the time.
-                image.draft("RGB", (2 * size, 2 * size))
-            turned = ImageOps.exif_transpose(stored) if exif_rotation else stored
-            return _resized(_to_rgb(turned), size, channels, resize, interpolation)
+                image.draft("RGB", (2 * form.size, 2 * form.size))
+            turned = ImageOps.exif_transpose(stored) if form.exif_rotation else stored
+            return _resized(_to_rgb(turned), form)
     except _UNDECODABLE as error:
         raise UnreadableError([(sample.source, _reason(error))]) from error
 
 
-def read_image(
-    path: Path,
-    size: int,
-    channels: int = 3,
-    resize: str = "stretch",
-    max_value: float | None = None,
-    exif_rotation: bool = True,
-    interpolation: Interpolation = "bilinear",
-) -> npt.NDArray[np.uint8]:
-    """Decode a file to ``size`` x ``size`` x ``channels``, exactly as in training.
+def read_image(path: Path, form: ImageForm) -> npt.NDArray[np.uint8]:
+    """Decode a file, exactly as in training.
 
     Raises:
         UnreadableError: the file is not a readable image.
     """
-    return decode(Sample(path.name, 0, path), size, channels, resize, max_value, exif_rotation, interpolation)
+    return decode(Sample(path.name, 0, path), form)
 
 
 def measured_range(samples: Iterable[Sample]) -> float | None:
@@ -231,13 +207,11 @@ def _reason(error: Exception) -> str:
     return one_line(error)
 
 
-def _resized(
-    image: Image.Image, size: int, channels: int, resize: str, interpolation: Interpolation
-) -> npt.NDArray[np.uint8]:
-    image = image.convert("L" if channels == 1 else "RGB")
-    rule, share = parse_resize(resize)
-    image = _padded(image, size, interpolation) if rule is Resize.PAD else _centre(image, rule, share)
-    return np.asarray(_scaled(image, (size, size), interpolation)).reshape(size, size, channels)
+def _resized(image: Image.Image, form: ImageForm) -> npt.NDArray[np.uint8]:
+    image = image.convert("L" if form.channels == 1 else "RGB")
+    rule, share = parse_resize(form.resize)
+    image = _padded(image, form.size, form.interpolation) if rule is Resize.PAD else _centre(image, rule, share)
+    return np.asarray(_scaled(image, form.shape[:2], form.interpolation)).reshape(form.shape)
 
 
 def _scaled(

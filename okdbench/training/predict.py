@@ -21,6 +21,7 @@ from okdbench.core.progress import counter
 from okdbench.core.terminal import TableColumn, print_table
 from okdbench.data.decoding import declared_ranges, decoding_pool, read_image
 from okdbench.data.image_files import images_in
+from okdbench.data.image_form import ImageForm
 from okdbench.data.images import Images
 from okdbench.training.evaluation import BATCH_SIZE
 from okdbench.training.evaluation import predict as logits_of
@@ -145,8 +146,8 @@ def predictions_of(
 def _read(file: Path, card: StudentCard, max_value: float | None) -> npt.NDArray[np.uint8] | str:
     """The image, or why it cannot be read."""
     try:
-        form = (card.resize, max_value, card.exif_rotation, card.interpolation)
-        return read_image(file, card.image_size, len(card.mean), *form)
+        look = (card.resize, max_value, card.exif_rotation, card.interpolation)
+        return read_image(file, ImageForm(card.image_size, len(card.mean), *look))
     except UserError as error:
         return str(error)
 

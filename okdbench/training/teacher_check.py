@@ -194,7 +194,7 @@ def _options(values: dict[str, Any]) -> str:
 
 
 def _formats(plan: Plan, images: Images) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What may be other than in the training: its cure, and the argument of ``decode()`` for it."""
+    """What may be other than in the training: its cure, and the field of the form."""
     data, turned = plan.dataset, not plan.dataset.exif_rotation
     yield from ((f"--resize {rule.value}", {"resize": rule.value}) for rule in Resize if rule != data.resize)
     yield from ((f"--interpolation {name}", {"interpolation": name}) for name in FILTERS if name != data.interpolation)
@@ -216,11 +216,10 @@ def _with(teacher: ClassifierWrapper, normaliser: Normaliser, images: Images, de
 def _decoded(
     plan: Plan, teacher: ClassifierWrapper, images: Images, device: torch.device, **changed: Any
 ) -> Tensor | None:
-    """The logits for the images with other arguments of ``decode``; None where the network takes none of that size."""
-    own = {name: getattr(plan.dataset, name) for name in ("channels", "resize", "exif_rotation", "interpolation")}
-    own |= {"size": plan.config.image_size, "max_value": images.max_value}
+    """The logits for the images with other fields of their form; None where the network takes none of that size."""
+    form = plan.dataset.form(plan.config.image_size)._replace(**{"max_value": images.max_value, **changed})
     with decoding_pool() as pool:
-        pixels = np.stack(list(pool.map(partial(decode, **(own | changed)), _samples(plan, images.paths))))
+        pixels = np.stack(list(pool.map(partial(decode, form=form), _samples(plan, images.paths))))
     try:
         return predict(teacher, Images(pixels, images.labels, images.paths), device)
     except (RuntimeError, AssertionError, ValueError):  # as a network with a fixed grid of patches

@@ -21,6 +21,7 @@ from okdbench.core.errors import UserError
 from okdbench.data import cache
 from okdbench.data.cache import load_domain
 from okdbench.data.dataset import Sample
+from okdbench.data.image_form import ImageForm
 from okdbench.datasets.digits import Digits
 
 
@@ -156,10 +157,10 @@ def build(samples: Sequence[Sample], root: Path, log: Path, start: Any, results:
     """Load the cache at the same time as the other process; every decoded image leaves a byte in ``log``."""
     decode = cache.decode
 
-    def logged(sample: Sample, **how: Any) -> Any:
+    def logged(sample: Sample, form: ImageForm) -> Any:
         with log.open("ab") as file:
             file.write(b".")
-        return decode(sample, **how)
+        return decode(sample, form)
 
     cache.decode = logged
     start.wait(60)
@@ -188,11 +189,11 @@ def test_an_interrupted_cache_continues_after_its_last_whole_block(
     monkeypatch.setattr(cache, "BLOCK", 5)
     whole, decoded = cache.decode, []
 
-    def decode(sample: Sample, **how: Any) -> np.ndarray:
+    def decode(sample: Sample, form: ImageForm) -> np.ndarray:
         decoded.append(sample.path)
         if len(decoded) == 12:
             raise KeyboardInterrupt
-        return whole(sample, **how)
+        return whole(sample, form)
 
     monkeypatch.setattr(cache, "decode", decode)
     with pytest.raises(KeyboardInterrupt):
@@ -210,11 +211,11 @@ def killed_while_decoding(folder: Folder, root: Path) -> None:
     """Load with blocks of five, and be killed at the twelfth image."""
     whole, count = cache.decode, itertools.count(1)
 
-    def decode(sample: Sample, **how: Any) -> np.ndarray:
+    def decode(sample: Sample, form: ImageForm) -> np.ndarray:
         if next(count) == 12:
             time.sleep(0.3)  # the other decoders of the block finish, and the blocks before it are on the disk
             os.kill(os.getpid(), signal.SIGKILL)
-        return whole(sample, **how)
+        return whole(sample, form)
 
     cache.BLOCK, cache.decode = 5, decode
     load_domain(folder, "any", 32, root)
@@ -231,7 +232,7 @@ def test_a_killed_process_leaves_whole_blocks_to_continue_from(
     decoded: list[str] = []
     monkeypatch.setattr(cache, "BLOCK", 5)
     whole = cache.decode
-    monkeypatch.setattr(cache, "decode", lambda sample, **how: (decoded.append(sample.path), whole(sample, **how))[1])
+    monkeypatch.setattr(cache, "decode", lambda sample, form: (decoded.append(sample.path), whole(sample, form))[1])
     assert (load_domain(folder, "any", 32, root).pixels == expected).all()
     assert decoded == ["10.png", "11.png"]
 

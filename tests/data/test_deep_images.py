@@ -18,6 +18,7 @@ from okdbench import registry
 from okdbench.data.cache import load_domain
 from okdbench.data.dataset import Sample
 from okdbench.data.decoding import measured_range, read_image
+from okdbench.data.image_form import ImageForm
 from okdbench.training.plan import make_plan
 from okdbench.training.predict import predict
 from okdbench.training.progress import quiet
@@ -63,7 +64,7 @@ def save(file: Path, values: np.ndarray) -> Path:
 
 def scaled(file: Path) -> np.ndarray:
     """The pixels of an image that is alone in its domain."""
-    return read_image(file, 16, max_value=measured_range([Sample("a", 0, file)]))
+    return read_image(file, ImageForm(16, max_value=measured_range([Sample("a", 0, file)])))
 
 
 @pytest.mark.parametrize("white", [255, 1023, 4095, 16383, 65535])
@@ -175,24 +176,26 @@ def test_the_parts_of_a_domain_have_one_range(tmp_path: Path) -> None:
 def test_transparency_and_rotation_of_deep_images(tmp_path: Path) -> None:
     values = np.zeros((16, 16, 4), np.uint16)
     values[:8, :, 3] = 65535
-    pixels = read_image(save(tmp_path / "a.png", values), 16)
+    pixels = read_image(save(tmp_path / "a.png", values), ImageForm(16))
     assert (pixels[:7].max(), pixels[9:].min()) == (0, 255), "white where it is transparent"
     image, exif = Image.fromarray((RAMP * 65535).astype(np.uint16)), Image.Exif()
     exif[0x0112] = 3  # upside down
     image.save(tmp_path / "b.tif", exif=exif)
-    assert np.abs(read_image(tmp_path / "b.tif", 16)[::-1, ::-1, 0] - RAMP * 255).max() <= 1
+    assert np.abs(read_image(tmp_path / "b.tif", ImageForm(16))[::-1, ::-1, 0] - RAMP * 255).max() <= 1
 
 
 def test_what_has_no_range_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.tif", (RAMP * 2 - 1).astype(np.float32))
-    assert "its values begin at -1; save it with values from 0 on" in refusal(read_image, tmp_path / "a.tif", 16)
+    assert "its values begin at -1; save it with values from 0 on" in refusal(
+        read_image, tmp_path / "a.tif", ImageForm(16)
+    )
     (tmp_path / "phone" / "cup").mkdir(parents=True)
     save(tmp_path / "phone" / "cup" / "a.tif", RAMP.astype(np.float32))
     save(tmp_path / "phone" / "cup" / "b.png", (RAMP * 65535).astype(np.uint16))
     dataset = registry.load_dataset(str(write(tmp_path / "own.yaml", domains={"phone": "phone"})))
     assert "convert them to one kind" in refusal(load_domain, dataset, "phone", 16, tmp_path)
     save(tmp_path / "c.tif", np.full((16, 16), np.nan, np.float32))
-    assert read_image(tmp_path / "c.tif", 16).max() == 0, "no number is black"
+    assert read_image(tmp_path / "c.tif", ImageForm(16)).max() == 0, "no number is black"
 
 
 @pytest.mark.parametrize("bands", [4, 13])

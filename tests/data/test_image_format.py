@@ -14,6 +14,7 @@ from okdbench import registry
 from okdbench.core.errors import UserError
 from okdbench.data.dataset import IMAGENET_MEAN, Sample
 from okdbench.data.decoding import decode
+from okdbench.data.image_form import ImageForm
 from okdbench.distill.networks.wrapper import Normaliser
 from okdbench.training.plan import make_plan
 from okdbench.training.predict import predict
@@ -82,10 +83,10 @@ def test_files_of_the_other_kind_are_converted(tmp_path: Path) -> None:
     colour = Image.new("RGB", (20, 20), (200, 100, 0))
     colour.save(tmp_path / "colour.png")
     colour.convert("L").save(tmp_path / "grey.png")
-    grey = [decode(Sample("x", 0, tmp_path / f"{name}.png"), 16, 1) for name in ("colour", "grey")]
+    grey = [decode(Sample("x", 0, tmp_path / f"{name}.png"), ImageForm(16, 1)) for name in ("colour", "grey")]
     assert grey[0].shape == (16, 16, 1)
     assert np.array_equal(*grey)
-    assert decode(Sample("x", 0, tmp_path / "grey.png"), 16, 3).shape == (16, 16, 3)
+    assert decode(Sample("x", 0, tmp_path / "grey.png"), ImageForm(16)).shape == (16, 16, 3)
 
 
 def test_a_description_of_own_images_may_say_how_they_are_seen(tmp_path: Path) -> None:
@@ -116,10 +117,12 @@ def test_a_part_of_the_image_is_its_centre() -> None:
     rows, columns = np.mgrid[:80, :120]
     pixels = np.stack([2 * columns, 3 * rows, rows + columns], -1).astype(np.uint8)
     sample = Sample("x", 0, pixels)
-    assert np.array_equal(decode(sample, 40, resize="crop:0.5"), pixels[20:60, 40:80])
-    assert np.array_equal(decode(sample, 80, resize="crop"), pixels[:, 20:100])
+    assert np.array_equal(decode(sample, ImageForm(40, resize="crop:0.5")), pixels[20:60, 40:80])
+    assert np.array_equal(decode(sample, ImageForm(80, resize="crop")), pixels[:, 20:100])
     cut = Image.fromarray(pixels[20:60, 30:90])
-    assert np.array_equal(decode(sample, 32, resize="stretch:0.5"), decode(Sample("x", 0, np.asarray(cut)), 32))
+    assert np.array_equal(
+        decode(sample, ImageForm(32, resize="stretch:0.5")), decode(Sample("x", 0, np.asarray(cut)), ImageForm(32))
+    )
 
 
 def test_values_up_to_255_are_kept_as_those_up_to_1() -> None:
@@ -189,15 +192,17 @@ def test_a_filter_scales_as_its_library_does(resize: str, tmp_path: Path) -> Non
     Image.fromarray(pixels).save(tmp_path / "image.png")
     sample = Sample("image.png", 0, tmp_path / "image.png")
     of_four = v2.functional.resize(torch.from_numpy(pixels).permute(2, 0, 1), [32, 32], antialias=False)
-    found = decode(sample, 32, resize=resize, interpolation="cv2").astype(int)
+    found = decode(sample, ImageForm(32, resize=resize, interpolation="cv2")).astype(int)
     assert np.abs(found - of_four.permute(1, 2, 0).numpy()).max() <= 1
     for name in ("nearest", "bicubic"):
         expected = Image.fromarray(pixels).resize((32, 32), Image.Resampling[name.upper()])
-        assert np.array_equal(decode(sample, 32, resize=resize, interpolation=name), expected)
+        assert np.array_equal(decode(sample, ImageForm(32, resize=resize, interpolation=name)), expected)
 
 
 def test_single_pixels_are_those_of_the_full_size(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8).repeat(16, 0).repeat(16, 1)
     Image.fromarray(pixels).save(tmp_path / "image.jpg", quality=95)
     whole = np.asarray(Image.open(tmp_path / "image.jpg").resize((32, 32), Image.Resampling.NEAREST))
-    assert np.array_equal(decode(Sample("image.jpg", 0, tmp_path / "image.jpg"), 32, interpolation="nearest"), whole)
+    assert np.array_equal(
+        decode(Sample("image.jpg", 0, tmp_path / "image.jpg"), ImageForm(32, interpolation="nearest")), whole
+    )

@@ -17,6 +17,7 @@ from okdbench import registry
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.decoding import read_image
 from okdbench.data.image_files import described, images_in
+from okdbench.data.image_form import ImageForm
 from okdbench.training.plan import make_plan
 
 CLASSES = ("cup", "lamp", "pen")
@@ -106,7 +107,7 @@ def test_every_raster_format_of_pillow_is_read(ending: str, tmp_path: Path) -> N
     image = Image.new("1" if ending == "pbm" else "L" if ending == "pgm" else "RGB", (16, 16), "white")
     image.save(tmp_path / f"a.{ending}")
     assert images_in(tmp_path).__next__().name == f"a.{ending}"
-    assert read_image(tmp_path / f"a.{ending}", 16).min() > 250
+    assert read_image(tmp_path / f"a.{ending}", ImageForm(16)).min() > 250
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "gif", "bmp", "tiff", "webp", "jpeg2000", "avif"])
@@ -114,7 +115,7 @@ def test_every_raster_format_of_pillow_is_read(ending: str, tmp_path: Path) -> N
 def test_files_of_an_unknown_ending_are_images_by_their_content(name: str, form: str, tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), "white").save(tmp_path / name, form)
     assert [path.name for path in images_in(tmp_path)] == [name]
-    assert read_image(tmp_path / name, 16).min() > 250
+    assert read_image(tmp_path / name, ImageForm(16)).min() > 250
 
 
 @pytest.mark.parametrize("name", ["clip.mpg", "page.pdf", "drawing.ps", "data.h5", "clip.mov"])
@@ -152,12 +153,12 @@ def test_heic_is_read_with_its_library_and_named_without(
     for name in ("new.HEIC", "renamed.jpg"):
         heif.from_pillow(Image.new("RGB", (64, 64), "white")).save(phone / "cup" / name, format="HEIF")
     assert len(own(phone).samples("phone", tmp_path)) == 47
-    assert read_image(phone / "cup" / "renamed.jpg", 32).min() > 250
+    assert read_image(phone / "cup" / "renamed.jpg", ImageForm(32)).min() > 250
     from okdbench.data import decoding
 
     decoding._learn_heic.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
-    assert "pip install pillow-heif" in refusal(read_image, phone / "cup" / "new.HEIC", 32)
+    assert "pip install pillow-heif" in refusal(read_image, phone / "cup" / "new.HEIC", ImageForm(32))
     values = {**TINY, "dataset": str(tmp_path / "shop.yaml"), "setting": "P"}
     own(phone)
     assert "pip install pillow-heif" in refusal(make_plan, {**values, "method": "dafl"}, data_root=tmp_path / "root")

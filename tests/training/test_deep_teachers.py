@@ -13,6 +13,7 @@ from support.teacher_plans import CPU, accuracy, described, plan_of
 from torch import Tensor
 
 from okdbench.data.decoding import read_image
+from okdbench.data.image_form import ImageForm
 from okdbench.training import teacher_check
 from okdbench.training.progress import quiet
 from okdbench.training.teacher import teacher_of as loaded
@@ -22,7 +23,7 @@ DARK = {"mean": [0.03] * 3, "std": [0.02] * 3}
 
 def of_sixteen_bits(image: Image.Image) -> Tensor:
     """value / 65535, normalised."""
-    pixels = read_image(Path(str(image.filename)), 32, max_value=65535)  # type: ignore[attr-defined]
+    pixels = read_image(Path(str(image.filename)), ImageForm(32, max_value=65535))  # type: ignore[attr-defined]
     return (torch.from_numpy(pixels).permute(2, 0, 1) / 255 - DARK["mean"][0]) / DARK["std"][0]
 
 
