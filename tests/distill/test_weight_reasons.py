@@ -148,6 +148,7 @@ def test_what_trainings_keep_beside_a_network_is_not_named(
         "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.3)}}, "loss": torch.tensor(0.1),
         "class_weights": torch.ones(CLASSES), "dataset_mean": torch.ones(3), "stats": (torch.ones(3), torch.ones(3)),
         "the same once more": {key: value.clone() for key, value in state.items()},
+        "polyak.conv1.1.num_batches_tracked": torch.tensor(9.0),
     }  # fmt: skip
     loaded({"state_dict": {**below("model.", state), **of_lightning}, **around}, tmp_path / "net.pt")
     assert not capsys.readouterr().err
@@ -167,6 +168,8 @@ def test_another_copy_is_named_wherever_it_is(
          "the raw weights 'model' are used, not the moving average 'optimizer.ema'"),
         ("list", {"callbacks": {"EMA": {"weights": list(state.values())}}},
          "the raw weights are used, because the moving average 'callbacks.EMA' has no names of tensors"),
+        ("lookahead", {"optimizer": {"state": {i: {"slow_buffer": each} for i, each in enumerate(state.values())}}},
+         "the raw weights are used, because the moving average 'optimizer.state.0.slow_buffer' has no names"),
         ("deep", {"a": {"b": {"c": {"d": {"e": state}}}}}, "'model' is used, not 'a.b.c.d.e'"),
     ):  # fmt: skip
         net = loaded({"model": raw, **content}, file := tmp_path / f"{name}.pt")

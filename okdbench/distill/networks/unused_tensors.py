@@ -29,10 +29,13 @@ _OF_TRAINING = re.compile(
 )
 #: names of single numbers of this kind
 _COUNTERS = re.compile(
+    r"num_batches_tracked|"
     r"(^|_)(best|decay|epochs?|initted|iters?|lr|max|min|momentum|monitor|prec|score|seed|steps?|time|top|updates?)"
     r"(_|\d|$)",
     re.IGNORECASE,
 )
+#: what Lookahead and schedule-free optimisers keep of each weight, and evaluate with
+_OF_OPTIMISERS = ("slow_buffer", "slow_weights", "z")
 #: parts of names that wrappers insert at the end of a place
 _WRAPPED = re.compile(r"(\.(module|_orig_mod))*\.$")
 
@@ -116,10 +119,10 @@ def _distance(state: State, other: State) -> float:
 
 
 def _nameless_average(rest: State) -> str:
-    """The place of a moving average that is a list of tensors; empty without."""
-    for path in (path for path, tensor in rest.items() if tensor.ndim > 1 and path.rpartition(".")[2].isdigit()):
-        names = path.split(".")
-        if found := [index for index, name in enumerate(names) if AVERAGE.search(name)]:
+    """The place of a moving average whose tensors have numbers in place of names; empty without."""
+    for names in (path.split(".") for path, tensor in rest.items() if tensor.ndim > 1):
+        found = [index for index, name in enumerate(names) if AVERAGE.search(name) or name in _OF_OPTIMISERS]
+        if found and any(name.isdigit() for name in names[-2:]):
             return ".".join(names[: found[0] + 1])
     return ""
 
