@@ -100,16 +100,14 @@ def listed_classes(file: Path, content: OwnDatasetFile, found: Collection[str]) 
 
 
 def ignored_classes(file: Path, content: OwnDatasetFile, found: Collection[str]) -> set[str]:
-    """The classes of ``ignore:``, spelled as the folders that were found.
+    """The classes of ``ignore:``, spelled as those that were found.
 
     Raises:
-        UserError: one of them is no folder, or is listed as a class.
+        UserError: one of them is none of these.
     """
     names = {_spelled(name, found) for name in content.ignore}
     if extra := sorted(names - set(found)):
         raise UserError(f"{file}: ignore has {extra[0]!r}, which is none of the classes that were found; correct it")
-    if both := sorted(names & {_spelled(name, found) for name in written_classes(content)}):
-        raise UserError(f"{file}: {both[0]!r} is in classes and in ignore; keep it in one")
     return names
 
 

@@ -38,11 +38,6 @@ def find_places(file: Path, content: OwnDatasetFile, paths: Mapping[str, Mapping
         if taken := [f"{name}.{part}" for part in made.parts if f"{name}.{part}" in paths]:
             raise UserError(f"{file}: {taken[0]!r} is a part of {name!r}, and another domain; rename that")
         places[name] = made
-    labelled = {name for name in places if name not in content.unlabelled}
-    left_out = ignored_classes(file, content, set().union(*(places[name].labels for name in labelled)))
-    places = {name: at.without(left_out) if name in labelled else at for name, at in places.items()}
-    if any(isinstance(place, ListDomain) for place in places.values()):
-        refuse_shared(file, {name: [image.file for image in place.scan().images] for name, place in places.items()})
     return places
 
 
@@ -61,7 +56,7 @@ def _found(where: str, content: OwnDatasetFile, paths: Mapping[str, Path], label
 def name_classes(
     file: Path, content: OwnDatasetFile, places: Mapping[str, OwnDomain]
 ) -> tuple[list[str], dict[str, OwnDomain]]:
-    """The classes in order, as the folders are called, and the domains with these as labels.
+    """The classes in order, as the folders are called, and the domains with these as labels, without ignored ones.
 
     Raises:
         UserError: a domain has no classes, one that is not listed, or lacks one without a list.
@@ -73,12 +68,18 @@ def name_classes(
     names = sorted(set().union(*(place.labels for place in named)))
     if not named:
         last = max(int(label) for place in labelled.values() for label in place.labels)
-        names = [str(index) for index in range(last + 1) if str(index) not in content.ignore]
+        names = [str(index) for index in range(last + 1)]
     listed = listed_classes(file, content, names)
     classes = listed or names
     made = {name: at.named(classes) if isinstance(at, ListDomain) else at for name, at in places.items()}
+    # Indices count the ignored classes as well, so these have their names until now.
+    left_out = ignored_classes(file, content, set(classes).union(*(made[name].labels for name in labelled)))
+    made = {name: at.without(left_out) if name in labelled else at for name, at in made.items()}
+    classes = [name for name in classes if name not in left_out]
     may_lack = bool(listed) or not named
     _check_classes(file, classes, {name: made[name].labels for name in labelled}, may_lack)
+    if any(isinstance(place, ListDomain) for place in made.values()):
+        refuse_shared(file, {name: [image.file for image in place.scan().images] for name, place in made.items()})
     return classes, made
 
 

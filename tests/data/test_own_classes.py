@@ -81,7 +81,6 @@ def test_names_are_read_as_they_are_written(tmp_path: Path) -> None:
         ({"classes": ["cup", "lamp", "cup"]}, "class 'cup' is listed twice"),
         ({"classes": ["cup", "Lamp"]}, "phone/lamp is not one of the classes"),
         ({"ignore": ["lmap"]}, "ignore has 'lmap', which is none of the classes that were found; correct it"),
-        ({"classes": ["cup", "lamp"], "ignore": ["cup"]}, "'cup' is in classes and in ignore; keep it in one"),
         ({"names": {"cpu": "a cup"}}, "names has 'cpu', which is none of the classes"),
         ({"names": {"cup": "lamp"}}, "names calls two classes 'lamp'"),
     ],
@@ -96,9 +95,14 @@ def test_a_class_can_be_left_out(tmp_path: Path) -> None:
     assert "phone/unknown is not one of the classes; add it to them, leave it out with ignore: [unknown]" in refusal(
         registry.load_dataset, name
     )
-    for classes in ({"classes": ["lamp", "cup"]}, {}):
+    for classes in ({"classes": ["lamp", "cup"]}, {"classes": ["lamp", "unknown", "cup"]}, {}):
         dataset = registry.load_dataset(
-            described(tmp_path / str(len(classes)), ["cup", "lamp", "unknown"], ignore=["unknown"], **classes)
+            described(
+                tmp_path / str(len(classes.get("classes", ()))),
+                ["cup", "lamp", "unknown"],
+                ignore=["unknown"],
+                **classes,
+            )
         )
         assert isinstance(dataset, OwnDataset)
         assert sorted(dataset.classes) == ["cup", "lamp"]
@@ -115,6 +119,17 @@ def test_an_index_can_be_left_out(tmp_path: Path, ignore: list[str], classes: tu
     found = {sample.path: dataset.classes[sample.label] for sample in dataset.samples("phone", tmp_path)}
     assert found == {f"phone/{i}.jpg": str(i % 4) for i in range(8) if str(i % 4) not in ignore}
     assert dataset.scan("phone").ignored == {f"class {ignore[0]}": 2}  # type: ignore[attr-defined]
+
+
+def test_a_class_of_indices_is_left_out_by_its_name(tmp_path: Path) -> None:
+    grow(tmp_path, [f"{index}.jpg" for index in range(8)])
+    (tmp_path / "phone.txt").write_text("".join(f"{index}.jpg {index % 4}\n" for index in range(8)))
+    names = {0: "cup", 1: "junk", 2: "lamp", 3: "phone"}
+    content: dict[str, object] = {"domains": {"phone": "phone.txt"}, "classes": names, "ignore": ["junk"]}
+    dataset = registry.load_dataset(str(write(tmp_path / "a.yaml", **content)))
+    assert dataset.classes == ("cup", "lamp", "phone")
+    found = {sample.path: dataset.classes[sample.label] for sample in dataset.samples("phone", tmp_path)}
+    assert found == {f"phone/{i}.jpg": names[i % 4] for i in range(8) if i % 4 != 1}
 
 
 def test_a_listed_class_needs_no_image(tmp_path: Path) -> None:
