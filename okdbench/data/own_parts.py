@@ -63,8 +63,19 @@ def _joined_lists(parts: Sequence[tuple[str, ListDomain]]) -> ListDomain:
     top = _common(at.place.parent for _, at in parts)
     images = [image._replace(path=name_below(top, image.file), part=part) for part, at in parts for image in at.images]
     files = [at.place for _, at in parts]
+    _refuse_mixed([at for _, at in parts])
     refuse_twice(" and ".join(map(str, files)), images)
     return ListDomain(files[0], images, _sum(at.ignored for _, at in parts))
+
+
+def _refuse_mixed(lists: Sequence[ListDomain]) -> None:
+    """Refuse indices of classes in one list and their names in another, which would be twice the classes."""
+    for counted in (each for each in lists if each.has_indices):
+        if named := [each for each in lists if not each.has_indices and each.labels.isdisjoint(counted.labels)]:
+            raise UserError(
+                f"{counted.place} has indices of classes, and {named[0].place} names such as "
+                f"{min(named[0].labels)!r}; write names in both"
+            )
 
 
 def _sum(counts: Iterable[Counter[str]]) -> Counter[str]:

@@ -259,6 +259,7 @@ def test_two_lists_are_the_parts_of_a_domain(folder: Path) -> None:
         ({"train": "a.txt", "test": "all"}, "all is a folder and "),
         ({"test": "a.txt"}, "a.txt has test and no train; add it"),
         ({"train": "b.csv", "test": "a.txt"}, "b.csv, which is named as train, has test; name its parts"),
+        ({"train": "c.txt", "test": "a.txt"}, "c.txt has indices of classes, and "),
         (["a.txt", "b.csv"], "name a folder or a list, or phone: {train: train.txt, test: test.txt}"),
         ({"train": ["a.txt", "b.csv"]}, "name a folder or a list, or phone: {train: train.txt, test: test.txt}"),
     ],
@@ -266,6 +267,7 @@ def test_two_lists_are_the_parts_of_a_domain(folder: Path) -> None:
 def test_parts_that_cannot_be_joined_are_refused(folder: Path, parts: object, message: str) -> None:
     (folder / "a.txt").write_text("all/img 0.jpg cup\n")
     (folder / "b.csv").write_text("path,label,split\nall/img 1.jpg,cup,test\n")
+    (folder / "c.txt").write_text("all/img 2.jpg 0\n")
     file = write(folder / "shop.yaml", domains={"phone": parts})
     assert message in refusal(registry.load_dataset, str(file))
 
