@@ -233,7 +233,10 @@ def test_classes_that_the_file_lacks_are_named(shop: Path, net: nn.Module, tmp_p
         (tmp_path / "images" / folder.name).symlink_to(folder)
     shutil.copytree(shop / "images" / "pen", tmp_path / "images" / "shelf")
     torch.save({"state_dict": net.state_dict(), "classes": CLASSES}, tmp_path / "teacher.pt")
-    few = "the data set 4; leave those that it lacks out, with ignore: in the file of the data set"
+    few = (
+        "the data set 4; leave those that it lacks out, with ignore: in the file of the data set "
+        "(a list that counts classes from 1 has one too many: count from 0)"
+    )
     named = "; by the names in the file ignore: [shelf]"
     assert refusal(check, plan_of(tmp_path, tmp_path / "teacher.pt")).endswith(few + named)
     torch.save(net.state_dict(), tmp_path / "silent.pt")

@@ -239,7 +239,9 @@ def _reason(whole: State, state: State, net: nn.Module, name: str, path: Path, i
         if (classes, own) == (1, 2):
             return "it has one output for two classes, as before a sigmoid; save two rows, zeros and then its own"
         rows = "if those are among these, name their rows with teacher_classes in the file of the data set"
-        cure = rows if classes > own else "leave those that it lacks out, with ignore: in the file of the data set"
+        less = "leave those that it lacks out, with ignore: in the file of the data set"
+        less += " (a list that counts classes from 1 has one too many: count from 0)" if own == classes + 1 else ""
+        cure = rows if classes > own else less
         return f"the file has {classes} classes, the data set {own}; {cure}"
     if end := replaced_end(state, net):
         return f"in place of its last layer the file has {', '.join(map(repr, end))}; {CODE}"
