@@ -7,8 +7,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -28,18 +27,12 @@ from okdbench.data.images import BLOCK, Images
 #: to be increased whenever the same samples are decoded to other bytes
 RECIPE = 4
 
-#: height, width and channels of an image
-Shape = tuple[int, int, int]
-
 
 class Cached(NamedTuple):
     """The cached pixels as a memory map, and what was white in files of more than eight bits."""
 
     pixels: npt.NDArray[np.uint8]
     max_value: float | None
-
-
-Reader = Callable[[Sample], npt.NDArray[np.uint8]]
 
 
 def load_domain(dataset: Dataset, domain: str, image_size: int, root: Path) -> Images:
@@ -144,8 +137,7 @@ def _write(file: Path, key: str, samples: Sequence[Sample], form: ImageForm, oth
         form = form._replace(max_value=form.max_value or measured_range([*samples, *others]))
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
-            read = partial(decode, form=form)
-            _fill(stream, samples, form.shape, read, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
+            _fill(stream, samples, form, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")
             stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         # The manifest first: without its array it is ignored, and an array is never without its checksum.
@@ -158,16 +150,16 @@ def _write(file: Path, key: str, samples: Sequence[Sample], form: ImageForm, oth
         raise
 
 
-def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, read: Reader, title: str) -> None:
+def _fill(stream: BinaryIO, samples: Sequence[Sample], form: ImageForm, title: str) -> None:
     """Write a ``.npy`` array of all samples; whole blocks that the file has already are not decoded again.
 
     Raises:
         UnreadableError: names all images that cannot be read.
     """
     header = io.BytesIO()
-    whole = (len(samples), *shape)
+    whole = (len(samples), *form.shape)
     np.lib.format.write_array_header_1_0(header, {"shape": whole, "fortran_order": False, "descr": "|u1"})
-    block_bytes = BLOCK * math.prod(shape)
+    block_bytes = BLOCK * math.prod(form.shape)
     blocks_done = max(0, stream.seek(0, os.SEEK_END) - len(header.getvalue())) // block_bytes
     stream.truncate(len(header.getvalue()) + blocks_done * block_bytes if blocks_done else 0)
     if not blocks_done:
@@ -176,7 +168,7 @@ def _fill(stream: BinaryIO, samples: Sequence[Sample], shape: Shape, read: Reade
 
     def attempt(sample: Sample) -> npt.NDArray[np.uint8] | None:
         try:
-            return read(sample)
+            return decode(sample, form)
         except UnreadableError as error:
             unreadable.extend(error.images)
             return None

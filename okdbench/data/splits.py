@@ -171,8 +171,7 @@ class SplitCache:
         Raises:
             UserError: as :func:`assemble`.
         """
-        form = (dataset.channels, dataset.resize, dataset.interpolation, image_size)
-        key = (dataset.identity, *form, setting, root, rule)
+        key = (dataset.identity, dataset.form(image_size), setting, root, rule)
         if self._splits is None or key != self._key:
             self._splits = None  # released first: two settings of a large data set need not fit into memory together
             self._key, self._splits = key, assemble(dataset, setting, image_size, root, rule)

@@ -25,7 +25,7 @@ from okdbench.data.image_form import ImageForm
 from okdbench.data.images import Images
 from okdbench.training.evaluation import BATCH_SIZE
 from okdbench.training.evaluation import predict as logits_of
-from okdbench.training.student import Student, StudentCard
+from okdbench.training.student import Student
 from okdbench.training.student_lookup import load
 
 
@@ -131,10 +131,13 @@ def predictions_of(
         max_value: what is white in images of more than eight bits; None to go by the bits that they declare.
     """
     student.classifier.to(device)
+    card = student.card
+    look = (card.resize, max_value, card.exif_rotation, card.interpolation)
+    form = ImageForm(card.image_size, len(card.mean), *look)
     with decoding_pool() as pool, counter("predicting", len(files)) as advance:
         for start in range(0, len(files), BATCH_SIZE):
             part = files[start : start + BATCH_SIZE]
-            images = list(pool.map(lambda file: _read(file, student.card, max_value), part))
+            images = list(pool.map(lambda file: _read(file, form), part))
             readable = [image for image in images if not isinstance(image, str)]
             # an iterator, because files that cannot be read have no entry among the logits
             best = iter(_best(student, readable, top, device) if readable else [])
@@ -143,11 +146,10 @@ def predictions_of(
             advance(len(part))
 
 
-def _read(file: Path, card: StudentCard, max_value: float | None) -> npt.NDArray[np.uint8] | str:
+def _read(file: Path, form: ImageForm) -> npt.NDArray[np.uint8] | str:
     """The image, or why it cannot be read."""
     try:
-        look = (card.resize, max_value, card.exif_rotation, card.interpolation)
-        return read_image(file, ImageForm(card.image_size, len(card.mean), *look))
+        return read_image(file, form)
     except UserError as error:
         return str(error)
 

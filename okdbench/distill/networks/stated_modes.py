@@ -35,7 +35,8 @@ _SILENT = re.compile(
 )
 _COLOURS = re.compile(rf"{_BEFORE}colou?r_(space|mode)", re.IGNORECASE)
 _ORDERS = {"rgb": "rgb", "srgb": "rgb", "bgr": "bgr", "grey": "grey", "gray": "grey", "grayscale": "grey"}
-_RANGES = ("value_range", "input_range", "pixel_range")
+#: entries with a smallest and a largest value
+RANGES = ("value_range", "input_range", "pixel_range")
 #: a word, not a text
 _WORD = re.compile(r"[\w .-]{1,30}")
 
@@ -66,7 +67,7 @@ def _is_strange(name: str, value: Any, word: str) -> bool:
 
 def _of_ranges(entry: Mapping[str, Any]) -> dict[str, Any]:
     """From -1 to 1, as a range or as a factor with an offset."""
-    if any(plain(entry.get(name)) == [-1, 1] for name in _RANGES):
+    if any(plain(entry.get(name)) == [-1, 1] for name in RANGES):
         return _HALF
     factor, offset = (_fraction(entry.get(name)) for name in ("rescale", "offset"))
     if not factor or factor < 0 or offset is None or offset > 0:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from okdbench.core.resize import Interpolation
 from okdbench.distill.networks.hugging_face import of_hugging_face
 from okdbench.distill.networks.plain_values import is_said, plain
-from okdbench.distill.networks.stated_modes import of_modes
+from okdbench.distill.networks.stated_modes import RANGES, of_modes
 from okdbench.distill.networks.stated_sizes import rule_in, size_in
 from okdbench.distill.networks.stated_statistics import statistics_in
 
@@ -16,7 +16,6 @@ from okdbench.distill.networks.stated_statistics import statistics_in
 Stated = dict[str, Any]
 
 _ORDERS = ("channel_order", "input_space", "color_order", "channel_format")
-_RANGES = ("value_range", "input_range", "pixel_range")
 _FILTERS = ("interpolation", "resample")
 #: number in Pillow, which Hugging Face writes -> name
 _PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
@@ -29,7 +28,7 @@ def stated_in(entry: Mapping[str, Any]) -> Stated:
     """
     found: Stated = size_in(entry) | statistics_in(entry)
     for field, names, read in (
-        ("value_range", _RANGES, _range),
+        ("value_range", RANGES, _range),
         ("channel_order", _ORDERS, _order),
         ("interpolation", _FILTERS, _filter),
     ):
