@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from okdbench.distill.networks.replaced_head import named_as, other_end, sequence_note, without_sequences
-
-State = dict[str, Tensor]
+from okdbench.distill.networks.weight_choice import State
 
 #: of torchvision's classifiers, those that people train most
 TORCHVISION = (

@@ -6,11 +6,11 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from okdbench.core.errors import UserError
+from okdbench.distill.networks.weight_choice import State
 
-State = dict[str, Tensor]
 #: (tensors under the network's names, network) -> those that are loaded, and what the user should know of them
 Adjust = Callable[[State, nn.Module], tuple[State, str]]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-State = dict[str, Tensor]
+from okdbench.distill.networks.weight_choice import State
 
 
 def without_sequences(state: Mapping[str, Tensor]) -> State:

@@ -11,9 +11,7 @@ from torch import Tensor
 
 from okdbench.data.class_order import shortened
 from okdbench.distill.networks.stated_statistics import is_statistic
-from okdbench.distill.networks.weight_choice import AVERAGE, OTHERS
-
-State = dict[str, Tensor]
+from okdbench.distill.networks.weight_choice import AVERAGE, OTHERS, State
 
 #: how to take another copy
 _ALONE = "to take these, save them alone"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from okdbench.distill.networks.inert_pickle import Inert
 
+#: the tensors of a network by their names
 State = dict[str, Tensor]
 
 #: names under which training scripts keep the weights of one network

@@ -20,8 +20,8 @@ from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.replaced_head import named_as, sequence_note
 from okdbench.distill.networks.stated_statistics import STATISTICS
 from okdbench.distill.networks.unused_tensors import average_note, notes_beside
-from okdbench.distill.networks.weight_choice import equal
-from okdbench.distill.networks.weight_files import State, read_weights
+from okdbench.distill.networks.weight_choice import State, equal
+from okdbench.distill.networks.weight_files import read_weights
 from okdbench.distill.networks.weight_reasons import CODE, about_batch_norm, part_of, reworked, too_much
 
 #: the counter of a batch norm, which old files lack and nothing here reads
