@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-import augmentation
 import choosing
 import label_gains
 import precisions
@@ -119,7 +118,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "why labels win": partial(variants.table, variants.WHY),
     "residual networks": partial(variants.scores, variants.RESIDUAL),
     "residual parts": partial(variants.table, variants.COLLAPSE),
-    "augmentation of digits": augmentation.digits,
+    "shifts": partial(variants.table, variants.SHIFTS),
     "other parts": partial(variants.table, variants.OTHERS),
     "reproductions": reproductions.tables,
     "reproduction counts": reproductions.counts,

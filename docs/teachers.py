@@ -19,6 +19,7 @@ ARCHIVES = {
     4: ROOT / "docs" / "protocol-4.jsonl.gz",
     5: ROOT / "leaderboards" / "records" / "digits.jsonl.gz",
 }
+#: the digits' default one; runs with another are of another comparison group
 TEACHER = "lenet5_bn"
 HEAD = ["method", "setting", "teachers by Adam", "worst", "teachers by SGD", "worst"]
 

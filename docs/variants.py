@@ -34,12 +34,13 @@ class Place(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A row, the row that it is compared with, and what that tells."""
+    """A row, the row that it is compared with, what that tells, and the other row's place where that is another."""
 
     row: str
     other: str
     tells: str
     place: Place
+    beside: Place | None = None
 
 
 AUGKD = [
@@ -74,6 +75,18 @@ COLLAPSE = [
         ("dfkd[balance=0.0,bn=0.0,one_hot=0.0]", "dfkd", "the adversarial game alone"),
     )
 ]
+#: teachers that were trained on shifted images, beside those that were not
+SHIFTS = [
+    Pair(row, row, tells, Place(setting, dataset="shifted"), Place(setting))
+    for row, setting, tells in (
+        ("teacher", "MO-P", "on another domain"),
+        ("teacher", "MP-O", "on another domain"),
+        ("teacher", "OP-M", "on another domain"),
+        ("teacher", "M", "on its own"),
+        ("dfad", "M", "as the source of a generator"),
+        ("zskt", "M", "as the source of a generator"),
+    )
+]
 OTHERS = [
     Pair("ltr", "replay", "the meta-gradient", Place("M")),
     Pair("ltr[bn=1.0]", "ltr", "the teacher's batch-norm statistics", Place("M")),
@@ -104,9 +117,9 @@ def scores(place: Place) -> str:
     return markdown(["row", "seeds", "accuracy", "worst", "macro F1"], lines)
 
 
-def effect(row: str, other: str, place: Place) -> list[str]:
+def effect(row: str, other: str, place: Place, beside: Place | None = None) -> list[str]:
     """Seeds of both, their means, and the differences of accuracy and retention; empty without runs of both."""
-    new, old = (runs()[place].get(name, {}) for name in (row, other))
+    new, old = runs()[place].get(row, {}), runs()[beside or place].get(other, {})
     seeds = sorted(new.keys() & old.keys())
     if not seeds:
         return []
@@ -118,7 +131,7 @@ def effect(row: str, other: str, place: Place) -> list[str]:
 
 
 def _line(pair: Pair) -> list[str]:
-    cells = effect(pair.row, pair.other, pair.place)
+    cells = effect(pair.row, pair.other, pair.place, pair.beside)
     head = [f"`{pair.row}`", f"`{pair.other}`", pair.tells, pair.place.setting, str(pair.place.shots or "")]
     return [*head, *cells] if cells else []
 
@@ -149,6 +162,5 @@ def runs() -> dict[Place, dict[str, dict[int, Record]]]:
 
 
 if __name__ == "__main__":
-    print(table(AUGKD))
-    print(table(WHY))
-    print(table(OTHERS))
+    for pairs in (AUGKD, WHY, OTHERS, COLLAPSE, SHIFTS):
+        print(table(pairs))
