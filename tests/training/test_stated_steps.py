@@ -1,0 +1,154 @@
+"""The filter that a teacher's file names is used, and steps that no option expresses are named."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from support.plain_teachers import NETWORK, teacher_of
+from support.stated_forms import MEAN, MM_TEST, PREPROCESSOR, PRINTED, STD, TEN, trained
+from support.teacher_plans import CPU, IMAGENET, TIMM, accuracy, checkpoint, plan_of, shop
+from torchvision import transforms
+from torchvision.transforms import InterpolationMode, v2
+
+from okdbench.training import teacher_check
+from okdbench.training.progress import quiet
+from okdbench.training.teacher import teacher_of as loaded
+
+PIL_RESIZE, TENSOR_RESIZE = transforms.Resize((32, 32), InterpolationMode.BICUBIC), v2.Resize((32, 32), antialias=False)
+OPENCV = {"__class_fullname__": "Resize", "height": 32, "width": 32, "interpolation": 1}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The description of a data set of its own."""
+    return shop(tmp_path_factory.mktemp("photos"), (70, 70))
+
+
+@pytest.mark.parametrize(
+    ("entries", "filter_"),
+    [
+        ({"interpolation": "bicubic"}, "bicubic"),
+        ({"args": argparse.Namespace(**{**TIMM, "interpolation": "Lanczos"})}, "lanczos"),
+        ({"preprocessor_config": {"do_resize": True, "resample": 3}}, "bicubic"),
+        ({"interpolation": "bilinear"}, "bilinear"),
+        ({"interpolation": ""}, "bilinear"),
+        ({"transform": transforms.Compose([PIL_RESIZE])}, "bicubic"),
+        ({"transform": str(transforms.Compose([PIL_RESIZE]))}, "bicubic"),
+        ({"transform": v2.Compose([v2.ToImage(), TENSOR_RESIZE])}, "cv2"),
+        ({"transform": str(v2.Compose([v2.ToImage(), TENSOR_RESIZE]))}, "cv2"),
+        ({"transform": {"transform": {"transforms": [OPENCV]}}}, "cv2"),
+        ({"transform": "Compose([Resize(p=1.0, height=32, width=32, interpolation=1)])"}, "cv2"),
+        ({"meta": {"cfg": f"{PREPROCESSOR}\n{MM_TEST.replace('pillow', 'cv2')}"}}, "cv2"),
+        ({"meta": {"cfg": f"{PREPROCESSOR}\n{MM_TEST}"}}, "bilinear"),
+    ],
+    ids=str,
+)
+def test_the_filter_that_the_file_names_is_used(
+    entries: dict[str, Any], filter_: str, photos: Path, tmp_path: Path
+) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    plan = plan_of(photos, tmp_path / "teacher.pth")
+    assert plan.dataset.interpolation == filter_
+    assert (f", {filter_}" in f", {plan.format_note.removeprefix('says ')}") == (filter_ != "bilinear")
+    assert plan_of(photos, tmp_path / "teacher.pth", interpolation="box").dataset.interpolation == "box"
+
+
+@pytest.mark.parametrize(
+    "entries", [{"interpolation": "spline"}, {"transform": {"transforms": [OPENCV | {"interpolation": 2}]}}]
+)
+def test_a_filter_that_is_not_here_is_named(entries: dict[str, Any], photos: Path, tmp_path: Path) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    assert "not understood: its interpolation; say it with --interpolation;" in note
+
+
+def test_a_teacher_that_saw_four_pixels_gets_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rough = shop(tmp_path, (150, 110))
+    for file in tmp_path.glob("images/*/*"):
+        noise = np.random.default_rng(len(file.read_bytes())).integers(0, 200, (110, 150, 3), np.uint8)
+        Image.fromarray(np.asarray(Image.open(file)) // 5 + noise).save(file)
+    steps = [v2.PILToTensor(), TENSOR_RESIZE, v2.ToDtype(torch.float32, scale=True), v2.Normalize(**IMAGENET)]
+    net = teacher_of(sorted(tmp_path.glob("images/*/*")), v2.Compose(steps))
+    checkpoint(transform=v2.Compose(steps))(net, tmp_path / "teacher.pth")
+    torch.save(net.state_dict(), tmp_path / "silent.pth")
+    assert accuracy(plan_of(rough, tmp_path / "teacher.pth")) == 100
+    silent = plan_of(rough, tmp_path / "silent.pth")
+    assert accuracy(silent) < 75
+    teacher_check.report(silent, loaded(silent, Path("unused"), CPU, quiet), CPU)
+    assert "with --interpolation cv2 it has 100.0 %" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "entries", "says"),
+    [
+        (0.5, 0.5, {"preprocess": {"input_range": [-1, 1], "input_size": 32}}, "mean 0.5, std 0.5"),
+        (0.5, 0.5, {"config": {"preprocessing": "tf"}}, "mean 0.5, std 0.5"),
+        (0.5, 0.5, {"config": {"rescale": "1/127.5", "offset": -1}}, "mean 0.5, std 0.5"),
+        (0.25, 0.25, {"rescale": 4 / 255, "offset": -1.0}, "mean 0.25, std 0.25"),
+        (0, 1 / 255, {"transform": v2.Compose([v2.Resize((32, 32)), v2.ToDtype(torch.float32, scale=False)])},
+         "32 px, mean 0, std 1, stretch, values from 0 to 255"),
+        (0, 1 / 255, {"transform": str(v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=False)]))},
+         "mean 0, std 1, values from 0 to 255"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_range_and_a_word_are_read_as_statistics(
+    mean: float, std: float, entries: dict[str, Any], says: str, photos: Path, tmp_path: Path
+) -> None:
+    checkpoint(**entries)(trained(photos.parent, [mean] * 3, [std] * 3), tmp_path / "teacher.pth")
+    plan = plan_of(photos, tmp_path / "teacher.pth")
+    assert says in plan.format_note
+    assert "not understood" not in plan.format_note
+    assert accuracy(plan) == 100
+
+
+PER_IMAGE = {"__class_fullname__": "Normalize", "p": 1.0, "mean": MEAN, "std": STD, "normalization": "image"}
+INVERTED = [transforms.Resize((32, 32)), transforms.RandomInvert(p=1.0), *TEN]
+NO_OPTION = "no option does all of it: do it in the network's code, --teacher ./net.py;"
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        ({"transform": {"__class_fullname__": "Compose", "transforms": [PER_IMAGE]}}, "normalization=image"),
+        ({"transform": "Compose([\n  Normalize(p=1.0, mean=(0.2,), std=(1,), normalization='min_max'),\n])"},
+         "normalization=min_max"),
+        ({"config": {"normalize": "per_image"}}, "normalize=per_image"),
+        ({"data": {"per_image_standardization": True}}, "per_image_standardization=True"),
+        ({"config": {"color_space": "HSV"}}, "color_space=HSV"),
+        ({"transform": transforms.Compose(INVERTED)}, "RandomInvert"),
+        ({"transform": str(transforms.Compose(INVERTED))}, "RandomInvert"),
+        ({"transform": PRINTED.replace("(Gray", "(RandomInvert(p=1) Gray")}, "RandomInvert"),
+        ({"transform": transforms.Compose([transforms.Compose(INVERTED)])}, "RandomInvert"),
+        ({"transform": v2.Compose([v2.RandomHorizontalFlip(), v2.ColorJitter(), v2.RandomAutocontrast(1.0), *TEN])},
+         "RandomAutocontrast"),
+        ({"transform": transforms.Compose([transforms.Lambda(id), *TEN])}, "Lambda"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_no_option_expresses_is_named(entries: dict[str, Any], named: str, photos: Path, tmp_path: Path) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    assert f"not understood: its {named}; {NO_OPTION}" in note
+    assert "normalization=" not in named or "by default 32 px, mean 0.485" in note
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"model": {"normalization": "batch_norm", "norm": "layer"}, "normalize": True, "color_space": "rgb"},
+        {"transform": str(v2.Compose([v2.RandomResizedCrop(32), v2.RandomErasing(), v2.TrivialAugmentWide(), *TEN]))},
+        {"code": "model = Net(Lambda(3), Strange(4))"},
+    ],
+    ids=str,
+)
+def test_what_changes_no_image_of_a_test_is_not_named(entries: Any, photos: Path, tmp_path: Path) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    assert "not understood" not in plan_of(photos, tmp_path / "teacher.pth").format_note
