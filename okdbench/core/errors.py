@@ -30,7 +30,7 @@ class HyperparameterError(UserError):
 
 
 class NonFiniteLossError(Exception):
-    """A loss became NaN or infinite; the message names the stage, the step and the loss term."""
+    """A loss or a logit became NaN or infinite; the message names the stage, the step and the loss term."""
 
 
 def one_line(error: BaseException, *, kind: bool = False) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from okdbench.core.errors import NonFiniteLossError
 from okdbench.core.settings import TaskKind
 from okdbench.data.images import Images
 from okdbench.data.loader import evaluation_batches
@@ -95,9 +96,15 @@ class Evaluator:
         self._teacher_logits = predict(self.teacher, self.test, self.device)
 
     def __call__(self, stage: str, step: int, images: int) -> Evaluation:
-        """The evaluation of the network's present state, after ``step`` and ``images`` images learned from."""
+        """The evaluation of the network's present state, after ``step`` and ``images`` images learned from.
+
+        Raises:
+            NonFiniteLossError: a logit is NaN or infinite.
+        """
         val_acc = self._accuracy(self.network, self.val)
         logits = predict(self.network, self.test, self.device)
+        if not logits.isfinite().all():
+            raise NonFiniteLossError(f"stage {stage}, step {step}: the network's logits are not finite")
         test = score(logits, torch.from_numpy(self.test.labels), self._teacher_logits.argmax(1))
         return Evaluation(stage=stage, step=step, images=images, val_acc=val_acc, test=test)
 

@@ -142,6 +142,8 @@ class TrainingLoop:
         unchanged = bool(evaluations) and evaluations[-1].images == learned
         if self._config.evaluate is None or (unchanged and not always):
             return
+        # First, so that a loss that is NaN ends the run before the network is evaluated.
+        self._loss_log.flush()
         evaluations.append(self._config.evaluate(stage.name, self._step, learned))
         self._config.log(_numbers_of(evaluations[-1]), self._steps_before() + self._step)
         # Selection sees validation accuracies only; test accuracies are recorded and never looked at here.
@@ -160,7 +162,6 @@ class TrainingLoop:
         return sum(stage.steps for stage in self._stages[: self._stage_index])
 
     def _end(self, stage: Stage) -> None:
-        # First, so that a loss that is NaN ends the run before the network is evaluated.
         self._loss_log.flush()
         if stage.finish:
             stage.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,17 +11,19 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
+from okdbench.core.errors import NonFiniteLossError
 from okdbench.core.protocol import is_ranked
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.distill.optim import clone_state
-from okdbench.training.evaluation import accuracy, calibration_error, predict, score
+from okdbench.training.evaluation import Evaluator, accuracy, calibration_error, predict, score
 from okdbench.training.plan import Plan
 from okdbench.training.progress import quiet
 from okdbench.training.trial import Trial
 from okdbench.training.weights_hash import fingerprint
 
 CPU = torch.device("cpu")
+GREY = Normaliser((0.5,), (0.5,))
 
 
 @pytest.mark.parametrize("classes", [3, 10])
@@ -54,7 +57,7 @@ def test_calibration_error_of_a_hand_made_case() -> None:
 
 def test_evaluating_changes_neither_mode_nor_buffers_nor_traffic(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = plan("kd")
-    teacher = ClassifierWrapper(build_classifier("test_resnet", 10, 32, channels=1), Normaliser((0.5,), (0.5,))).lock()
+    teacher = ClassifierWrapper(build_classifier("test_resnet", 10, 32, channels=1), GREY).lock()
     trial = Trial(made, teacher, tmp_path, CPU, quiet)
     student = trial.answer.train()
     before = fingerprint(clone_state(student))
@@ -64,6 +67,15 @@ def test_evaluating_changes_neither_mode_nor_buffers_nor_traffic(plan: Callable[
     assert student.training
     assert fingerprint(clone_state(student)) == before
     assert trial.meter.traffic()["student"]["forward"] == 0
+
+
+def test_a_network_that_has_become_nan_is_named(plan: Callable[..., Plan]) -> None:
+    made = plan("kd")
+    broken, intact = (ClassifierWrapper(build_classifier("lenet5", 10, 32, channels=1), GREY) for _ in range(2))
+    torch.nn.init.constant_(next(broken.parameters()), math.nan)
+    evaluate = Evaluator(broken, intact, made.splits.val, made.splits.test, made.splits.teacher_test, CPU)
+    with pytest.raises(NonFiniteLossError, match="stage distil, step 7: the network's logits are not finite"):
+        evaluate("distil", 7, 56)
 
 
 def test_rows_that_exceed_their_budget_are_not_ranked() -> None:

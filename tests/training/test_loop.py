@@ -162,6 +162,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_named(tmp_path: Path, val
         loop(tiny, tmp_path).run()
 
 
+def test_a_bad_loss_is_named_before_the_network_is_evaluated(tmp_path: Path) -> None:
+    diverging = loop(Diverging(storm=8), tmp_path, [50.0], evaluations=2)
+    with pytest.raises(NonFiniteLossError, match="step 3: the loss term 'kl' is nan"):
+        diverging.run()
+    assert not diverging.history.evaluations
+
+
 def test_no_checkpoint_contains_a_state_after_a_bad_loss(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError):
         loop(Diverging(storm=30), tmp_path, checkpoint_seconds=0).run()
