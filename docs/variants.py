@@ -75,6 +75,8 @@ COLLAPSE = [
         ("dfkd[balance=0.0,bn=0.0,one_hot=0.0]", "dfkd", "the adversarial game alone"),
     )
 ]
+#: the default augmentation of photographs
+PHOTOGRAPH = Place("AD-W", networks=("test_resnet", "test_byobnet"), dataset="shift_flip")
 #: teachers that were trained on shifted images, beside those that were not
 SHIFTS = [
     Pair(row, row, tells, Place(setting, dataset="shifted"), Place(setting))
@@ -86,6 +88,12 @@ SHIFTS = [
         ("dfad", "M", "as the source of a generator"),
         ("zskt", "M", "as the source of a generator"),
     )
+]
+#: augmentations of photographs, for teacher and student, beside their default
+PHOTOGRAPHS = [
+    Pair(row, row, f"{tells}, not shift and flip", PHOTOGRAPH._replace(dataset=name), PHOTOGRAPH)
+    for row in ("teacher", "finetune", "kd")
+    for name, tells in (("none", "nothing"), ("flip", "flip"), ("flip_crop", "flip and crop"))
 ]
 OTHERS = [
     Pair("ltr", "replay", "the meta-gradient", Place("M")),
@@ -162,5 +170,5 @@ def runs() -> dict[Place, dict[str, dict[int, Record]]]:
 
 
 if __name__ == "__main__":
-    for pairs in (AUGKD, WHY, OTHERS, COLLAPSE, SHIFTS):
+    for pairs in (AUGKD, WHY, OTHERS, COLLAPSE, SHIFTS, PHOTOGRAPHS):
         print(table(pairs))
