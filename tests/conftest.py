@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from support.tiny_task import TINY
@@ -17,6 +18,9 @@ from okdbench.checks.sandbox import with_few_evaluated
 from okdbench.training.plan import Plan, make_plan
 
 torch.set_num_threads(1)
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 # Every run ends with a collection, which need not look at the libraries again.
 gc.freeze()
 

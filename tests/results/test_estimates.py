@@ -117,7 +117,7 @@ def test_without_a_spread_equal_means_are_equal_and_others_differ() -> None:
     assert (other.low, other.high, other.p, other.is_shown) == (1, 1, 0, True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(*[st.lists(ACCURACIES, min_size=2, max_size=6)] * 2, st.integers(2, 12))
 def test_interval_and_p_value_agree(a: list[float], b: list[float], rows: int) -> None:
     found = difference(a, b, rows)

@@ -58,7 +58,7 @@ def merged(sources: Sequence[Path], name: str) -> Path:
     return path
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(PEOPLE)
 def test_neither_order_nor_brackets_matter(people: list[list[Record]]) -> None:
     """Merging A and B equals merging B and A; merging that with C equals merging A with B and C."""
@@ -71,7 +71,7 @@ def test_neither_order_nor_brackets_matter(people: list[list[Record]]) -> None:
         assert merged([first, *paths, first], "again.jsonl.gz").read_bytes() == together
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(PEOPLE)
 def test_the_data_frame_is_that_of_the_merged_archive_in_any_order(people: list[list[Record]]) -> None:
     """Tables are functions of this frame."""

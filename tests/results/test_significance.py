@@ -115,7 +115,7 @@ def grids(draw: st.DrawFn) -> list[Record]:
     return [*made, *[other] * draw(st.integers(0, 1))]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(grids())
 def test_compare_and_the_table_never_disagree(records: list[Record]) -> None:
     table = rows(*records)
