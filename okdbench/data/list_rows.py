@@ -6,7 +6,7 @@ import codecs
 import csv
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from okdbench.core.errors import UserError, os_reason
 from okdbench.data.class_order import shortened
 from okdbench.data.own_domain import PARTS
+from okdbench.data.own_file import composed
 
 #: what a column is for -> its names
 COLUMNS = {
@@ -46,13 +47,14 @@ class Row(NamedTuple):
     group: str = ""
 
 
-def read_rows(file: Path, labelled: bool, group: str) -> tuple[list[Row], list[str]]:
+def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -> tuple[list[Row], list[str]]:
     """The rows of a list, and the names of columns that are not used.
 
     Args:
         file: the list.
         labelled: whether each image has a class.
         group: name of the column with the group; by default ``group``, if there is one.
+        listed: names of classes that the user lists.
 
     Raises:
         UserError: it cannot be read, or lacks a column or a class.
@@ -62,7 +64,7 @@ def read_rows(file: Path, labelled: bool, group: str) -> tuple[list[Row], list[s
     # Comments stand above the header; below it, a path may begin like one.
     lines = list(dropwhile(lambda line: line.startswith("#"), _text(file).splitlines()))
     if _is_table(file, lines):
-        return _table(file, lines, labelled, group)
+        return _table(file, lines, labelled, group, listed)
     return _plain(file, lines, labelled), []
 
 
@@ -103,7 +105,9 @@ def _is_table(file: Path, lines: Sequence[str]) -> bool:
     return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(name in COLUMNS["path"] for name in head))
 
 
-def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> tuple[list[Row], list[str]]:
+def _table(
+    file: Path, lines: Sequence[str], labelled: bool, group: str, listed: Collection[str]
+) -> tuple[list[Row], list[str]]:
     reader = csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
     columns = _columns(file, header, group)
@@ -114,8 +118,9 @@ def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> tupl
         others.remove(split[0])
     folder = _folder_column(file, rows[0][0], columns["path"]) if rows else ""
     others = [name for name in others if name != folder]
-    classes = _one_hot([row for row, _ in rows], others) if labelled and "label" not in columns else []
-    if labelled and "label" not in columns and not classes:
+    is_one_hot = labelled and "label" not in columns
+    classes = _one_hot(file, rows, others, listed) if is_one_hot else []
+    if is_one_hot and not classes:
         raise UserError(
             f"{file}: its first line names no column label but {shortened(list(header))}; write the class of each "
             "image into one column label, or 0 and 1 into a column for each class"
@@ -126,7 +131,7 @@ def _table(file: Path, lines: Sequence[str], labelled: bool, group: str) -> tupl
         if folder and said["path"]:
             said["path"] = f"{row[folder]}/{said['path']}"
         if classes:
-            said["label"] = _class_of(f"{file} line {line}", [name for name in classes if _BITS[row[name]]])
+            said["label"] = next((name.strip() for name in classes if _BITS[row[name]]), "")
         made.append(_row(file, line, labelled, said))
     return made, [name for name in others if name not in classes]
 
@@ -163,17 +168,32 @@ def _is_split(values: set[str]) -> bool:
     return words <= _PARTS.keys() and len({_PARTS[word] for word in words}) > 1
 
 
-def _one_hot(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[str]:
-    """The columns that have 0 or 1 in each row, if there are at least two."""
-    found = [name for name in columns if rows and {row[name] for row in rows} <= _BITS.keys()]
+def _one_hot(
+    file: Path, rows: Sequence[tuple[Mapping[str, str], str]], columns: Sequence[str], listed: Collection[str]
+) -> list[str]:
+    """The columns that have 0 or 1 in each row, if there are at least two: those of ``listed`` where these suffice."""
+    found = [name for name in columns if rows and {row[name] for row, _ in rows} <= _BITS.keys()]
+    named = [name for name in found if composed(name.strip()) in listed]
+    if len(named) > 1 and all(len(_ones(row, named)) == 1 for row, _ in rows):
+        return named
+    for row, line in rows if len(found) > 1 else ():
+        if len(ones := _ones(row, found)) > 1:
+            where = f"{file} line {line} has the classes {shortened([name.strip() for name in ones])}"
+            raise UserError(f"{where}; {_cure([other for other, _ in rows], found, ones)}")
     return found if len(found) > 1 else []
 
 
-def _class_of(where: str, columns: Sequence[str]) -> str:
-    """The one column that names the class of an image; empty if there is none."""
-    if len(columns) > 1:
-        raise UserError(f"{where} has the classes {shortened(columns)}; an image has one, so remove the line")
-    return columns[0].strip() if columns else ""
+def _ones(row: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if _BITS[row[name]]]
+
+
+def _cure(rows: Sequence[Mapping[str, str]], columns: Sequence[str], ones: Sequence[str]) -> str:
+    """Of two classes in a row: one of its columns is no class if each row has one class without it, and only then."""
+    left = {name: [other for other in columns if other != name] for name in ones}
+    extra = [name for name in ones if all(len(_ones(row, left[name])) == 1 for row in rows)]
+    if len(extra) != 1:
+        return "an image has one, so remove the line, or list the classes under classes: if a column is none"
+    return f"without the column {extra[0].strip()} each line has one; remove it, or list the classes under classes:"
 
 
 # Plain lines: a path and a class.

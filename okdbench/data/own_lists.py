@@ -71,18 +71,19 @@ class ListDomain(NamedTuple):
 OwnDomain = FolderDomain | ListDomain
 
 
-def list_domain(file: Path, labelled: bool = True, group: str = "") -> ListDomain:
+def list_domain(file: Path, labelled: bool, group: str, listed: Collection[str]) -> ListDomain:
     """Read a list; paths are absolute or relative to its folder.
 
     Args:
         file: comma, semicolon or tab between the columns of a CSV file; white space before the class of a text line.
         labelled: whether each image has a class.
         group: name of the column with the group; by default ``group``, if there is one.
+        listed: names of classes that the user lists.
 
     Raises:
         UserError: it cannot be read, lacks a column, names an image twice, or images are missing.
     """
-    rows, unused = read_rows(file, labelled, group)
+    rows, unused = read_rows(file, labelled, group, listed)
     images, absent = _with_endings([_image(file.parent, row) for row in rows])
     refuse_twice(str(file), images)
     if absent:

@@ -10,7 +10,7 @@ from okdbench.core.errors import UserError
 from okdbench.core.file_names import refuse_archive
 from okdbench.data.class_order import shortened
 from okdbench.data.own_domain import FolderDomain, OwnImage, Scan, folder_domain
-from okdbench.data.own_file import OwnDatasetFile, ignored_classes, listed_classes, written_classes
+from okdbench.data.own_file import OwnDatasetFile, composed, ignored_classes, listed_classes, written_classes
 from okdbench.data.own_lists import ListDomain, OwnDomain, list_domain, refuse_shared
 from okdbench.data.own_parts import exported_lists, joined, named_parts
 
@@ -45,7 +45,8 @@ def _found(where: str, content: OwnDatasetFile, paths: Mapping[str, Path], label
     """The domain in a folder or list, or in one for each part; ``where`` begins an error message."""
     if whole := paths.get(""):
         if not whole.is_dir():
-            return list_domain(whole, labelled, content.groups)
+            listed = written_classes(content).union(map(composed, content.ignore))
+            return list_domain(whole, labelled, content.groups, listed)
         paths = exported_lists(whole) if labelled else {}
         if not paths:
             return folder_domain(whole, written_classes(content), labelled)

@@ -296,3 +296,29 @@ def test_a_class_may_be_a_column_of_0_and_1(folder: Path) -> None:
         name = listed(folder, "\n".join(["filename, Cup, lamp, age", *lines]))
         assert labels_of(name, folder) == [0, 1] * 10
         assert registry.load_dataset(name).classes == ("Cup", "lamp")
+
+
+@pytest.mark.parametrize("column", ["night", "is_test"])
+def test_a_column_of_0_and_1_that_is_no_class_is_named(folder: Path, column: str) -> None:
+    bits = [(int(not i % 2), i % 2, int(i % 3 == 0)) for i in range(20)]
+    lines = [f"all/{name},{cup},{lamp},{flag}" for name, (cup, lamp, flag) in zip(NAMES, bits, strict=True)]
+    name = listed(folder, "\n".join([f"path,cup,lamp,{column}", *lines]))
+    cure = f"line 2 has the classes cup, {column}; without the column {column} each line has one; remove it, or list"
+    assert cure in refusal(registry.load_dataset, name)
+    named = listed(folder, "\n".join([f"path,cup,lamp,{column}", *lines]), classes=["lamp", "cup"])
+    assert labels_of(named, folder) == [1, 0] * 10
+    dataset = registry.load_dataset(named)
+    assert isinstance(dataset, OwnDataset)
+    assert dict(dataset.scan("phone").ignored) == {f"columns {column}": 1}
+
+
+def test_of_two_columns_that_may_be_no_class_none_is_named(folder: Path) -> None:
+    lines = [f"all/{name},{int(not i % 2)},{i % 2},{int(not i % 2)}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join(["path,cup,lamp,night", *lines]))
+    assert "line 2 has the classes cup, night; an image has one, so remove the line, or list the" in refusal(
+        registry.load_dataset, name
+    )
+    few = listed(folder, "\n".join(["path,cup,lamp,night", *lines]), classes=["lamp", "pen"])
+    assert "line 2 has the classes cup, night; an image has one" in refusal(registry.load_dataset, few)
+    junk = listed(folder, "\n".join(["path,cup,lamp,night", *lines]), classes=["lamp"], ignore=["cup"])
+    assert registry.load_dataset(junk).classes == ("lamp",)
