@@ -6,7 +6,8 @@ import codecs
 import csv
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
@@ -47,8 +48,8 @@ class Row(NamedTuple):
     group: str = ""
 
 
-def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -> tuple[list[Row], list[str]]:
-    """The rows of a list, and the names of columns that are not used.
+def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -> tuple[list[Row], Counter[str]]:
+    """The rows of a list, and what is not used: columns, and files of these names that are not in their folder.
 
     Args:
         file: the list.
@@ -65,7 +66,7 @@ def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -
     lines = list(dropwhile(lambda line: line.startswith("#"), _text(file).splitlines()))
     if _is_table(file, lines):
         return _table(file, lines, labelled, group, listed)
-    return _plain(file, lines, labelled), []
+    return _plain(file, lines, labelled), Counter()
 
 
 def _text(file: Path) -> str:
@@ -107,7 +108,7 @@ def _is_table(file: Path, lines: Sequence[str]) -> bool:
 
 def _table(
     file: Path, lines: Sequence[str], labelled: bool, group: str, listed: Collection[str]
-) -> tuple[list[Row], list[str]]:
+) -> tuple[list[Row], Counter[str]]:
     reader = csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
     columns = _columns(file, header, group)
@@ -116,7 +117,7 @@ def _table(
     if "split" not in columns and (split := [name for name in others if _is_split({row[name] for row, _ in rows})]):
         columns["split"] = split[0]
         others.remove(split[0])
-    folder = _folder_column(file, rows[0][0], columns["path"]) if rows else ""
+    folder = _folder_column(file, [row for row, _ in rows], columns["path"]) if rows else ""
     others = [name for name in others if name != folder]
     is_one_hot = labelled and "label" not in columns
     classes = _one_hot(file, rows, others, listed) if is_one_hot else []
@@ -133,7 +134,17 @@ def _table(
         if classes:
             said["label"] = next((name.strip() for name in classes if _BITS[row[name]]), "")
         made.append(_row(file, line, labelled, said))
-    return made, [name for name in others if name not in classes]
+    bare = {_place(file, row[columns["path"]]) for row, _ in rows} if folder else set()
+    return made, _ignored([name for name in others if name not in classes], folder, bare - {row.place for row in made})
+
+
+def _ignored(columns: Sequence[str], folder: str, others: Set[Path]) -> Counter[str]:
+    """What is not used: columns, and files that are called as the images in the folders of the column ``folder``."""
+    counts = {
+        f"columns {shortened(columns)}": len(columns),
+        f"files of these names outside the folders of column {folder}": len(_are_there(others)),
+    }
+    return Counter({kind: number for kind, number in counts.items() if number})
 
 
 def _columns(file: Path, header: Mapping[str, str], group: str) -> dict[str, str]:
@@ -145,21 +156,32 @@ def _columns(file: Path, header: Mapping[str, str], group: str) -> dict[str, str
     return columns
 
 
-def _folder_column(file: Path, row: Mapping[str, str], path: str) -> str:
+def _folder_column(file: Path, rows: Sequence[Mapping[str, str]], path: str) -> str:
     """The column with the folder of the image that is named in the column ``path``; empty where that is the whole path.
 
-    Which it is, the files tell; the folders may also be the classes or the parts.
+    Which it is, the files tell; the folders may also be the classes or the parts. Where files are there with the folder
+    and without it, those with it are meant if each line has one: the others may be thumbnails, or an older export.
     """
-    if _is_there(_place(file, row[path])):
-        return ""
-    there = (name for name in row if row[name] and _is_there(_place(file, f"{row[name]}/{row[path]}")))
-    return next(there, "")
+
+    def joined(row: Mapping[str, str], name: str) -> Path:
+        return _place(file, f"{row[name]}/{row[path]}")
+
+    def leads(name: str, some: Sequence[Mapping[str, str]]) -> bool:
+        places = {joined(row, name) for row in some}
+        return _are_there(places) == places
+
+    first, bare = rows[0], _place(file, rows[0][path])
+    there = [name for name in first if first[name] and joined(first, name) != bare and leads(name, rows[:1])]
+    if there and _are_there({bare}):
+        there = [name for name in there if leads(name, rows)]
+    return next(iter(there), "")
 
 
-def _is_there(image: Path) -> bool:
-    """Whether a file has this name, with or without its ending."""
-    inside = image.parent.iterdir() if image.parent.is_dir() and not image.is_file() else ()
-    return image.is_file() or any(other.with_suffix("") == image for other in inside)
+def _are_there(images: Set[Path]) -> set[Path]:
+    """Those of the images of which a file has the name, with or without its ending; each folder is listed once."""
+    folders = {image.parent for image in images}
+    files = {file for folder in folders if os.path.isdir(folder) for file in folder.iterdir()}
+    return files.union(file.with_suffix("") for file in files) & images
 
 
 def _is_split(values: set[str]) -> bool:

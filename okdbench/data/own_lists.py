@@ -83,7 +83,7 @@ def list_domain(file: Path, labelled: bool, group: str, listed: Collection[str])
     Raises:
         UserError: it cannot be read, lacks a column, names an image twice, or images are missing.
     """
-    rows, unused = read_rows(file, labelled, group, listed)
+    rows, ignored = read_rows(file, labelled, group, listed)
     images, absent = _with_endings([_image(file.parent, row) for row in rows])
     refuse_twice(str(file), images)
     if absent:
@@ -92,7 +92,7 @@ def list_domain(file: Path, labelled: bool, group: str, listed: Collection[str])
             f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: {named}; correct "
             "the paths"
         )
-    return ListDomain(file, images, Counter({f"columns {shortened(unused)}": len(unused)} if unused else {}))
+    return ListDomain(file, images, ignored)
 
 
 def _with_endings(images: Sequence[OwnImage]) -> tuple[list[OwnImage], list[Path]]:

@@ -1,0 +1,140 @@
+"""What the columns of a list in a CSV file say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.dataset_trees import grow
+from support.error_text import refusal
+from support.own_lists import CLASSES, NAMES, TINY, labels_of, listed
+
+from okdbench import registry
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.training.plan import make_plan
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twenty images in one folder, of which every second is of the second class."""
+    grow(tmp_path / "all", NAMES)
+    return tmp_path
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("head", [("path", "label"), ("Filename", "Class")])
+def test_a_table_has_a_header(folder: Path, delimiter: str, head: tuple[str, str]) -> None:
+    rows = [head, *((f"all/{name}", CLASSES[index % 2]) for index, name in enumerate(NAMES))]
+    name = listed(folder, "\n".join(delimiter.join(row) for row in rows))
+    assert registry.load_dataset(name).classes == CLASSES
+    assert labels_of(name, folder) == [0, 1] * 10
+
+
+def test_columns_give_groups_and_splits(folder: Path) -> None:
+    rows = ["path,label,patient,split"]
+    for index, name in enumerate(NAMES):
+        part = "train" if index < 12 else "Val" if index < 16 else "test"
+        rows.append(f"all/{name},{CLASSES[index % 2]},p{index // 4},{part}")
+    name = listed(folder, "\n".join(rows), groups="patient")
+    splits = make_plan({**TINY, "dataset": name, "setting": "P"}, data_root=folder).splits
+    assert sorted(splits.test.paths) == sorted(f"phone/all/{image}" for image in NAMES[16:])
+    assert (set(splits.test.groups), len(splits.teacher_train)) == ({"p4"}, 16)
+    alone = listed(folder, "\n".join(row.rpartition(",")[0] for row in rows), groups="patient")
+    splits = make_plan({**TINY, "dataset": alone, "setting": "P"}, data_root=folder).splits
+    assert not set(splits.test.groups) & set(splits.teacher_train.groups)
+    assert len(splits.test) == 4
+
+
+def splits_of(folder: Path, column: str, words: tuple[str, str]) -> list[int]:
+    """Numbers of train and test images where every fifth image has the second word."""
+    lines = [f"path,label,{column}"]
+    lines += [f"all/{name},{CLASSES[i % 2]},{words[i % 10 in (4, 9)]}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join(lines))
+    splits = make_plan({**TINY, "dataset": name, "setting": "P"}, data_root=folder).splits
+    return [len(splits.teacher_train), len(splits.test)]
+
+
+@pytest.mark.parametrize("column", ["split", "subset", "set", "phase", "Partition", "part", "fold_of_mine"])
+def test_a_column_that_divides_the_images_is_the_split_whatever_its_name(folder: Path, column: str) -> None:
+    assert splits_of(folder, column, ("train", "test")) == [16, 4]
+
+
+def test_the_parts_of_fer2013_are_known(folder: Path) -> None:
+    assert splits_of(folder, "Usage", ("Training", "PrivateTest")) == [16, 4]
+
+
+def test_a_column_that_is_not_used_is_named(folder: Path) -> None:
+    rows = [f"all/{name},{CLASSES[i % 2]},{int(i % 5 == 0)},{i}" for i, name in enumerate(NAMES)]
+    dataset = registry.load_dataset(listed(folder, "\n".join(["path,label,is_test,age", *rows])))
+    assert isinstance(dataset, OwnDataset)
+    assert dict(dataset.scan("phone").ignored) == {"columns is_test, age": 2}
+
+
+@pytest.mark.parametrize("ending", [".jpg", ""])
+@pytest.mark.parametrize("column", ["folder", "label"])
+def test_the_folder_may_be_a_column_of_its_own(folder: Path, column: str, ending: str) -> None:
+    """Also the class itself; the column counts as used."""
+    grow(folder, [f"{CLASSES[i % 2]}/{name}" for i, name in enumerate(NAMES)])
+    rows = [f"{CLASSES[i % 2]},{name.removesuffix('.jpg')}{ending},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join([f"{column},filename,{'label' if column == 'folder' else 'note'}", *rows]))
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, OwnDataset)
+    found = {image.path: image.label for image in dataset.scan("phone").images}
+    assert found == {f"{CLASSES[i % 2]}/{image}": CLASSES[i % 2] for i, image in enumerate(NAMES)}
+    assert dict(dataset.scan("phone").ignored) == ({} if column == "folder" else {"columns note": 1})
+
+
+@pytest.mark.parametrize("beside", [NAMES, NAMES[:7], NAMES[:1]])
+@pytest.mark.parametrize("ending", [".jpg", ""])
+def test_the_folder_of_a_column_wins_over_files_of_the_same_names(folder: Path, beside: list[str], ending: str) -> None:
+    """Which may be thumbnails, or another export."""
+    grow(folder, [*(f"day {i % 2}/{name}" for i, name in enumerate(NAMES)), *beside])
+    rows = [f"day {i % 2},{name.removesuffix('.jpg')}{ending},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    dataset = registry.load_dataset(listed(folder, "\n".join(["folder,filename,label", *rows])))
+    assert isinstance(dataset, OwnDataset)
+    scan = dataset.scan("phone")
+    assert {image.path for image in scan.images} == {f"day {i % 2}/{image}" for i, image in enumerate(NAMES)}
+    assert dict(scan.ignored) == {"files of these names outside the folders of column folder": len(beside)}
+    # Where one lacks its image, the column is passed over, and named.
+    (folder / "day 1" / NAMES[1]).unlink()
+    if beside != NAMES:
+        assert "images are not there" in refusal(registry.load_dataset, str(folder / "shop.yaml"))
+    else:
+        again = registry.load_dataset(str(folder / "shop.yaml"))
+        assert isinstance(again, OwnDataset)
+        assert {image.path for image in again.scan("phone").images} == set(NAMES)
+        assert dict(again.scan("phone").ignored) == {"columns folder": 1}
+
+
+def test_a_class_may_be_a_column_of_0_and_1(folder: Path) -> None:
+    for zero, one in (("0", "1"), ("0.0", "1.0")):
+        lines = [f"all/{name}, {zero if i % 2 else one}, {one if i % 2 else zero}, {i}" for i, name in enumerate(NAMES)]
+        name = listed(folder, "\n".join(["filename, Cup, lamp, age", *lines]))
+        assert labels_of(name, folder) == [0, 1] * 10
+        assert registry.load_dataset(name).classes == ("Cup", "lamp")
+
+
+@pytest.mark.parametrize("column", ["night", "is_test"])
+def test_a_column_of_0_and_1_that_is_no_class_is_named(folder: Path, column: str) -> None:
+    bits = [(int(not i % 2), i % 2, int(i % 3 == 0)) for i in range(20)]
+    lines = [f"all/{name},{cup},{lamp},{flag}" for name, (cup, lamp, flag) in zip(NAMES, bits, strict=True)]
+    name = listed(folder, "\n".join([f"path,cup,lamp,{column}", *lines]))
+    cure = f"line 2 has the classes cup, {column}; without the column {column} each line has one; remove it, or list"
+    assert cure in refusal(registry.load_dataset, name)
+    named = listed(folder, "\n".join([f"path,cup,lamp,{column}", *lines]), classes=["lamp", "cup"])
+    assert labels_of(named, folder) == [1, 0] * 10
+    dataset = registry.load_dataset(named)
+    assert isinstance(dataset, OwnDataset)
+    assert dict(dataset.scan("phone").ignored) == {f"columns {column}": 1}
+
+
+def test_of_two_columns_that_may_be_no_class_none_is_named(folder: Path) -> None:
+    lines = [f"all/{name},{int(not i % 2)},{i % 2},{int(not i % 2)}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join(["path,cup,lamp,night", *lines]))
+    assert "line 2 has the classes cup, night; an image has one, so remove the line, or list the" in refusal(
+        registry.load_dataset, name
+    )
+    few = listed(folder, "\n".join(["path,cup,lamp,night", *lines]), classes=["lamp", "pen"])
+    assert "line 2 has the classes cup, night; an image has one" in refusal(registry.load_dataset, few)
+    junk = listed(folder, "\n".join(["path,cup,lamp,night", *lines]), classes=["lamp"], ignore=["cup"])
+    assert registry.load_dataset(junk).classes == ("lamp",)
