@@ -86,33 +86,41 @@ def list_domain(file: Path, labelled: bool, group: str, listed: Collection[str])
     rows, ignored = read_rows(file, labelled, group, listed)
     images, absent = _with_endings([_image(file.parent, row) for row in rows])
     refuse_twice(str(file), images)
-    if absent:
-        named = shortened([os.path.relpath(place, file.parent) for place in absent])
-        raise UserError(
-            f"{file}: {len(absent)} of {len(images)} images are not there, relative to its folder: {named}; correct "
-            "the paths"
-        )
+    _refuse_unclear(file, len(images), absent)
     return ListDomain(file, images, ignored)
 
 
-def _with_endings(images: Sequence[OwnImage]) -> tuple[list[OwnImage], list[Path]]:
-    """The images, of which those that are named without the ending of their file get it; and what is not there."""
+def _with_endings(images: Sequence[OwnImage]) -> tuple[list[OwnImage], dict[Path, list[Path]]]:
+    """The images, of which those that are named without the ending of their file get it; and what else is no file.
+
+    The latter has the files that may be meant, several or none.
+    """
     # Once for each image, because a list may name very many on a slow disk.
-    wanted = {image.file for image in images if not os.path.isfile(image.file)}
-    by_stem: dict[Path, list[Path]] = {}
-    for folder in {file.parent for file in wanted}:
-        for file in folder.iterdir() if folder.is_dir() else ():
-            by_stem.setdefault(file.with_suffix(""), []).append(file)
-    found = {
-        stem: files[0] for stem, files in by_stem.items() if stem in wanted and files != [stem] and len(files) == 1
-    }
+    meant: dict[Path, list[Path]] = {image.file: [] for image in images if not os.path.isfile(image.file)}
+    for folder in {file.parent for file in meant}:
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if (stem := file.with_suffix("")) != file and stem in meant:
+                meant[stem].append(file)
+    found = {stem: files[0] for stem, files in meant.items() if len(files) == 1}
     completed = [
         image._replace(path=image.path + found[image.file].suffix, file=found[image.file])
         if image.file in found
         else image
         for image in images
     ]
-    return completed, [image.file for image in completed if image.file in wanted]
+    return completed, {place: files for place, files in meant.items() if place not in found}
+
+
+def _refuse_unclear(file: Path, number: int, unclear: Mapping[Path, Sequence[Path]]) -> None:
+    """Refuse images, of so many in a list, that are not there, or for which there are several files."""
+    absent = [place for place, files in unclear.items() if not files]
+    several = [files for files in unclear.values() if files]
+    fault, cure = "not there, relative to its folder", "correct the paths"
+    if not absent and several:
+        fault, cure = "there twice, and named without an ending", "write it"
+    if places := absent or [each for files in several for each in files]:
+        named = shortened([os.path.relpath(place, file.parent) for place in places])
+        raise UserError(f"{file}: {len(absent or several)} of {number} images are {fault}: {named}; {cure}")
 
 
 def _image(folder: Path, row: Row) -> OwnImage:

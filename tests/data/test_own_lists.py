@@ -139,7 +139,12 @@ def test_names_without_their_ending_are_completed(folder: Path) -> None:
     assert labels_of(listed(folder, "\n".join(["id,label", *rows])), folder) == [0, 1] * 10
     # Of two files of one name none is chosen.
     (folder / "all" / "img 3.png").write_bytes(b"")
-    assert "1 of 20 images are not there" in refusal(lambda: registry.load_dataset(str(folder / "shop.yaml")))
+    fault = "1 of 20 images are there twice, and named without an ending: all/img 3.jpg, all/img 3.png; write it"
+    assert fault in refusal(registry.load_dataset, str(folder / "shop.yaml"))
+    # What is not there at all is named first.
+    (folder / "all" / "img 4.jpg").unlink()
+    fault = "1 of 20 images are not there, relative to its folder: all/img 4; correct the paths"
+    assert fault in refusal(registry.load_dataset, str(folder / "shop.yaml"))
 
 
 def test_json_and_lines_without_a_class_are_refused_with_the_cure(folder: Path) -> None:
