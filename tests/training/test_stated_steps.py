@@ -92,6 +92,9 @@ def test_a_teacher_that_saw_four_pixels_gets_them(tmp_path: Path, capsys: pytest
         (0.5, 0.5, {"config": {"preprocessing": "tf"}}, "mean 0.5, std 0.5"),
         (0.5, 0.5, {"config": {"rescale": "1/127.5", "offset": -1}}, "mean 0.5, std 0.5"),
         (0.25, 0.25, {"rescale": 4 / 255, "offset": -1.0}, "mean 0.25, std 0.25"),
+        (0.5, 0.5, {"normalization": "inception"}, "mean 0.5, std 0.5"),
+        (0.5, 0.5, {"config": {"normalize": "IMAGENET_INCEPTION"}}, "mean 0.5, std 0.5"),
+        (0.5, 0.5, {"args": argparse.Namespace(imagenet_default_mean_and_std=False)}, "mean 0.5, std 0.5"),
         (0, 1 / 255, {"transform": v2.Compose([v2.Resize((32, 32)), v2.ToDtype(torch.float32, scale=False)])},
          "32 px, mean 0, std 1, stretch, values from 0 to 255"),
         (0, 1 / 255, {"transform": str(v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=False)]))},
@@ -107,6 +110,27 @@ def test_a_range_and_a_word_are_read_as_statistics(
     assert says in plan.format_note
     assert "not understood" not in plan.format_note
     assert accuracy(plan) == 100
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"config": {"normalize": "clip"}}, "says mean 0.481455,0.457827,0.408211, std 0.26863,0.261303,0.275777;"),
+        ({"preprocessing": "openai_clip"}, "says mean 0.481455,0.457827,0.408211, std 0.26863,0.261303,0.275777;"),
+        ({"normalize": "imagenet_default"}, "says mean 0.485,0.456,0.406, std 0.229,0.224,0.225;"),
+        ({"args": argparse.Namespace(imagenet_default_mean_and_std=True)},
+         "says mean 0.485,0.456,0.406, std 0.229,0.224,0.225;"),
+        ({"args": {"imagenet_default_mean_and_std": "false"}}, "says mean 0.5, std 0.5;"),
+        ({"args": argparse.Namespace(imagenet_default_mean_and_std=False), "mean": MEAN, "std": STD},
+         "says mean 0.2, std 0.35;"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_constants_of_timm_are_read_by_their_names(
+    entries: dict[str, Any], says: str, photos: Path, tmp_path: Path
+) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
 
 
 PER_IMAGE = {"__class_fullname__": "Normalize", "p": 1.0, "mean": MEAN, "std": STD, "normalization": "image"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from okdbench.distill.networks.plain_values import UNREAD, plain
 
@@ -15,16 +15,20 @@ from okdbench.distill.networks.plain_values import UNREAD, plain
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 _HALF = {"mean": (0.5,), "std": (0.5,)}
 _IMAGENET = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
-#: word of Keras, and of many scripts -> what it is
+_CLIP = {"mean": OPENAI_CLIP_MEAN, "std": OPENAI_CLIP_STD}
+#: word of Keras, of timm, and of many scripts -> what it is
 _WORDS: Mapping[str, Mapping[str, Any]] = {
-    "tf": _HALF,
-    "torch": _IMAGENET,
-    "imagenet": _IMAGENET,
+    **dict.fromkeys(("tf", "inception", "imagenet_inception"), _HALF),
+    **dict.fromkeys(("torch", "imagenet", "imagenet_default"), _IMAGENET),
+    **dict.fromkeys(("clip", "openai_clip"), _CLIP),
     "caffe": {"mean": CAFFE_MEAN, "std": (1.0,), "channel_order": "bgr", "value_range": 255},
 }
 _BEFORE = "(image_|img_|input_|data_|pixel_)?"
 #: names of a way to normalise
 _MODE = re.compile(rf"{_BEFORE}(normali[sz](e|ation)|preprocess(ing)?|rescal(e|ing))(_mode|_method|_type)?", re.I)
+#: switch of BEiT and ConvNeXt between two of them
+_DEFAULT_OR_HALF = "imagenet_default_mean_and_std"
+_SWITCHED: Mapping[str, Mapping[str, Any]] = {"true": _IMAGENET, "false": _HALF}
 #: names of a way that no mean and no standard deviation expresses
 _PER_IMAGE = re.compile(
     r"per_(image|sample|instance)(_(norm|standardi|whiten|mean)\w*)?|(\w+_)?standardi[sz](e|ation)", re.I
@@ -51,6 +55,8 @@ def of_modes(entry: Mapping[str, Any]) -> dict[str, Any]:
             found["channel_order"] = _ORDERS[word]
         elif _MODE.fullmatch(str(name)) and word in _WORDS:
             found |= _WORDS[word]
+        elif name == _DEFAULT_OR_HALF and isinstance(value, bool | str):
+            found |= _SWITCHED.get(str(value).lower(), {})
         elif _is_strange(str(name), value, word):
             strange.append(f"{name}={value}")
     listed = entry.get(UNREAD)
