@@ -22,7 +22,7 @@ NAMES = [UNREAD, *re.findall(r"\w+", """
     do_normalize do_center_crop rescale_factor rescale_offset to_rgb arch model model_args model_kwargs global_pool gp
     bn_eps classes labels vocab names label_map scale type
     input_range rescale offset preprocessing normalize color_space per_image_standardization normalization
-    imagenet_default_mean_and_std
+    imagenet_default_mean_and_std normalize_images pixel_range
     class_to_idx id2label transforms p num_output_channels max_pixel_value __class_fullname__
 """)]  # fmt: skip
 ODD = [

@@ -95,6 +95,12 @@ def test_a_teacher_that_saw_four_pixels_gets_them(tmp_path: Path, capsys: pytest
         (0.5, 0.5, {"normalization": "inception"}, "mean 0.5, std 0.5"),
         (0.5, 0.5, {"config": {"normalize": "IMAGENET_INCEPTION"}}, "mean 0.5, std 0.5"),
         (0.5, 0.5, {"args": argparse.Namespace(imagenet_default_mean_and_std=False)}, "mean 0.5, std 0.5"),
+        (0.5, 0.5, {"config": {"pixel_range": (-1, 1)}, "mean": [0.5] * 3, "std": [0.5] * 3}, "mean 0.5, std 0.5"),
+        (0, 1, {"config": {"normalize": False}}, "says mean 0, std 1; by default"),
+        (0, 1, {"config": {"input_range": [0, 1]}}, "says mean 0, std 1; by default"),
+        (0, 1, {"args": {"input_range": "[0, 1]", "normalize_images": "False"}}, "says mean 0, std 1; by default"),
+        (0, 1 / 255, {"normalize": False, "scale": False}, "says mean 0, std 1, values from 0 to 255; by default"),
+        (0, 1 / 255, {"normalise": False, "input_range": [0, 255]}, "says mean 0, std 1, values from 0 to 255; by"),
         (0, 1 / 255, {"transform": v2.Compose([v2.Resize((32, 32)), v2.ToDtype(torch.float32, scale=False)])},
          "32 px, mean 0, std 1, stretch, values from 0 to 255"),
         (0, 1 / 255, {"transform": str(v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=False)]))},
@@ -131,6 +137,47 @@ def test_the_constants_of_timm_are_read_by_their_names(
 ) -> None:
     checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
     assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        # A mean and a standard deviation anywhere in the file win.
+        ({"config": {"mean": MEAN, "std": STD}, "normalize": False, "scale": False}, "says mean 0.2, std 0.35;"),
+        ({"input_range": [0, 1], "mean": MEAN, "std": STD}, "says mean 0.2, std 0.35;"),
+        ({"input_range": [0, 1], "config": {"normalize": "imagenet"}}, "says mean 0.485,0.456,0.406,"),
+        ({"mean": "shop", "normalize": False}, "not understood: its mean; say it with --mean;"),
+        # Of a part of a network, or of what is not known.
+        ({"loss": {"normalize": False}}, "does not say how its images are made;"),
+        ({"normalize": True, "input_range": [0, 1]}, "does not say how its images are made;"),
+        ({"normalization": False}, "does not say how its images are made;"),
+        ({"input_range": [0, 1], "normalize": "zca"}, "not understood: its normalize=zca;"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_images_are_taken_for_unnormalised_only_where_nothing_else_is_said(
+    entries: dict[str, Any], says: str, photos: Path, tmp_path: Path
+) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"input_range": [-1, 1], "mean": MEAN, "std": STD},
+        {"config": {"input_range": [-1, 1]}, "mean": MEAN, "std": STD},
+        {"config": {"input_range": (-1, 1), "mean": MEAN, "std": STD}},
+    ],
+    ids=str,
+)
+def test_a_range_that_other_statistics_follow_is_named_with_the_cure(
+    entries: dict[str, Any], photos: Path, tmp_path: Path
+) -> None:
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    cure = "not understood: its input_range=[-1, 1] beside mean and std; say it with --mean and --std;"
+    assert note.startswith(f"says mean 0.2, std 0.35; {cure}")
 
 
 PER_IMAGE = {"__class_fullname__": "Normalize", "p": 1.0, "mean": MEAN, "std": STD, "normalization": "image"}

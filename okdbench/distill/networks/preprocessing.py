@@ -23,6 +23,7 @@ from okdbench.core.resize import Interpolation, spell_resize
 from okdbench.distill.networks.class_names import class_names_in
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, mapping_of
+from okdbench.distill.networks.stated_modes import SIGNED, UNNORMALISED
 from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
 from okdbench.distill.networks.stated_values import Stated, stated_in
 from okdbench.distill.networks.timm_options import Options, architecture_in, options_in
@@ -185,6 +186,7 @@ def _joined(found: Stated) -> Preprocessing:
     rule, share = found.pop("rule", None), found.pop("share", None)
     if rule or share:
         found["resize"] = spell_resize(rule or "crop", (share or 1.0) if rule != "pad" else 1.0)
+    found = _without_words(found)
     numbers = [*(found.get("mean") or ()), *(found.get("std") or ())]
     if max(numbers, default=0) > 1 or found.get("value_range") == 255:
         found["value_range"] = 255
@@ -195,6 +197,17 @@ def _joined(found: Stated) -> Preprocessing:
         found["image_size"] = None
     unread = tuple(name for name, value in found.items() if value is None)
     return Preprocessing(**{name: value for name, value in found.items() if value is not None}, unread=unread)
+
+
+def _without_words(found: Stated) -> Stated:
+    """What is said of the normalisation beside mean and std, as these or as not understood."""
+    rest = {name: value for name, value in found.items() if name not in (SIGNED, UNNORMALISED)}
+    mean, std = (rest.get(name) for name in ("mean", "std"))
+    if SIGNED in found and mean and std and {*mean, *std} not in ({0.5}, {127.5}):
+        rest[f"{found[SIGNED]}=[-1, 1] beside mean and std"] = None
+    if UNNORMALISED in found and {"mean", "std"}.isdisjoint(rest):
+        rest |= {"mean": (0.0,), "std": (1.0,)} | ({"value_range": 255} if found[UNNORMALISED] == 255 else {})
+    return rest
 
 
 def _without_halves(found: Stated) -> Stated:

@@ -41,13 +41,20 @@ _COLOURS = re.compile(rf"{_BEFORE}colou?r_(space|mode)", re.IGNORECASE)
 _ORDERS = {"rgb": "rgb", "srgb": "rgb", "bgr": "bgr", "grey": "grey", "gray": "grey", "grayscale": "grey"}
 #: entries with a smallest and a largest value
 RANGES = ("value_range", "input_range", "pixel_range")
+#: a switch of the normalisation, and one of the division by 255 beside it
+_SWITCH = re.compile(rf"{_BEFORE}normali[sz]e(_images?|_inputs?)?", re.IGNORECASE)
+_SCALES = ("scale", "rescale")
+#: what an entry says without mean and std: 1 or 255, the largest value of pixels that are not normalised
+UNNORMALISED = "unnormalised"
+#: the entry with a range from -1 to 1; with other statistics than these, it is not known which comes first
+SIGNED = "signed"
 #: a word, not a text
 _WORD = re.compile(r"[\w .-]{1,30}")
 
 
 def of_modes(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Its values, and None under the name of what is not understood, those of steps under ``UNREAD`` among them."""
-    found: dict[str, Any] = _of_ranges(entry)
+    found: dict[str, Any] = _of_ranges(entry) | _unnormalised(entry)
     strange: list[str] = []
     for name, value in entry.items():
         word = value.lower() if isinstance(value, str) and _WORD.fullmatch(value) else ""
@@ -73,12 +80,31 @@ def _is_strange(name: str, value: Any, word: str) -> bool:
 
 def _of_ranges(entry: Mapping[str, Any]) -> dict[str, Any]:
     """From -1 to 1, as a range or as a factor with an offset."""
-    if any(plain(entry.get(name)) == [-1, 1] for name in RANGES):
-        return _HALF
+    if name := _with_ends(entry, -1, 1):
+        return {**_HALF, SIGNED: name}
     factor, offset = (_fraction(entry.get(name)) for name in ("rescale", "offset"))
     if not factor or factor < 0 or offset is None or offset > 0:
         return {}
     return {"mean": (-offset / (255 * factor),), "std": (1 / (255 * factor),)}
+
+
+def _unnormalised(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """That nothing is normalised: a switch is off, or there is a range from 0 to 1 and no word on a normalisation."""
+    if any(_SWITCH.fullmatch(str(name)) and _is_off(value) for name, value in entry.items()):
+        return {UNNORMALISED: 255 if any(_is_off(entry.get(name)) for name in _SCALES) else 1}
+    is_said = any(_MODE.fullmatch(str(name)) or _PER_IMAGE.fullmatch(str(name)) for name in entry)
+    return {UNNORMALISED: 1} if _with_ends(entry, 0, 1) and not is_said else {}
+
+
+def _is_off(value: Any) -> bool:
+    return isinstance(value, bool | str) and str(value).lower() == "false"
+
+
+def _with_ends(entry: Mapping[str, Any], least: int, most: int) -> str:
+    """The name of the range from ``least`` to ``most``; empty without one."""
+    found = {name: plain(entry.get(name)) for name in RANGES}
+    names = (name for name, ends in found.items() if isinstance(ends, list | tuple) and [*ends] == [least, most])
+    return next(names, "")
 
 
 def _fraction(value: Any) -> float | None:
