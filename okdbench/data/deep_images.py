@@ -24,6 +24,10 @@ DEPTHS = (8, 10, 12, 14, 16)
 DARK = 128
 #: floats in 0 .. 1 that were resized reach a little beyond
 OVERSHOOT = 1.1
+#: a share of the images that a few with hot pixels leave
+NEARLY_ALL = 0.95
+#: by so much their range is smaller than the measured one
+FAR = 4
 #: tag of TIFF: bits of each channel
 _BITS = 258
 #: the byte order that takes the other byte of 16 bits
@@ -122,6 +126,19 @@ def full_range(found: Iterable[Largest]) -> float | None:
     if top < DARK:
         return max(top, 1.0)
     return next((white for white in whites if top <= white), top)
+
+
+def usual_range(peaks: npt.NDArray[np.uint8], white: float) -> float | None:
+    """What would be white by nearly all of these images; None where it is about what is white.
+
+    A single hot pixel, of 65535 in images of 12 bits, makes all others nearly black.
+
+    Args:
+        peaks: the largest byte of each image, as it is scaled.
+        white: what became 255.
+    """
+    tops = (2.0**bits - 1 for bits in DEPTHS)
+    return next((t for t in tops if FAR * t <= white and (peaks <= round(t * 255 / white)).mean() >= NEARLY_ALL), None)
 
 
 def _values(image: Image.Image, reopen: Callable[[], Image.Image]) -> Values:

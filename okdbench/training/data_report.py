@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from okdbench.data.class_order import shortened
 from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.deep_images import usual_range
 from okdbench.data.image_files import described
 from okdbench.data.images import Images
 from okdbench.data.own_passport import compared, leaks, span
@@ -55,10 +56,20 @@ def _lines(plan: Plan, dataset: OwnDataset) -> Iterator[str]:
     if paths := found.contradictory:
         yield f"warning: {len(paths)} images are equal to one of another class: {shortened(paths)}; remove them"
     if white := sorted({f"{part.max_value:g}" for part in parts.values() if part.max_value}):
-        yield f"white is {' and '.join(white)} in files of more than 8 bits; max_value: sets it"
+        dark = "" if dataset.max_value else _dark(list(parts.values()))
+        yield f"white is {' and '.join(white)} in files of more than 8 bits{dark}; max_value: sets it"
     official = any(domain in dataset.official_tests for domain in plan.setting.test_domains)
     if text := leaks(splits, found, official and plan.config.test_split != "folds"):
         yield f"warning: {text}"
+
+
+def _dark(parts: Sequence[Images]) -> str:
+    """That nearly all images of one range are far below it, and by how much; empty where they are not."""
+    for white in {part.max_value for part in parts if part.max_value}:
+        peaks = np.concatenate([part.peaks for part in parts if part.max_value == white])
+        if usual := usual_range(peaks, white):
+            return f", and nearly all of {len(peaks)} images are below {usual + 1:g}, as if others had faulty pixels"
+    return ""
 
 
 def _absent(part: Images, dataset: OwnDataset) -> str:

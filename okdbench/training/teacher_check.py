@@ -26,6 +26,7 @@ from okdbench.data.class_order import natural_order
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, Sample
 from okdbench.data.decoding import decode, decoding_pool, is_turned
+from okdbench.data.deep_images import usual_range
 from okdbench.data.images import Images
 from okdbench.distill.networks.stated_modes import CAFFE_MEAN
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
@@ -199,10 +200,18 @@ def _formats(plan: Plan, images: Images) -> Iterator[tuple[str, dict[str, Any]]]
     yield from ((f"--resize {rule.value}", {"resize": rule.value}) for rule in Resize if rule != data.resize)
     yield from ((f"--interpolation {name}", {"interpolation": name}) for name in FILTERS if name != data.interpolation)
     yield from ((f"--image-size {size}", {"size": size}) for size in SIZES if size != plan.config.image_size)
-    if images.max_value not in (None, WHITE):
-        yield f"max_value: {WHITE} in the file of the data set", {"max_value": WHITE}
+    for white in _whites(images):
+        yield f"max_value: {white:g} in the file of the data set", {"max_value": white}
     if isinstance(data, OwnDataset) and _are_turned(_samples(plan, images.paths)):
         yield f"exif_rotation: {str(turned).lower()} in the file of the data set", {"exif_rotation": turned}
+
+
+def _whites(images: Images) -> Iterator[float]:
+    """What else may be white in files of more than eight bits: all of 16, or what nearly all images need."""
+    if images.max_value and images.max_value != WHITE:
+        yield WHITE
+    if images.max_value and (usual := usual_range(images.peaks, images.max_value)):
+        yield usual
 
 
 def _with(teacher: ClassifierWrapper, normaliser: Normaliser, images: Images, device: torch.device) -> Tensor:
