@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +58,20 @@ def format_of(dataset: Dataset, config: RunConfig) -> ImageFormat:
     fields["channels"] = None if made.channels == dataset.channels else made.channels
     note = _note(own, made, file, config) if config.teacher_weights else ""
     return ImageFormat(made, {**fields, "image_size": made.image_size, "value_range": None}, note)
+
+
+def rotation_warnings(dataset: Dataset, config: RunConfig) -> Iterator[str]:
+    """What to say of files of students whose images were turned upright by another rule than those of the data set."""
+    words = {True: "turned upright", False: "read as they are stored"}
+    files = {config.teacher_weights: config.teacher, config.teacher_init: config.teacher}
+    for name, network in (files | {config.student_weights: config.student}).items():
+        rule = preprocessing_of(Path(name), network).exif_rotation if name else None
+        if rule not in (None, dataset.exif_rotation):
+            yield (
+                f"{name}: warning: by its card its images were {words[rule]}, and those of {dataset.name} are "
+                f"{words[dataset.exif_rotation]}; write exif_rotation: {str(rule).lower()} into the file of the data "
+                "set"
+            )
 
 
 def _in_file(config: RunConfig, usual_teacher: str) -> Preprocessing:

@@ -31,6 +31,7 @@ from okdbench.data.images import Images
 from okdbench.distill.networks.stated_modes import CAFFE_MEAN
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import accuracy, predict
+from okdbench.training.image_format import rotation_warnings
 from okdbench.training.plan import Plan
 from okdbench.training.teacher_classes import name_warnings, order_in_answers, order_in_file, spelt, start_warnings
 
@@ -105,10 +106,10 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
 
 
 def report_files(plan: Plan) -> None:
-    """Print how the images of a teacher from a file are made, and warn of files that trainings start from."""
+    """Print how the images of a teacher from a file are made, and warn of files that do not suit the data set."""
     if plan.format_note:
         _print(plan, plan.format_note)
-    for text in start_warnings(plan):
+    for text in [*start_warnings(plan), *rotation_warnings(plan.dataset, plan.config)]:
         print(f"okdbench: {text}", file=sys.stderr)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import timm
 import torch
 import yaml
 from PIL import ExifTags, Image
@@ -308,3 +309,22 @@ def test_a_teacher_of_stored_images_is_told_so(tmp_path: Path, capsys: pytest.Ca
     assert accuracy(plan) > 95
     teacher_check.report(plan, loaded(plan, Path("unused"), CPU, quiet), CPU)
     assert "exif_rotation" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["teacher_weights", "student_weights", "teacher_init"])
+@pytest.mark.parametrize("rule", [True, False])
+def test_the_rotation_of_a_students_card_is_compared(
+    option: str, rule: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop(tmp_path, (70, 70))
+    card = {"okdbench": json.dumps({"mean": [0.5], "std": [0.5], "exif_rotation": rule})}
+    save_file(timm.create_model(NETWORK, num_classes=3).state_dict(), tmp_path / "student.safetensors", card)
+    silent = tmp_path / "silent.pt"
+    torch.save(timm.create_model(NETWORK, num_classes=3).state_dict(), silent)
+    files = {"teacher_weights": None if option == "teacher_init" else str(silent), "setting": "S"}
+    named = files | {option: str(tmp_path / "student.safetensors")}
+    for own in (True, False):
+        file = described(tmp_path, f"{own}".lower(), exif_rotation=own)
+        teacher_check.report_files(plan_of(file, silent, **{**named, "method": "dafl"}))
+        cure = f"write exif_rotation: {str(rule).lower()} into the file of the data set"
+        assert capsys.readouterr().err.count(cure) == (own != rule)

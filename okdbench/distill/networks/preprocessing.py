@@ -53,6 +53,7 @@ class Preprocessing(NamedTuple):
         channel_order: rgb or bgr.
         resize: a rule of :class:`~okdbench.core.resize.Resize`.
         interpolation: filter that scaled its images.
+        exif_rotation: whether they were turned upright, as the card of a student says.
         unread: names of values that are there and not understood.
         classes: names of the network's outputs, in their order.
         architecture: timm's name of the network.
@@ -67,6 +68,7 @@ class Preprocessing(NamedTuple):
     channel_order: str | None = None
     resize: str | None = None
     interpolation: Interpolation | None = None
+    exif_rotation: bool | None = None
     unread: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     architecture: str = ""

@@ -24,7 +24,7 @@ _PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5:
 def stated_in(entry: Mapping[str, Any]) -> Stated:
     """What an entry says: image_size, mean, std, value_range, channel_order, interpolation, rule and share of the size.
 
-    A value that is None or absent says nothing.
+    Of a student's card it is also exif_rotation. A value that is None or absent says nothing.
     """
     found: Stated = size_in(entry) | statistics_in(entry)
     for field, names, read in (
@@ -34,6 +34,8 @@ def stated_in(entry: Mapping[str, Any]) -> Stated:
     ):
         if is_said(value := _first(entry, names)):
             found[field] = read(value)
+    if isinstance(entry.get("exif_rotation"), bool):
+        found["exif_rotation"] = entry["exif_rotation"]
     return found | rule_in(entry) | of_hugging_face(entry) | _flipped(entry) | _modes(entry, found)
 
 
