@@ -13,6 +13,12 @@ _TOOLS = (r"\.rf\.\w+", r"_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER = r"[-_]?\d[\d.]*"
 #: the name of an image, and what follows it in that of a version: img7_flip, img7_rot90; a number alone is no version
 _VERSION = re.compile(rf"(?P<image>.+?)(?P<word>[-_. ]+[A-Za-z]+)(?P<number>{_NUMBER})?")
+#: what stands before the name of the image: aug_0_img7, flipped_img7; any other word may be a source of images
+_BEFORE = re.compile(
+    r"(?P<word>[hv]?(?:aug|flip|rot|mirror|crop|blur|nois|bright|dark|shift|zoom|shear|contrast|jitter)[a-z]*)"
+    rf"(?P<number>{_NUMBER})?[-_ ]+(?=.)",
+    re.IGNORECASE,
+)
 #: so many images have a version of one kind, or it is none: sea_lion.png may be beside sea.png
 _LEAST = 2
 _ENDING = r"(?:\.[^./]+)?$"
@@ -47,9 +53,31 @@ def _expression(paths: Collection[str]) -> str:
             kind = re.escape(match["word"]) + (_NUMBER if match["number"] else "")
             images.setdefault(kind, set()).add(match["image"])
     words = sorted(kind for kind, those in images.items() if len(those) >= _LEAST)
-    if not tools and not words:
+    before = _words_before(stems)
+    if not tools and not words and not before:
         return ""
-    return "(.+?)" + _any(words, "*") + _any(tools, "?") + _ENDING
+    name = f"(?:^|/){_any(before, '*')}([^/]+?)" if before else "(.+?)"
+    return name + _any(words, "*") + _any(tools, "?") + _ENDING
+
+
+def _words_before(stems: Collection[str]) -> list[str]:
+    """What matches the words before the names of images that have several versions; empty for none.
+
+    The first group of an expression cannot have the folder and leave out what is between it and the name. So there is
+    none where images in two folders have one name.
+    """
+    versions: dict[str, list[re.Match[str]]] = {}
+    folders: dict[str, set[str]] = {}
+    for folder, _, name in (stem.rpartition("/") for stem in sorted(stems)):
+        match = _BEFORE.match(name) or re.match("", name)
+        assert match
+        versions.setdefault(name[match.end() :], []).append(match)
+        folders.setdefault(name[match.end() :], set()).add(folder)
+    several = [matches for matches in versions.values() if len(matches) > 1]
+    if len(several) < _LEAST or any(len(places) > 1 for places in folders.values()):
+        return []
+    found = (match.groupdict() for matches in several for match in matches if match.re is _BEFORE)
+    return sorted({re.escape(each["word"]) + (_NUMBER if each["number"] else "") + "[-_ ]+" for each in found})
 
 
 def _any(choices: Sequence[str], times: str) -> str:

@@ -182,6 +182,8 @@ def test_photographs_that_look_alike_when_turned_are_no_copies() -> None:
 VERSIONS = {
     "{}.png": ("", "_flip", "_rot90", "_rot180", "_flip_rot90", " - Copy"),
     "{}_jpg.jpg": (".rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9", ".rf.XyZ09", "_flip.rf.9f", ".rf.8e"),
+    "apple-{}.png": ("", "flipped_", "rotated_", "rot_90_"),
+    "pear-{}.png": ("aug_0_", "aug_1_", "Aug_2_"),
     "original_{}.png": tuple(f"_{number}b9c1d2e-3f40-4a5b-8c6d-7e8f9a0b1c2d" for number in range(4)),
 }
 
@@ -191,7 +193,8 @@ def versions_in(folder: Path, form: str) -> Path:
     for index in range(30):
         for number, suffix in enumerate(VERSIONS[form]):
             stem, _, ending = form.format(f"img{index:02d}").rpartition(".")
-            file = folder / CLASSES[index % 3] / f"{stem}{suffix}.{ending}"
+            name = f"{suffix}{stem}" if suffix.endswith("_") else f"{stem}{suffix}"
+            file = folder / CLASSES[index % 3] / f"{name}.{ending}"
             file.parent.mkdir(parents=True, exist_ok=True)
             noise(100 * index + number).save(file)
     return folder
@@ -233,6 +236,17 @@ def test_names_with_numbers_are_no_versions(form: str) -> None:
     paths = [f"phone/cup/{form.format(number, number % 7)}.png" for number in range(40)]
     paths += ["phone/cup/sea.png", "phone/cup/sea_lion.png"]
     assert versions(paths[::2], paths[1::2]) == (0, "")
+
+
+def test_words_before_a_name_that_two_classes_have_are_not_proposed() -> None:
+    paths = [f"phone/{label}/{word}{number}.png" for label in CLASSES for number in range(9) for word in ("", "flip_")]
+    assert versions(paths[::2], paths[1::2]) == (0, "")
+    own = [path.replace("/flip_", f"/flip_{path[6:9]}").replace(".png", f"{path[6:9]}.png") for path in paths]
+    assert versions(own[::2], own[1::2]) == (0, ""), "of other images"
+    one = [path for path in paths if path.startswith(f"phone/{CLASSES[0]}/")]
+    assert versions(one[::2], one[1::2])[0] == 9
+    sources = [path.replace("flip_", "new_") for path in one]
+    assert versions(sources[::2], sources[1::2]) == (0, "")
 
 
 def test_parts_that_each_count_from_1_have_no_names_in_common() -> None:
