@@ -227,7 +227,8 @@ def make_plan(
     source = f"{file}: {config.method}" if file else config.method
     if not setting.teacher_domains and not config.teacher_weights:
         raise UserError(
-            f"setting {setting.name!r} has no domain to train a teacher on; give one with --teacher-weights"
+            f"setting {setting.name!r} has no domain to train a teacher on, and every run has one: its record has the "
+            "teacher's accuracy, also where the method does not read the teacher; give one with --teacher-weights"
         )
 
     # --- 3. hyper-parameters, budget and images

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from support.error_text import refusal
 
 from okdbench.core.errors import UserError
 from okdbench.distill.networks.classifiers import build_classifier
@@ -86,6 +87,13 @@ def test_weights_of_another_network_are_refused_before_anything_is_written(
     with pytest.raises(UserError, match="is not a weights file of test_resnet"):
         runner.execute(plan("kd", teacher_weights=str(path)), tmp_path / "runs", quiet)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("method", ["finetune", "kd"])
+def test_a_setting_without_a_teachers_domain_needs_a_file(method: str, data_root: Path) -> None:
+    message = refusal(make_plan, {**OPTIONS, **TINY, "method": method, "setting": "-P"}, data_root=data_root)
+    assert "no domain to train a teacher on, and every run has one" in message
+    assert "also where the method does not read the teacher; give one with --teacher-weights" in message
 
 
 def test_a_method_that_refuses_does_so_before_a_teacher_is_trained(plan: Callable[..., Plan], tmp_path: Path) -> None:
