@@ -42,6 +42,8 @@ Thumbnails = npt.NDArray[np.float32]
 """N x SIDE x SIDE."""
 Means = npt.NDArray[np.float32]
 """N x a quarter of SIDE x SIDE."""
+Labels = set[int]
+"""Classes of some images, -1 for those without one; empty for no images."""
 
 
 class Copies(NamedTuple):
@@ -53,6 +55,7 @@ class Copies(NamedTuple):
         contradictory: which images are in two classes.
         versions: how many are versions of one of the other part, by their names.
         groups: regular expression whose first group is the same for all versions of an image; empty without any.
+        relabelled: how many of the equal and near ones have another class than all that they are copies of.
     """
 
     equal: int
@@ -60,19 +63,34 @@ class Copies(NamedTuple):
     contradictory: tuple[str, ...] = ()
     versions: int = 0
     groups: str = ""
+    relabelled: int = 0
 
 
 def copies(tested: Images, trained: Images) -> Copies:
     """The images of ``tested`` that are in ``trained`` too; both have one size and number of channels."""
-    known = {_digest(image) for block in _blocks(trained) for image in block}
-    equal = np.array([_digest(image) in known for block in _blocks(tested) for image in block], dtype=bool)
+    equal = _equal(tested, trained)
+    found = [same or alike for same, alike in zip(equal, _near(tested, trained), strict=True)]
+    number, labels = sum(map(bool, equal)), tested.labels.tolist()
+    others = [label >= 0 and known - {-1} and label not in known for label, known in zip(labels, found, strict=True)]
+    return Copies(number, sum(map(bool, found)) - number, relabelled=sum(map(bool, others)))
+
+
+def _equal(tested: Images, trained: Images) -> list[Labels]:
+    """Of each tested image the classes of those that it equals."""
+    known: dict[bytes, Labels] = {}
+    for image, label in zip(chain.from_iterable(_blocks(trained)), trained.labels.tolist(), strict=True):
+        known.setdefault(_digest(image), set()).add(label)
+    return [known.get(_digest(image), set()) for image in chain.from_iterable(_blocks(tested))]
+
+
+def _near(tested: Images, trained: Images) -> list[Labels]:
+    """Of each tested image the classes of those that it nearly equals, unless there are too many to compare."""
     if len(tested) * len(trained) > MOST_PAIRS or not len(trained):
-        return Copies(int(equal.sum()), 0)
+        return [set() for _ in range(len(tested))]
     small = np.concatenate([_thumbnails(block) for block in _blocks(trained)])
-    means = _means(small)
-    found = [_are_near(_thumbnails(block), small, means) for block in _blocks(tested)]
-    near = np.concatenate([*found, np.empty(0, bool)])
-    return Copies(int(equal.sum()), int((near & ~equal).sum()))
+    means, labels = _means(small), trained.labels
+    near = (indices for block in _blocks(tested) for indices in _nearest(_thumbnails(block), small, means))
+    return [set(labels[indices].tolist()) for indices in near]
 
 
 def contradictions(parts: Sequence[Images]) -> tuple[str, ...]:
@@ -102,8 +120,8 @@ def kept(file: Path, digest: str, compare: Callable[[], Copies]) -> Copies:
         with suppress(OSError):  # a folder that cannot be written keeps nothing
             held.enter_context(Lock(file.with_suffix(".lock")))
         with suppress(OSError, ValueError, TypeError):
-            equal, near, names, versions, groups = json.loads(file.read_bytes())
-            return Copies(int(equal), int(near), tuple(map(str, names)), int(versions), str(groups))
+            equal, near, names, versions, groups, others = json.loads(file.read_bytes())
+            return Copies(int(equal), int(near), tuple(map(str, names)), int(versions), str(groups), int(others))
         found = compare()
         with suppress(OSError):
             write_atomic(file, json.dumps(found).encode())
@@ -134,19 +152,20 @@ def _shares(length: int) -> npt.NDArray[np.float32]:
     return (shares.clip(0) * (SIDE / length)).astype(np.float32)
 
 
-def _are_near(images: Thumbnails, known: Thumbnails, known_means: Means) -> npt.NDArray[np.bool_]:
-    """Whether each image correlates with a known one in one of the positions."""
+def _nearest(images: Thumbnails, known: Thumbnails, known_means: Means) -> Iterator[npt.NDArray[np.int64]]:
+    """Which known ones each image correlates with in one of the positions."""
     # The means over the positions are at most as far apart as the images in the best of them, and need a quarter of the
     # time; few pairs are left.
     means = _means(images)
     least = ((means**2).sum(1) - 2 * (1 - ALIKE) - ROUNDING) / 2
     close = means @ known_means.T - (known_means**2).sum(1) / 2 >= least[:, None]
-    near = np.zeros(len(images), bool)
-    for index in np.flatnonzero(close.any(1)):
-        positions = np.stack(list(_positions(images[index : index + 1]))).reshape(POSITIONS, -1)
-        others = known[close[index]].reshape(-1, SIDE * SIDE)
-        near[index] = (others @ positions.T).max() >= ALIKE
-    return near
+    for index, row in enumerate(close):
+        (indices,) = np.nonzero(row)
+        if len(indices):
+            positions = np.stack(list(_positions(images[index : index + 1]))).reshape(POSITIONS, -1)
+            correlations = known[indices].reshape(-1, SIDE * SIDE) @ positions.T
+            indices = indices[correlations.max(1) >= ALIKE]
+        yield indices
 
 
 def _positions(images: Thumbnails) -> Iterator[Thumbnails]:

@@ -92,6 +92,9 @@ def leaks(splits: Splits, found: Copies, is_divided: bool) -> str:
     if not texts:
         return ""
     learned, groups = "images that are trained or validated on", found.groups and f" '{found.groups}'"
+    if found.relabelled:
+        learned += f", and {found.relabelled} of these test images have another class than their copies"
+        learned += " (do both parts number the classes alike?)" * is_divided
     together = f"keep images of one object together with groups:{groups}"
     cure = "put all images of one group or object into one part" if is_divided else together
     return f"of {len(splits.test)} test images {', '.join(texts)} {learned}; remove copies, and {cure}"

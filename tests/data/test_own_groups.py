@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,26 @@ def test_equal_and_nearly_equal_images_are_told_apart(tmp_path: Path) -> None:
     even = batch(Image.new("RGB", (9, 9), "red"))
     assert copies(even, batch(Image.new("RGB", (9, 9), "blue"))) == Copies(0, 0), "an even colour has no likeness"
     assert copies(even, even) == Copies(1, 0)
+
+
+@pytest.mark.parametrize(("label", "others"), [(0, 0), (1, 5), (2, 6), (-1, 0)])
+def test_copies_of_another_class_are_counted(label: int, others: int) -> None:
+    """What is there in two classes has its own, and -1 is none."""
+    images = [noise(seed, 64) for seed in range(6)]
+    tested = batch(*images, images[0].point(lambda value: int(value * 0.6)))
+    known = replace(batch(*images, images[5]), labels=np.array([0, 0, 0, 0, -1, 0, 1]))
+    assert copies(replace(tested, labels=np.full(7, label)), known) == Copies(6, 1, relabelled=others)
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 2), (1, 2, 0)])
+def test_copies_in_a_list_that_numbers_the_classes_otherwise_are_told(objects: Path, numbers: tuple[int, ...]) -> None:
+    for part, of in {"train": (0, 1, 2), "test": numbers}.items():
+        chosen = [file for file in sorted(objects.rglob("*.png")) if ("_0" in file.name) == (part == "test")]
+        lines = [f"{file} {of[CLASSES.index(file.parent.name)]}" for file in chosen]
+        (objects.parent / f"{part}.txt").write_text("\n".join(lines))
+    file = write(objects.parent / "shop.yaml", domains={"phone": {"train": "train.txt", "test": "test.txt"}})
+    said = "validated on, and 30 of these test images have another class than their copies (do both parts number the"
+    assert (said in leaks_of(file)) == (numbers != (0, 1, 2))
 
 
 @pytest.mark.parametrize("size", [28, 32])
