@@ -93,7 +93,7 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         # the teacher is frozen, so its logits are computed once
-        self._teacher_logits = predict(self.teacher, self.test, self.device)
+        self.teacher_logits = predict(self.teacher, self.test, self.device)
 
     def __call__(self, stage: str, step: int, images: int) -> Evaluation:
         """The evaluation of the network's present state, after ``step`` and ``images`` images learned from.
@@ -105,7 +105,7 @@ class Evaluator:
         logits = predict(self.network, self.test, self.device)
         if not logits.isfinite().all():
             raise NonFiniteLossError(f"stage {stage}, step {step}: the network's logits are not finite")
-        test = score(logits, torch.from_numpy(self.test.labels), self._teacher_logits.argmax(1))
+        test = score(logits, torch.from_numpy(self.test.labels), self.teacher_logits.argmax(1))
         return Evaluation(stage=stage, step=step, images=images, val_acc=val_acc, test=test)
 
     def retention(self) -> float | None:
@@ -114,7 +114,7 @@ class Evaluator:
 
     def teacher_accuracies(self) -> tuple[float | None, float]:
         """The teacher's accuracy in percent on its own domains, None without such images, and on the test images."""
-        tested = accuracy(self._teacher_logits, torch.from_numpy(self.test.labels))
+        tested = accuracy(self.teacher_logits, torch.from_numpy(self.test.labels))
         return (self._accuracy(self.teacher, self.teacher_test) if self.task is TaskKind.ADAPT else tested), tested
 
     def predictions(self) -> Predictions:

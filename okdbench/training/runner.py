@@ -23,7 +23,7 @@ from okdbench.results.predictions import write_predictions
 from okdbench.results.records import Record
 from okdbench.results.samples import write_samples
 from okdbench.results.store import read_record, write_record
-from okdbench.training import data_report, run_record, teacher_check, trackers
+from okdbench.training import data_report, part_check, run_record, teacher_check, trackers
 from okdbench.training.checkpoint import CHECKPOINT
 from okdbench.training.initial_networks import forget_initial_networks
 from okdbench.training.ood_subset import with_subset
@@ -203,6 +203,8 @@ def _train(plan: Plan, runs: Path, folder: Path, device: torch.device, progress:
             **run_record.results(trial, history, device),
         )
         shown.log(run_record.final_numbers(record), trial.steps)
+
+    part_check.report(plan, trial.evaluator, folder / teacher_check.KEPT)
 
     # --- 4. the student's file, predictions and sample images
     if trial.meter.learned("student"):

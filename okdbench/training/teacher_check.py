@@ -81,6 +81,14 @@ def repeat(plan: Plan, file: Path) -> None:
             _print(plan, line)
 
 
+def add(plan: Plan, line: str, file: Path) -> None:
+    """Print a line that is known after the training, and add it to those that ``file`` keeps."""
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    if line not in lines:  # as of a process that was killed before its record was written
+        write_atomic(file, "\n".join([*lines, line]).encode())
+    _print(plan, line)
+
+
 def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> Iterator[str]:
     """The accuracy, and what else gives a higher one."""
     images, where = _images(plan)
@@ -119,18 +127,25 @@ def is_near_chance(accuracy: float, chance: float) -> bool:
 
 
 def _images(plan: Plan) -> tuple[Images, str]:
-    """Labelled images that nothing is tested on: the teacher's, or else the validation part, and if that is small more.
+    """Labelled images that nothing is tested on: of the teacher's domains, or else of the student's."""
+    own = plan.splits.teacher_test
+    if plan.setting.task is TaskKind.ADAPT and len(own):
+        return _evenly(own, MOST_IMAGES), "its own domain"
+    return of_tested_domain(plan)
+
+
+def of_tested_domain(plan: Plan) -> tuple[Images, str]:
+    """Labelled images of the tested domain that nothing is tested on: for validation, and if they are few more.
 
     Those are of the student's train split, as far as the run's track and shots give their labels.
     """
-    is_tested = plan.setting.task is not TaskKind.ADAPT
-    own = plan.splits.teacher_train if is_tested else plan.splits.teacher_test
-    chosen, where = (own, "its own domain") if len(own) else (plan.splits.val, "the student's validation part")
-    more = plan.access.labelled
-    if chosen is plan.splits.val and len(chosen) < FEW_IMAGES and len(more):
-        both = Images.concatenate([chosen, _evenly(more, MOST_IMAGES - len(chosen))])
+    if plan.setting.task is not TaskKind.ADAPT:
+        return _evenly(plan.splits.teacher_train, MOST_IMAGES), "its own domain"
+    val, more = plan.splits.val, plan.access.labelled
+    if len(val) < FEW_IMAGES and len(more):
+        both = Images.concatenate([val, _evenly(more, MOST_IMAGES - len(val))])
         return both, "the student's validation and train parts"
-    return _evenly(chosen, MOST_IMAGES), where
+    return _evenly(val, MOST_IMAGES), "the student's validation part"
 
 
 def _evenly(images: Images, most: int) -> Images:
