@@ -19,7 +19,7 @@ from okdbench.data.image_files import NO_RASTERS, described
 from okdbench.data.own_domain import Scan
 from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
-from okdbench.data.own_lists import OwnDomain
+from okdbench.data.own_lists import ListDomain, OwnDomain
 from okdbench.data.own_places import find_places, group_pattern, name_classes, with_groups
 from okdbench.data.own_remarks import left_out, remarks_on
 
@@ -91,6 +91,7 @@ class OwnDataset(Dataset):
         if "0" in self.folder_names and "0" not in labels:
             notes.append("no image has class 0; if the list counts from 1, count from 0, or write names")
         for domain, at in self.places.items():
+            notes += at.notes if isinstance(at, ListDomain) else []
             notes += [left_out(at.place), *remarks_on(self.scan(domain).images, self.exif_rotation)]
         if self.file.is_dir():
             domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())

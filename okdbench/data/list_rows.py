@@ -17,13 +17,20 @@ from okdbench.data.class_order import shortened
 from okdbench.data.own_domain import PARTS
 from okdbench.data.own_file import composed
 
-#: what a column is for -> its names
+#: what a column is for -> its names, of which the first is taken; their case, spaces, dashes and _ do not matter
 COLUMNS = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "image_id", "id"),
-    "label": ("label", "class", "class_name", "category", "target"),
+    "path": (
+        "path", "file", "file_name", "file_path", "image", "image_path", "image_file", "image_name", "img", "img_path",
+        "img_name", "image_id", "id",
+    ),
+    "label": (
+        "label", "class", "class_name", "category", "target", "labels", "classes", "categories", "targets",
+        "label_name", "category_name", "class_label", "true_label", "given_label", "ground_truth",
+        "class_id", "label_id", "class_index", "label_index",
+    ),
     "group": ("group",),
     "split": ("split", "subset", "part", "set", "phase", "partition", "usage"),
-}
+}  # fmt: skip
 #: what else the part is called in lists: of FER2013, in which the first is for validation
 _PARTS = PARTS | {"publictest": "val", "privatetest": "test"}
 #: whether an image is of the class that its column names
@@ -48,8 +55,22 @@ class Row(NamedTuple):
     group: str = ""
 
 
-def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -> tuple[list[Row], Counter[str]]:
-    """The rows of a list, and what is not used: columns, and files of these names that are not in their folder.
+class Rows(NamedTuple):
+    """What a list has.
+
+    Attributes:
+        rows: the images.
+        ignored: what is not used: columns, and files of these names that are not in their folder.
+        notes: what a user should know of it, a line each.
+    """
+
+    rows: list[Row]
+    ignored: Counter[str]
+    notes: Sequence[str] = ()
+
+
+def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -> Rows:
+    """What a list has.
 
     Args:
         file: the list.
@@ -66,7 +87,7 @@ def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -
     lines = list(dropwhile(lambda line: line.startswith("#"), _text(file).splitlines()))
     if _is_table(file, lines):
         return _table(file, lines, labelled, group, listed)
-    return _plain(file, lines, labelled), Counter()
+    return Rows(_plain(file, lines, labelled), Counter())
 
 
 def _text(file: Path) -> str:
@@ -103,12 +124,19 @@ def _place(file: Path, text: str) -> Path:
 def _is_table(file: Path, lines: Sequence[str]) -> bool:
     """Whether it is a CSV file: by its ending, or because its first line is a header."""
     head = [word.strip().lower() for word in lines[0].replace(";", ",").split(",")] if lines else []
-    return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(name in COLUMNS["path"] for name in head))
+    return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(_means("path", name) for name in head))
 
 
-def _table(
-    file: Path, lines: Sequence[str], labelled: bool, group: str, listed: Collection[str]
-) -> tuple[list[Row], Counter[str]]:
+def _means(what: str, name: str) -> bool:
+    """Whether a column of this name is for that."""
+    return _letters(name) in map(_letters, COLUMNS[what])
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.lower())
+
+
+def _table(file: Path, lines: Sequence[str], labelled: bool, group: str, listed: Collection[str]) -> Rows:
     reader = csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
     columns = _columns(file, header, group)
@@ -119,6 +147,7 @@ def _table(
         others.remove(split[0])
     folder = _folder_column(file, [row for row, _ in rows], columns["path"]) if rows else ""
     others = [name for name in others if name != folder]
+    notes = _several(columns["label"], others) if labelled and "label" in columns else []
     is_one_hot = labelled and "label" not in columns
     classes = _one_hot(file, rows, others, listed) if is_one_hot else []
     if is_one_hot and not classes:
@@ -135,7 +164,8 @@ def _table(
             said["label"] = next((name.strip() for name in classes if _BITS[row[name]]), "")
         made.append(_row(file, line, labelled, said))
     bare = {_place(file, row[columns["path"]]) for row, _ in rows} if folder else set()
-    return made, _ignored([name for name in others if name not in classes], folder, bare - {row.place for row in made})
+    ignored = _ignored([name for name in others if name not in classes], folder, bare - {row.place for row in made})
+    return Rows(made, ignored, notes)
 
 
 def _ignored(columns: Sequence[str], folder: str, others: Set[Path]) -> Counter[str]:
@@ -149,11 +179,20 @@ def _ignored(columns: Sequence[str], folder: str, others: Set[Path]) -> Counter[
 
 def _columns(file: Path, header: Mapping[str, str], group: str) -> dict[str, str]:
     """What is in which column; ``header`` has the names as they are written by those in lower case."""
-    wanted = COLUMNS | ({"group": (group.lower(),)} if group.lower() in header else {})
-    columns = {what: header[name] for what, names in wanted.items() for name in names[::-1] if name in header}
+    known = {_letters(name): column for name, column in header.items()}
+    found = {what: [each for name in names if (each := known.get(_letters(name)))] for what, names in COLUMNS.items()}
+    columns = {what: names[0] for what, names in found.items() if names}
+    if group and group.lower() in header:
+        columns["group"] = header[group.lower()]
     if "path" not in columns:
         raise UserError(f"{file}: its first line names no column path; write path,label, and group and split if known")
     return columns
+
+
+def _several(label: str, others: Sequence[str]) -> list[str]:
+    """Which of several columns that may have the class is used."""
+    unused = [name for name in others if _means("label", name)]
+    return [f"the class is in column {label}; {shortened(unused)} may have it, too, and is not used"] if unused else []
 
 
 def _folder_column(file: Path, rows: Sequence[Mapping[str, str]], path: str) -> str:

@@ -24,6 +24,8 @@ class ListDomain(NamedTuple):
     place: Path
     images: Sequence[OwnImage]
     ignored: Counter[str]
+    #: what a user should know of the list, a line each
+    notes: Sequence[str] = ()
 
     @property
     def labels(self) -> set[str]:
@@ -83,11 +85,11 @@ def list_domain(file: Path, labelled: bool, group: str, listed: Collection[str])
     Raises:
         UserError: it cannot be read, lacks a column, names an image twice, or images are missing.
     """
-    rows, ignored = read_rows(file, labelled, group, listed)
+    rows, ignored, notes = read_rows(file, labelled, group, listed)
     images, absent = _with_endings([_image(file.parent, row) for row in rows])
     refuse_twice(str(file), images)
     _refuse_unclear(file, len(images), absent)
-    return ListDomain(file, images, ignored)
+    return ListDomain(file, images, ignored, [f"{file.name}: {note}" for note in notes])
 
 
 def _with_endings(images: Sequence[OwnImage]) -> tuple[list[OwnImage], dict[Path, list[Path]]]:

@@ -65,7 +65,7 @@ def _joined_lists(parts: Sequence[tuple[str, ListDomain]]) -> ListDomain:
     files = [at.place for _, at in parts]
     _refuse_mixed([at for _, at in parts])
     refuse_twice(" and ".join(map(str, files)), images)
-    return ListDomain(files[0], images, _sum(at.ignored for _, at in parts))
+    return ListDomain(files[0], images, _sum(at.ignored for _, at in parts), [x for _, at in parts for x in at.notes])
 
 
 def _refuse_mixed(lists: Sequence[ListDomain]) -> None:

@@ -70,6 +70,33 @@ def test_a_column_that_is_not_used_is_named(folder: Path) -> None:
     assert dict(dataset.scan("phone").ignored) == {"columns is_test, age": 2}
 
 
+@pytest.mark.parametrize(
+    "label", ["labels", "Targets", "categories", "Class Name", "true-label", "given_label", "class_id"]
+)
+@pytest.mark.parametrize("path", ["image", "File Name", "image_name", "ImageID"])
+def test_a_column_of_the_class_has_any_of_the_usual_names(folder: Path, path: str, label: str) -> None:
+    lines = [f"{i},all/{name},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join([f",{path},{label}", *lines]))
+    assert labels_of(name, folder) == [0, 1] * 10
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, OwnDataset)
+    assert dataset.remarks() == []
+    assert {image.group for image in dataset.scan("phone").images} == {""}, "numbers of lines are no groups"
+
+
+@pytest.mark.parametrize("order", [("label", "given_label"), ("class_name", "class_id"), ("true_label", "given_label")])
+def test_of_several_columns_of_the_class_the_first_of_the_names_is_taken_and_said(
+    folder: Path, order: tuple[str, str]
+) -> None:
+    lines = [f"all/{name},{CLASSES[i % 3 == 0]},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join([f"path,{order[1]},{order[0]}", *lines]))
+    assert labels_of(name, folder) == [0, 1] * 10
+    dataset = registry.load_dataset(name)
+    assert isinstance(dataset, OwnDataset)
+    said = f"shop: phone.csv: the class is in column {order[0]}; {order[1]} may have it, too, and is not used"
+    assert dataset.remarks() == [said]
+
+
 @pytest.mark.parametrize("ending", [".jpg", ""])
 @pytest.mark.parametrize("column", ["folder", "label"])
 def test_the_folder_may_be_a_column_of_its_own(folder: Path, column: str, ending: str) -> None:
