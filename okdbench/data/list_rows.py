@@ -7,7 +7,7 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
@@ -141,16 +141,17 @@ def _table(file: Path, lines: Sequence[str], labelled: bool, group: str, listed:
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
     columns = _columns(file, header, group)
     rows = [({name: (row[name] or "").strip() for name in header.values()}, str(reader.line_num)) for row in reader]
+    _refuse_header(file, rows, columns)
     others = [name for name in header.values() if name and name not in columns.values()]
     if "split" not in columns and (split := [name for name in others if _is_split({row[name] for row, _ in rows})]):
         columns["split"] = split[0]
         others.remove(split[0])
     folder = _folder_column(file, [row for row, _ in rows], columns["path"]) if rows else ""
     others = [name for name in others if name != folder]
-    notes = _several(columns["label"], others) if labelled and "label" in columns else []
-    is_one_hot = labelled and "label" not in columns
-    classes = _one_hot(file, rows, others, listed) if is_one_hot else []
-    if is_one_hot and not classes:
+    has_label = labelled and "label" in columns
+    notes = [*_notes([row for row, _ in rows], columns["label"], others, listed)] if has_label else []
+    classes = _one_hot(file, rows, others, listed) if labelled and not has_label else []
+    if labelled and not has_label and not classes:
         raise UserError(
             f"{file}: its first line names no column label but {shortened(list(header))}; write the class of each "
             "image into one column label, or 0 and 1 into a column for each class"
@@ -189,10 +190,44 @@ def _columns(file: Path, header: Mapping[str, str], group: str) -> dict[str, str
     return columns
 
 
-def _several(label: str, others: Sequence[str]) -> list[str]:
-    """Which of several columns that may have the class is used."""
-    unused = [name for name in others if _means("label", name)]
-    return [f"the class is in column {label}; {shortened(unused)} may have it, too, and is not used"] if unused else []
+def _refuse_header(file: Path, rows: Sequence[tuple[Mapping[str, str], str]], columns: Mapping[str, str]) -> None:
+    """Refuse a header below the first line, of these columns or of others: two lists may have been joined."""
+    used = [columns[what] for what in ("path", "label") if what in columns]
+    for row, line in rows:
+        if all(_means("path", row[name]) or _means("label", row[name]) for name in used):
+            raise UserError(
+                f"{file} line {line} is a header again, as where two lists are joined; remove it, if both have the "
+                "same columns"
+            )
+
+
+def _notes(
+    rows: Sequence[Mapping[str, str]], label: str, others: Sequence[str], listed: Collection[str]
+) -> Iterator[str]:
+    """What to say of columns that have the class as well: which is used, and that another one orders the classes."""
+    if unused := [name for name in others if _means("label", name)]:
+        yield f"the class is in column {label}; {shortened(unused)} may have it, too, and is not used"
+    for name in others if not listed else ():
+        yield from _other_order([row[label] for row in rows], name, [row[name] for row in rows])
+
+
+def _other_order(labels: Sequence[str], column: str, words: Sequence[str]) -> Iterator[str]:
+    """That a column of names beside numbers, or of numbers beside names, orders the classes otherwise."""
+    word = dict(zip(labels, words, strict=True))
+    own, order = sorted(word, key=_by_value), sorted(word, key=lambda each: _by_value(word[each]))
+    is_of_class = len({*zip(labels, words, strict=True)}) == len(word) == len({*words}) < len(labels)
+    is_gapless = not _are_numbers(own) or [*map(int, own)] in ([*range(len(own))], [*range(1, len(own) + 1)])
+    if is_of_class and is_gapless and own != order and _are_numbers(own) != _are_numbers(words):
+        by, line = shortened([word[each] for each in order]), ", ".join(order)
+        yield f"by column {column} the classes have the order {by}; if your teacher has it, write classes: [{line}]"
+
+
+def _are_numbers(words: Iterable[str]) -> bool:
+    return all(word.isdecimal() for word in words)
+
+
+def _by_value(word: str) -> tuple[int, str]:
+    return (int(word) if word.isdecimal() else 0, word)
 
 
 def _folder_column(file: Path, rows: Sequence[Mapping[str, str]], path: str) -> str:

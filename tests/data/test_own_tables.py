@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from support.dataset_trees import grow
 from support.error_text import refusal
 from support.own_lists import CLASSES, NAMES, TINY, labels_of, listed
@@ -95,6 +96,47 @@ def test_of_several_columns_of_the_class_the_first_of_the_names_is_taken_and_sai
     assert isinstance(dataset, OwnDataset)
     said = f"shop: phone.csv: the class is in column {order[0]}; {order[1]} may have it, too, and is not used"
     assert dataset.remarks() == [said]
+
+
+@pytest.mark.parametrize(
+    ("head", "numbers", "order", "line"),
+    [
+        ("path,label,class_name", (1, 0), "cup, lamp", "classes: [1, 0]"),
+        ("path,target,species", (2, 1), "cup, lamp", "classes: [2, 1]"),
+        ("path,class_id,label", (1, 0), "0, 1", "classes: [lamp, cup]"),
+        ("path,label,class_name", (0, 1), "", ""),
+        ("path,label,class_name", (2, 0), "", ""),
+    ],
+)
+def test_names_beside_numbers_that_have_another_order_are_told(
+    folder: Path, head: str, numbers: tuple[int, int], order: str, line: str
+) -> None:
+    """With the line that gives it, after which nothing is to be said of it."""
+    columns = [(numbers[i % 2], CLASSES[i % 2]) for i in range(20)]
+    text = "\n".join([head, *(f"all/{name},{one},{other}" for name, (one, other) in zip(NAMES, columns, strict=True))])
+    dataset = registry.load_dataset(listed(folder, text))
+    assert isinstance(dataset, OwnDataset)
+    told = [remark for remark in dataset.remarks() if "; if your teacher has it, write " in remark]
+    column = head.split(",")[1 if "class_id" in head else 2]
+    said = (
+        f"shop: phone.csv: by column {column} the classes have the order {order}; if your teacher has it, write {line}"
+    )
+    assert told == [said] * bool(line)
+    if line:
+        again = registry.load_dataset(listed(folder, text, classes=yaml.safe_load(line)["classes"]))
+        assert isinstance(again, OwnDataset)
+        expected = [1, 0] if "class_id" in head else [0, 1]
+        assert labels_of(str(folder / "shop.yaml"), folder) == expected * 10
+        assert not any("your teacher" in remark for remark in again.remarks())
+
+
+@pytest.mark.parametrize("head", ["path,label", "label,path", "Image,Class"])
+def test_a_header_in_the_middle_is_named(folder: Path, head: str) -> None:
+    rows = [f"all/{name},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join(["path,label", *rows[:9], head, *rows[9:]]))
+    assert "phone.csv line 11 is a header again, as where two lists are joined; remove" in refusal(
+        registry.load_dataset, name
+    )
 
 
 @pytest.mark.parametrize("ending", [".jpg", ""])
