@@ -14,9 +14,12 @@ def natural_order(names: Sequence[str]) -> list[str]:
 
     >>> natural_order(["1", "10", "2", "0.5mm", "1.5mm"])
     ['0.5mm', '1', '1.5mm', '2', '10']
+    >>> natural_order(["1", "0", "-1", "-2"])
+    ['-2', '-1', '0', '1']
     """
-    # Texts and numbers alternate, so that only equal kinds are compared.
-    return sorted(names, key=lambda name: [int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d+)", name))])
+    # Texts and numbers alternate, so that only equal kinds are compared; a sign is at the start, and elsewhere a dash.
+    pattern = re.compile(r"(^-?\d+|\d+)")
+    return sorted(names, key=lambda name: [int(p) if i % 2 else p for i, p in enumerate(pattern.split(name))])
 
 
 def order_note(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,14 @@ class ListDomain(NamedTuple):
     def has_indices(self) -> bool:
         """Whether all labels are numbers, which may be indices of classes."""
         return all(label.isdecimal() for label in self.labels)
+
+    @property
+    def negative(self) -> set[str]:
+        """Numbers such as -1 beside indices, as of images without a class; -1 and 1 alone are two classes."""
+        found = {label for label in self.labels if re.fullmatch(r"-\d+", label)}
+        others = self.labels - found
+        are_indices = others and others != {"1"} and all(label.isdecimal() for label in others)
+        return found if are_indices else set()
 
     def named(self, classes: Sequence[str]) -> ListDomain:
         """The domain with names of classes as labels: an index becomes its name, unless all labels are names."""

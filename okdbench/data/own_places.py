@@ -62,6 +62,8 @@ def name_classes(
     Raises:
         UserError: a domain has no classes, one that is not listed, or lacks one without a list.
     """
+    negative = set[str]().union(*(at.negative for at in places.values() if isinstance(at, ListDomain)))
+    places = {name: _without_negative(content, at) if isinstance(at, ListDomain) else at for name, at in places.items()}
     labelled = {name: place for name, place in places.items() if name not in content.unlabelled}
     _check_labelled(file, labelled)
     # Numbers in lists are indices, unless classes are called so.
@@ -74,7 +76,8 @@ def name_classes(
     classes = listed or names
     made = {name: at.named(classes) if isinstance(at, ListDomain) else at for name, at in places.items()}
     # Indices count the ignored classes as well, so these have their names until now.
-    left_out = ignored_classes(file, content, set(classes).union(*(made[name].labels for name in labelled)))
+    found = set(classes).union(*(made[name].labels for name in labelled), negative)
+    left_out = ignored_classes(file, content, found)
     made = {name: at.without(left_out) if name in labelled else at for name, at in made.items()}
     classes = [name for name in classes if name not in left_out]
     may_lack = bool(listed) or not named
@@ -82,6 +85,19 @@ def name_classes(
     if any(isinstance(place, ListDomain) for place in made.values()):
         refuse_shared(file, {name: [image.file for image in place.scan().images] for name, place in made.items()})
     return classes, made
+
+
+def _without_negative(content: OwnDatasetFile, at: ListDomain) -> ListDomain:
+    """The list without numbers such as -1 beside indices that ``ignore:`` has; others would be classes of their own."""
+    kept = at.negative & written_classes(content)
+    ignored = at.negative & set(map(composed, content.ignore)) - kept
+    if left := sorted(at.negative - kept - ignored):
+        number = sum(image.label == left[0] for image in at.images)
+        raise UserError(
+            f"{at.place}: {number} images have the class {left[0]} beside indices of classes, as if they had none; "
+            f"remove their lines, write ignore: [{', '.join(left)}], or list all under classes: if it is a class"
+        )
+    return at.without(ignored)
 
 
 def group_pattern(file: Path, content: OwnDatasetFile, places: Mapping[str, OwnDomain]) -> re.Pattern[str] | None:

@@ -121,6 +121,40 @@ def test_an_index_can_be_left_out(tmp_path: Path, ignore: list[str], classes: tu
     assert dataset.scan("phone").ignored == {f"class {ignore[0]}": 2}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("count", [3, 12])
+def test_a_negative_number_beside_indices_is_no_class(tmp_path: Path, count: int) -> None:
+    """As of images without one; ten and more indices stay in their order."""
+    grow(tmp_path, [f"{index}.jpg" for index in range(2 * count + 2)])
+    labels = [*range(count), -1, *range(count), -1]
+    (tmp_path / "phone.txt").write_text("".join(f"{index}.jpg {label}\n" for index, label in enumerate(labels)))
+    name = str(write(tmp_path / "a.yaml", domains={"phone": "phone.txt"}))
+    message = refusal(registry.load_dataset, name)
+    assert "phone.txt: 2 images have the class -1 beside indices of classes, as if they had none; remove" in message
+    assert message.endswith("write ignore: [-1], or list all under classes: if it is a class")
+    write(tmp_path / "a.yaml", domains={"phone": "phone.txt"}, ignore=["-1"])
+    dataset = registry.load_dataset(name)
+    assert dataset.classes == tuple(map(str, range(count)))
+    assert {int(x.path.split("/")[1][:-4]): x.label for x in dataset.samples("phone", tmp_path)} == {
+        index: label for index, label in enumerate(labels) if label >= 0
+    }
+    assert dataset.scan("phone").ignored == {"class -1": 2}  # type: ignore[attr-defined]
+    write(tmp_path / "a.yaml", domains={"phone": "phone.txt"}, classes=[*range(count), -1])
+    assert registry.load_dataset(name).classes == (*map(str, range(count)), "-1")
+
+
+@pytest.mark.parametrize(("labels", "said"), [(("1", "-1"), False), (("low", "-1"), False), (("-1", "-2"), True)])
+def test_negative_numbers_alone_are_classes_and_counted_as_people_do(
+    tmp_path: Path, labels: tuple[str, str], said: bool
+) -> None:
+    grow(tmp_path, [f"{index}.jpg" for index in range(4)])
+    (tmp_path / "phone.txt").write_text("".join(f"{index}.jpg {labels[index % 2]}\n" for index in range(4)))
+    dataset = registry.load_dataset(str(write(tmp_path / "a.yaml", domains={"phone": "phone.txt"})))
+    assert isinstance(dataset, OwnDataset)
+    assert dataset.classes == tuple(sorted(labels))
+    assert any("counted by people they are -2, -1: write" in remark for remark in dataset.remarks()) == said
+    assert len(dataset.remarks()) == said
+
+
 def test_a_class_of_indices_is_left_out_by_its_name(tmp_path: Path) -> None:
     grow(tmp_path, [f"{index}.jpg" for index in range(8)])
     (tmp_path / "phone.txt").write_text("".join(f"{index}.jpg {index % 4}\n" for index in range(8)))
