@@ -164,7 +164,9 @@ def _parts(folder: Path, inner: Sequence[Path], listed: Collection[str]) -> dict
     if not any(class_folders(at) and not holds_images(at) for at in found):
         if len(set(found.values())) > 1 and len(found) == len(inner):
             names = ", ".join(at.name for at in found)
-            raise UserError(f"{folder}: {names} have no class folders; make one for each class in each of them")
+            lists = [f"{part}: {file}" for at, part in found.items() for file in at.glob("*.csv")]
+            cure = f", or write NAME: {{{', '.join(lists)}}} below domains:" if len(lists) == len(found) else ""
+            raise UserError(f"{folder}: {names} have no class folders; make one for each class in each of them{cure}")
         return {}
     if others := [at.name for at in inner if at not in found]:
         names = ", ".join(at.name for at in found)

@@ -12,8 +12,8 @@ from okdbench.data.image_files import class_folders
 from okdbench.data.own_domain import FolderDomain, part_of, unwrapped
 from okdbench.data.own_lists import ListDomain, OwnDomain, name_below, refuse_twice
 
-#: the list in each folder of an export of Roboflow
-ROBOFLOW_LIST = "_classes.csv"
+#: the list in the folder of each part: of an export of Roboflow, and of an image folder of Hugging Face
+LISTS = ("_classes.csv", "metadata.csv")
 
 
 def named_parts(where: str, paths: Mapping[str, Path]) -> list[tuple[str, Path]]:
@@ -31,9 +31,11 @@ def named_parts(where: str, paths: Mapping[str, Path]) -> list[tuple[str, Path]]
 
 
 def exported_lists(folder: Path) -> dict[str, Path]:
-    """Folder of a part -> its list, in an export of Roboflow, whose images are beside their list; else empty."""
-    lists = {at.name: at / ROBOFLOW_LIST for at in class_folders(unwrapped(folder)) if part_of(at.name)}
-    return {name: file for name, file in lists.items() if file.is_file()}
+    """Folder of a part -> the list in it, whose images are beside or below it; empty where these are classes."""
+    parts = [at for at in class_folders(unwrapped(folder)) if part_of(at.name)]
+    found = {at.name: at / name for at in parts for name in LISTS if (at / name).is_file()}
+    # Beside class folders a metadata.csv may say anything.
+    return {} if any(len(class_folders(file.parent)) > 1 for file in found.values()) else found
 
 
 def joined(parts: Sequence[tuple[str, OwnDomain]]) -> OwnDomain:

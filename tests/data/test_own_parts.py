@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from support.dataset_trees import grow
 from support.error_text import refusal
 from support.own_images import write
@@ -123,6 +124,47 @@ def test_an_export_of_roboflow_is_read(tmp_path: Path, top: str) -> None:
         assert {path: int(label) for path, label in zip(part.paths, part.labels, strict=True)} == {
             f"{domain}/{name}/{i}.jpg": int(i >= count) for i in range(2 * count)
         }
+
+
+PARTS = {"train": "train", "val": "validation", "test": "test"}
+
+
+def with_lists(folder: Path, below: str, name: str) -> None:
+    """Images beside the list of their part, or in a folder beside it."""
+    for part, count in {"train": 8, "validation": 2, "test": 3}.items():
+        grow(folder / part / below, [f"{i}.jpg" for i in range(2 * count)])
+        lines = [f"{below}{i}.jpg,{CLASSES[i >= count]}" for i in range(2 * count)]
+        (folder / part / name).write_text("\n".join(["file_name,label", *lines]))
+
+
+@pytest.mark.parametrize("below", ["", "images/"])
+def test_an_image_folder_of_hugging_face_is_read(below: str, tmp_path: Path) -> None:
+    with_lists(tmp_path / "phone", below, "metadata.csv")
+    dataset = registry.load_dataset(str(write(tmp_path / "shop.yaml", domains={"phone": "phone"})))
+    assert dataset.classes == CLASSES
+    splits = assemble(dataset, dataset.setting("-P"), 32, tmp_path)
+    for part, name, count in ((splits.train, "train", 8), (splits.val, "validation", 2), (splits.test, "test", 3)):
+        assert {path: int(label) for path, label in zip(part.paths, part.labels, strict=True)} == {
+            f"phone/{name}/{below}{i}.jpg": int(i >= count) for i in range(2 * count)
+        }
+
+
+def test_a_metadata_file_beside_class_folders_is_not_read(tmp_path: Path) -> None:
+    name = described(tmp_path, {"train": 8, "test": 3})
+    for part in ("train", "test"):
+        (tmp_path / "phone" / part / "metadata.csv").write_text("file_name,camera\n")
+    assert registry.load_dataset(name).classes == CLASSES
+
+
+def test_other_lists_beside_the_images_of_parts_are_named(tmp_path: Path) -> None:
+    """With the line that has them read."""
+    with_lists(tmp_path / "phone", "", "labels.csv")
+    message = refusal(registry.load_dataset, str(write(tmp_path / "shop.yaml", domains={"phone": "phone"})))
+    assert "make one for each class in each of them, or write NAME: {test: " in message
+    parts = yaml.safe_load(message[message.index("{") : message.rindex("}") + 1])
+    assert parts == {part: str(tmp_path / "phone" / at / "labels.csv") for part, at in PARTS.items()}
+    dataset = registry.load_dataset(str(write(tmp_path / "shop.yaml", domains={"phone": parts})))
+    assert dataset.official_tests == {"phone": "phone.test"}
 
 
 @pytest.mark.parametrize(
