@@ -19,7 +19,7 @@ _MASKS = re.compile(r"(.+?)[_-](masks?|seg|segmentation|gt|labels?|annotations?|
 
 def remarks_on(images: Sequence[OwnImage], exif_rotation: bool) -> Iterable[str]:
     """Warnings about these images of a domain, which are turned upright or not; an empty text for none."""
-    return _masks(images), _nested(images), *_looks(images, exif_rotation)
+    return _masks(images), _nested(images), _several(images), *_looks(images, exif_rotation)
 
 
 def left_out(domain: Path) -> str:
@@ -52,6 +52,17 @@ def _masks(images: Sequence[OwnImage]) -> str:
     stems = {str(PurePosixPath(image.path).with_suffix("")) for image in images}
     masks = sorted(stem for stem in stems if (match := _MASKS.fullmatch(stem)) and match[1] in stems)
     return f"warning: {len(masks)} images are called as if made of another: {shortened(masks)}" if masks else ""
+
+
+def _several(images: Sequence[OwnImage]) -> str:
+    """Whether a list has several classes of one image, such as ``cup lamp`` or ``cup|lamp``, as a class of its own."""
+    labels = {image.label for image in images}
+    words = {label: set(re.split(r"[\s|,;]+", label)) for label in labels}
+    found = sorted(label for label in labels if len(words[label]) > 1 and words[label] <= labels)
+    if not found:
+        return ""
+    number = sum(image.label in found for image in images)
+    return f"warning: {number} images are called as of several classes: {shortened(found)}; ignore: leaves them out"
 
 
 def _nested(images: Sequence[OwnImage]) -> str:

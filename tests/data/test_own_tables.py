@@ -85,6 +85,18 @@ def test_a_column_of_the_class_has_any_of_the_usual_names(folder: Path, path: st
     assert {image.group for image in dataset.scan("phone").images} == {""}, "numbers of lines are no groups"
 
 
+@pytest.mark.parametrize("between", [" ", "|", "; "])
+def test_several_classes_of_an_image_are_pointed_out(folder: Path, between: str) -> None:
+    several = between.join(CLASSES)
+    lines = [f'"all/{name}","{several if i > 16 else CLASSES[i % 2]}"' for i, name in enumerate(NAMES)]
+    text = "\n".join(["image,labels", *lines])
+    for ignore in ([], [several]):
+        dataset = registry.load_dataset(listed(folder, text, ignore=ignore))
+        assert isinstance(dataset, OwnDataset)
+        told = f"shop: warning: 3 images are called as of several classes: {several}; ignore: leaves them out"
+        assert dataset.remarks() == ([] if ignore else [told])
+
+
 @pytest.mark.parametrize("order", [("label", "given_label"), ("class_name", "class_id"), ("true_label", "given_label")])
 def test_of_several_columns_of_the_class_the_first_of_the_names_is_taken_and_said(
     folder: Path, order: tuple[str, str]
