@@ -72,6 +72,52 @@ def test_layers_that_a_pickled_network_has_otherwise_are_named(change: Change, r
         load(tmp_path / "whole.pt")
 
 
+def pooled(kind: str) -> Change:
+    """As timm builds a transformer, but with this pooling and the tensors of the other one."""
+
+    def change(net: Any) -> nn.Module:
+        net.global_pool = kind
+        return net  # type: ignore[no-any-return]
+
+    return change
+
+
+def scaled(net: Any) -> nn.Module:
+    for block in net.blocks:
+        block.attn.scale *= 12
+    return net  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (pooled("avg"), "it has global_pool 'avg' there and 'token' here;"),
+        (lambda net: {"model": pooled("max")(net), "epoch": 3}, "it has global_pool 'max' there and 'token' here;"),
+        (lambda net: nn.DataParallel(pooled("avg")(net)), "it has global_pool 'avg' there and 'token' here;"),
+        (scaled, r"blocks.0.attn has scale 2\.1.* there and 0\.17.* here, blocks.1.attn has scale"),
+    ],
+    ids=["average", "largest", "parallel", "scale"],
+)
+def test_attributes_that_a_pickled_network_has_otherwise_are_named(change: Change, reason: str, tmp_path: Path) -> None:
+    torch.save(change(timm.create_model("test_vit", num_classes=CLASSES, img_size=64)), tmp_path / "whole.pt")
+    with pytest.raises(UserError, match=f"not test_vit as it is here: {reason}"):
+        load(tmp_path / "whole.pt", "test_vit")
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_byobnet", "test_efficientnet", "test_convnext"])
+def test_attributes_that_change_no_answer_are_passed_over(name: str, tmp_path: Path) -> None:
+    size = {"img_size": 64} if name == "test_vit" else {}
+    net: Any = timm.create_model(name, num_classes=CLASSES, drop_rate=0.3, drop_path_rate=0.2, **size)
+    net.set_grad_checkpointing(True)
+    net.of_another_version = 3
+    for layer in net.modules():
+        vars(layer).pop("pool_type", None)
+        if "fused_attn" in vars(layer):
+            layer.fused_attn = not layer.fused_attn
+    torch.save(net, tmp_path / "whole.pt")
+    load(tmp_path / "whole.pt", name)
+
+
 def test_a_start_may_have_other_layers(tmp_path: Path) -> None:
     torch.save(stem(timm.create_model("test_resnet", num_classes=CLASSES)), tmp_path / "whole.pt")
     load_weights(build_classifier("test_resnet", CLASSES, 64), tmp_path / "whole.pt", "test_resnet", new_layer)
@@ -105,6 +151,60 @@ def test_whole_networks_of_torchvision_give_their_own_logits(theirs: str, ours: 
     torch.save(whole, tmp_path / "whole.pt")
     images = torch.rand(2, 3, 64, 64)
     assert torch.allclose(load(tmp_path / "whole.pt", ours)(images), whole(images), atol=1e-4)
+
+
+def each_relu(kind: Callable[[], nn.Module]) -> Change:
+    def change(net: nn.Module) -> nn.Module:
+        for name in [name for name, layer in net.named_modules() if isinstance(layer, nn.ReLU | nn.Hardswish)]:
+            net.set_submodule(name, kind())
+        return net
+
+    return change
+
+
+RESNET, MOBILENET = ("resnet18", "resnet18"), ("mobilenet_v3_small", "mobilenetv3_small_100")
+
+
+@pytest.mark.parametrize(
+    ("names", "change", "reason"),
+    [
+        (RESNET, each_relu(nn.SiLU), "relu is SiLU there and ReLU here, layer1.0.relu is SiLU there"),
+        (RESNET, lambda net: {"net": each_relu(Swish)(net)}, "relu is Swish there and ReLU here"),
+        (RESNET, each_relu(lambda: nn.LeakyReLU(0.3)), "relu is LeakyReLU there and ReLU here"),
+        (RESNET, with_("avgpool", nn.AdaptiveMaxPool2d(1)), "avgpool is AdaptiveMaxPool2d there"),
+        (MOBILENET, each_relu(nn.Tanh), "features.0.2 is Tanh there and Hardswish here"),
+        (MOBILENET, with_("features.0.0", nn.Conv2d(3, 16, 3, 1, 1, bias=False)), "features.0.0 has stride 1 there"),
+    ],
+)
+def test_layers_of_torchvision_are_compared_under_its_own_names(
+    names: tuple[str, str], change: Change, reason: str, tmp_path: Path
+) -> None:
+    whole = torchvision.models.get_model(names[0], weights=None, num_classes=CLASSES)
+    torch.save(change(whole), tmp_path / "whole.pt")
+    with pytest.raises(UserError, match=f"not {names[1]} as it is here: {reason}"):
+        load(tmp_path / "whole.pt", names[1])
+
+
+POOLED = nn.Sequential(nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Dropout())
+
+
+@pytest.mark.parametrize(
+    ("names", "change"),
+    [
+        (RESNET, with_("avgpool", POOLED)),
+        (RESNET, each_relu(lambda: nn.ReLU(inplace=False))),
+        (("densenet121", "densenet121"), lambda net: net),
+        (("convnext_tiny", "convnext_tiny"), lambda net: net),
+        (("efficientnet_b0", "efficientnet_b0"), lambda net: net),
+    ],
+    ids=["sequence", "inplace", "densenet", "convnext", "efficientnet"],
+)
+def test_layers_of_torchvision_that_give_the_same_are_loaded(
+    names: tuple[str, str], change: Change, tmp_path: Path
+) -> None:
+    whole = change(torchvision.models.get_model(names[0], weights=None, num_classes=CLASSES)).eval()
+    torch.save(whole, tmp_path / "whole.pt")
+    load(tmp_path / "whole.pt", names[1])
 
 
 def test_code_in_an_attribute_of_a_layer_is_not_executed(tmp_path: Path) -> None:

@@ -65,6 +65,14 @@ def torchvision_name(state: Mapping[str, Tensor]) -> str | None:
     return next((name for name in TORCHVISION if _share(plain, _plain(name)) == 1), None)
 
 
+def torchvision_layers(state: Mapping[str, Tensor], name: str) -> nn.Module | None:
+    """Torchvision's network of these tensors, without memory, to compare layers with; ``name`` is that of timm's."""
+    own = name if name in torchvision.models.list_models(torchvision.models) else ""
+    is_own = own and _share(without_sequences(state), _plain(own)) >= ENOUGH
+    theirs = own if is_own else torchvision_name(state)
+    return _bare(theirs, of_timm=False) if theirs else None
+
+
 def replaced_end(state: Mapping[str, Tensor], net: nn.Module) -> list[str]:
     """The weights in place of the last layer, of ``net`` or of a network of torchvision with nothing else replaced."""
     known = (_tensors(net.state_dict()), *(_shapes(name, 3, of_timm=False) for name in TORCHVISION))
@@ -86,12 +94,17 @@ def nearest(state: Mapping[str, Tensor]) -> str:
 
 @cache
 def _shapes(name: str, channels: int, of_timm: bool) -> State:
-    """The state dict of a network without memory, for images of so many channels."""
+    """The state dict of a network for images of so many channels."""
+    return _tensors(_bare(name, of_timm, channels).state_dict())
+
+
+def _bare(name: str, of_timm: bool, channels: int = 3) -> nn.Module:
+    """A network without memory."""
     with torch.device("meta"), warnings.catch_warnings(action="ignore"):
-        net = (
+        made: nn.Module = (
             timm.create_model(name, in_chans=channels) if of_timm else torchvision.models.get_model(name, weights=None)
         )
-    return _tensors(net.state_dict())
+    return made
 
 
 @cache

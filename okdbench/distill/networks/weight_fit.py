@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError
-from okdbench.distill.networks.foreign_names import copy_epsilons, count_classes, foreign, nearest, replaced_end
+from okdbench.distill.networks.foreign_names import (
+    copy_epsilons,
+    count_classes,
+    foreign,
+    nearest,
+    replaced_end,
+    torchvision_layers,
+)
 from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, new_layer, with_classes
 from okdbench.distill.networks.pickled_layers import other_layers
 from okdbench.distill.networks.preprocessing import preprocessing_of
@@ -65,7 +72,8 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
     part, note = parts[prefix]
     beside: Sequence[str] = ()
     if adjust is not new_layer:  # from a start the network learns anyway
-        _refuse_other_layers(other_layers(content, {*part}, net), path, name)
+        original = torchvision_layers(part, name) if timm.is_model(name) else None
+        _refuse_other_layers(other_layers(content, {*part}, net, original), path, name)
         rest = _rest(state, [parts[each][0] for each in fitting]) | others
         beside = notes_beside(place + prefix, _without_harmless(part), rest, net.state_dict())
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
