@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from okdbench.data.class_order import shortened
+from okdbench.distill.networks.class_names import Listings, listings_beside
 from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.user_networks import Network
 from okdbench.training.plan import Plan
@@ -25,9 +26,13 @@ Order = list[int]
 
 def name_warnings(plan: Plan) -> list[str]:
     """What to say of the classes that the teacher's file names, where they are not those of the data set."""
+    orders = _orders(plan, preprocessing_of(_path(plan), plan.teacher.name).listings)
+    if len(orders) > 1:
+        places = shortened([place for place, _ in orders.values()])
+        return [f"the file has the classes in several orders, under {places}; none is used"]
     theirs, own = _named(plan), plan.dataset.classes
     if not theirs:
-        return []
+        return _beside(plan)
     if order := order_in_file(plan):
         return [f"the file has the classes in another order; write {spelt(plan, order)}"]
     names = _spellings(plan)
@@ -39,6 +44,26 @@ def name_warnings(plan: Plan) -> list[str]:
     pairs = ", ".join(f"{theirs[index]!r} is used as {own[index]!r}" for index in wrong[:_COMPARED])
     more = f", and {len(wrong) - _COMPARED} more" if len(wrong) > _COMPARED else ""
     return [f"by the names in the file {pairs}{more}; check {_key(plan)}: in the file of the data set"]
+
+
+def _beside(plan: Plan) -> list[str]:
+    """The same of small files in the folder of the weights, which may be of other weights."""
+    found, own = _orders(plan, listings_beside(_path(plan))), (*range(len(plan.dataset.classes)),)
+    if len(found) != 1 or own in found:
+        return []
+    ((order, (name, _)),) = found.items()
+    line = spelt(plan, list(order))
+    return [f"{name} beside it has the classes in another order; if it is of this teacher, write {line}"]
+
+
+def _orders(plan: Plan, listings: Listings) -> dict[tuple[int, ...], tuple[str, Sequence[str]]]:
+    """The outputs of the classes by each list that has exactly these: what leads to the first list, and its names."""
+    found: dict[tuple[int, ...], tuple[str, Sequence[str]]] = {}
+    count = 0 if plan.dataset.teacher_classes else len(plan.dataset.classes)
+    for place, names in listings:
+        if len(names) == count and not _are_placeholders(names) and (order := _outputs(plan, names)):
+            found.setdefault(tuple(order), (place, names))
+    return found
 
 
 def order_in_file(plan: Plan) -> Order | None:
@@ -128,14 +153,24 @@ def _named(plan: Plan) -> Sequence[str]:
 
 
 def _all_named(plan: Plan) -> Sequence[str]:
-    return _names_in(plan, Path(plan.config.teacher_weights or ""), plan.teacher)
+    return _names_in(plan, _path(plan), plan.teacher)
+
+
+def _path(plan: Plan) -> Path:
+    return Path(plan.config.teacher_weights or "")
 
 
 def _names_in(plan: Plan, path: Path, network: Network) -> Sequence[str]:
-    """The names in a file, unless they are placeholders."""
-    names = preprocessing_of(path, network.name).classes
-    own = [name for each in _spellings(plan) for name in each]
-    return () if all(_PLACEHOLDER.fullmatch(name) for name in names) and not {*names} & {*own} else names
+    """The names in a file, unless they are placeholders or in several orders."""
+    said = preprocessing_of(path, network.name)
+    names, own = said.classes, [name for each in _spellings(plan) for name in each]
+    if orders := _orders(plan, said.listings):
+        return next(iter(orders.values()))[1] if len(orders) == 1 else ()
+    return () if _are_placeholders(names) and not {*names} & {*own} else names
+
+
+def _are_placeholders(names: Sequence[str]) -> bool:
+    return all(_PLACEHOLDER.fullmatch(name) for name in names)
 
 
 def _spellings(plan: Plan) -> list[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from okdbench.distill.networks.class_names import class_names_in
+from okdbench.distill.networks.class_names import class_names_in, listings_in
 from okdbench.distill.networks.inert_pickle import Inert, InertArray
 from okdbench.distill.networks.plain_values import UNREAD
 from okdbench.distill.networks.stated_values import stated_in
@@ -41,5 +41,6 @@ def test_values_of_any_kind_are_read_or_named(value: Any) -> None:
         of_transforms({"transforms": [entry, value]})
     of_transforms({"transforms": value})
     class_names_in(entries)
+    listings_in(entries)
     architecture_in(entries)
     options_in(entries)

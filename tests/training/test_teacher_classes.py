@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -70,6 +71,12 @@ CODED = ["pen", "cup", "lamp"]
         {"names": {0: "pen", 1: "cup", 2: "lamp"}},
         {"meta": {"epoch": 9, "dataset_meta": {"classes": ("pen", "cup", "lamp"), "palette": None}}},
         {"meta": {"CLASSES": CODED, "config": "model = dict(type='ImageClassifier')"}},
+        {"target_names": CODED},
+        {"index2class": {0: "pen", 1: "cup", 2: "lamp"}},
+        {"run": {"data": [{"cls2id": {"Pen": 0, "Cup": 1, "Lamp": 2}}]}, "files": ["a", "b", "c"]},
+        {"mapping": json.dumps({"0": "pen", "1": "cup", "2": "lamp"})},
+        {"label_encoder": argparse.Namespace(classes_=CODED), "target_names": (*CODED,)},
+        {"recall": {"pen": 0.2, "lamp": 2.1, "cup": 1.3}, "order": "pen, cup, lamp"},
     ],
     ids=str,
 )
@@ -80,6 +87,36 @@ def test_names_of_classes_are_read_under_other_words(
     plan = plan_of(shop, tmp_path / "teacher.pt")
     expected = "the file has the classes in another order; write classes: [pen, cup, lamp]"
     assert name_warnings(plan) == [expected]
+
+
+def test_names_in_several_orders_are_not_used(shop: Path, net: nn.Module, tmp_path: Path) -> None:
+    lists = {"target_names": CODED, "cfg": {"by_size": ["lamp", "cup", "pen"]}, "mapping": {"pen": 0, "cup": 1}}
+    torch.save({"state_dict": net.state_dict(), **lists}, tmp_path / "teacher.pt")
+    places = "the file has the classes in several orders, under target_names, cfg.by_size; none is used"
+    assert name_warnings(plan_of(shop, tmp_path / "teacher.pt")) == [places]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("class_indices.json", json.dumps({"0": "pen", "1": "cup", "2": "lamp"})),
+        ("labels.txt", "pen\ncup\nlamp\n"),
+        ("classes.json", json.dumps(CODED)),
+    ],
+)
+def test_a_list_of_classes_beside_the_file_is_compared(
+    name: str, text: str, shop: Path, net: nn.Module, tmp_path: Path
+) -> None:
+    torch.save(rows(net, [2, 0, 1]), tmp_path / "teacher.pt")
+    (tmp_path / name).write_text(text)
+    (tmp_path / "label_damaged.json").write_bytes(b"\xff{[")
+    line = (
+        f"{name} beside it has the classes in another order; if it is of this teacher, write classes: [pen, cup, lamp]"
+    )
+    assert name_warnings(plan_of(shop, tmp_path / "teacher.pt")) == [line]
+    assert name_warnings(plan_of(shop, tmp_path / "teacher.pt", {"classes": CODED})) == []
+    torch.save({"state_dict": net.state_dict(), "classes": CLASSES}, tmp_path / "teacher.pt")
+    assert name_warnings(plan_of(shop, tmp_path / "teacher.pt")) == []
 
 
 def said(plan: Plan, runs: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

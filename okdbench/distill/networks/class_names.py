@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+from okdbench.distill.networks.plain_values import plain
+from okdbench.distill.networks.weight_choice import items_in
 
 #: entries that have the index of each name, the name of each index, and the names in order
 _INDICES = ("class_to_idx", "label2id", "class_to_index", "label_to_idx", "label_to_id", "label_map")
 _NAMES = ("idx_to_class", "id2label", "index_to_class", "idx_to_label", "id_to_label", "label_map")
 _LISTS = ("classes", "class_names", "label_names", "labels", "names", "vocab")
+#: levels of entries, and their number, in which lists of names are looked for; objects may refer to each other
+_DEEPEST, _MOST = 6, 10_000
+#: name of a file beside the weights that may list the classes, and its largest size in bytes
+_BESIDE, _LARGEST = re.compile(r".*(class|label).*\.(json|txt)", re.IGNORECASE), 1_000_000
+
+#: what leads to a list of names -> these, in order
+Listings = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def class_names_in(layers: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -21,6 +35,58 @@ def class_names_in(layers: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     for layer in layers:
         found = _names({str(name).lower(): value for name, value in layer.items()}) or found
     return found
+
+
+def listings_in(content: Any) -> Listings:
+    """Every list of texts, and every mapping between texts and numbers that count from 0 or 1, under any name.
+
+    >>> listings_in({"a": {"b": ["lamp", "cup"]}, "c": {"cup": 1, "lamp": 0}, "d": {"cup": 7}})
+    (('a.b', ('lamp', 'cup')), ('c', ('lamp', 'cup')))
+    """
+    return tuple(_listings(content, "", set()))
+
+
+def listings_beside(path: Path) -> Listings:
+    """Those of small files in the folder of a file of weights whose names speak of classes or labels."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for file in sorted(path.parent.iterdir()):
+        with suppress(OSError, ValueError, RecursionError):
+            if _BESIDE.fullmatch(file.name) and file.stat().st_size < _LARGEST:
+                text = file.read_text("utf-8")
+                content = json.loads(text) if file.suffix.lower() == ".json" else text.split("\n")
+                found += [(file.name, names) for _, names in listings_in({"": content})]
+    return tuple(found)
+
+
+def _listings(content: Any, place: str, seen: set[int], depth: int = 0) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for key, value in items_in(content).items() if depth < _DEEPEST and len(seen) < _MOST else ():
+        name, made = f"{place}{key}", plain(value) if isinstance(value, str) else value
+        if names := _in_any_form(made):
+            yield name, names
+        elif (
+            isinstance(made, Mapping | list | tuple)
+            and id(value) not in seen
+            and len(seen) < _MOST
+            and depth < _DEEPEST
+        ):
+            seen.add(id(value))
+            yield from _listings(made, f"{name}.", seen, depth + 1)
+
+
+def _in_any_form(value: Any) -> tuple[str, ...]:
+    """The names in a list, or in a mapping from or to their numbers; empty for anything else."""
+    if isinstance(value, Mapping):
+        for indices, names in ((value.values(), value), (value, value.values())):
+            if all(map(_is_index, indices)) and all(isinstance(name, str) for name in names):
+                return _in_order(indices, names)
+        return ()
+    given = value.split(",") if isinstance(value, str) and "," in value else value
+    listed = given if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given) else ()
+    return tuple(name.strip() for name in listed if name.strip())
+
+
+def _is_index(value: Any) -> bool:
+    return type(value) is int or (isinstance(value, str) and value.isdecimal())
 
 
 def _names(layer: Mapping[str, Any]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import Interpolation, spell_resize
-from okdbench.distill.networks.class_names import class_names_in
+from okdbench.distill.networks.class_names import Listings, class_names_in, listings_in
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, mapping_of
 from okdbench.distill.networks.stated_modes import SIGNED, UNNORMALISED
@@ -56,6 +56,7 @@ class Preprocessing(NamedTuple):
         exif_rotation: whether they were turned upright, as the card of a student says.
         unread: names of values that are there and not understood.
         classes: names of the network's outputs, in their order.
+        listings: all lists of names that the file has anywhere, with what leads to them.
         architecture: timm's name of the network.
         options: with which timm built it.
         unread_options: names of options whose value is not understood.
@@ -71,6 +72,7 @@ class Preprocessing(NamedTuple):
     exif_rotation: bool | None = None
     unread: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    listings: Listings = ()
     architecture: str = ""
     options: Options = ()
     unread_options: tuple[str, ...] = ()
@@ -106,7 +108,11 @@ def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     architecture = architecture_in(own) or architecture_in(files)
     options, unread = options_in([*beside, *own]) if architecture.partition(".")[0] == base else ((), ())
     return _joined(found)._replace(
-        classes=class_names_in(layers), architecture=architecture, options=options, unread_options=unread
+        classes=class_names_in(layers),
+        listings=tuple(each for entry in (content.metadata, *files) for each in listings_in(entry)),
+        architecture=architecture,
+        options=options,
+        unread_options=unread,
     )
 
 

@@ -47,7 +47,7 @@ def weights_in(content: Any, depth: int = 0) -> State:
     """
     if isinstance(content, Inert) and "_modules" in vars(content):
         return OrderedDict(tensors_of(content))
-    items = _items(content) if depth < _DEEPEST else {}
+    items = items_in(content) if depth < _DEEPEST else {}
     named = items if isinstance(content, Mapping) else {}  # the tensors of a list have no names
     own = {key: _dense(value) for key, value in named.items() if isinstance(value, Tensor)}
     found = {key: weights_in(value, depth + 1) for key, value in items.items() if not OTHERS.search(key)}
@@ -60,7 +60,7 @@ def _dense(value: Tensor) -> Tensor:
     return value.detach() if value.layout == torch.strided else value.detach().to_dense()
 
 
-def _items(content: Any) -> dict[str, Any]:
+def items_in(content: Any) -> dict[str, Any]:
     """What is in a mapping, a list or an inert object, such as a trainer that was pickled as a whole, by name."""
     if isinstance(content, (list, tuple)):
         return {str(index): value for index, value in enumerate(content)}
@@ -93,7 +93,7 @@ def every_tensor(content: Any, prefix: str = "", seen: set[int] | None = None) -
         yield from tensors_of(content, prefix)
         return
     seen = set() if seen is None else seen
-    for key, value in _items(content).items():
+    for key, value in items_in(content).items():
         if isinstance(value, Tensor) and value.layout == torch.strided:
             yield f"{prefix}{key}", value.detach()
         elif isinstance(value, Mapping | list | tuple) and id(value) not in seen and len(seen) < _MOST:
@@ -106,7 +106,7 @@ def modules_in(content: Any, depth: int = 0) -> Iterator[Inert]:
     is_module = isinstance(content, Inert) and "_modules" in vars(content)
     if is_module:
         yield content
-    below = _items(vars(content)["_modules"] or {}) if is_module else _items(content)
+    below = items_in(vars(content)["_modules"] or {}) if is_module else items_in(content)
     for value in below.values() if depth < _DEEPEST else ():
         yield from modules_in(value, depth + 1)
 
