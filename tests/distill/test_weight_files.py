@@ -149,6 +149,30 @@ def test_of_two_networks_none_is_guessed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("prefix", "beside", "is_said"),
+    [
+        ("1.", {}, True),
+        ("model.1.", {}, True),
+        ("1.", {"mean": [0.2] * 3, "std": [0.35] * 3}, False),
+        ("1.", {"state_dict": {"0.mean": torch.zeros(3), "0.std": torch.ones(3)}}, False),
+        ("0.", {}, False),
+        ("net.", {}, False),
+    ],
+)
+def test_layers_without_tensors_before_the_network_are_named(
+    prefix: str, beside: dict[str, Any], is_said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = prefixed(timm.create_model("test_resnet", num_classes=CLASSES).state_dict(), prefix)
+    torch.save(beside | {"state_dict": state | beside.get("state_dict", {})}, tmp_path / "w.pt")
+    load_weights(build_classifier("test_resnet", CLASSES, 32), tmp_path / "w.pt", "test_resnet")
+    lines = capsys.readouterr().err
+    cure = "has no weights; if it normalises the images, say so with --mean and --std"
+    first = prefix.replace("1.", "0")
+    assert (f"its tensors are under {prefix[:-1]!r}, and what is before, {first!r}, {cure}" in lines) == is_said
+    assert is_said or "is before" not in lines
+
+
+@pytest.mark.parametrize(
     ("theirs", "ours"),
     [
         ("mobilenet_v3_small", "mobilenetv3_small_100"), ("mobilenet_v2", "mobilenetv2_100"), ("resnet18", "resnet18"),

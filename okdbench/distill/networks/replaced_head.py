@@ -32,6 +32,20 @@ def sequence_note(named: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> s
     return f"what is around the layer of {other[0]!r} has no weights and is taken for dropout" if other else ""
 
 
+def front_note(prefix: str, state: Mapping[str, Tensor]) -> str:
+    """What the user should know of a network that is not the first in a sequence, behind layers without tensors."""
+    before, _, number = prefix.removesuffix(".").rpartition(".")
+    parent = f"{before}." if before else ""
+    earlier = [f"{parent}{index}." for index in range(int(number) if number.isdecimal() else 0)]
+    if not earlier or any(name.startswith(tuple(earlier)) for name in state):
+        return ""
+    shown = " and ".join(repr(each.removesuffix(".")) for each in earlier)
+    return (
+        f"its tensors are under {prefix.removesuffix('.')!r}, and what is before, {shown}, has no weights; if it "
+        "normalises the images, say so with --mean and --std"
+    )
+
+
 def other_end(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """The weights at the end where all before it is as expected, and the end has other layers; none elsewhere."""
     end = list(expected)[-1].partition(".")[0] + "."

@@ -24,7 +24,7 @@ from okdbench.distill.networks.foreign_names import (
 from okdbench.distill.networks.last_layer import Adjust, as_it_is, head_names, new_layer, with_classes
 from okdbench.distill.networks.pickled_layers import other_layers
 from okdbench.distill.networks.preprocessing import preprocessing_of
-from okdbench.distill.networks.replaced_head import named_as, sequence_note
+from okdbench.distill.networks.replaced_head import front_note, named_as, sequence_note
 from okdbench.distill.networks.stated_statistics import STATISTICS
 from okdbench.distill.networks.unused_tensors import average_note, notes_beside
 from okdbench.distill.networks.weight_choice import State, equal
@@ -70,12 +70,14 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
     prefix, chosen = _choose({prefix: made for prefix, (made, _) in fitting.items()}, path)
     fitted, adjusted = fitting[prefix]
     part, note = parts[prefix]
-    beside: Sequence[str] = ()
+    beside: list[str] = []
     if adjust is not new_layer:  # from a start the network learns anyway
         original = torchvision_layers(part, name) if timm.is_model(name) else None
         _refuse_other_layers(other_layers(content, {*part}, net, original), path, name)
         rest = _rest(state, [parts[each][0] for each in fitting]) | others
-        beside = notes_beside(place + prefix, _without_harmless(part), rest, net.state_dict())
+        front = front_note(prefix, state)
+        beside = [front] if front and not preprocessing_of(path, name).mean else []
+        beside += notes_beside(place + prefix, _without_harmless(part), rest, net.state_dict())
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
     for text in filter(None, (chosen, note, *beside, adjusted, _other_name(architecture, name))):
         say_once(f"okdbench: {path}: {text}")
