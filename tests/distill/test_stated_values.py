@@ -14,6 +14,7 @@ from okdbench.distill.networks.plain_values import UNREAD
 from okdbench.distill.networks.stated_values import stated_in
 from okdbench.distill.networks.timm_options import architecture_in, options_in
 from okdbench.distill.networks.transforms import of_transforms
+from okdbench.distill.networks.unread_entries import unread_entries
 
 #: what the readers look for, and names of their transforms
 NAMES = [UNREAD, *re.findall(r"\w+", """
@@ -23,6 +24,7 @@ NAMES = [UNREAD, *re.findall(r"\w+", """
     bn_eps classes labels vocab names label_map scale type
     input_range rescale offset preprocessing normalize color_space per_image_standardization normalization
     imagenet_default_mean_and_std normalize_images pixel_range
+    preprocess shift subtract eval_crop_ratio test_crop
     class_to_idx id2label transforms p num_output_channels max_pixel_value __class_fullname__
 """)]  # fmt: skip
 ODD = [
@@ -38,6 +40,7 @@ def test_values_of_any_kind_are_read_or_named(value: Any) -> None:
     entries += [{"do_resize": True, "size": 32, "image_mean": 0.5, "image_std": 0.5, name: value} for name in NAMES]
     for entry in entries:
         stated_in(entry)
+        list(unread_entries(entry))
         of_transforms({"transforms": [entry, value]})
     of_transforms({"transforms": value})
     class_names_in(entries)

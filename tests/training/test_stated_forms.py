@@ -60,6 +60,9 @@ def net(photos: Path) -> nn.Module:
         ({"cfg": {"INPUT": {"PIXEL_MEAN": MEAN, "PIXEL_STD": STD}}}, "mean 0.2, std 0.35"),
         ({"normalization": "mean=0.2,0.2,0.2;std=0.35,0.35,0.35"}, "mean 0.2, std 0.35"),
         ({"mean": MEAN, "variance": [0.1225] * 3}, "mean 0.2, std 0.35"),
+        ({"preprocess": {"subtract": MEAN, "divide": STD}}, "mean 0.2, std 0.35"),
+        ({"metadata": {"normalisation": {"mu": MEAN, "sd": STD}}}, "mean 0.2, std 0.35"),
+        ({"preprocess": {"subtract": 51, "divide": 89.25}}, "mean 51, std 89.25, values from 0 to 255"),
         ({"pixel_mean": [51], "pixel_var": [89.25**2]}, "mean 51, std 89.25, values from 0 to 255"),
         ({"meta": {"config": OPENMMLAB}}, "mean 51, std 89.25, RGB, values from 0 to 255"),
         ({"cfg": {"pipeline": [{"type": "Normalize", "mean": MEAN, "std": STD, "to_rgb": True}]}},
@@ -88,6 +91,12 @@ def test_statistics_are_read_in_any_usual_form(
         ({"note": "mean:\n- 0.2\nstd:\n- 0.35"}, "not understood: its mean and std; say it with --mean and --std;"),
         ({"a_mean": MEAN, "a_std": STD, "b_mean": STD, "b_std": STD}, "not understood: its mean and std; say it"),
         ({"cfg": {"input": {"height": 32, "width": 64}}}, "not understood: its image_size; say it with --image-size;"),
+        ({"preprocess": {"scale": 1 / 0.35, "shift": -0.2 / 0.35}},
+         "not understood: its mean and std (preprocess); say it with --mean and --std;"),
+        ({"cfg": {"input_normalization": {"white": 0.9}}, "data_transform": np.clip},
+         "not understood: its mean and std (input_normalization, data_transform); say it with --mean and --std;"),
+        ({"transform": "resize, then subtract 0.2"}, "not understood: its mean and std (transform); say it with"),
+        ({"shift": [-0.57] * 3, "img_size": 32}, "says 32 px; not understood: its mean and std (shift); say it with"),
         ({"img_h": 32, "img_w": 64}, "not understood: its image_size; say it with --image-size;"),
         ({"cfg": "pipeline = [dict(type='Resize', scale=64), dict(mean=[51], std=[89])]"},
          "says mean 51, std 89, values from 0 to 255; not understood: its image_size; say it with --image-size;"),
@@ -101,6 +110,23 @@ def test_half_of_a_normalisation_and_other_forms_are_named_with_the_cure(
     plan = plan_of(photos, tmp_path / "teacher.pth")
     assert plan.format_note.startswith(says)
     assert "mean 0.485" in plan.format_note or says.startswith("says mean")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"mu": 7, "shift": 0.1, "scale": [0.08, 1.0], "preprocessing_num_workers": 4, "normalize_before": False},
+        {"cfg": {"transform": None, "normalize": True, "norm": {"type": "BN"}, "model": {"normalization": "layer"}}},
+        {"transform": transforms.Compose([transforms.ColorJitter(), transforms.ToTensor()]), "normalize_fn": nn.ReLU},
+        {"optimizer": {"normalize": {"a": 2}}, "loss": {"transform": [1]}},
+    ],
+    ids=str,
+)
+def test_what_is_said_of_other_things_is_not_named(
+    entries: dict[str, Any], net: nn.Module, photos: Path, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": net.state_dict(), **entries}, tmp_path / "teacher.pth")
+    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith("does not say how its images are made;")
 
 
 HUGGING_FACE = {"do_resize": True, "size": {"height": 32, "width": 32}, "do_rescale": True}
@@ -209,6 +235,23 @@ def test_a_pipeline_of_openmmlab_has_a_size_and_a_crop(config: str, says: str, p
     [
         ({"train_args": {"imgsz": 48, "task": "classify", "model": "yolo11n-cls.pt"}}, "says 48 px;"),
         ({"cfg": {"test_pipeline": MM_STEPS}}, "says 32 px, crop:0.8, cv2;"),
+        (
+            {"args": argparse.Namespace(input_size=32, eval_crop_ratio=0.875, train_crop=True)},
+            "says 32 px, crop:0.875;",
+        ),
+        ({"crop_size": 32, "resize": 40}, "says 32 px, crop:0.8;"),
+        (
+            {"hparams": {"img_size": 32, "test_crop_ratio": 0.9, "random_crop": 4}},
+            "says 32 px; not understood: its resize (test_crop_ratio: 0.9); say it with --resize;",
+        ),
+        (
+            {"config": ConfigDict(DATA=ConfigDict(IMG_SIZE=32, INTERPOLATION="bicubic"), TEST=ConfigDict(CROP=True))},
+            "says 32 px, bicubic; not understood: its resize (crop: True); say it with --resize;",
+        ),
+        (
+            {"args": {"img_size": 32, "center_crop": 28}, "resize": "crop:0.8"},
+            "says 32 px, crop:0.8;",
+        ),
     ],
 )
 def test_a_size_is_found_beside_the_weights(entries: Any, says: str, photos: Path, tmp_path: Path) -> None:

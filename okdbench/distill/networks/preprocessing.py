@@ -24,16 +24,18 @@ from okdbench.distill.networks.class_names import Listings, class_names_in, list
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, mapping_of
 from okdbench.distill.networks.stated_modes import SIGNED, UNNORMALISED
+from okdbench.distill.networks.stated_sizes import UNREAD_CUT
 from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
 from okdbench.distill.networks.stated_values import Stated, stated_in
 from okdbench.distill.networks.timm_options import Options, architecture_in, options_in
 from okdbench.distill.networks.transforms import of_transforms
+from okdbench.distill.networks.unread_entries import unread_entries
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
 
 #: entries that hold such values, later ones winning; those of the whole file win over all of them
-_PLACES = ("meta", "dataset_meta", "preprocessor_config", "img_norm_cfg", "data_preprocessor", "default_cfg",
-           "pretrained_cfg", "config", "cfg", "hyper_parameters", "hparams", "args", "train_args", "data_config",
-           "preprocessing", "okdbench")  # fmt: skip
+_PLACES = ("data", "test", "meta", "dataset_meta", "preprocessor_config", "img_norm_cfg", "data_preprocessor",
+           "default_cfg", "pretrained_cfg", "config", "cfg", "hyper_parameters", "hparams", "args", "train_args",
+           "data_config", "preprocessing", "okdbench")  # fmt: skip
 #: files of timm and of Hugging Face beside the weights
 _FILES = ("config.json", "preprocessor_config.json")
 #: an entry that has these names is what timm's train.py was called with
@@ -105,6 +107,9 @@ def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     layers = [*_anywhere(mapping_of(content.metadata)), *beside, *own, _layer(content)]
     for layer in layers:
         found = _merged(found, stated_in(layer))
+    if not {"mean", "std", UNNORMALISED} & found.keys() and not any("=" in name for name in found):
+        named = dict.fromkeys(each for entry in (content.metadata, *files) for each in unread_entries(entry))
+        found |= {f"mean and std ({', '.join(named)})": None} if named else {}
     architecture = architecture_in(own) or architecture_in(files)
     options, unread = options_in([*beside, *own]) if architecture.partition(".")[0] == base else ((), ())
     return _joined(found)._replace(
@@ -127,8 +132,9 @@ def _beside(path: Path) -> list[dict[str, Any]]:
 
 def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterator[Mapping[str, Any]]:
     """The layers of an entry, those that win last, down to a depth: a pickle may contain itself."""
+    named = {str(name).lower(): value for name, value in content.items()}
     for name in _PLACES if depth else ():
-        inner = mapping_of(content.get(name))
+        inner = mapping_of(named.get(name))
         if inner.keys() >= _OF_TIMM:
             yield _timm_resolved(inner, str(content.get("arch") or inner.get("model") or network))
         if inner:
@@ -192,6 +198,8 @@ def _merged(found: Stated, stated: Stated) -> Stated:
 def _joined(found: Stated) -> Preprocessing:
     """The values of all layers as one."""
     rule, share = found.pop("rule", None), found.pop("share", None)
+    if rule or share or "resize" in found:
+        found = {name: value for name, value in found.items() if not name.startswith(UNREAD_CUT)}
     if rule or share:
         found["resize"] = spell_resize(rule or "crop", (share or 1.0) if rule != "pad" else 1.0)
     found = _without_words(found)

@@ -34,7 +34,7 @@ _PER_IMAGE = re.compile(
     r"per_(image|sample|instance)(_(norm|standardi|whiten|mean)\w*)?|(\w+_)?standardi[sz](e|ation)", re.I
 )
 #: words that say nothing of images: a layer of the network, or that there is some way or none
-_SILENT = re.compile(
+SILENT = re.compile(
     r"(batch|layer|group|rms|instance)\w*|[bgl]n|none|default|standard|mean_std|true|false|yes|no|colou?r"
 )
 _COLOURS = re.compile(rf"{_BEFORE}colou?r_(space|mode)", re.IGNORECASE)
@@ -73,9 +73,9 @@ def of_modes(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_strange(name: str, value: Any, word: str) -> bool:
     if _PER_IMAGE.fullmatch(name):
-        return value is True or (bool(word) and not _SILENT.fullmatch(word))
+        return value is True or (bool(word) and not SILENT.fullmatch(word))
     is_mode = _MODE.fullmatch(name) and not _fraction(value)
-    return bool(word and (is_mode or _COLOURS.fullmatch(name)) and not _SILENT.fullmatch(word))
+    return bool(word and (is_mode or _COLOURS.fullmatch(name)) and not SILENT.fullmatch(word))
 
 
 def _of_ranges(entry: Mapping[str, Any]) -> dict[str, Any]:

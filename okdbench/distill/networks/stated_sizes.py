@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,16 @@ _ENTRIES = ("input", "image", "size")
 _SIDES = ("", "image_", "img_", "input_")
 #: name of a rule elsewhere -> here
 _RULES = {"stretch": "stretch", "squash": "stretch", "center": "crop", "crop": "crop", "pad": "pad", "border": "pad"}
+#: names of the side that is kept, and of the shorter side before
+_PAIRS = (
+    ("val_crop_size", "val_resize_size"),
+    *(("crop_size", name) for name in ("resize_size", "resize", "scale_size")),
+)
+#: what the name of a cut or a resizing begins with that is not understood
+UNREAD_CUT = "resize ("
+_CUT = re.compile(r"(\w+_)?(crop|resize)(_\w+)?")
+#: those of a training, and switches that are read elsewhere
+_OTHER = re.compile(r"do_|rand|train|aug|prob|multi|num_|n_")
 
 
 def size_in(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,10 +58,22 @@ def rule_in(entry: Mapping[str, Any]) -> dict[str, Any]:
         found["rule"] = _RULES[mode]
     if (share := share_of(entry.get("crop_pct"))) is not None:
         found["share"] = share
-    for kept, whole in ("val_crop_size", "val_resize_size"), ("crop_size", "resize_size"):
+    if share := share_of(entry.get("eval_crop_ratio")):  # of DeiT
+        found |= {"rule": "crop", "share": share}
+    for kept, whole in _PAIRS:
         if (inner := side_of(entry.get(kept))) and (outer := side_of(entry.get(whole))):
             found |= {"rule": "crop", "share": min(1.0, inner / outer)}
-    return found
+    return found or _unread_cuts(entry)
+
+
+def _unread_cuts(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """None under a name for each setting of a cut, or of a resizing before it, that is there and not understood."""
+    names = [name for name in entry if _CUT.fullmatch(name) and not _OTHER.search(name) and name not in SIZES]
+    said = {name: plain(entry[name]) for name in names}
+    return {
+        f"{UNREAD_CUT}{name}: {value!s:.30})": None for name, value in said.items()
+        if value and isinstance(value, int | float | list | tuple | str) and str(value).lower() not in ("false", "none")
+    }  # fmt: skip
 
 
 def share_of(value: Any) -> float | None:

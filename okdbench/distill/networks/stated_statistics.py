@@ -12,7 +12,8 @@ from okdbench.distill.networks.plain_values import is_said, numbers_of
 #: mean and std, None where one is there and cannot be understood
 Statistics = dict[str, tuple[float, ...] | None]
 
-_MEANS, _STDS, _VARIANCES = ("mean", "means", "mu"), ("std", "stds", "sigma", "stdev"), ("variance", "var")
+_MEANS, _STDS = ("mean", "means", "mu", "subtract"), ("std", "stds", "sigma", "stdev", "sd", "divide")
+_VARIANCES = ("variance", "var")
 #: what stands before these words in the usual names
 _USUAL = ("", "image_", "img_", "pixel_", "norm_", "dataset_", "data_", "input_", "channel_")
 #: any other name with the word, such as cifar_mean and mean_rgb

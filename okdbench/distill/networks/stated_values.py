@@ -26,6 +26,7 @@ def stated_in(entry: Mapping[str, Any]) -> Stated:
 
     Of a student's card it is also exif_rotation. A value that is None or absent says nothing.
     """
+    entry = {str(name).lower(): value for name, value in entry.items()}
     found: Stated = size_in(entry) | statistics_in(entry)
     for field, names, read in (
         ("value_range", RANGES, _range),
