@@ -93,7 +93,7 @@ def test_statistics_are_read_in_any_usual_form(
         ({"cfg": {"input": {"height": 32, "width": 64}}}, "not understood: its image_size; say it with --image-size;"),
         ({"preprocess": {"scale": 1 / 0.35, "shift": -0.2 / 0.35}},
          "not understood: its mean and std (preprocess); say it with --mean and --std;"),
-        ({"cfg": {"input_normalization": {"white": 0.9}}, "data_transform": np.clip},
+        ({"cfg": {"input_normalization": {"white": 0.9}}, "data_transform": nn.ReLU},
          "not understood: its mean and std (input_normalization, data_transform); say it with --mean and --std;"),
         ({"transform": "resize, then subtract 0.2"}, "not understood: its mean and std (transform); say it with"),
         ({"shift": [-0.57] * 3, "img_size": 32}, "says 32 px; not understood: its mean and std (shift); say it with"),
