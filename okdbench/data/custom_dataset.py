@@ -35,6 +35,8 @@ class OwnDataset(Dataset):
     groups: ClassVar[re.Pattern[str] | None]
     #: the classes as the folders are called, which may be shown by other names
     folder_names: ClassVar[tuple[str, ...]]
+    #: whether a list has indices in place of them
+    is_indexed: ClassVar[bool]
     #: whether the file lists the classes
     is_ordered: ClassVar[bool]
     file: ClassVar[Path]
@@ -135,6 +137,7 @@ def _made(file: Path, content: OwnDatasetFile, here: Path) -> Dataset:
         **_attributes(file, content, _letters(file, content)),
         "classes": shown_names(file, content, classes),
         "folder_names": tuple(classes),
+        "is_indexed": any(isinstance(at, ListDomain) and at.is_indexed for at in places.values()),
         "places": places,
         "class_embeddings": content.class_embeddings and _located(here, content.class_embeddings),
         "groups": group_pattern(file, content, places),

@@ -27,6 +27,8 @@ class ListDomain(NamedTuple):
     ignored: Counter[str]
     #: what a user should know of the list, a line each
     notes: Sequence[str] = ()
+    #: whether its labels were indices of the classes
+    is_indexed: bool = False
 
     @property
     def labels(self) -> set[str]:
@@ -66,7 +68,8 @@ class ListDomain(NamedTuple):
                 f"{self.place}: {outside[0].path} has class {label}; the indices are 0 to {last}; count from 0, or "
                 "write names"
             )
-        return self._replace(images=[image._replace(label=classes[int(image.label)]) for image in self.images])
+        images = [image._replace(label=classes[int(image.label)]) for image in self.images]
+        return self._replace(images=images, is_indexed=True)
 
     def without(self, labels: Collection[str]) -> ListDomain:
         """The domain without these classes, whose images are counted as ignored."""

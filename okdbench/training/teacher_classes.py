@@ -131,8 +131,10 @@ def spelt(plan: Plan, order: Order) -> str:
     names = getattr(plan.dataset, "folder_names", plan.dataset.classes)
     # classes: has a name for each output, teacher_classes: an output for each name
     inverse = sorted(range(len(order)), key=order.__getitem__)
-    texts = map(str, order) if plan.dataset.teacher_classes else (names[label] for label in inverse)
-    return f"{_key(plan)}: [{', '.join(texts)}]"
+    if plan.dataset.teacher_classes or getattr(plan.dataset, "is_indexed", False):
+        # in another order, classes: would give the indices of a list other names, and change no label
+        return f"teacher_classes: [{', '.join(map(str, order))}]"
+    return f"classes: [{', '.join(names[label] for label in inverse)}]"
 
 
 def _most_frequent(answers: Tensor, labels: Tensor, count: int) -> Order | None:

@@ -199,6 +199,20 @@ def test_an_order_that_no_name_tells_is_read_off_the_answers(
     assert ": 100.0 % of " in only
 
 
+def test_the_order_of_indices_in_a_list_is_given_by_the_teachers_outputs(
+    shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (f"{file},{CLASSES.index(file.parent.name)}\n" for file in sorted(shop.glob("images/*/*")))
+    (tmp_path / "list.csv").write_text("path,label\n" + "".join(lines))
+    torch.save(rows(net, [2, 0, 1]), tmp_path / "teacher.pt")
+    described = {"domains": {"shop": "list.csv"}, "classes": list(CLASSES)}
+    *_, last = said(plan_of(shop, tmp_path / "teacher.pt", described), tmp_path / "runs", capsys)
+    assert last.endswith("its answers have, teacher_classes: [1, 2, 0], it has 100.0 %")
+    own = {**described, "teacher_classes": [1, 2, 0]}
+    (only,) = [x for x in said(plan_of(shop, tmp_path / "teacher.pt", own), tmp_path, capsys) if "chance" in x]
+    assert ": 100.0 % of " in only
+
+
 def test_a_run_that_is_read_back_says_it_again_and_measures_nothing(
     shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
