@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from okdbench.core.errors import UserError
 from okdbench.data.class_order import shortened
-from okdbench.data.list_rows import Row, read_rows
+from okdbench.data.list_files import read_rows
+from okdbench.data.list_rows import Row
 from okdbench.data.own_domain import FolderDomain, OwnImage, Scan
 from okdbench.data.own_file import composed
 
