@@ -27,7 +27,7 @@ from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.replaced_head import front_note, named_as, sequence_note
 from okdbench.distill.networks.stated_statistics import STATISTICS
 from okdbench.distill.networks.unused_tensors import average_note, notes_beside
-from okdbench.distill.networks.weight_choice import State, equal
+from okdbench.distill.networks.weight_choice import State, equal, modules_in
 from okdbench.distill.networks.weight_files import read_weights
 from okdbench.distill.networks.weight_reasons import CODE, about_batch_norm, part_of, reworked, too_much
 
@@ -72,7 +72,8 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
     part, note = parts[prefix]
     beside: list[str] = []
     if adjust is not new_layer:  # from a start the network learns anyway
-        original = torchvision_layers(part, name) if timm.is_model(name) else None
+        is_whole = any(True for _ in modules_in(content))
+        original = torchvision_layers(part, name) if is_whole and timm.is_model(name) else None
         _refuse_other_layers(other_layers(content, {*part}, net, original), path, name)
         rest = _rest(state, [parts[each][0] for each in fitting]) | others
         front = front_note(prefix, state)
