@@ -118,6 +118,11 @@ def test_attributes_that_change_no_answer_are_passed_over(name: str, tmp_path: P
     load(tmp_path / "whole.pt", name)
 
 
+def with_buffer(net: nn.Module) -> nn.Module:
+    net.register_buffer("index", torch.arange(3), persistent=False)
+    return net
+
+
 def test_a_start_may_have_other_layers(tmp_path: Path) -> None:
     torch.save(stem(timm.create_model("test_resnet", num_classes=CLASSES)), tmp_path / "whole.pt")
     load_weights(build_classifier("test_resnet", CLASSES, 64), tmp_path / "whole.pt", "test_resnet", new_layer)
@@ -134,8 +139,9 @@ def test_a_start_may_have_other_layers(tmp_path: Path) -> None:
         lambda net: with_("fc", nn.Sequential(nn.Dropout(), net.fc))(net),
         with_("act1", nn.ReLU(inplace=False)),
         lambda net: {"state_dict": stem(net).state_dict()},
+        with_buffer,
     ],
-    ids=["same", "parallel", "synchronised", "dropout", "inplace", "tensors alone"],
+    ids=["same", "parallel", "synchronised", "dropout", "inplace", "tensors alone", "a buffer that is not saved"],
 )  # fmt: skip
 def test_layers_that_give_the_same_are_loaded(change: Change, tmp_path: Path) -> None:
     net = timm.create_model("test_resnet", num_classes=CLASSES)

@@ -30,6 +30,8 @@ _ALLOWED = {
     "torch.serialization": {"_get_layout"},
     "torch.storage": {"UntypedStorage"},
     "builtins": {"set", "frozenset"},
+    # as torch.save writes it
+    "__builtin__": {"set", "frozenset"},
 }  # fmt: skip
 
 
