@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import yaml
 from PIL import Image
 from support.plain_teachers import NETWORK, teacher_of
 from support.stated_forms import MEAN, MM_TEST, PREPROCESSOR, PRINTED, STD, TEN, trained
@@ -223,3 +225,28 @@ def test_what_no_option_expresses_is_named(entries: dict[str, Any], named: str, 
 def test_what_changes_no_image_of_a_test_is_not_named(entries: Any, photos: Path, tmp_path: Path) -> None:
     checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
     assert "not understood" not in plan_of(photos, tmp_path / "teacher.pth").format_note
+
+
+def test_what_train_py_of_timm_was_called_with_is_read_beside_the_file(photos: Path, tmp_path: Path) -> None:
+    torch.save(trained(photos.parent, MEAN, STD).state_dict(), tmp_path / "clean.pth")
+    called = {"model": NETWORK, "img_size": 32, "input_size": None, "crop_pct": 1.0, "mean": MEAN, "std": STD}
+    (tmp_path / "args.yaml").write_text(yaml.safe_dump(called))
+    plan = plan_of(photos, tmp_path / "clean.pth")
+    assert plan.format_note.startswith("says 32 px, mean 0.2, std 0.35")
+    assert accuracy(plan) == 100
+    (tmp_path / "args.yaml").write_text(yaml.safe_dump({**called, "model": "resnet18"}))
+    assert plan_of(photos, tmp_path / "clean.pth").format_note.startswith("does not say")
+
+
+@pytest.mark.parametrize("form", [lambda pipeline: pipeline, str], ids=["objects", "text"])
+@pytest.mark.parametrize("side", [32, (32, 32)], ids=str)
+def test_a_middle_that_is_cut_out_of_images_of_any_size_is_named(
+    side: Any, form: Callable[[Any], Any], photos: Path, tmp_path: Path
+) -> None:
+    pipeline = form(v2.Compose([v2.CenterCrop(side), v2.ToTensor(), v2.Normalize(MEAN, STD)]))
+    torch.save(
+        {"state_dict": timm.create_model(NETWORK, num_classes=3).state_dict(), "transform": pipeline},
+        tmp_path / "teacher.pth",
+    )
+    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    assert "not understood: its resize (center_crop: without a Resize); say it with --resize;" in note

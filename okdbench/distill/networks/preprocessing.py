@@ -1,8 +1,8 @@
 """What a file of weights says of the images of its network: size, rule for the size, normalisation, order, range.
 
 It is read from the metadata of a safetensors file, from the entries beside the weights in a checkpoint, from a layer of
-the network that normalises, and from a ``config.json`` or ``preprocessor_config.json`` beside the file, as the scripts
-of timm, Hugging Face, torchvision and many others write them. Nothing in a file is executed.
+the network that normalises, and from a ``config.json``, ``preprocessor_config.json`` or ``args.yaml`` beside the file,
+as the scripts of timm, Hugging Face, torchvision and many others write them. Nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
+import yaml
 from timm.data.config import resolve_data_config
 from torch import Tensor
 
@@ -36,8 +37,8 @@ from okdbench.distill.networks.weight_files import WeightFile, read_weights
 _PLACES = ("data", "test", "meta", "dataset_meta", "preprocessor_config", "img_norm_cfg", "data_preprocessor",
            "default_cfg", "pretrained_cfg", "config", "cfg", "hyper_parameters", "hparams", "args", "train_args",
            "data_config", "preprocessing", "okdbench")  # fmt: skip
-#: files of timm and of Hugging Face beside the weights
-_FILES = ("config.json", "preprocessor_config.json")
+#: files of timm and of Hugging Face beside the weights; the last has what timm's train.py was called with
+_FILES = ("config.json", "preprocessor_config.json", "args.yaml")
 #: an entry that has these names is what timm's train.py was called with
 _OF_TIMM = {"img_size", "input_size", "crop_pct", "mean", "std"}
 #: attributes of a pickled network of timm that describe its pretraining, whatever it was trained on afterwards
@@ -125,9 +126,13 @@ def _beside(path: Path) -> list[dict[str, Any]]:
     """The content of the usual files in the same folder."""
     found = []
     for name in _FILES:
-        with suppress(OSError, ValueError):
-            found.append(json.loads((path.parent / name).read_bytes()))
-    return [content for content in found if isinstance(content, dict)]
+        with suppress(OSError, ValueError, yaml.YAMLError):
+            text = (path.parent / name).read_bytes()
+            content = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+            if isinstance(content, dict):
+                arguments = {"args": content, "architecture": content.get("model")}
+                found.append(content if name.endswith(".json") else arguments)
+    return found
 
 
 def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterator[Mapping[str, Any]]:

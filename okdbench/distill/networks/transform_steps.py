@@ -24,6 +24,8 @@ _SCALES = {"ToTensor", "MaybeToTensor", "ConvertImageDtype", "ConvertDtype", "To
 _SIZED = {"size", "height", "width", "max_size", "min_height"}
 #: a step in a text, and its arguments, in which others may be
 _PRINTED = re.compile(r"\b([A-Z]\w+)\((?=((?:[^()\n]|\([^()]*\))*))")
+_RESIZES = re.compile("[Ss]ize|Scale")
+_NAME = re.compile(r"\b([A-Z]\w+)\(")
 _GIVEN = re.compile(r"(\w+)=['\"]?([\w.+-]+)")
 
 
@@ -36,6 +38,19 @@ def of_steps(pipeline: str | Mapping[str, Any]) -> dict[str, Any]:
     scales = {str(given.get("scale")) for name, given in steps if name == "ToDtype"}
     is_raw = scales == {"False"} and not any(name in _SCALES for name, _ in steps)
     return ({UNREAD: tuple(strange)} if strange else {}) | ({"value_range": 255} if is_raw else {})
+
+
+def cuts_alone(pipeline: str | Mapping[str, Any]) -> bool:
+    """Whether the middle of images of any size is cut out, without a step that resizes them.
+
+    >>> cuts_alone("Compose(CenterCrop(size=(32, 32)), ToTensor())"), cuts_alone("Resize(36), CenterCrop(32)")
+    (True, False)
+    """
+    if isinstance(pipeline, str):
+        named = _NAME.findall(pipeline)
+    else:
+        named = [name for name, _ in _listed(pipeline["transforms"])]
+    return "CenterCrop" in named and not any(_RESIZES.search(name) for name in named)
 
 
 def _changes_tests(name: str, given: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, numbers_of
-from okdbench.distill.networks.transform_steps import of_steps
+from okdbench.distill.networks.transform_steps import cuts_alone, of_steps
 
 #: the printed form of a transform of the size or the colours: its name, and what is in its brackets
 _PRINTED = re.compile(r"\b(Resize|CenterCrop|Grayscale|ToGray)\(((?:[^()]|\([^()]*\))*)\)")
@@ -55,7 +55,11 @@ def of_transforms(pipeline: str | Mapping[str, Any]) -> Mapping[str, Any]:
     further = of_steps(pipeline)
     if any(name.startswith("normalization=") for name in further.get(UNREAD, ())):
         found = {name: value for name, value in found.items() if name not in ("mean", "std")}
-    return found | further | _size([_sides(step) for step in steps if _SIDES & step.keys()])
+    sizes = _size([_sides(step) for step in steps if _SIDES & step.keys()])
+    if sizes.get("image_size", UNREAD) != UNREAD and cuts_alone(pipeline):
+        # which part of the side is left depends on the images
+        sizes = {"image_size": sizes["image_size"], "center_crop": "without a Resize"}
+    return found | further | sizes
 
 
 def _in_text(text: str) -> dict[str, Any]:
