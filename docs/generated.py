@@ -17,8 +17,8 @@ import precisions
 import released_code
 import reproductions
 import simulations
-import teachers
 import variants
+import versions
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
@@ -111,7 +111,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         leaderboard, RECORDS / "office10.jsonl.gz", "office10, labelled, quick, resnet18 -> resnet10t (protocol 1)"
     ),
     "precisions": precisions.table,
-    "teachers": teachers.table,
+    "versions": versions.table,
     "released code": released_code.tables,
     "released code runs": released_code.commands,
     "augkd parts": partial(variants.table, variants.AUGKD),
