@@ -127,7 +127,7 @@ def scores(place: Place) -> str:
 
 def effect(row: str, other: str, place: Place, beside: Place | None = None) -> list[str]:
     """Seeds of both, their means, and the differences of accuracy and retention; empty without runs of both."""
-    new, old = runs()[place].get(row, {}), runs()[beside or place].get(other, {})
+    new, old = (runs().get(at, {}).get(name, {}) for at, name in ((place, row), (beside or place, other)))
     seeds = sorted(new.keys() & old.keys())
     if not seeds:
         return []
