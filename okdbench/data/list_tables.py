@@ -188,12 +188,13 @@ def _folder_column(table: _Table, path: str) -> str:
         places = {joined(row, name) for row in some}
         return _are_there(places) == places
 
-    there: list[str] = []
-    for row in table.rows[:1]:
-        bare = place_of(table.file, row[path])
-        there = [name for name in row if row[name] and joined(row, name) != bare and leads(name, [row])]
-        if there and _are_there({bare}):
-            there = [name for name in there if leads(name, table.rows)]
+    if not table.rows:
+        return ""
+    first = table.rows[0]
+    bare = place_of(table.file, first[path])
+    there = [name for name in first if first[name] and joined(first, name) != bare and leads(name, [first])]
+    if there and _are_there({bare}):
+        there = [name for name in there if leads(name, table.rows)]
     return next(iter(there), "")
 
 

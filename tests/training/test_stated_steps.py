@@ -33,6 +33,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shop(tmp_path_factory.mktemp("photos"), (70, 70))
 
 
+def note_on(entries: dict[str, Any], photos: Path, folder: Path) -> str:
+    """What a run says of a teacher whose file has these entries beside its weights."""
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), folder / "teacher.pth")
+    return plan_of(photos, folder / "teacher.pth").format_note
+
+
 @pytest.mark.parametrize(
     ("entries", "filter_"),
     [
@@ -137,8 +143,7 @@ def test_a_range_and_a_word_are_read_as_statistics(
 def test_the_constants_of_timm_are_read_by_their_names(
     entries: dict[str, Any], says: str, photos: Path, tmp_path: Path
 ) -> None:
-    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
-    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
+    assert note_on(entries, photos, tmp_path).startswith(says)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +165,7 @@ def test_the_constants_of_timm_are_read_by_their_names(
 def test_images_are_taken_for_unnormalised_only_where_nothing_else_is_said(
     entries: dict[str, Any], says: str, photos: Path, tmp_path: Path
 ) -> None:
-    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
-    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
+    assert note_on(entries, photos, tmp_path).startswith(says)
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,7 @@ def _listings(content: Any, place: str, seen: set[int], depth: int = 0) -> Itera
         name, made = f"{place}{key}", plain(value) if isinstance(value, str) else value
         if names := _in_any_form(made):
             yield name, names
-        elif (
-            isinstance(made, Mapping | list | tuple)
-            and id(value) not in seen
-            and len(seen) < _MOST
-            and depth < _DEEPEST
-        ):
+        elif isinstance(made, Mapping | list | tuple) and id(value) not in seen:
             seen.add(id(value))
             yield from _listings(made, f"{name}.", seen, depth + 1)
 

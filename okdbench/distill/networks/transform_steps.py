@@ -24,8 +24,8 @@ _SCALES = {"ToTensor", "MaybeToTensor", "ConvertImageDtype", "ConvertDtype", "To
 _SIZED = {"size", "height", "width", "max_size", "min_height"}
 #: a step in a text, and its arguments, in which others may be
 _PRINTED = re.compile(r"\b([A-Z]\w+)\((?=((?:[^()\n]|\([^()]*\))*))")
+#: names of steps that resize
 _RESIZES = re.compile("[Ss]ize|Scale")
-_NAME = re.compile(r"\b([A-Z]\w+)\(")
 _GIVEN = re.compile(r"(\w+)=['\"]?([\w.+-]+)")
 
 
@@ -46,10 +46,8 @@ def cuts_alone(pipeline: str | Mapping[str, Any]) -> bool:
     >>> cuts_alone("Compose(CenterCrop(size=(32, 32)), ToTensor())"), cuts_alone("Resize(36), CenterCrop(32)")
     (True, False)
     """
-    if isinstance(pipeline, str):
-        named = _NAME.findall(pipeline)
-    else:
-        named = [name for name, _ in _listed(pipeline["transforms"])]
+    steps = _PRINTED.findall(pipeline) if isinstance(pipeline, str) else _listed(pipeline["transforms"])
+    named = [name for name, _ in steps]
     return "CenterCrop" in named and not any(_RESIZES.search(name) for name in named)
 
 
