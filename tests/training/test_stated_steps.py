@@ -72,8 +72,7 @@ def test_the_filter_that_the_file_names_is_used(
     "entries", [{"interpolation": "spline"}, {"transform": {"transforms": [OPENCV | {"interpolation": 2}]}}]
 )
 def test_a_filter_that_is_not_here_is_named(entries: dict[str, Any], photos: Path, tmp_path: Path) -> None:
-    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
-    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    note = note_on(entries, photos, tmp_path)
     assert "not understood: its interpolation; say it with --interpolation;" in note
 
 
@@ -180,8 +179,7 @@ def test_images_are_taken_for_unnormalised_only_where_nothing_else_is_said(
 def test_a_range_that_other_statistics_follow_is_named_with_the_cure(
     entries: dict[str, Any], photos: Path, tmp_path: Path
 ) -> None:
-    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
-    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    note = note_on(entries, photos, tmp_path)
     cure = "not understood: its input_range=[-1, 1] beside mean and std; say it with --mean and --std;"
     assert note.startswith(f"says mean 0.2, std 0.35; {cure}")
 
@@ -211,8 +209,7 @@ NO_OPTION = "no option does all of it: do it in the network's code, --teacher ./
     ids=str,
 )  # fmt: skip
 def test_what_no_option_expresses_is_named(entries: dict[str, Any], named: str, photos: Path, tmp_path: Path) -> None:
-    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
-    note = plan_of(photos, tmp_path / "teacher.pth").format_note
+    note = note_on(entries, photos, tmp_path)
     assert f"not understood: its {named}; {NO_OPTION}" in note
     assert "normalization=" not in named or "by default 32 px, mean 0.485" in note
 
@@ -227,8 +224,7 @@ def test_what_no_option_expresses_is_named(entries: dict[str, Any], named: str, 
     ids=str,
 )
 def test_what_changes_no_image_of_a_test_is_not_named(entries: Any, photos: Path, tmp_path: Path) -> None:
-    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
-    assert "not understood" not in plan_of(photos, tmp_path / "teacher.pth").format_note
+    assert "not understood" not in note_on(entries, photos, tmp_path)
 
 
 def test_what_train_py_of_timm_was_called_with_is_read_beside_the_file(photos: Path, tmp_path: Path) -> None:
