@@ -53,6 +53,11 @@ def net(photos: Path) -> nn.Module:
         ({"normalize": {"mean": torch.tensor(MEAN), "std": torch.tensor(STD)}}, "mean 0.2, std 0.35"),
         ({"dataset": {"mean": np.array(MEAN), "std": np.array(STD)}}, "mean 0.2, std 0.35"),
         ({"mean": np.float64(0.2), "std": np.float32(0.35)}, "mean 0.2, std 0.35"),
+        ({"scaler": {"mean_": MEAN, "scale_": STD, "var_": [0.35**2] * 3}}, "mean 0.2, std 0.35"),
+        ({"mean": MEAN, "std": STD, "normalize": "cifar10"}, "mean 0.2, std 0.35"),
+        *[({"mean": MEAN, "std": STD, "config": size}, "32 px, mean 0.2, std 0.35") for size in (
+            {"input_shape": [32, 32, 3]}, {"input_shape": "(3, 32, 32)"}, {"target_size": (32, 32)}, {"imsize": 32},
+            {"input_resolution": 32})],
         ({"stats": (MEAN, STD)}, "mean 0.2, std 0.35"),
         ({"cfg": {"norm": (torch.tensor(MEAN), torch.tensor(STD))}}, "mean 0.2, std 0.35"),
         ({"data_mean": [51.0] * 3, "data_std": [89.25] * 3}, "mean 51, std 89.25, values from 0 to 255"),
@@ -95,6 +100,7 @@ def test_statistics_are_read_in_any_usual_form(
          "not understood: its mean and std (preprocess); say it with --mean and --std;"),
         ({"cfg": {"input_normalization": {"white": 0.9}}, "data_transform": nn.ReLU},
          "not understood: its mean and std (input_normalization, data_transform); say it with --mean and --std;"),
+        ({"normalize": "cifar10"}, "not understood: its mean and std (normalize=cifar10); say it with --mean"),
         ({"transform": "resize, then subtract 0.2"}, "not understood: its mean and std (transform); say it with"),
         ({"shift": [-0.57] * 3, "img_size": 32}, "says 32 px; not understood: its mean and std (shift); say it with"),
         ({"img_h": 32, "img_w": 64}, "not understood: its image_size; say it with --image-size;"),
@@ -119,6 +125,7 @@ def test_half_of_a_normalisation_and_other_forms_are_named_with_the_cure(
         {"cfg": {"transform": None, "normalize": True, "norm": {"type": "BN"}, "model": {"normalization": "layer"}}},
         {"transform": transforms.Compose([transforms.ColorJitter(), transforms.ToTensor()]), "normalize_fn": nn.ReLU},
         {"optimizer": {"normalize": {"a": 2}}, "loss": {"transform": [1]}},
+        {"scaler": {"mean_": [0.1] * 9, "var_": [0.2] * 9}, "target_size": 10, "size": 1200},
     ],
     ids=str,
 )

@@ -48,6 +48,8 @@ _SCALES = ("scale", "rescale")
 UNNORMALISED = "unnormalised"
 #: the entry with a range from -1 to 1; with other statistics than these, it is not known which comes first
 SIGNED = "signed"
+#: words that name a data set, whose statistics are given differently
+_DATA_SET = re.compile(r"\w*(mnist|cifar|svhn|stl|imagenet|places|celeba|food)[\w-]*")
 #: a word, not a text
 _WORD = re.compile(r"[\w .-]{1,30}")
 
@@ -65,7 +67,8 @@ def of_modes(entry: Mapping[str, Any]) -> dict[str, Any]:
         elif name == _DEFAULT_OR_HALF and isinstance(value, bool | str):
             found |= _SWITCHED.get(str(value).lower(), {})
         elif _is_strange(str(name), value, word):
-            strange.append(f"{name}={value}")
+            text = f"{name}={value}"
+            strange.append(f"mean and std ({text})" if _DATA_SET.fullmatch(word) else text)
     listed = entry.get(UNREAD)
     strange += [each for each in listed if isinstance(each, str)] if isinstance(listed, tuple) else []
     return found | dict.fromkeys(strange)

@@ -9,9 +9,14 @@ from typing import Any
 
 from okdbench.distill.networks.plain_values import UNREAD, is_said, plain
 
-SIZES = ("image_size", "img_size", "imgsz", "input_size", "resolution", "val_crop_size", "crop_size")
+SIZES = (
+    "image_size", "img_size", "im_size", "imgsz", "imsize", "input_size", "resolution", "input_resolution",
+    "image_resolution", "input_shape", "val_crop_size", "crop_size",
+)  # fmt: skip
 #: entries that may have a height and a width
-_ENTRIES = ("input", "image", "size")
+_ENTRIES = ("input", "image", "size", "target_size")
+#: channels of an image, which Keras has last
+_CHANNELS = (1, 3, 4)
 #: what stands before height and width, or h and w
 _SIDES = ("", "image_", "img_", "input_")
 #: name of a rule elsewhere -> here
@@ -33,15 +38,23 @@ def size_in(entry: Mapping[str, Any]) -> dict[str, Any]:
     given = [entry[name] for name in SIZES if is_said(entry.get(name))]
     sides = [(f"{before}{high}", f"{before}{wide}") for before in _SIDES for high, wide in (("height", "width"), "hw")]
     given += [[entry[high], entry[wide]] for high, wide in sides if high in entry and wide in entry]
-    given += [entry[name] for name in _ENTRIES if isinstance(entry.get(name), Mapping) and "height" in entry[name]]
+    given += [value for name in _ENTRIES if _has_sides(value := entry.get(name))]
     return {"image_size": side_of(given[0])} if given else {}
 
 
+def _has_sides(value: Any) -> bool:
+    found = plain(value)
+    is_pair = isinstance(found, list | tuple) and len(found) == 2 and all(isinstance(each, int) for each in found)
+    return is_pair or (isinstance(value, Mapping) and "height" in value)
+
+
 def side_of(value: Any) -> int | None:
-    """The side of a square: a number, height and width, or channels, height and width."""
+    """The side of a square: a number, height and width, also with channels before or after them."""
     found = plain(value)
     if isinstance(found, Mapping):
         found = [found.get("height", found.get("shortest_edge")), found.get("width", found.get("shortest_edge"))]
+    if isinstance(found, list | tuple) and len(found) == 3 and found[-1] in _CHANNELS:
+        found = found[:-1]
     sides = found[-2:] if isinstance(found, list | tuple) and len(found) in (1, 2, 3) else [found]
     is_square = all(isinstance(side, int | float) and side == sides[0] for side in sides)
     return int(sides[0]) if is_square and math.isfinite(sides[0]) and sides[0] >= 1 else None

@@ -16,8 +16,8 @@ _MEANS, _STDS = ("mean", "means", "mu", "subtract"), ("std", "stds", "sigma", "s
 _VARIANCES = ("variance", "var")
 #: what stands before these words in the usual names
 _USUAL = ("", "image_", "img_", "pixel_", "norm_", "dataset_", "data_", "input_", "channel_")
-#: any other name with the word, such as cifar_mean and mean_rgb
-_OTHER = re.compile(rf"(\w+_|)(?:{'|'.join(_MEANS)})(_\w+|)")
+#: any other name with the word, such as cifar_mean, mean_rgb, and mean_ of a scaler of scikit-learn
+_OTHER = re.compile(rf"(\w+_|)(?:{'|'.join(_MEANS)})(_\w*|)")
 #: any name with one of the words
 _ANY = re.compile(rf"(\w+_|)({'|'.join((*_MEANS, *_STDS, *_VARIANCES))})(_\w+|)")
 #: names of a mean and a standard deviation in one list

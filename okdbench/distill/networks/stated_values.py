@@ -42,8 +42,8 @@ def stated_in(entry: Mapping[str, Any]) -> Stated:
 
 def _modes(entry: Mapping[str, Any], found: Stated) -> Stated:
     """What is said in words, without the statistics where numbers say these."""
-    kept = {"mean", "std", "value_range"} if {"mean", "std"} & found.keys() else set()
-    return {name: value for name, value in of_modes(entry).items() if name not in kept}
+    kept = ("mean", "std", "value_range") if {"mean", "std"} & found.keys() else ()
+    return {name: value for name, value in of_modes(entry).items() if not name.startswith(kept)}
 
 
 def _first(entry: Mapping[str, Any], names: Iterable[str]) -> Any:
