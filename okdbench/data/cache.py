@@ -25,7 +25,7 @@ from okdbench.data.image_form import ImageForm
 from okdbench.data.images import BLOCK, Images
 
 #: to be increased whenever the same samples are decoded to other bytes
-RECIPE = 4
+RECIPE = 5
 
 
 class Cached(NamedTuple):
@@ -134,7 +134,8 @@ def _write(file: Path, key: str, samples: Sequence[Sample], form: ImageForm, oth
     """
     temporary = file.with_suffix(".part")
     try:
-        form = form._replace(max_value=form.max_value or measured_range([*samples, *others]))
+        files = (at for sample in [*samples, *others] if isinstance(at := sample.source, Path))
+        form = form._replace(max_value=form.max_value or measured_range(files))
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
             _fill(stream, samples, form, f"reading {file.name.partition('-')[2].rpartition('-')[0]}")

@@ -87,7 +87,7 @@ def decoding_pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def decode(sample: Sample, form: ImageForm) -> npt.NDArray[np.uint8]:
-    """Decode ``sample`` to the height, width and channels of ``form``, white where it is transparent.
+    """Decode ``sample`` to the height, width and channels of ``form``, white where a part of it is transparent.
 
     Raises:
         UnreadableError: the file is not a readable image, or its content is not the registered one.
@@ -120,13 +120,13 @@ def read_image(path: Path, form: ImageForm) -> npt.NDArray[np.uint8]:
     return decode(Sample(path.name, 0, path), form)
 
 
-def measured_range(samples: Iterable[Sample]) -> float | None:
+def measured_range(files: Iterable[Path]) -> float | None:
     """What is white in all images of more than eight bits among these; None if there are none of them.
 
     Raises:
         UserError: some have integers and some floats.
     """
-    return full_range(_of_deep((at for sample in samples if isinstance(at := sample.source, Path)), largest_of))
+    return full_range(_of_deep(files, largest_of))
 
 
 def declared_ranges(files: Iterable[Path]) -> list[float]:
@@ -148,11 +148,21 @@ def is_turned(file: Path) -> bool:
 
 
 def is_transparent(file: Path) -> bool:
-    """Whether some of its pixels are not opaque."""
+    """Whether some of its pixels, and not all, hide less than they should."""
     with suppress(*_UNDECODABLE), Image.open(file) as image:
-        if "A" in image.getbands() or "transparency" in image.info:
-            return bool((np.asarray(image.convert("RGBA"))[..., 3] < OPAQUE).any())
+        return image.has_transparency_data and not is_clear(image) and _alpha(image)[0] < OPAQUE
     return False
+
+
+def is_clear(image: Image.Image) -> bool:
+    """Whether nothing of it would be seen, as in 32-bit images whose fourth band nobody filled."""
+    return "A" in image.getbands() and _alpha(image) == (0, 0)
+
+
+def _alpha(image: Image.Image) -> tuple[int, int]:
+    """The smallest and the largest alpha of an image that has one."""
+    least, most = image.convert("RGBA").getextrema()[3]  # type: ignore[misc]
+    return int(least), int(most)
 
 
 def _of_deep(files: Iterable[Path], what: Callable[[Image.Image, Callable[[], Image.Image]], T]) -> list[T]:
@@ -244,7 +254,7 @@ def _padded(image: Image.Image, size: int, interpolation: Interpolation) -> Imag
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
+    if image.has_transparency_data and not is_clear(image):
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")

@@ -19,7 +19,7 @@ from okdbench.core.file_names import LISTS
 from okdbench.core.files import printable, write_atomic, writing
 from okdbench.core.progress import counter
 from okdbench.core.terminal import TableColumn, print_table
-from okdbench.data.decoding import declared_ranges, decoding_pool, read_image
+from okdbench.data.decoding import declared_ranges, decoding_pool, measured_range, read_image
 from okdbench.data.image_files import images_in
 from okdbench.data.image_form import ImageForm
 from okdbench.data.images import Images
@@ -27,6 +27,9 @@ from okdbench.training.evaluation import BATCH_SIZE
 from okdbench.training.evaluation import predict as logits_of
 from okdbench.training.student import Student
 from okdbench.training.student_lookup import load
+
+#: images may be darker than white by so much, and it is not said
+DARK = 8
 
 
 class Prediction(NamedTuple):
@@ -115,7 +118,18 @@ def _range_note(files: Sequence[Path], white: float | None) -> str:
     note = f"white is {values} in files of more than 8 bits"
     if not white:
         note += ", by the bits that they declare, because the student was trained on none of them"
-    return f"{note}; --max-value sets it"
+    return f"{note}; --max-value sets it{_other_range(files, white)}"
+
+
+def _other_range(files: Sequence[Path], white: float | None) -> str:
+    """A warning about values that are far from what is white; empty without."""
+    try:
+        found = measured_range(files)
+    except UserError as error:
+        return f"; warning: {error}"
+    if not white or not found or white / DARK < found <= white:
+        return ""
+    return f"; warning: by their values it is {found:g}"
 
 
 def predictions_of(

@@ -16,7 +16,6 @@ from support.own_images import write
 
 from okdbench import registry
 from okdbench.data.cache import load_domain
-from okdbench.data.dataset import Sample
 from okdbench.data.decoding import measured_range, read_image
 from okdbench.data.image_form import ImageForm
 from okdbench.training.plan import make_plan
@@ -64,7 +63,7 @@ def save(file: Path, values: np.ndarray) -> Path:
 
 def scaled(file: Path) -> np.ndarray:
     """The pixels of an image that is alone in its domain."""
-    return read_image(file, ImageForm(16, max_value=measured_range([Sample("a", 0, file)])))
+    return read_image(file, ImageForm(16, max_value=measured_range([file])))
 
 
 @pytest.mark.parametrize("white", [255, 1023, 4095, 16383, 65535])
@@ -130,7 +129,10 @@ def test_all_images_of_a_domain_have_one_range(tmp_path: Path, monkeypatch: pyte
     ("dtype", "white", "known", "pixel", "note"),
     [
         (np.uint16, 690, None, 3, "white is 65535 in files of more than 8 bits, by the bits that they declare"),
-        (np.uint16, 690, 4095, 43, "white is 4095 in files of more than 8 bits; --max-value sets it"),
+        (np.uint16, 690, 4095, 43, "white is 4095 in files of more than 8 bits; --max-value sets it\n"),
+        (np.uint16, 690, 65535, 3, "--max-value sets it; warning: by their values it is 1023"),
+        (np.uint16, 690, 255, 255, "--max-value sets it; warning: by their values it is 1023"),
+        (np.float32, 0.4, 255, 0, "--max-value sets it; warning: by their values it is 1"),
         (np.float32, 0.4, None, 102, "white is 1 in files of more than 8 bits, by the bits that they declare"),
         (np.float32, 255, 255, 255, "white is 255 in files of more than 8 bits; --max-value sets it"),
         (np.uint8, 43, None, 43, ""),

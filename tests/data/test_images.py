@@ -33,6 +33,12 @@ def transparent_palette() -> Image.Image:
     return image
 
 
+def nearly_transparent() -> Image.Image:
+    image = Image.new("RGBA", (400, 400), (9, 9, 9, 0))
+    image.putpixel((0, 0), (255, 255, 255, 255))
+    return image
+
+
 def paletted() -> Image.Image:
     return Image.new("RGB", (8, 8), (200, 40, 0)).quantize(4)
 
@@ -43,7 +49,8 @@ def paletted() -> Image.Image:
         (Image.new("L", (8, 8), 77), "one.png", (77, 77, 77)),
         (Image.new("1", (8, 8), 1), "one.png", (255, 255, 255)),
         (paletted(), "one.png", (200, 40, 0)),
-        (Image.new("RGBA", (8, 8), (9, 9, 9, 0)), "one.png", (255, 255, 255)),
+        (nearly_transparent(), "one.png", (255, 255, 255)),
+        (Image.new("RGBA", (8, 8), (9, 9, 9, 0)), "one.tga", (9, 9, 9)),
         (Image.new("LA", (8, 8), (0, 128)), "one.png", (127, 127, 127)),
         (Image.fromarray(np.full((8, 8), 128 * 257, np.uint16)), "one.png", (128, 128, 128)),
         (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "one.tif", (255, 0, 0)),
@@ -57,6 +64,7 @@ def paletted() -> Image.Image:
         "one bit",
         "palette",
         "transparent",
+        "a fourth band that nobody filled",
         "half transparent",
         "16 bits",
         "CMYK",

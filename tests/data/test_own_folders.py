@@ -209,3 +209,5 @@ def test_what_is_done_to_turned_and_transparent_images_is_said(tmp_path: Path) -
     assert "images such as bands.tif are transparent in places, which are shown white" in remarks_of(
         tmp_path / "photos"
     )
+    Image.new("RGBA", (9, 5), (1, 2, 3, 0)).save(tmp_path / "photos" / "cup" / "bands.tif")
+    assert "transparent" not in remarks_of(tmp_path / "photos")
