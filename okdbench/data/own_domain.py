@@ -127,14 +127,23 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
             raise UserError(f"{at} has parts inside of a class; put train/, val/ and test/ above the classes")
     if not parts:
         return FolderDomain(folder, [ClassFolder(at, composed(at.name), "") for at in inner], ignored)
+    inner_of = {at: class_folders(_innermost(at, part, listed), listed) for at, part in parts.items()}
+    known = {each.name for within in inner_of.values() if not _is_bare(within) for each in within} | {*listed}
     found = []
     for at, part in parts.items():
-        home = _innermost(at, part, listed)
-        found += [ClassFolder(each, composed(each.name), part) for each in class_folders(home, listed)]
-        # As the test images of a challenge, which are published without labels.
-        if holds_images(at):
-            ignored[f"{UNLABELLED} in {at.name}"] += sum(image.parent == at for image in images_in(at))
+        classes, unlabelled = inner_of[at], [at]
+        if known and _is_bare(classes) and classes[0].name not in known:
+            classes, unlabelled = [], [at, *classes]
+        found += [ClassFolder(each, composed(each.name), part) for each in classes]
+        # As the test images of a challenge, which are published without labels, and those of Tiny ImageNet in images/.
+        if number := sum(image.parent in unlabelled for image in images_in(at)):
+            ignored[f"{UNLABELLED} in {at.name}"] += number
     return FolderDomain(folder, found, ignored)
+
+
+def _is_bare(folders: Sequence[Path]) -> bool:
+    """Whether these are no classes, but one folder whose name says only that images are in it."""
+    return len(folders) == 1 and folders[0].name.lower() in _OTHER_WORDS
 
 
 def unwrapped(folder: Path, listed: Collection[str] = ()) -> Path:

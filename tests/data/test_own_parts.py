@@ -75,6 +75,19 @@ def test_test_images_without_classes_are_ignored_and_counted(tmp_path: Path) -> 
     assert dataset.scan("phone").ignored == {"images without a class folder in test": 2}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("name", ["images", "scarf"])
+def test_a_folder_of_all_images_of_a_part_is_no_class(name: str, tmp_path: Path) -> None:
+    """As in Tiny ImageNet, unless a part with other classes has it as well."""
+    described(tmp_path, {"train": 10, "test": 3})
+    named = str(write(tmp_path / "shop.yaml", domains={"phone": "phone"}))
+    grow(tmp_path / "phone" / "val", [f"{name}/{i}.jpg" for i in range(4)])
+    dataset = registry.load_dataset(named)
+    is_class = name != "images"
+    assert set(dataset.classes) == {*CLASSES, *([name] if is_class else [])}
+    left = {"images without a class folder in val": 4}
+    assert dataset.scan("phone").ignored == ({} if is_class else left)  # type: ignore[attr-defined]
+
+
 def test_classes_may_be_called_train_and_val(tmp_path: Path) -> None:
     grow(tmp_path / "road", [f"{label}/{i}.jpg" for label in ("bus", "train") for i in range(10)])
     assert registry.load_dataset(str(write(tmp_path / "a.yaml", domains={"road": "road"}))).classes == ("bus", "train")
