@@ -16,6 +16,8 @@ from okdbench.distill.networks.preprocessing import Preprocessing, preprocessing
 FIELDS = ("channels", "mean", "std", "resize", "channel_order", "interpolation")
 #: what a file of a teacher can say, in the order of its line
 _SAID = ("image_size", "mean", "std", "resize", "interpolation", "channel_order")
+#: fields of the normalisation
+_NORMALISED = ("mean", "std", "channel_order")
 
 
 class ImageFormat(NamedTuple):
@@ -72,6 +74,16 @@ def rotation_warnings(dataset: Dataset, config: RunConfig) -> Iterator[str]:
                 f"{words[dataset.exif_rotation]}; write exif_rotation: {str(rule).lower()} into the file of the data "
                 "set"
             )
+
+
+def start_notes(dataset: Dataset, config: RunConfig) -> Iterator[str]:
+    """What to say of files that a training starts from, whose images were normalised otherwise than those here."""
+    for name, network in {config.teacher_init: config.teacher, config.student_weights: config.student}.items():
+        theirs = dataset.with_format(**_for(dataset, preprocessing_of(Path(name), network))) if name else dataset
+        both = [{field: getattr(each, field) for field in _NORMALISED} for each in (theirs, dataset)]
+        if both[0] != both[1]:
+            were, are = map(_words, both)
+            yield f"{name}: by the file its images had {were}; here they have {are}, to which the training adapts it"
 
 
 def _in_file(config: RunConfig, usual_teacher: str) -> Preprocessing:

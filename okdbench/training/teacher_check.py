@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from okdbench.data.images import Images
 from okdbench.distill.networks.stated_modes import CAFFE_MEAN
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import accuracy, predict
-from okdbench.training.image_format import rotation_warnings
+from okdbench.training.image_format import rotation_warnings, start_notes
 from okdbench.training.plan import Plan
 from okdbench.training.teacher_classes import name_warnings, order_in_answers, order_in_file, spelt, start_warnings
 
@@ -117,7 +118,8 @@ def report_files(plan: Plan) -> None:
     """Print how the images of a teacher from a file are made, and warn of files that do not suit the data set."""
     if plan.format_note:
         _print(plan, plan.format_note)
-    for text in [*start_warnings(plan), *rotation_warnings(plan.dataset, plan.config)]:
+    looks = [each(plan.dataset, plan.config) for each in (start_notes, rotation_warnings)]
+    for text in [*start_warnings(plan), *chain(*looks)]:
         print(f"okdbench: {text}", file=sys.stderr)
 
 

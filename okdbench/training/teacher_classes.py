@@ -87,14 +87,23 @@ def start_warnings(plan: Plan) -> Iterator[str]:
 
 
 def number_cure(plan: Plan) -> str:
-    """The line of the data set's file that fits another number of classes, by the names in the file; or nothing."""
-    every = _all_named(plan)
+    """What to change in the data set where the file has another number of classes; empty if nothing is known."""
+    every, by_names = _all_named(plan), "by the names in the file"
     if plan.dataset.teacher_classes or len(every) == len(plan.dataset.classes):
         return ""
+    if twins := _twins(plan):
+        return f"if {' and '.join(twins)} are one class, name it alike everywhere"
     if rows := _outputs(plan, every):
-        return f"teacher_classes: [{', '.join(map(str, rows))}]"
+        return f"{by_names} teacher_classes: [{', '.join(map(str, rows))}]"
     lacking = [own[0] for own in _spellings(plan) if not any(_is(name, own) for name in every)]
-    return f"ignore: [{', '.join(lacking)}]" if 0 < len(lacking) < len(plan.dataset.classes) else ""
+    return f"{by_names} ignore: [{', '.join(lacking)}]" if 0 < len(lacking) < len(plan.dataset.classes) else ""
+
+
+def _twins(plan: Plan) -> list[str]:
+    """The first classes whose names differ in capitals or spaces alone."""
+    own = plan.dataset.classes
+    alike = ([each for each in own if _plain(each) == _plain(name)] for name in own)
+    return next((each for each in alike if len(each) > 1), [])
 
 
 def _outputs(plan: Plan, theirs: Sequence[str]) -> Order | None:

@@ -259,7 +259,7 @@ def _load(net: nn.Module, plan: Plan) -> None:
     except UserError as error:
         if not (cure := number_cure(plan)):
             raise
-        raise UserError(f"{error}; by the names in the file {cure}") from error
+        raise UserError(f"{error}; {cure}") from error
 
 
 def _idle_share(plan: Plan) -> str:

@@ -314,3 +314,34 @@ def test_a_start_with_the_classes_in_another_order_is_pointed_out(
             execute(plan_of(shop, teacher, method="kd", student_weights=str(start)), tmp_path / "runs", quiet)
             words = f"okdbench: {start}: warning: the last layer that the student starts from has the classes in "
             assert (f"{words}another order, pen, cup, lamp; " in capsys.readouterr().err) == warns
+
+
+def test_a_start_for_other_images_and_with_another_end_is_explained(
+    shop: Path, net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher, start = tmp_path / "teacher.pt", tmp_path / "start.pt"
+    torch.save(net.state_dict(), teacher)
+    torch.save({"state_dict": net.state_dict(), "mean": [0.2] * 3, "std": [0.35] * 3}, start)
+    execute(plan_of(shop, teacher, method="kd", student_weights=str(start)), tmp_path / "runs", quiet)
+    said = f"okdbench: {start}: by the file its images had mean 0.2, std 0.35, RGB; here they have mean 0.485,"
+    assert said in capsys.readouterr().err
+    head = {name: tensor for name, tensor in net.state_dict().items() if "head.fc" in name}
+    rest = {name: tensor for name, tensor in net.state_dict().items() if name not in head}
+    torch.save(rest | {"head.fc.0.weight": torch.ones(64, 64), "head.fc.2.weight": head["head.fc.weight"]}, start)
+    message = refusal(check, plan_of(shop, teacher, method="kd", student_weights=str(start)))
+    assert message.endswith("'head.fc.2.weight'; save the weights before them alone, and the last layer starts new")
+
+
+def test_classes_that_differ_in_capitals_are_named_where_their_number_is_wrong(
+    shop: Path, net: nn.Module, tmp_path: Path
+) -> None:
+    shutil.copytree(shop / "images", tmp_path / "images")
+    (tmp_path / "images" / "pen").rename(tmp_path / "images" / "moved")
+    torch.save(net.state_dict(), tmp_path / "teacher.pt")
+    for name, number in (("pen", 0), ("Pen", 20)):
+        for file in sorted((tmp_path / "images" / "moved").iterdir())[number : number + 20]:
+            (tmp_path / "images" / name).mkdir(exist_ok=True)
+            shutil.copy(file, tmp_path / "images" / name)
+    shutil.rmtree(tmp_path / "images" / "moved")
+    message = refusal(check, plan_of(tmp_path, tmp_path / "teacher.pt"))
+    assert message.endswith("; if Pen and pen are one class, name it alike everywhere")

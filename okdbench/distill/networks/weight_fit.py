@@ -29,7 +29,7 @@ from okdbench.distill.networks.stated_statistics import STATISTICS
 from okdbench.distill.networks.unused_tensors import average_note, notes_beside
 from okdbench.distill.networks.weight_choice import State, equal, modules_in
 from okdbench.distill.networks.weight_files import read_weights
-from okdbench.distill.networks.weight_reasons import CODE, about_batch_norm, part_of, reworked, too_much
+from okdbench.distill.networks.weight_reasons import CODE, FRONT, about_batch_norm, part_of, reworked, too_much
 
 #: the counter of a batch norm, which old files lack and nothing here reads
 _COUNTER = "num_batches_tracked"
@@ -255,7 +255,7 @@ def _reason(whole: State, state: State, net: nn.Module, name: str, path: Path, i
         cure = rows if classes > own else less
         return f"the file has {classes} classes, the data set {own}; {cure}"
     if end := replaced_end(state, net):
-        return f"in place of its last layer the file has {', '.join(map(repr, end))}; {CODE}"
+        return f"in place of its last layer the file has {', '.join(map(repr, end))}; {FRONT if is_start else CODE}"
     needed, other = {key: expected[key] for key in _needed(expected)}, _other_architecture(found, name, path)
     if not other and (more := too_much(_without_harmless(whole), found, needed, head_names(net))):
         return more

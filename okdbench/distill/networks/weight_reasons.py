@@ -13,6 +13,8 @@ from okdbench.distill.networks.unused_tensors import NEEDED
 
 #: what to do about a network of other layers
 CODE = "give the code of this network, --teacher ./net.py"
+#: the same of weights that a training starts from
+FRONT = "save the weights before them alone, and the last layer starts new"
 #: pattern of a tensor's name -> what has been done to the weights, and how it is undone
 _REWORKED = {
     r"(^|\.)(_?flat_param|_fsdp_shard)": "sharded: save them with a full state dict",
