@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save as to_safetensors
-from support.pickle_bomb import Bomb
+from support.pickle_bomb import Bomb, Inner, ScriptBomb
 from torch import nn
 
 from okdbench.core.errors import UserError
@@ -235,9 +236,10 @@ def test_a_last_layer_behind_dropout_gives_its_own_logits(
 def test_several_layers_at_the_end_are_named_with_the_cure(theirs: str, ours: str, layer: str, tmp_path: Path) -> None:
     head = nn.Sequential(nn.Linear(width(theirs), 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, CLASSES))
     torch.save(with_head(theirs, layer, head).state_dict(), tmp_path / "theirs.pth")
-    for adjust in (as_it_is, new_layer):
+    code, front = "give the code of this network, --teacher ./net.py", "save the weights before them alone"
+    for adjust, cure in ((as_it_is, code), (new_layer, front)):
         message = refusal(tmp_path / "theirs.pth", ours, adjust=adjust)
-        assert f"'{layer}.0.weight', '{layer}.3.weight'; give the code of this network, --teacher ./net.py" in message
+        assert f"'{layer}.0.weight', '{layer}.3.weight'; {cure}" in message
 
 
 def other_files(folder: Path) -> dict[str, tuple[str, str]]:
@@ -308,6 +310,17 @@ def test_what_does_not_fit_says_why(tmp_path: Path) -> None:
     for state, options, words in cases:
         torch.save(state, file)
         assert words in refusal(file, **options)
+
+
+def test_a_program_inside_of_a_file_is_not_executed(tmp_path: Path) -> None:
+    """TorchScript in the bytes of what is pickled as a tensor is, which ``torch.load`` executes."""
+    crater, program, file = tmp_path / "crater", io.BytesIO(), tmp_path / "bomb.pt"
+    torch.jit.save(torch.jit.script(ScriptBomb(crater)), program)
+    torch.save({"state_dict": trained().state_dict(), "extra": Inner(program.getvalue())}, file)
+    assert "it has a TorchScript program in it, which is not executed" in refusal(file)
+    assert not crater.exists()
+    torch.load(file, weights_only=False)
+    assert crater.exists(), "loading did not run the code, so the test above proves nothing"
 
 
 def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None:

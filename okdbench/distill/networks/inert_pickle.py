@@ -157,13 +157,25 @@ class _Unpickler(pickle._Unpickler):
         return type("Inert", (Inert,), {"origin": f"{module}.{name}"})
 
 
+def _is_program(content: bytes) -> bool:
+    """Whether it is TorchScript, by torch's own reader: another one might see other files in a forged archive."""
+    is_archive = content.startswith(b"PK\x03\x04")
+    return is_archive and "constants.pkl" in torch._C.PyTorchFileReader(io.BytesIO(content)).get_all_records()
+
+
 #: what torch.load takes in place of the module pickle
 _INERT_PICKLE = SimpleNamespace(Unpickler=_Unpickler, load=lambda file, **options: _Unpickler(file, **options).load(),
                                 __name__="inert")  # fmt: skip
 
 
 def unpickled(content: bytes) -> Any:
-    """What a file of ``torch.save`` or ``pickle.dump`` holds."""
+    """What a file of ``torch.save`` or ``pickle.dump`` holds.
+
+    Raises:
+        UnpicklingError: it is a program, which ``torch.load`` would execute, or damaged.
+    """
+    if _is_program(content):
+        raise pickle.UnpicklingError("it has a TorchScript program in it, which is not executed")
     # From memory, because torch.load goes by the ending of a file's name. Its warnings are about classes of networks.
     try:
         with warnings.catch_warnings(action="ignore"):
