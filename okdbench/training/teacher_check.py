@@ -29,6 +29,7 @@ from okdbench.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, Sample
 from okdbench.data.decoding import decode, decoding_pool, is_turned
 from okdbench.data.deep_images import usual_range
 from okdbench.data.images import Images
+from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.stated_modes import CAFFE_MEAN
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import accuracy, predict
@@ -42,6 +43,9 @@ MOST_IMAGES = 300
 FEW_IMAGES = 200
 #: points, and standard errors, by which another choice must be better to be worth a word; some twenty are tried
 WORTH, ERRORS = 5.0, 2.0
+#: points by which a teacher is far below what its file says
+FAR_BELOW = 20.0
+CAUSES = "check the order of the classes, the normalisation, the size, the file"
 #: file of a run's folder that keeps what is said of its teacher
 KEPT = "teacher_check.txt"
 #: an accuracy so close to chance, as a share of the way to 100 %, is a warning
@@ -100,7 +104,9 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     found = accuracy(logits, labels)
     yield f"{found:.1f} % of {len(images)} images of {where} (chance: {chance:.1f} %)"
     if is_near_chance(found, chance):
-        yield "warning: that is near chance; check the order of the classes, the normalisation, the size, the file"
+        yield f"warning: that is near chance; {CAUSES}"
+    elif (stated := _stated(plan)) > found + FAR_BELOW:
+        yield f"warning: its file says {stated:.1f} %; if these are such images, {CAUSES}"
     elif len(answers := {*logits.argmax(1).tolist()}) == 1 < len({*labels.tolist()}):
         yield f"warning: its answer is {plan.dataset.classes[answers.pop()]!r} for all, so it tells no classes apart"
     # where no accuracy is so much better, the images are few
@@ -112,6 +118,11 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     for reached, text in tried:
         if reached >= max(found + least, tried[0][0] - worth):
             yield f"warning: with {text} it has {reached:.1f} %{doubt}"
+
+
+def _stated(plan: Plan) -> float:
+    """The accuracy that the file says, in percent; 0 where it says none."""
+    return preprocessing_of(Path(plan.config.teacher_weights or ""), plan.teacher.name).accuracy or 0.0
 
 
 def report_files(plan: Plan) -> None:

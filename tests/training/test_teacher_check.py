@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
 from okdbench import registry
 from okdbench.core.protocol import BUDGETS
@@ -94,6 +95,17 @@ def test_classes_that_people_count_in_another_order_are_noticed(
     lines = said(plan, capsys)
     assert "of the student's validation and train parts (chance: 10.0 %)" in lines[0]
     assert any("with the classes in the order 1, 2, ..., 10 it has" in line for line in lines[1:])
+
+
+def test_a_teacher_far_below_what_its_file_says_is_a_warning(make: Make, runs: Path, tmp_path: Path) -> None:
+    state, found = load_file(weights_of(make(), runs)), []
+    state["fc.bias"][:5] -= 99  # so that it has about 50 %
+    for stated in ({"best_acc": 99.5}, {"args": {"val_accuracy": "0.995"}}, {"epoch": 99, "loss": 99.5}):
+        torch.save({"state_dict": state, **stated}, tmp_path / "teacher.pt")
+        plan = make(teacher_weights=str(tmp_path / "teacher.pt"))
+        lines = list(teacher_check._measured(plan, teacher_of(plan, runs, CPU, quiet), CPU))
+        found.append("warning: its file says 99.5 %; if these are such images, check the order" in "".join(lines))
+    assert found == [True, True, False]
 
 
 def test_a_teacher_at_chance_is_a_warning(make: Make, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

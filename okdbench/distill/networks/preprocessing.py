@@ -24,6 +24,7 @@ from okdbench.core.resize import Interpolation, spell_resize
 from okdbench.distill.networks.class_names import Listings, class_names_in, listings_in
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, mapping_of
+from okdbench.distill.networks.stated_accuracy import accuracy_in
 from okdbench.distill.networks.stated_modes import SIGNED, UNNORMALISED
 from okdbench.distill.networks.stated_sizes import UNREAD_CUT
 from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
@@ -58,6 +59,7 @@ class Preprocessing(NamedTuple):
         interpolation: filter that scaled its images.
         exif_rotation: whether they were turned upright, as the card of a student says.
         unread: names of values that are there and not understood.
+        accuracy: what its network has by the file, in percent.
         classes: names of the network's outputs, in their order.
         listings: all lists of names that the file has anywhere, with what leads to them.
         architecture: timm's name of the network.
@@ -74,6 +76,7 @@ class Preprocessing(NamedTuple):
     interpolation: Interpolation | None = None
     exif_rotation: bool | None = None
     unread: tuple[str, ...] = ()
+    accuracy: float | None = None
     classes: tuple[str, ...] = ()
     listings: Listings = ()
     architecture: str = ""
@@ -114,6 +117,7 @@ def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     architecture = architecture_in(own) or architecture_in(files)
     options, unread = options_in([*beside, *own]) if architecture.partition(".")[0] == base else ((), ())
     return _joined(found)._replace(
+        accuracy=accuracy_in(content.metadata),
         classes=class_names_in(layers),
         listings=tuple(each for entry in (content.metadata, *files) for each in listings_in(entry)),
         architecture=architecture,
