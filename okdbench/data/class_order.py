@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+
+import yaml
 
 #: names of each order that a message shows
 SHOWN = 6
@@ -36,3 +39,19 @@ def order_note(names: Sequence[str]) -> str:
 def shortened(names: Sequence[str]) -> str:
     """The first names, and whether there are more."""
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def yaml_list(names: Sequence[str]) -> str:
+    """The names as a list in YAML, with quotes where one would be read as something else.
+
+    >>> yaml_list(["1", "c++", "#2", "a, b"])
+    '[1, c++, "#2", "a, b"]'
+    """
+    return f"[{', '.join(name if _reads_back(name) else json.dumps(name, ensure_ascii=False) for name in names)}]"
+
+
+def _reads_back(name: str) -> bool:
+    try:
+        return bool(yaml.load(f"[{name}]", yaml.BaseLoader) == [name])
+    except yaml.YAMLError:
+        return False

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from okdbench.core.errors import UserError
-from okdbench.data.class_order import shortened
+from okdbench.data.class_order import shortened, yaml_list
 from okdbench.data.list_rows import LIST_PARTS, Rows, place_of, row_of
 from okdbench.data.own_file import composed
 
@@ -162,8 +162,8 @@ def _other_order(labels: Sequence[str], column: str, words: Sequence[str]) -> It
     is_of_class = len({*zip(labels, words, strict=True)}) == len(word) == len({*words}) < len(labels)
     is_gapless = not _are_numbers(own) or [*map(int, own)] in ([*range(len(own))], [*range(1, len(own) + 1)])
     if is_of_class and is_gapless and own != order and _are_numbers(own) != _are_numbers(words):
-        by, line = shortened([word[each] for each in order]), ", ".join(order)
-        yield f"by column {column} the classes have the order {by}; if your teacher has it, write classes: [{line}]"
+        by, line = shortened([word[each] for each in order]), yaml_list(order)
+        yield f"by column {column} the classes have the order {by}; if your teacher has it, write classes: {line}"
 
 
 def _are_numbers(words: Iterable[str]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from okdbench.data.class_order import shortened
+from okdbench.data.class_order import shortened, yaml_list
 from okdbench.distill.networks.class_names import Listings, listings_beside
 from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.user_networks import Network
@@ -96,7 +96,7 @@ def number_cure(plan: Plan) -> str:
     if rows := _outputs(plan, every):
         return f"{by_names} teacher_classes: [{', '.join(map(str, rows))}]"
     lacking = [own[0] for own in _spellings(plan) if not any(_is(name, own) for name in every)]
-    return f"{by_names} ignore: [{', '.join(lacking)}]" if 0 < len(lacking) < len(plan.dataset.classes) else ""
+    return f"{by_names} ignore: {yaml_list(lacking)}" if 0 < len(lacking) < len(plan.dataset.classes) else ""
 
 
 def _twins(plan: Plan) -> list[str]:
@@ -108,9 +108,15 @@ def _twins(plan: Plan) -> list[str]:
 
 def _outputs(plan: Plan, theirs: Sequence[str]) -> Order | None:
     """The output of each class by these names; None if one has no output of its own."""
-    found = [[index for index, name in enumerate(theirs) if _is(name, own)] for own in _spellings(plan)]
+    found = [_indices(theirs, own) for own in _spellings(plan)]
     order = [indices[0] for indices in found if indices]
     return order if len({*order}) == len(found) else None
+
+
+def _indices(theirs: Sequence[str], own: Sequence[str]) -> list[int]:
+    """Where the class is among the names: as it is written, or else in another spelling."""
+    exact = [index for index, name in enumerate(theirs) if name in own]
+    return exact or [index for index, name in enumerate(theirs) if _is(name, own)]
 
 
 def order_in_answers(plan: Plan, logits: Tensor, labels: Tensor) -> tuple[Order, float] | None:
@@ -143,7 +149,7 @@ def spelt(plan: Plan, order: Order) -> str:
     if plan.dataset.teacher_classes or getattr(plan.dataset, "is_indexed", False):
         # in another order, classes: would give the indices of a list other names, and change no label
         return f"teacher_classes: [{', '.join(map(str, order))}]"
-    return f"classes: [{', '.join(names[label] for label in inverse)}]"
+    return f"classes: {yaml_list([names[label] for label in inverse])}"
 
 
 def _most_frequent(answers: Tensor, labels: Tensor, count: int) -> Order | None:

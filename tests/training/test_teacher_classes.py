@@ -179,6 +179,17 @@ def test_the_classes_that_the_file_names_are_compared(
     assert not warning or warnings[0].startswith(f"warning: {warning}")
 
 
+def test_names_that_differ_in_capitals_or_signs_alone_are_other_classes(
+    shop: Path, net: nn.Module, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    for name, folder in zip(("A", "a", "#a"), sorted((shop / "images").iterdir()), strict=True):
+        (tmp_path / "images" / name).symlink_to(folder)
+    torch.save({"state_dict": net.state_dict(), "classes": ["a", "A", "#a"]}, tmp_path / "teacher.pt")
+    warning = 'the file has the classes in another order; write classes: [a, A, "#a"]'
+    assert name_warnings(plan_of(tmp_path, tmp_path / "teacher.pt")) == [warning]
+
+
 @pytest.mark.parametrize(
     ("outputs", "described", "line"),
     [
