@@ -44,6 +44,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     flower.quantize(16).save(folder / "palette.png")
     china.putalpha(Image.linear_gradient("L").resize(china.size))
     china.save(folder / "transparent.png")
+    china.putalpha(0)
+    china.save(folder / "empty.png")
     twelve_bits = np.asarray(flower.convert("L"), np.uint16)[:, ::-1] * 16
     Image.fromarray(twelve_bits).save(folder / "deep.png", exif=exif)
     floats = np.asarray(flower.convert("L"), np.float32)[::-1] / 255
