@@ -42,8 +42,8 @@ def prefixed(state: State, prefix: str) -> State:
     return {prefix + key: value for key, value in state.items()}
 
 
-def rubbish(state: State) -> State:
-    return {key: torch.zeros_like(value) for key, value in state.items()}
+def rubbish(state: State, keep: str = " ") -> State:
+    return {key: value if keep in key else torch.zeros_like(value) for key, value in state.items()}
 
 
 class Lightning(nn.Module):
@@ -82,6 +82,9 @@ FORMS: dict[str, Callable[[nn.Module], Any]] = {
     },
     "moving average by prefix": lambda net: prefixed(net.state_dict(), "model_ema.")
     | prefixed(rubbish(net.state_dict()), "model."),
+    "moving average of parameters alone": lambda net: {
+        "model": rubbish(net.state_dict(), keep="running"), "ema": {"shadow": dict(net.named_parameters())}
+    },
     "averaged model": lambda net: torch.optim.swa_utils.AveragedModel(net).state_dict(),
     "whole network": lambda net: net,
     "whole parallel network": lambda net: nn.DataParallel(net),
@@ -185,11 +188,13 @@ def test_networks_of_torchvision_give_their_own_logits(theirs: str, ours: str, t
     net = torchvision.models.get_model(theirs, num_classes=CLASSES).train()
     net(torch.randn(8, 3, 64, 64))  # so that its statistics are not those of a new one
     torch.save(prefixed(net.state_dict(), "module."), tmp_path / "theirs.pth")
-    fresh = build_classifier(ours, CLASSES, 64)
-    load_weights(fresh, tmp_path / "theirs.pth", ours)
     images = torch.randn(2, 3, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(fresh.eval()(images), net.eval()(images), rtol=1e-3, atol=1e-4)
+    (tmp_path / "theirs.safetensors").write_bytes(to_safetensors(net.state_dict()))  # sorts the names
+    for file in ("theirs.pth", "theirs.safetensors"):
+        fresh = build_classifier(ours, CLASSES, 64)
+        load_weights(fresh, tmp_path / file, ours)
+        with torch.no_grad():
+            torch.testing.assert_close(fresh.eval()(images), net.eval()(images), rtol=1e-3, atol=1e-4)
 
 
 HEADS = [("resnet18", "resnet18", "fc"), ("mobilenet_v3_small", "mobilenetv3_small_100", "classifier.3"),

@@ -54,8 +54,9 @@ def foreign(state: State, net: nn.Module) -> tuple[State, str] | None:
         return None
     other = torchvision.models.get_model(name, weights=None, num_classes=count_classes(state))
     named = named_as(other.state_dict(), state)
-    other.load_state_dict(_with_counters(named, other))
-    mapped = _in_order(named, net)
+    whole = _with_counters(named, other)  # in its order, which files need not keep
+    other.load_state_dict(whole)
+    mapped = _in_order({key: tensor for key, tensor in whole.items() if key in named}, net)
     return (mapped, sequence_note(named, state)) if mapped and _agree(mapped, net, other) else None
 
 
@@ -126,8 +127,9 @@ def _tensors(state: Mapping[str, Tensor]) -> State:
 
 
 def count_classes(state: State) -> int:
-    """The number of rows of the last tensor that has any, which is that of the classes."""
-    return next((len(tensor) for tensor in reversed(_tensors(state).values()) if tensor.ndim), 1)
+    """The number of classes of torchvision's network that these tensors are of; 1 if they are of none."""
+    name = torchvision_name(state)
+    return len(without_sequences(state)[list(_plain(name))[-1]]) if name else 1
 
 
 def _with_counters(state: State, net: nn.Module) -> State:

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from okdbench.distill.networks.inert_pickle import Inert
-from okdbench.distill.networks.weight_choice import modules_in, tensors_of
+from okdbench.distill.networks.weight_choice import WRAPPERS, modules_in, tensors_of
 
 #: attributes that tensors show, that change nothing in eval mode, or that follow the size of the images
 _SILENT = re.compile(
@@ -30,8 +30,8 @@ _SAME = {"SyncBatchNorm": "BatchNorm2d", "FrozenBatchNorm2d": "BatchNorm2d", "Fa
 _DROPS = re.compile(r"Drop(out|Path|Block)|StochasticDepth")
 #: the same, and what changes the shape alone
 _DOES_NOTHING = re.compile(rf"{_DROPS.pattern}|Identity$|Flatten$")
-#: parts of names that wrappers insert
-_WRAPPERS = re.compile(r"\b(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+#: parts of names that wrappers insert, that of DataParallel among them
+_WRAPPERS = re.compile(rf"\b({WRAPPERS}|module)\.")
 #: differences that a message names
 _SHOWN = 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -31,6 +31,10 @@ NAMES = (
 )
 #: names of a moving average, which is better than the raw weights
 AVERAGE = re.compile(r"(^|[._])(ema|swa|averaged?|shadow)([._]|$)", re.IGNORECASE)
+#: names of the statistics of a batch norm
+STATISTIC = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
+#: parts of names that wrappers insert anywhere: compiled, sharded and recomputed modules
+WRAPPERS = "_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module"
 #: names of what is no network
 OTHERS = re.compile(r"optim|sched|scaler|callback|loop|loss|criterion|rng|hyper", re.IGNORECASE)
 
@@ -72,6 +76,7 @@ def _chosen(below: Mapping[str, State]) -> State:
     """That of several networks that is meant."""
     averages = [key for key in below if AVERAGE.search(key)]
     raw = [key for key in below if key not in averages]
+    below = {**below, **{key: _completed(below[key], [below[other] for other in raw]) for key in averages}}
     largest = max(map(len, below.values()), default=0)
     # a last layer alone may have a usual name, too
     usual = [key for key in raw if key in NAMES and 2 * len(below[key]) > largest]
@@ -79,6 +84,15 @@ def _chosen(below: Mapping[str, State]) -> State:
     if not meant or all(equal(below[meant[0]], below[key]) for key in meant):
         return below[meant[0]] if meant else {}
     return {f"{key}.{name}": tensor for key in meant for name, tensor in below[key].items()}
+
+
+def _completed(average: State, raw: Iterable[State]) -> State:
+    """An average of parameters alone with the statistics of batch norm of its raw network, as its training uses it."""
+    for state in raw:
+        missing = state.keys() - average.keys()
+        if missing and average.keys() < state.keys() and all(STATISTIC.search(name) for name in missing):
+            return {**state, **average}
+    return average
 
 
 def equal(one: State, other: State) -> bool:

@@ -17,10 +17,9 @@ from torch import Tensor
 from okdbench.core.errors import UserError, one_line
 from okdbench.distill.networks.file_kinds import is_safetensors, other_kind, refuse_other_places
 from okdbench.distill.networks.inert_pickle import Inert, unpickled
-from okdbench.distill.networks.weight_choice import State, every_tensor, weights_in
+from okdbench.distill.networks.weight_choice import WRAPPERS, State, every_tensor, weights_in
 
-#: parts of names that wrappers insert anywhere: compiled, sharded and recomputed modules
-_WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_WRAPPERS = re.compile(rf"(?<![^.])({WRAPPERS})\.")
 
 
 class WeightFile(NamedTuple):

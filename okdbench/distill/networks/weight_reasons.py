@@ -10,6 +10,7 @@ from torch import Tensor
 
 from okdbench.data.class_order import shortened
 from okdbench.distill.networks.unused_tensors import NEEDED
+from okdbench.distill.networks.weight_choice import STATISTIC
 
 #: what to do about a network of other layers
 CODE = "give the code of this network, --teacher ./net.py"
@@ -28,8 +29,6 @@ _REWORKED = {
 }
 #: the end of the name of one of several files, as the library of Hugging Face writes them
 _PART = re.compile(r"(\d+)-of-(\d+)$")
-#: of a layer of batch norm
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def reworked(state: Mapping[str, Tensor]) -> str:
@@ -78,7 +77,7 @@ def about_batch_norm(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
     is_absent = any(not any(key.startswith(layer) for key in found) for layer in layers)
     if is_absent and any(key.endswith("bias") and key not in expected for key in found):
         return "its batch norm is fused into its convolutions: save the network before that"
-    if not any(key.endswith(_STATISTICS) for key in found):
+    if not any(STATISTIC.search(key) for key in found):
         return (
             "the architecture has batch norm, and the file no running statistics: if the network has group norm, give "
             "its code, --teacher ./net.py; if it normalises by each batch, train it again with track_running_stats=True"
