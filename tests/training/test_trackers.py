@@ -57,27 +57,34 @@ def test_tensorboard_shows_losses_evaluations_and_final_numbers(
     assert shown["final/acc"][0][1] == pytest.approx(record.selected.evaluation.test.acc)
 
 
-def test_a_run_goes_on_in_the_same_places_after_an_interruption(
-    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("tensorboard", reason="an extra")
-    mlflow = pytest.importorskip("mlflow", reason="an extra that is large")
-    monkeypatch.setattr("okdbench.training.runner.CHECKPOINT_SECONDS", 0.0)
-    made = plan("kd", log_to=["tensorboard", "mlflow"])
-    monkeypatch.setattr("okdbench.training.run_record.results", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        execute(made, tmp_path, quiet)
-    monkeypatch.undo()
-    record = execute(made, tmp_path, quiet)
+def resumed(made: Plan, runs: Path) -> Record:
+    """The record of a run that is interrupted once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("okdbench.training.runner.CHECKPOINT_SECONDS", 0.0)
+        patch.setattr("okdbench.training.run_record.results", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            execute(made, runs, quiet)
+    record = execute(made, runs, quiet)
     assert record.status == "done", record.error
+    return record
+
+
+def test_tensorboard_goes_on_in_the_same_place_after_an_interruption(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="an extra")
+    record = resumed(plan("kd", log_to="tensorboard"), tmp_path)
+    steps = [step for step, _ in shown_in_tensorboard(tmp_path / record.key)["test/acc"]]
+    assert steps == sorted(set(steps)), "no step is shown twice"
+
+
+def test_mlflow_goes_on_in_the_same_run_after_an_interruption(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="an extra that is large")
+    record = resumed(plan("kd", log_to="mlflow"), tmp_path)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (experiment,) = [each for each in client.search_experiments() if each.name == "okdbench"]
     (run,) = client.search_runs([experiment.experiment_id])
     assert (run.info.status, run.data.params["method"]) == ("FINISHED", "kd")
     assert record.selected
     assert run.data.metrics["final/acc"] == pytest.approx(record.selected.evaluation.test.acc)
-    steps = [step for step, _ in shown_in_tensorboard(tmp_path / record.key)["test/acc"]]
-    assert steps == sorted(set(steps)), "no step is shown twice"
 
 
 def interrupt(*_: Any) -> None:
