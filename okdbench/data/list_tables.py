@@ -116,9 +116,9 @@ def _columns(table: _Table, group: str) -> dict[str, str]:
     """What is in which column."""
     known = {_letters(name): column for name, column in table.header.items()}
     found = {what: [each for name in names if (each := known.get(_letters(name)))] for what, names in COLUMNS.items()}
+    if group:  # it is no column where it is a pattern for the paths
+        found["group"] = [table.header[name] for name in [group.lower()] if name in table.header]
     columns = {what: names[0] for what, names in found.items() if names}
-    if group and group.lower() in table.header:
-        columns["group"] = table.header[group.lower()]
     if "path" not in columns:
         raise UserError(
             f"{table.file}: its first line names no column path; write path,label, and group and split if known"

@@ -46,6 +46,19 @@ def test_columns_give_groups_and_splits(folder: Path) -> None:
     assert len(splits.test) == 4
 
 
+@pytest.mark.parametrize("column", ["group", "Group"])
+def test_a_pattern_wins_over_a_column_that_is_called_group(folder: Path, column: str) -> None:
+    """Which is then named as one that is not used."""
+    rows = [f"all/{name},{CLASSES[i % 2]},{('child', 'adult')[i > 9]}" for i, name in enumerate(NAMES)]
+    text = "\n".join([f"path,label,{column}", *rows])
+    for groups, found in ((r"img (\d)", set("0123456789")), ("", {"child", "adult"}), ("group", {"child", "adult"})):
+        dataset = registry.load_dataset(listed(folder, text, groups=groups))
+        assert isinstance(dataset, OwnDataset)
+        scan = dataset.scan("phone")
+        assert {image.group for image in scan.images} == found
+        assert dict(scan.ignored) == ({f"columns {column}": 1} if "img" in groups else {})
+
+
 def splits_of(folder: Path, column: str, words: tuple[str, str]) -> list[int]:
     """Numbers of train and test images where every fifth image has the second word."""
     lines = [f"path,label,{column}"]
