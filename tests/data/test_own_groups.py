@@ -314,6 +314,25 @@ def test_a_split_is_compared_once(objects: Path, monkeypatch: pytest.MonkeyPatch
     assert len(searches) == 4, "a damaged file"
 
 
+@pytest.mark.parametrize("most", [150, 10**6])
+def test_near_copies_that_are_not_looked_for_are_said(
+    most: int, objects: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the result is read back; equal ones are found all the same."""
+    monkeypatch.setattr("okdbench.data.near_duplicates.MOST_PAIRS", most)
+    file, said = write(objects.parent / f"of{most}.yaml", domains={"phone": "phone"}), "nearly equal copies are not"
+    for _ in range(2):
+        lines = CliRunner().invoke(app, ["data", "check", str(file)]).stdout.splitlines()
+        assert lines.count(f"  {said} looked for: too many images") == (most == 150)
+    plan = make_plan({**TINY, "dataset": str(file), "setting": "P"}, data_root=objects.parent)
+    execute(plan, objects.parent / "runs", quiet)
+    told = capsys.readouterr().err
+    assert (f"of{most} P seed 0: {said} looked for" in told, "nearly equal to" in told) == (most == 150, most != 150)
+    image = batch(noise(1))
+    monkeypatch.setattr("okdbench.data.near_duplicates.MOST_PAIRS", 0)
+    assert copies(image, image) == Copies(1, 0, only_equal=True)
+
+
 def test_what_cannot_be_kept_is_told_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("no folder")
     found = Copies(1, 2, ("a",))
