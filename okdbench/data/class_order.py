@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import yaml
 
@@ -25,6 +25,16 @@ def natural_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: [int(p) if i % 2 else p for i, p in enumerate(pattern.split(name))])
 
 
+def are_indices(numbers: Collection[str]) -> bool:
+    """Whether these are indices of classes, at least half of those from 0 to the largest; else they are names.
+
+    >>> are_indices(["0", "1", "3"]), are_indices(["1", "2"]), are_indices(["10", "20", "50"])
+    (True, True, False)
+    """
+    found = {int(number) for number in numbers}
+    return 2 * len(found) > max(found)
+
+
 def order_note(names: Sequence[str]) -> str:
     """What to say of classes that are sorted as texts, where people count otherwise; empty if the two are one."""
     natural = natural_order(names)
@@ -34,6 +44,13 @@ def order_note(names: Sequence[str]) -> str:
         f"the classes are in alphabetical order, {shortened(names)}; counted by people they are "
         f"{shortened(natural)}: write your teacher's order under classes:"
     )
+
+
+def number_note(names: Sequence[str]) -> str:
+    """What to say of numbers in lists that are names of classes; empty where they are indices, or other names."""
+    if not names or not all(name.isdecimal() for name in names) or are_indices(names):
+        return ""
+    return f"the numbers {shortened(names)} are names of classes; if they are indices, list all under classes:"
 
 
 def shortened(names: Sequence[str]) -> str:

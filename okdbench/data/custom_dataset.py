@@ -13,7 +13,7 @@ from okdbench.core.config import validate
 from okdbench.core.errors import UserError
 from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
-from okdbench.data.class_order import order_note, shortened
+from okdbench.data.class_order import number_note, order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.image_files import NO_RASTERS, described
 from okdbench.data.own_domain import Scan
@@ -21,7 +21,7 @@ from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
 from okdbench.data.own_lists import ListDomain, OwnDomain
 from okdbench.data.own_places import find_places, group_pattern, name_classes, with_groups
-from okdbench.data.own_remarks import left_out, remarks_on
+from okdbench.data.own_remarks import left_out, remarks_on, without_group
 
 
 class OwnDataset(Dataset):
@@ -92,9 +92,13 @@ class OwnDataset(Dataset):
         labels = set().union(*(at.labels for at in self.places.values())) - {""}
         if "0" in self.folder_names and "0" not in labels:
             notes.append("no image has class 0; if the list counts from 1, count from 0, or write names")
+        lists = {domain for domain, at in self.places.items() if isinstance(at, ListDomain)}
+        notes += [number_note(self.folder_names)] if lists - self.unlabelled and not self.is_ordered else []
         for domain, at in self.places.items():
             notes += at.notes if isinstance(at, ListDomain) else []
-            notes += [left_out(at.place), *remarks_on(self.scan(domain).images, self.exif_rotation)]
+            images = self.scan(domain).images
+            notes += [left_out(at.place), *remarks_on(images, self.exif_rotation)]
+            notes += [without_group(self.groups, domain, images)] if domain not in self.unlabelled else []
         if self.file.is_dir():
             domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
             notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")

@@ -23,7 +23,7 @@ def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -
     Args:
         file: the list.
         labelled: whether each image has a class.
-        group: name of the column with the group; by default ``group``, if there is one.
+        group: name of the column with the group, or a pattern for the paths; by default the column ``group``, if any.
         listed: names of classes that the user lists.
 
     Raises:

@@ -51,7 +51,7 @@ def row_of(file: Path, line: str, labelled: bool, said: Mapping[str, str]) -> Ro
     if not said["path"] or (labelled and not said.get("label")):
         raise UserError(f"{where} has no {'path' if not said['path'] else 'class'}; add it, or remove the line")
     if part not in {"", *LIST_PARTS}:
-        raise UserError(f"{where}: split {part!r} is none of train, val and test; correct it")
+        raise UserError(f"{where}: split {part!r} is none of train, val and test; correct it, or rename the column")
     label = said["label"] if labelled else ""
     return Row(place_of(file, said["path"]), label, LIST_PARTS.get(part, ""), said.get("group", ""))
 

@@ -116,9 +116,10 @@ def _columns(table: _Table, group: str) -> dict[str, str]:
     """What is in which column."""
     known = {_letters(name): column for name, column in table.header.items()}
     found = {what: [each for name in names if (each := known.get(_letters(name)))] for what, names in COLUMNS.items()}
+    found["split"] = [name for name in found["split"] if _may_be_split(table, name)]
+    if group:  # it is no column where it is a pattern for the paths
+        found["group"] = [table.header[name] for name in [group.lower()] if name in table.header]
     columns = {what: names[0] for what, names in found.items() if names}
-    if group and group.lower() in table.header:
-        columns["group"] = table.header[group.lower()]
     if "path" not in columns:
         raise UserError(
             f"{table.file}: its first line names no column path; write path,label, and group and split if known"
@@ -203,6 +204,11 @@ def _are_there(images: Set[Path]) -> set[Path]:
     folders = {image.parent for image in images}
     files = {file for folder in folders if os.path.isdir(folder) for file in folder.iterdir()}
     return files.union(file.with_suffix("") for file in files) & images
+
+
+def _may_be_split(table: _Table, name: str) -> bool:
+    """Whether a column of such a name is the split, and not one of parts or sets of things that are in the images."""
+    return _letters(name) == "split" or any(row[name].lower() in LIST_PARTS for row in table.rows)
 
 
 def _is_split(values: set[str]) -> bool:

@@ -56,6 +56,7 @@ class Copies(NamedTuple):
         versions: how many are versions of one of the other part, by their names.
         groups: regular expression whose first group is the same for all versions of an image; empty without any.
         relabelled: how many of the equal and near ones have another class than all that they are copies of.
+        only_equal: whether near ones are not looked for, because there are too many images to compare.
     """
 
     equal: int
@@ -64,15 +65,17 @@ class Copies(NamedTuple):
     versions: int = 0
     groups: str = ""
     relabelled: int = 0
+    only_equal: bool = False
 
 
 def copies(tested: Images, trained: Images) -> Copies:
     """The images of ``tested`` that are in ``trained`` too; both have one size and number of channels."""
-    equal = _equal(tested, trained)
-    found = [same or alike for same, alike in zip(equal, _near(tested, trained), strict=True)]
+    equal, only_equal = _equal(tested, trained), len(tested) * len(trained) > MOST_PAIRS
+    near = equal if only_equal else _near(tested, trained)
+    found = [same or alike for same, alike in zip(equal, near, strict=True)]
     number, labels = sum(map(bool, equal)), tested.labels.tolist()
     others = [label >= 0 and known - {-1} and label not in known for label, known in zip(labels, found, strict=True)]
-    return Copies(number, sum(map(bool, found)) - number, relabelled=sum(map(bool, others)))
+    return Copies(number, sum(map(bool, found)) - number, relabelled=sum(map(bool, others)), only_equal=only_equal)
 
 
 def _equal(tested: Images, trained: Images) -> list[Labels]:
@@ -84,8 +87,8 @@ def _equal(tested: Images, trained: Images) -> list[Labels]:
 
 
 def _near(tested: Images, trained: Images) -> list[Labels]:
-    """Of each tested image the classes of those that it nearly equals, unless there are too many to compare."""
-    if len(tested) * len(trained) > MOST_PAIRS or not len(trained):
+    """Of each tested image the classes of those that it nearly equals."""
+    if not len(trained):
         return [set() for _ in range(len(tested))]
     small = np.concatenate([_thumbnails(block) for block in _blocks(trained)])
     means, labels = _means(small), trained.labels
@@ -120,8 +123,9 @@ def kept(file: Path, digest: str, compare: Callable[[], Copies]) -> Copies:
         with suppress(OSError):  # a folder that cannot be written keeps nothing
             held.enter_context(Lock(file.with_suffix(".lock")))
         with suppress(OSError, ValueError, TypeError):
-            equal, near, names, versions, groups, others = json.loads(file.read_bytes())
-            return Copies(int(equal), int(near), tuple(map(str, names)), int(versions), str(groups), int(others))
+            equal, near, names, versions, groups, others, only = json.loads(file.read_bytes())
+            found = Copies(int(equal), int(near), tuple(map(str, names)), int(versions), str(groups), int(others))
+            return found._replace(only_equal=bool(only))
         found = compare()
         with suppress(OSError):
             write_atomic(file, json.dumps(found).encode())

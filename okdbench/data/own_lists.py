@@ -92,7 +92,7 @@ def list_domain(file: Path, labelled: bool, group: str, listed: Collection[str])
     Args:
         file: comma, semicolon or tab between the columns of a CSV file; white space before the class of a text line.
         labelled: whether each image has a class.
-        group: name of the column with the group; by default ``group``, if there is one.
+        group: name of the column with the group, or a pattern for the paths; by default the column ``group``, if any.
         listed: names of classes that the user lists.
 
     Raises:

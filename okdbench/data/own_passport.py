@@ -24,6 +24,8 @@ from okdbench.data.near_duplicates import Copies, contradictions, copies, kept
 from okdbench.data.own_domain import OwnImage
 from okdbench.data.splits import Splits, assemble
 
+#: what is said where only equal images are found
+NOT_COMPARED = "nearly equal copies are not looked for: too many images"
 #: height and width in pixels at which images are compared
 THUMBNAIL = 32
 
@@ -58,7 +60,7 @@ def inspect_own(dataset: OwnDataset, root: Path) -> OwnPassport:
             counts = Counter(image.label for image in images)
             lines = [f"images per class {span(counts[name] for name in dataset.folder_names)}", *lines]
             lines += _parts(dataset, domain, images)
-            lines += [] if broken else [_leaks(dataset, domain, root)]
+            lines += [] if broken else _leaks(dataset, domain, root)
         passport.lines[domain] = lines
     return passport
 
@@ -154,15 +156,16 @@ def _labels_in(dataset: OwnDataset, domain: str, images: Sequence[OwnImage], fol
     return {part: [images[index].label for index in indices] for part, indices in chosen.items()}
 
 
-def _leaks(dataset: OwnDataset, domain: str, root: Path) -> str:
+def _leaks(dataset: OwnDataset, domain: str, root: Path) -> list[str]:
     """What of the first fold's test images is elsewhere, or why it has none."""
     letter = next(letter for letter, name in dataset.domains.items() if name == domain)
     try:
         splits = assemble(dataset, dataset.setting(f"-{letter}"), THUMBNAIL, root)
-        found = leaks(splits, compared(dataset, splits, root), domain in dataset.official_tests)
+        found = compared(dataset, splits, root)
     except UserError as error:
-        return f"no splits: {error}"
-    return f"copies in fold 0: {found or 'none'}"
+        return [f"no splits: {error}"]
+    copied = leaks(splits, found, domain in dataset.official_tests)
+    return [f"copies in fold 0: {copied or 'none'}", *[NOT_COMPARED] * found.only_equal]
 
 
 def _lacking(dataset: OwnDataset, what: str, labels: Collection[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from okdbench.core.errors import UserError
 from okdbench.core.file_names import refuse_archive
-from okdbench.data.class_order import shortened
+from okdbench.data.class_order import are_indices, natural_order, shortened
 from okdbench.data.own_domain import FolderDomain, OwnImage, Scan, folder_domain
 from okdbench.data.own_file import OwnDatasetFile, composed, ignored_classes, listed_classes, written_classes
 from okdbench.data.own_lists import ListDomain, OwnDomain, list_domain, refuse_shared
@@ -66,12 +66,7 @@ def name_classes(
     places = {name: _without_negative(content, at) if isinstance(at, ListDomain) else at for name, at in places.items()}
     labelled = {name: place for name, place in places.items() if name not in content.unlabelled}
     _check_labelled(file, labelled)
-    # Numbers in lists are indices, unless classes are called so.
-    named = [at for at in labelled.values() if isinstance(at, FolderDomain) or not at.has_indices]
-    names = sorted(set().union(*(place.labels for place in named)))
-    if not named:
-        last = max(int(label) for place in labelled.values() for label in place.labels)
-        names = [str(index) for index in range(last + 1)]
+    names, counted = _found_classes(labelled.values())
     listed = listed_classes(file, content, names)
     classes = listed or names
     made = {name: at.named(classes) if isinstance(at, ListDomain) else at for name, at in places.items()}
@@ -80,11 +75,23 @@ def name_classes(
     left_out = ignored_classes(file, content, found)
     made = {name: at.without(left_out) if name in labelled else at for name, at in made.items()}
     classes = [name for name in classes if name not in left_out]
-    may_lack = bool(listed) or not named
+    may_lack = bool(listed) or counted
     _check_classes(file, classes, {name: made[name].labels for name in labelled}, may_lack)
     if any(isinstance(place, ListDomain) for place in made.values()):
         refuse_shared(file, {name: [image.file for image in place.scan().images] for name, place in made.items()})
     return classes, made
+
+
+def _found_classes(domains: Collection[OwnDomain]) -> tuple[list[str], bool]:
+    """The classes by their labels, and whether these are indices, so that some may have no image."""
+    # Numbers in lists are indices, unless classes are called so.
+    named = [at for at in domains if isinstance(at, FolderDomain) or not at.has_indices]
+    labels = set[str]().union(*(at.labels for at in named or domains))
+    if named:
+        return sorted(labels), False
+    if not are_indices(labels):
+        return natural_order(sorted(labels)), False
+    return [str(index) for index in range(max(map(int, labels)) + 1)], True
 
 
 def _without_negative(content: OwnDatasetFile, at: ListDomain) -> ListDomain:

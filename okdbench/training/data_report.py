@@ -13,7 +13,7 @@ from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.deep_images import usual_range
 from okdbench.data.image_files import described
 from okdbench.data.images import Images
-from okdbench.data.own_passport import compared, leaks, span
+from okdbench.data.own_passport import NOT_COMPARED, compared, leaks, span
 from okdbench.training.plan import Plan
 
 #: what this process has said, and of which images
@@ -61,6 +61,8 @@ def _lines(plan: Plan, dataset: OwnDataset) -> Iterator[str]:
     official = any(domain in dataset.official_tests for domain in plan.setting.test_domains)
     if text := leaks(splits, found, official and plan.config.test_split != "folds"):
         yield f"warning: {text}"
+    if found.only_equal:
+        yield NOT_COMPARED
 
 
 def _dark(parts: Sequence[Images]) -> str:

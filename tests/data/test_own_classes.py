@@ -121,6 +121,73 @@ def test_an_index_can_be_left_out(tmp_path: Path, ignore: list[str], classes: tu
     assert dataset.scan("phone").ignored == {f"class {ignore[0]}": 2}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "classes"),
+    [
+        ((100, 20, 10, 50), ("10", "20", "50", "100")),
+        ((2020, 2019), ("2019", "2020")),
+        ((0, 10**12), ("0", str(10**12))),
+        ((0, 1, 2, 99), ("0", "1", "2", "99")),
+        ((0, 1, 4, 5), ("0", "1", "2", "3", "4", "5")),
+        ((1, 2), ("0", "1", "2")),
+    ],
+)
+def test_numbers_that_leave_most_indices_out_are_names(
+    tmp_path: Path, numbers: tuple[int, ...], classes: tuple[str, ...]
+) -> None:
+    grow(tmp_path, [f"{index}.jpg" for index in range(8)])
+    labels = [str(numbers[index % len(numbers)]) for index in range(8)]
+    (tmp_path / "phone.txt").write_text("".join(f"{index}.jpg {label}\n" for index, label in enumerate(labels)))
+    dataset = registry.load_dataset(str(write(tmp_path / "a.yaml", domains={"phone": "phone.txt"})))
+    assert isinstance(dataset, OwnDataset)
+    assert dataset.classes == classes
+    found = {sample.path: classes[sample.label] for sample in dataset.samples("phone", tmp_path)}
+    assert found == {f"phone/{index}.jpg": label for index, label in enumerate(labels)}
+    said = f"a: the numbers {', '.join(classes)} are names of classes; if they are indices, list all under classes:"
+    assert any(said in remark for remark in dataset.remarks()) == (len(classes) == len(numbers))
+
+
+@pytest.mark.parametrize(
+    ("content", "classes", "labels"),
+    [
+        ({"classes": [f"c{index}" for index in range(30)]}, 30, [10, 20, 29]),
+        ({"classes": {index: f"c{index}" for index in range(30)}}, 30, [10, 20, 29]),
+        ({"classes": list(range(30))}, 30, [10, 20, 29]),
+        ({"classes": [29, 10, 20]}, 3, [1, 2, 0]),
+        ({"ignore": [29]}, 2, [0, 1]),
+        ({"names": {10: "cup"}, "teacher_classes": [10, 20, 29]}, 3, [0, 1, 2]),
+    ],
+)
+def test_what_numbers_are_the_listed_classes_say(
+    tmp_path: Path, content: dict[str, object], classes: int, labels: list[int]
+) -> None:
+    grow(tmp_path, [f"{index}.jpg" for index in range(3)])
+    (tmp_path / "phone.txt").write_text("0.jpg 10\n1.jpg 20\n2.jpg 29\n")
+    dataset = registry.load_dataset(str(write(tmp_path / "a.yaml", domains={"phone": "phone.txt"}, **content)))
+    assert isinstance(dataset, OwnDataset)
+    assert len(dataset.classes) == classes
+    assert [sample.label for sample in dataset.samples("phone", tmp_path)] == labels
+    assert dataset.is_indexed == ("c1" in dataset.classes)
+    assert any(" are names of classes" in remark for remark in dataset.remarks()) == ("classes" not in content)
+
+
+def test_of_numbers_that_are_names_each_list_has_all(tmp_path: Path) -> None:
+    """As of other names; beside them -1 is no class."""
+    grow(tmp_path, [f"{index}.jpg" for index in range(6)])
+    (tmp_path / "phone.txt").write_text("0.jpg 10\n1.jpg 20\n2.jpg 29\n")
+    (tmp_path / "studio.txt").write_text("3.jpg 10\n4.jpg 20\n")
+    domains = {"phone": "phone.txt", "studio": "studio.txt"}
+    name = str(write(tmp_path / "a.yaml", domains=domains))
+    assert "list all under classes:" in refusal(registry.load_dataset, name)
+    write(tmp_path / "a.yaml", domains=domains, classes=[10, 20, 29])
+    assert registry.load_dataset(name).classes == ("10", "20", "29")
+    (tmp_path / "studio.txt").write_text("3.jpg 10\n4.jpg 20\n5.jpg -1\n")
+    write(tmp_path / "a.yaml", domains=domains)
+    assert "have the class -1 beside" in refusal(registry.load_dataset, name)
+    write(tmp_path / "a.yaml", domains=domains, ignore=[29, -1])
+    assert registry.load_dataset(name).classes == ("10", "20")
+
+
 @pytest.mark.parametrize("count", [3, 12])
 def test_a_negative_number_beside_indices_is_no_class(tmp_path: Path, count: int) -> None:
     """As of images without one; ten and more indices stay in their order."""

@@ -116,6 +116,22 @@ def test_a_wrong_pattern_is_refused(objects: Path, groups: str, message: str) ->
     assert message in refusal(splits_of, file)
 
 
+def test_images_that_a_pattern_misses_are_named(objects: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By a run as by the check; those of an unlabelled domain need no group."""
+    for file in sorted(objects.glob("*/*.png"))[8:]:
+        file.rename(file.with_name(file.name.capitalize()))
+    noise(99).save(objects.parent / "new.png")
+    (objects.parent / "web.txt").write_text("new.png\n")
+    content = {"domains": {"phone": "phone", "web": "web.txt"}, "unlabelled": ["web"], "settings": ["P"]}
+    for name, pattern, missed in (("partly", r"(obj\d+)_", True), ("fully", r"([Oo]bj\d+)_", False)):
+        file = write(objects.parent / f"{name}.yaml", **content, groups=pattern)
+        execute(make_plan({**TINY, "dataset": str(file)}, data_root=objects.parent), objects.parent / "runs", quiet)
+        start, said = f"{name}: warning: {pattern} of groups: is not in ", capsys.readouterr().err
+        assert said.count(f"{start}172 of 180 paths, such as phone/cup/Obj03_2.png; if these belong") == missed
+        assert (start in said) == missed
+        assert (start in CliRunner().invoke(app, ["data", "check", str(file)]).stdout) == missed
+
+
 def test_a_group_that_the_list_itself_divides_is_to_be_moved(objects: Path) -> None:
     rows = [
         f"phone/{file.parent.name}/{file.name},{file.parent.name},{file.name[:5]},{'test' if '_0' in file.name else ''}"
@@ -296,6 +312,25 @@ def test_a_split_is_compared_once(objects: Path, monkeypatch: pytest.MonkeyPatch
         result.write_text("[1")
     leaks_of(file)
     assert len(searches) == 4, "a damaged file"
+
+
+@pytest.mark.parametrize("most", [150, 10**6])
+def test_near_copies_that_are_not_looked_for_are_said(
+    most: int, objects: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the result is read back; equal ones are found all the same."""
+    monkeypatch.setattr("okdbench.data.near_duplicates.MOST_PAIRS", most)
+    file, said = write(objects.parent / f"of{most}.yaml", domains={"phone": "phone"}), "nearly equal copies are not"
+    for _ in range(2):
+        lines = CliRunner().invoke(app, ["data", "check", str(file)]).stdout.splitlines()
+        assert lines.count(f"  {said} looked for: too many images") == (most == 150)
+    plan = make_plan({**TINY, "dataset": str(file), "setting": "P"}, data_root=objects.parent)
+    execute(plan, objects.parent / "runs", quiet)
+    told = capsys.readouterr().err
+    assert (f"of{most} P seed 0: {said} looked for" in told, "nearly equal to" in told) == (most == 150, most != 150)
+    image = batch(noise(1))
+    monkeypatch.setattr("okdbench.data.near_duplicates.MOST_PAIRS", 0)
+    assert copies(image, image) == Copies(1, 0, only_equal=True)
 
 
 def test_what_cannot_be_kept_is_told_all_the_same(tmp_path: Path) -> None:

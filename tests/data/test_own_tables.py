@@ -46,6 +46,19 @@ def test_columns_give_groups_and_splits(folder: Path) -> None:
     assert len(splits.test) == 4
 
 
+@pytest.mark.parametrize("column", ["group", "Group"])
+def test_a_pattern_wins_over_a_column_that_is_called_group(folder: Path, column: str) -> None:
+    """Which is then named as one that is not used."""
+    rows = [f"all/{name},{CLASSES[i % 2]},{('child', 'adult')[i > 9]}" for i, name in enumerate(NAMES)]
+    text = "\n".join([f"path,label,{column}", *rows])
+    for groups, found in ((r"img (\d)", set("0123456789")), ("", {"child", "adult"}), ("group", {"child", "adult"})):
+        dataset = registry.load_dataset(listed(folder, text, groups=groups))
+        assert isinstance(dataset, OwnDataset)
+        scan = dataset.scan("phone")
+        assert {image.group for image in scan.images} == found
+        assert dict(scan.ignored) == ({f"columns {column}": 1} if "img" in groups else {})
+
+
 def splits_of(folder: Path, column: str, words: tuple[str, str]) -> list[int]:
     """Numbers of train and test images where every fifth image has the second word."""
     lines = [f"path,label,{column}"]
@@ -58,6 +71,29 @@ def splits_of(folder: Path, column: str, words: tuple[str, str]) -> list[int]:
 @pytest.mark.parametrize("column", ["split", "subset", "set", "phase", "Partition", "part", "fold_of_mine"])
 def test_a_column_that_divides_the_images_is_the_split_whatever_its_name(folder: Path, column: str) -> None:
     assert splits_of(folder, column, ("train", "test")) == [16, 4]
+
+
+@pytest.mark.parametrize("column", ["part", "set", "Subset", "phase"])
+def test_a_column_of_parts_of_things_is_no_split(folder: Path, column: str) -> None:
+    """Another column still is, and where some lines say train or test, the others are mistakes."""
+    rows = [f"all/{name},{CLASSES[i % 2]},{('bolt', 'nut')[i > 9]}" for i, name in enumerate(NAMES)]
+    dataset = registry.load_dataset(listed(folder, "\n".join([f"path,label,{column}", *rows])))
+    assert isinstance(dataset, OwnDataset)
+    assert dict(dataset.scan("phone").ignored) == {f"columns {column}": 1}
+    divided = [f"{row},{('train', 'test')[i > 15]}" for i, row in enumerate(rows)]
+    for other in ("usage", "of_mine"):
+        again = registry.load_dataset(listed(folder, "\n".join([f"path,label,{column},{other}", *divided])))
+        assert [len(again.samples(name, folder)) for name in ("phone", "phone.test")] == [16, 4]
+    rows[0] = rows[0].replace("bolt", "train")
+    message = refusal(registry.load_dataset, listed(folder, "\n".join([f"path,label,{column}", *rows])))
+    assert "line 3: split 'bolt' is none of train, val and test; correct it, or rename the column" in message
+
+
+@pytest.mark.parametrize("column", ["split", "part"])
+def test_a_column_with_one_word_in_each_line_is_the_split(folder: Path, column: str) -> None:
+    rows = [f"all/{name},{CLASSES[i % 2]}" for i, name in enumerate(NAMES)]
+    name = listed(folder, "\n".join([f"path,label,{column}", *(f"{row},test" for row in rows)]))
+    assert "has test and no train; add it" in refusal(registry.load_dataset, name)
 
 
 def test_the_parts_of_fer2013_are_known(folder: Path) -> None:
