@@ -102,6 +102,11 @@ def test_names_in_several_orders_are_not_used(shop: Path, net: nn.Module, tmp_pa
         ("class_indices.json", json.dumps({"0": "pen", "1": "cup", "2": "lamp"})),
         ("labels.txt", "pen\ncup\nlamp\n"),
         ("classes.json", json.dumps(CODED)),
+        ("labels.txt", "0 pen\n1 cup\n2 lamp\n"),
+        ("labelmap.txt", "pen: 0\ncup: 1\nlamp: 2"),
+        ("classes.csv", "\ufeffindex,name\r\n0,pen\r\n1,cup\r\n2,lamp\r\n"),
+        ("shop.names", "pen\ncup\nlamp\n"),
+        ("classes.yaml", "names:\n  0: pen\n  1: cup\n  2: lamp\n"),
     ],
 )
 def test_a_list_of_classes_beside_the_file_is_compared(
@@ -238,6 +243,9 @@ def test_a_run_that_is_read_back_says_it_again_and_measures_nothing(
     copied = plan_of(shop, shutil.copy(tmp_path / "teacher.pt", copy))
     there = [line.replace("/teacher.pt", "/copy/teacher.pt") for line in first]
     assert said(copied, tmp_path / "runs", capsys) == there
+    (copy.parent / "labels.txt").write_text("pen\ncup\nlamp\n")
+    beside = "warning: labels.txt beside it has the classes in another order; if it is of this teacher, write classes: "
+    assert f"{beside}[pen, cup, lamp]" in said(copied, tmp_path / "runs", capsys)
 
 
 def test_a_teacher_that_answers_one_class_alone_is_a_warning(

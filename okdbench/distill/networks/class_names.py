@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from okdbench.distill.networks.plain_values import plain
 from okdbench.distill.networks.weight_choice import items_in
 
@@ -19,7 +21,11 @@ _LISTS = ("classes", "class_names", "label_names", "labels", "names", "vocab")
 #: levels of entries, and their number, in which lists of names are looked for; objects may refer to each other
 _DEEPEST, _MOST = 6, 10_000
 #: name of a file beside the weights that may list the classes, and its largest size in bytes
-_BESIDE, _LARGEST = re.compile(r".*(class|label).*\.(json|txt)", re.IGNORECASE), 1_000_000
+_BESIDE = re.compile(r"(.*(class|label).*\.(json|ya?ml|txt|csv))|.*\.names", re.IGNORECASE)
+_LARGEST = 1_000_000
+#: a line with a class and its index
+_INDEX_FIRST = re.compile(r"\s*(?P<index>\d+)[\s:,;=]+(?P<name>.*\S)\s*")
+_NAME_FIRST = re.compile(r"\s*(?P<name>.*[^\s:,;=])[\s:,;=]+(?P<index>\d+)\s*")
 
 #: what leads to a list of names -> these, in order
 Listings = tuple[tuple[str, tuple[str, ...]], ...]
@@ -50,12 +56,25 @@ def listings_beside(path: Path) -> Listings:
     """Those of small files in the folder of a file of weights whose names speak of classes or labels."""
     found: list[tuple[str, tuple[str, ...]]] = []
     for file in sorted(path.parent.iterdir()):
-        with suppress(OSError, ValueError, RecursionError):
+        with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
             if _BESIDE.fullmatch(file.name) and file.stat().st_size < _LARGEST:
-                text = file.read_text("utf-8")
-                content = json.loads(text) if file.suffix.lower() == ".json" else text.split("\n")
-                found += [(file.name, names) for _, names in listings_in({"": content})]
+                found += [(file.name, names) for _, names in listings_in({"": _content(file)})]
     return tuple(found)
+
+
+def _content(file: Path) -> Any:
+    """What is in JSON or YAML, or in lines: names, or one and its index in each."""
+    text, kind = file.read_text("utf-8-sig"), file.suffix.lower()
+    if kind in (".json", ".yaml", ".yml"):  # JSON is YAML, but is read faster so
+        return json.loads(text) if kind == ".json" else yaml.safe_load(text)
+    lines = [line for line in text.splitlines() if line.strip()]
+    for pattern in (_INDEX_FIRST, _NAME_FIRST):
+        for given in (lines, lines[1:]):  # a table has a header
+            parts = [part for line in given if (part := pattern.fullmatch(line))]
+            made = {part["index"]: part["name"] for part in parts}
+            if made and len(given) == len(made) == len({*made.values()}):
+                return made
+    return lines
 
 
 def _listings(content: Any, place: str, seen: set[int], depth: int = 0) -> Iterator[tuple[str, tuple[str, ...]]]:
