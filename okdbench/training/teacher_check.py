@@ -46,6 +46,8 @@ WORTH, ERRORS = 5.0, 2.0
 #: points by which a teacher is far below what its file says
 FAR_BELOW = 20.0
 CAUSES = "check the order of the classes, the normalisation, the size, the file"
+#: percent; below it what is assumed of the images is said again
+LOW = 75.0
 #: file of a run's folder that keeps what is said of its teacher
 KEPT = "teacher_check.txt"
 #: an accuracy so close to chance, as a share of the way to 100 %, is a warning
@@ -71,19 +73,16 @@ def report(plan: Plan, teacher: ClassifierWrapper, device: torch.device, file: P
         device: where the teacher works.
         file: keeps the lines for :func:`repeat`.
     """
-    lines = [*(f"warning: {text}" for text in name_warnings(plan)), *_measured(plan, teacher, device)]
+    lines = list(_measured(plan, teacher, device))
     if file:
         write_atomic(file, "\n".join(lines).encode())
-    for line in lines:
-        _print(plan, line)
+    _print_all(plan, lines)
 
 
 def repeat(plan: Plan, file: Path) -> None:
     """Print again what was said of the teacher of a finished run."""
     report_files(plan)
-    if file.is_file():
-        for line in file.read_text("utf-8").splitlines():
-            _print(plan, line)
+    _print_all(plan, file.read_text("utf-8").splitlines() if file.is_file() else [])
 
 
 def add(plan: Plan, line: str, file: Path) -> None:
@@ -115,9 +114,11 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     if found + (least := max(WORTH, 200 / len(images)) if doubt else worth) > 100:
         return
     tried = sorted(_tried(plan, teacher, images, logits, device), reverse=True)
-    for reached, text in tried:
-        if reached >= max(found + least, tried[0][0] - worth):
-            yield f"warning: with {text} it has {reached:.1f} %{doubt}"
+    better = [each for each in tried if each[0] >= max(found + least, tried[0][0] - worth)]
+    for reached, text in better:
+        yield f"warning: with {text} it has {reached:.1f} %{doubt}"
+    if not better and found < LOW and (assumed := plan.format_note.partition("by default ")[2]):
+        yield f"if it should know them better, say what its training had; its file does not, and {assumed} is a guess"
 
 
 def _stated(plan: Plan) -> float:
@@ -280,6 +281,12 @@ def _other_order(classes: Sequence[str]) -> list[int] | None:
     if list(classes) != sorted(classes) or (order := natural_order(classes)) == list(classes):
         return None
     return [order.index(name) for name in classes]
+
+
+def _print_all(plan: Plan, measured: Sequence[str]) -> None:
+    """What the names of the classes tell, which may be in a file that came beside the weights later, and the rest."""
+    for line in dict.fromkeys([*(f"warning: {text}" for text in name_warnings(plan)), *measured]):
+        _print(plan, line)
 
 
 def _print(plan: Plan, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,25 @@ def test_what_train_py_of_timm_was_called_with_is_read_beside_the_file(photos: P
     assert accuracy(plan) == 100
     (tmp_path / "args.yaml").write_text(yaml.safe_dump({**called, "model": "resnet18"}))
     assert plan_of(photos, tmp_path / "clean.pth").format_note.startswith("does not say")
+
+
+def test_what_is_assumed_of_images_is_said_again_where_the_accuracy_is_low(photos: Path, tmp_path: Path) -> None:
+    torch.save(trained(photos.parent, [0.9, 0.1, 0.9], [0.1, 0.9, 0.1]).state_dict(), tmp_path / "bare.pth")
+    plan = plan_of(photos, tmp_path / "bare.pth")
+    lines = list(teacher_check._measured(plan, loaded(plan, Path("unused"), CPU, quiet), CPU))
+    assert not any("warning: with" in line for line in lines)
+    assert lines[-1].startswith("if it should know them better, say what its training had; its file does not, and ")
+    assert "mean 0.485,0.456,0.406" in lines[-1]
+
+
+@pytest.mark.parametrize("name", ["hparams.yaml", "config.yaml", "train_config.json"])
+def test_a_file_of_settings_beside_the_weights_is_read(name: str, photos: Path, tmp_path: Path) -> None:
+    torch.save(trained(photos.parent, MEAN, STD).state_dict(), tmp_path / "bare.pth")
+    content = {"data": {"mean": MEAN, "std": STD}, "lr": 0.1}
+    (tmp_path / name).write_text(json.dumps(content) if name.endswith("json") else yaml.safe_dump(content))
+    plan = plan_of(photos, tmp_path / "bare.pth")
+    assert plan.format_note.startswith("says mean 0.2, std 0.35")
+    assert accuracy(plan) == 100
 
 
 @pytest.mark.parametrize("form", [lambda pipeline: pipeline, str], ids=["objects", "text"])

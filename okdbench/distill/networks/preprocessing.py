@@ -1,8 +1,8 @@
 """What a file of weights says of the images of its network: size, rule for the size, normalisation, order, range.
 
 It is read from the metadata of a safetensors file, from the entries beside the weights in a checkpoint, from a layer of
-the network that normalises, and from a ``config.json``, ``preprocessor_config.json`` or ``args.yaml`` beside the file,
-as the scripts of timm, Hugging Face, torchvision and many others write them. Nothing in a file is executed.
+the network that normalises, and from files beside it such as ``config.json`` and ``hparams.yaml``, as the scripts of
+timm, Hugging Face, Lightning, torchvision and many others write them. Nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ from okdbench.distill.networks.weight_files import WeightFile, read_weights
 _PLACES = ("data", "test", "meta", "dataset_meta", "preprocessor_config", "img_norm_cfg", "data_preprocessor",
            "default_cfg", "pretrained_cfg", "config", "cfg", "hyper_parameters", "hparams", "args", "train_args",
            "data_config", "preprocessing", "okdbench")  # fmt: skip
-#: files of timm and of Hugging Face beside the weights; the last has what timm's train.py was called with
-_FILES = ("config.json", "preprocessor_config.json", "args.yaml")
+#: what timm's train.py was called with
+_ARGUMENTS = "args.yaml"
+#: files of Hugging Face, of Lightning and of many scripts beside the weights
+_FILES = ("config.yaml", "train_config.json", "hparams.yaml", "config.json", "preprocessor_config.json", _ARGUMENTS)
 #: an entry that has these names is what timm's train.py was called with
 _OF_TIMM = {"img_size", "input_size", "crop_pct", "mean", "std"}
 #: attributes of a pickled network of timm that describe its pretraining, whatever it was trained on afterwards
@@ -135,7 +137,7 @@ def _beside(path: Path) -> list[dict[str, Any]]:
             content = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
             if isinstance(content, dict):
                 arguments = {"args": content, "architecture": content.get("model")}
-                found.append(content if name.endswith(".json") else arguments)
+                found.append(arguments if name == _ARGUMENTS else content)
     return found
 
 
