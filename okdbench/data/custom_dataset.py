@@ -16,6 +16,7 @@ from okdbench.core.yaml_files import load_yaml
 from okdbench.data.class_order import number_note, order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
 from okdbench.data.image_files import NO_RASTERS, described
+from okdbench.data.named_groups import unsaid_groups
 from okdbench.data.own_domain import Scan
 from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
@@ -98,7 +99,8 @@ class OwnDataset(Dataset):
             notes += at.notes if isinstance(at, ListDomain) else []
             images = self.scan(domain).images
             notes += [left_out(at.place), *remarks_on(images, self.exif_rotation)]
-            notes += [without_group(self.groups, domain, images)] if domain not in self.unlabelled else []
+            if domain not in self.unlabelled:
+                notes += [without_group(self.groups, domain, images) if self.groups else unsaid_groups(images)]
         if self.file.is_dir():
             domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
             notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")

@@ -22,10 +22,10 @@ def remarks_on(images: Sequence[OwnImage], exif_rotation: bool) -> Iterable[str]
     return _masks(images), _nested(images), _several(images), *_looks(images, exif_rotation)
 
 
-def without_group(pattern: re.Pattern[str] | None, domain: str, images: Sequence[OwnImage]) -> str:
+def without_group(pattern: re.Pattern[str], domain: str, images: Sequence[OwnImage]) -> str:
     """How many images the pattern of ``groups:`` misses, each of which is then in any split; empty for none."""
-    missed = [f"{domain}/{image.path}" for image in images if pattern and not image.group]
-    if not pattern or not missed:
+    missed = [f"{domain}/{image.path}" for image in images if not image.group]
+    if not missed:
         return ""
     where = f"{len(missed)} of {len(images)} paths, such as {missed[0]}"
     return f"warning: {pattern.pattern} of groups: is not in {where}; if these belong to others, correct it"
