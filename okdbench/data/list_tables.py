@@ -13,6 +13,7 @@ from typing import NamedTuple
 from okdbench.core.errors import UserError
 from okdbench.data.class_order import shortened, yaml_list
 from okdbench.data.list_rows import LIST_PARTS, Rows, place_of, row_of
+from okdbench.data.named_groups import share_values
 from okdbench.data.own_file import composed
 
 #: what a column is for -> its names, of which the first is taken; their case, spaces, dashes and _ do not matter
@@ -29,6 +30,11 @@ COLUMNS = {
     "group": ("group",),
     "split": ("split", "subset", "part", "set", "phase", "partition", "usage"),
 }  # fmt: skip
+#: names of columns that say what an image is of, perhaps with an id or a number behind it
+_THINGS = re.compile(
+    "(patient|subject|participant|person|individual|animal|plant|specimen|object|obj|item|instance|video|clip|sequence|"
+    "scene|session|case|study|series|exam|lesion|slide|track|identity)(ids?|no|nr|num|number|name|key|index)?"
+)
 #: whether an image is of the class that its column names
 _BITS = {"0": False, "1": True, "0.0": False, "1.0": True}
 
@@ -78,6 +84,7 @@ def read_table(file: Path, lines: Sequence[str], labelled: bool, group: str, lis
     others = [name for name in table.header.values() if name and name not in {*columns.values(), folder}]
     has_label = labelled and "label" in columns
     notes = [*_notes(table.rows, columns["label"], others, listed)] if has_label else []
+    notes += _unsaid_groups(table.rows, columns, others) if has_label and not group else []
     classes = _one_hot(table, others, listed) if labelled and not has_label else []
     said = (_said(row, columns, folder, classes) for row in table.rows)
     made = [row_of(file, line, labelled, each) for each, line in zip(said, table.lines, strict=True)]
@@ -154,6 +161,17 @@ def _notes(
         yield f"the class is in column {label}; {shortened(unused)} may have it, too, and is not used"
     for name in others if not listed else ():
         yield from _other_order([row[label] for row in rows], name, [row[name] for row in rows])
+
+
+def _unsaid_groups(
+    rows: Sequence[Mapping[str, str]], columns: Mapping[str, str], others: Sequence[str]
+) -> Iterator[str]:
+    """That a column may say which images belong together."""
+    labels = [row[columns["label"]] for row in rows]
+    for name in others if "group" not in columns else ():
+        if _THINGS.fullmatch(_letters(name)) and share_values(labels, [row[name] for row in rows]):
+            yield f"column {name} has one value for several images; to keep these in one split, write groups: {name}"
+            return
 
 
 def _other_order(labels: Sequence[str], column: str, words: Sequence[str]) -> Iterator[str]:

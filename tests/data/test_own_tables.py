@@ -255,3 +255,16 @@ def test_of_two_columns_that_may_be_no_class_none_is_named(folder: Path) -> None
     assert "line 2 has the classes cup, night; an image has one" in refusal(registry.load_dataset, few)
     junk = listed(folder, "\n".join(["path,cup,lamp,night", *lines]), classes=["lamp"], ignore=["cup"])
     assert registry.load_dataset(junk).classes == ("lamp",)
+
+
+@pytest.mark.parametrize("column", ["patient_id", "Subject", "video", "ObjectID", "lesion id", "case no"])
+def test_a_column_of_patients_is_proposed_as_groups(folder: Path, column: str) -> None:
+    """Until it is used, and only where images of a class share its values."""
+    for values, proposed in (([i // 4 for i in range(20)], True), ([i % 2 for i in range(20)], False)):
+        rows = [f"all/{name},{CLASSES[i % 2]},P{values[i]}" for i, name in enumerate(NAMES)]
+        text = "\n".join([f"path,label,{column}", *rows])
+        line = f"column {column} has one value for several images; to keep these in one split, write groups: {column}"
+        for groups in ("", column):
+            dataset = registry.load_dataset(listed(folder, text, groups=groups))
+            assert isinstance(dataset, OwnDataset)
+            assert any(line in said for said in dataset.remarks()) == (proposed and not groups)
