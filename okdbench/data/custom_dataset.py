@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
 from okdbench.data.class_order import number_note, order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
-from okdbench.data.image_files import NO_RASTERS, described
+from okdbench.data.image_files import to_convert
 from okdbench.data.named_groups import unsaid_groups
 from okdbench.data.own_domain import Scan
 from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
@@ -67,8 +66,8 @@ class OwnDataset(Dataset):
             if image.part in parts
         ]
         if not found:
-            others = described(Counter({kind: number for kind, number in ignored.items() if kind in NO_RASTERS}))
-            why = f" but {others}; save them as PNG" if others else "; add some or correct its path"
+            others = to_convert(ignored)
+            why = f" but {others}; save the images in these as PNG" if others else "; add some or correct its path"
             raise UserError(f"{self.file}: domain {domain!r}: {self.places[name].place} has no images{why}")
         return found
 

@@ -31,8 +31,10 @@ _RAW = {
 }  # fmt: skip
 #: endings whose content is not looked at: copies begin as what they are of
 _NEVER = {*_RAW, ".bak", ".crdownload", ".old", ".orig", ".part", ".tmp"}
-#: endings of images that are to be converted: those of cameras and scanners, and arrays
-NO_RASTERS = {*_RAW, ".dcm", ".dicom", ".h5", ".hdf5", ".mat", ".nii", ".npy", ".npz", ".pt"}
+#: endings of files that have images and are to be converted: those of cameras and scanners, arrays, and tables
+_NO_RASTERS = {
+    *_RAW, ".dcm", ".dicom", ".h5", ".hdf5", ".mat", ".nii", ".npy", ".npz", ".pt", ".parquet", ".arrow", ".tfrecord",
+}  # fmt: skip
 #: what images in no class folder are counted as
 OUTSIDE = "images beside the class folders"
 LOOPS = "links to a folder above"
@@ -114,6 +116,11 @@ def is_heic(content: bytes) -> bool:
 def described(ignored: Counter[str]) -> str:
     """What was ignored, in a few words: ``.txt (2), __MACOSX (1), hidden files (3)``; empty for nothing."""
     return ", ".join(f"{kind} ({number})" for kind, number in sorted(ignored.items()))
+
+
+def to_convert(ignored: Counter[str]) -> str:
+    """Which of the ignored files have images that are no files of their own, in a few words; empty for none."""
+    return described(Counter({kind: number for kind, number in ignored.items() if kind in _NO_RASTERS}))
 
 
 def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterator[Path]:

@@ -41,7 +41,7 @@ _BITS = {"0": False, "1": True, "0.0": False, "1.0": True}
 
 def is_table(file: Path, lines: Sequence[str]) -> bool:
     """Whether it is a CSV file: by its ending, or because its first line is a header."""
-    head = [word.strip().lower() for word in lines[0].replace(";", ",").split(",")] if lines else []
+    head = [word.strip().lower() for word in re.split("[,;|]", lines[0])] if lines else []
     return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(_means("path", name) for name in head))
 
 
@@ -94,7 +94,11 @@ def read_table(file: Path, lines: Sequence[str], labelled: bool, group: str, lis
 
 
 def _parsed(file: Path, lines: Sequence[str]) -> _Table:
-    reader = csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
+    head = lines[0].strip() if lines else ""
+    # A name may have a | in it, so that divides the columns only where nothing else does.
+    delimiter = max(",;\t", key=head.count) if re.search("[,;\t]", head) else "|"
+    quote = "'" if head[:1] == head[-1:] == "'" else '"'
+    reader = csv.DictReader(lines, delimiter=delimiter, quotechar=quote)
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
     rows = [({name: (row[name] or "").strip() for name in header.values()}, str(reader.line_num)) for row in reader]
     return _Table(file, header, [row for row, _ in rows], [line for _, line in rows])
@@ -128,8 +132,10 @@ def _columns(table: _Table, group: str) -> dict[str, str]:
         found["group"] = [table.header[name] for name in [group.lower()] if name in table.header]
     columns = {what: names[0] for what, names in found.items() if names}
     if "path" not in columns:
+        others = shortened(list(table.header.values())) or "none"
         raise UserError(
-            f"{table.file}: its first line names no column path; write path,label, and group and split if known"
+            f"{table.file}: its first line names no column path, but {others}; write path,label, and group and split if "
+            "known"
         )
     return columns
 

@@ -22,13 +22,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("head", [("path", "label"), ("Filename", "Class")])
 def test_a_table_has_a_header(folder: Path, delimiter: str, head: tuple[str, str]) -> None:
     rows = [head, *((f"all/{name}", CLASSES[index % 2]) for index, name in enumerate(NAMES))]
-    name = listed(folder, "\n".join(delimiter.join(row) for row in rows))
-    assert registry.load_dataset(name).classes == CLASSES
-    assert labels_of(name, folder) == [0, 1] * 10
+    for quote in ("", '"', "'"):
+        text = "\n".join(delimiter.join(f"{quote}{word}{quote}" for word in row) for row in rows)
+        name = listed(folder, text)
+        assert registry.load_dataset(name).classes == CLASSES
+        assert labels_of(name, folder) == [0, 1] * 10
 
 
 def test_columns_give_groups_and_splits(folder: Path) -> None:
