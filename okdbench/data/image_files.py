@@ -19,6 +19,9 @@ IGNORED_FOLDERS = {
     "__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "system volume information",
     "lost+found", "__pycache__", "thumb", "thumbs", "_thumbs", "thumbnail", "thumbnails",
 }  # fmt: skip
+#: words for what is drawn of an image, or measured with it, in the names of files and folders
+MASKS = "masks?|seg|segmentations?|gt|labels?|annotations?|depth|heatmaps?"
+_IMAGES = {"image", "images", "img", "imgs"}
 #: formats of Pillow that are no raster images: documents, videos, and files that it only identifies
 _OTHER_FORMATS = {"EPS", "PDF", "MPEG", "FLI", "BUFR", "GRIB", "HDF5", "WMF", "IPTC"}
 #: photographs of iPhones, which Pillow reads with pillow-heif
@@ -103,6 +106,17 @@ def holds_images(folder: Path) -> bool:
     return any(not entry.is_dir() and not _not_an_image(Path(entry.path)) for entry in _entries(folder))
 
 
+def is_of_one_class(folder: Path) -> bool:
+    """Whether the folders in it say only that images are in one, and perhaps their masks in others.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    inner = class_folders(folder)
+    images = [each for each in inner if each.name.lower() in _IMAGES]
+    return any(map(holds_images, images)) and all(each in images or _are_masks(each.name) for each in inner)
+
+
 def canonical(name: str) -> str:
     """The name without case, spaces, punctuation and leading number: ``Real World`` equals ``003.real_world``."""
     return re.sub(r"[\W_]", "", re.sub(r"^\d+\.", "", name)).lower()
@@ -127,10 +141,14 @@ def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterat
     place = os.path.realpath(folder)
     if place in above:  # by a detour of links
         return
-    for entry in _entries(folder):
+    entries = _entries(folder)
+    has_images = any(entry.name.lower() in _IMAGES and entry.is_dir() for entry in entries)
+    for entry in entries:
         path = Path(entry.path)
         if _leads_above(entry, place):
             ignored[LOOPS] += 1
+        elif entry.is_dir() and has_images and _are_masks(entry.name):
+            ignored[f"{entry.name} beside images"] += 1
         elif entry.is_dir():
             if not _is_ignored(entry.name, ignored):
                 yield from _walk(path, ignored, (*above, place))
@@ -138,6 +156,10 @@ def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterat
             ignored[kind] += 1
         else:
             yield path
+
+
+def _are_masks(folder: str) -> bool:
+    return bool(re.fullmatch(MASKS, folder, re.IGNORECASE))
 
 
 def _leads_above(entry: os.DirEntry[str], place: str) -> bool:

@@ -132,9 +132,9 @@ def _columns(table: _Table, group: str) -> dict[str, str]:
         found["group"] = [table.header[name] for name in [group.lower()] if name in table.header]
     columns = {what: names[0] for what, names in found.items() if names}
     if "path" not in columns:
-        others = shortened(list(table.header.values())) or "none"
+        names = shortened(list(table.header.values())) or "none"
         raise UserError(
-            f"{table.file}: its first line names no column path, but {others}; write path,label, and group and split if "
+            f"{table.file}: its first line names no column path, but {names}; write path,label, and group and split if "
             "known"
         )
     return columns

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from okdbench.data.class_order import shortened
-from okdbench.data.image_files import IGNORED_FOLDERS, images_in
+from okdbench.data.image_files import IGNORED_FOLDERS, MASKS, images_in
 from okdbench.data.own_domain import OwnImage
 from okdbench.data.own_file import composed
 
 #: so many images of a domain are looked at
 LOOKED_AT = 16
 #: ends of the names of masks and the like; the image that they are of has the name without it
-_MASKS = re.compile(r"(.+?)[_-](masks?|seg|segmentation|gt|labels?|annotations?|depth|heatmap)", re.IGNORECASE)
+_MASKS = re.compile(f"(.+?)[_-]({MASKS})", re.IGNORECASE)
 
 
 def remarks_on(images: Sequence[OwnImage], exif_rotation: bool) -> Iterable[str]:
