@@ -56,7 +56,7 @@ def _folders(images: Sequence[OwnImage]) -> Iterator[str]:
     steps = [image.path.split("/")[:-1] for image in images]
     above = {depth for each, image in zip(steps, images, strict=True) for depth in _known(each, image.label)}
     first = max(above, default=-1) + 1
-    for depth in range(first, first + _DEEPEST):
+    for depth in range(first, min(first + _DEEPEST, max(map(len, steps), default=0))):
         yield f"^{'[^/]+/' * depth}([^/]+)/"
 
 

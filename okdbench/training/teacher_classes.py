@@ -113,16 +113,16 @@ def _twins(plan: Plan) -> list[str]:
 def _alone(plan: Plan) -> str:
     """The classes that one part of a domain alone has, where two parts have some, as of two spellings."""
     dataset = plan.dataset
-    for domain in dataset.places if isinstance(dataset, OwnDataset) else ():
+    if not isinstance(dataset, OwnDataset):
+        return ""
+    for domain in dataset.places:
         parts: dict[str, set[str]] = {}
         for image in dataset.scan(domain).images:
             parts.setdefault(image.label, set()).add(image.part or "train")
-        found: dict[str, list[str]] = {}
-        for label in sorted(parts):
-            if len(parts[label]) == 1:
-                found.setdefault(min(parts[label]), []).append(label)
-        if len(found) > 1:
-            texts = [f"{shortened(found[part])} in {part} alone" for part in PARTS if part in found]
+        alone = [(min(found), label) for label, found in sorted(parts.items()) if len(found) == 1]
+        of_part = {part: [label for at, label in alone if at == part] for part in PARTS.values()}
+        texts = [f"{shortened(labels)} in {part} alone" for part, labels in of_part.items() if labels]
+        if len(texts) > 1:
             return f"{domain} has {' and '.join(texts)}"
     return ""
 
