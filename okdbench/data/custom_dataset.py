@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +14,8 @@ from okdbench.core.settings import Setting
 from okdbench.core.yaml_files import load_yaml
 from okdbench.data.class_order import number_note, order_note, shortened
 from okdbench.data.dataset import Augmentation, Dataset, Sample
-from okdbench.data.image_files import NO_RASTERS, described
+from okdbench.data.image_files import to_convert
+from okdbench.data.named_groups import unsaid_groups
 from okdbench.data.own_domain import Scan
 from okdbench.data.own_file import NAMING, OwnDatasetFile, shown_names
 from okdbench.data.own_folder import describe
@@ -66,8 +66,8 @@ class OwnDataset(Dataset):
             if image.part in parts
         ]
         if not found:
-            others = described(Counter({kind: number for kind, number in ignored.items() if kind in NO_RASTERS}))
-            why = f" but {others}; save them as PNG" if others else "; add some or correct its path"
+            others = to_convert(ignored)
+            why = f" but {others}; save the images in these as PNG" if others else "; add some or correct its path"
             raise UserError(f"{self.file}: domain {domain!r}: {self.places[name].place} has no images{why}")
         return found
 
@@ -98,7 +98,8 @@ class OwnDataset(Dataset):
             notes += at.notes if isinstance(at, ListDomain) else []
             images = self.scan(domain).images
             notes += [left_out(at.place), *remarks_on(images, self.exif_rotation)]
-            notes += [without_group(self.groups, domain, images)] if domain not in self.unlabelled else []
+            if domain not in self.unlabelled:
+                notes += [without_group(self.groups, domain, images) if self.groups else unsaid_groups(images)]
         if self.file.is_dir():
             domains = ", ".join(f"{letter} = {name}" for letter, name in self.domains.items())
             notes.insert(0, f"domains {domains}; classes {shortened(self.folder_names)}")

@@ -19,6 +19,9 @@ IGNORED_FOLDERS = {
     "__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "system volume information",
     "lost+found", "__pycache__", "thumb", "thumbs", "_thumbs", "thumbnail", "thumbnails",
 }  # fmt: skip
+#: words for what is drawn of an image, or measured with it, in the names of files and folders
+MASKS = "masks?|seg|segmentations?|gt|labels?|annotations?|depth|heatmaps?"
+_IMAGES = {"image", "images", "img", "imgs"}
 #: formats of Pillow that are no raster images: documents, videos, and files that it only identifies
 _OTHER_FORMATS = {"EPS", "PDF", "MPEG", "FLI", "BUFR", "GRIB", "HDF5", "WMF", "IPTC"}
 #: photographs of iPhones, which Pillow reads with pillow-heif
@@ -31,8 +34,10 @@ _RAW = {
 }  # fmt: skip
 #: endings whose content is not looked at: copies begin as what they are of
 _NEVER = {*_RAW, ".bak", ".crdownload", ".old", ".orig", ".part", ".tmp"}
-#: endings of images that are to be converted: those of cameras and scanners, and arrays
-NO_RASTERS = {*_RAW, ".dcm", ".dicom", ".h5", ".hdf5", ".mat", ".nii", ".npy", ".npz", ".pt"}
+#: endings of files that have images and are to be converted: those of cameras and scanners, arrays, and tables
+_NO_RASTERS = {
+    *_RAW, ".dcm", ".dicom", ".h5", ".hdf5", ".mat", ".nii", ".npy", ".npz", ".pt", ".parquet", ".arrow", ".tfrecord",
+}  # fmt: skip
 #: what images in no class folder are counted as
 OUTSIDE = "images beside the class folders"
 LOOPS = "links to a folder above"
@@ -101,6 +106,17 @@ def holds_images(folder: Path) -> bool:
     return any(not entry.is_dir() and not _not_an_image(Path(entry.path)) for entry in _entries(folder))
 
 
+def is_of_one_class(folder: Path) -> bool:
+    """Whether the folders in it say only that images are in one, and perhaps their masks in others.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    inner = class_folders(folder)
+    images = [each for each in inner if each.name.lower() in _IMAGES]
+    return any(map(holds_images, images)) and all(each in images or _are_masks(each.name) for each in inner)
+
+
 def canonical(name: str) -> str:
     """The name without case, spaces, punctuation and leading number: ``Real World`` equals ``003.real_world``."""
     return re.sub(r"[\W_]", "", re.sub(r"^\d+\.", "", name)).lower()
@@ -116,14 +132,23 @@ def described(ignored: Counter[str]) -> str:
     return ", ".join(f"{kind} ({number})" for kind, number in sorted(ignored.items()))
 
 
+def to_convert(ignored: Counter[str]) -> str:
+    """Which of the ignored files have images that are no files of their own, in a few words; empty for none."""
+    return described(Counter({kind: number for kind, number in ignored.items() if kind in _NO_RASTERS}))
+
+
 def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterator[Path]:
     place = os.path.realpath(folder)
     if place in above:  # by a detour of links
         return
-    for entry in _entries(folder):
+    entries = _entries(folder)
+    has_images = any(entry.name.lower() in _IMAGES and entry.is_dir() for entry in entries)
+    for entry in entries:
         path = Path(entry.path)
         if _leads_above(entry, place):
             ignored[LOOPS] += 1
+        elif entry.is_dir() and has_images and _are_masks(entry.name):
+            ignored[f"{entry.name} beside images"] += 1
         elif entry.is_dir():
             if not _is_ignored(entry.name, ignored):
                 yield from _walk(path, ignored, (*above, place))
@@ -131,6 +156,10 @@ def _walk(folder: Path, ignored: Counter[str], above: tuple[str, ...]) -> Iterat
             ignored[kind] += 1
         else:
             yield path
+
+
+def _are_masks(folder: str) -> bool:
+    return bool(re.fullmatch(MASKS, folder, re.IGNORECASE))
 
 
 def _leads_above(entry: os.DirEntry[str], place: str) -> bool:

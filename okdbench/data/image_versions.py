@@ -41,6 +41,11 @@ def versions(tested: Sequence[str], learned: Collection[str]) -> tuple[int, str]
     return number, text if number else ""
 
 
+def are_versions(paths: Collection[str]) -> bool:
+    """Whether the names of some images say that they are versions of others."""
+    return bool(_expression({_undivided(path) for path in paths}))
+
+
 def _expression(paths: Collection[str]) -> str:
     """What matches the paths with the image's name as first group; empty if no name is of a version."""
     stems = {re.sub(_ENDING, "", path, count=1) for path in paths}

@@ -13,6 +13,8 @@ from okdbench.core.errors import UserError, os_reason
 from okdbench.data.list_rows import Row, Rows, place_of, row_of
 from okdbench.data.list_tables import is_table, read_table
 
+#: what tables are stored in that are no text
+_TABLES = {".xlsx", ".xls", ".xlsm", ".ods", ".parquet", ".feather", ".arrow"}
 #: a line of SageMaker and MXNet: a number, the index of the class, and the path, between tabs
 _INDEXED = re.compile(r"\d+\t\d+(\.0+)?\t[^\t]+")
 
@@ -31,6 +33,8 @@ def read_rows(file: Path, labelled: bool, group: str, listed: Collection[str]) -
     """
     if file.suffix.lower() in (".json", ".jsonl"):
         raise UserError(f"{file}: JSON is not read; write a CSV file with the columns path and label")
+    if file.suffix.lower() in _TABLES:
+        raise UserError(f"{file}: {file.suffix} is not read; save a CSV file with the columns path and label")
     # Comments stand above the header; below it, a path may begin like one.
     lines = list(dropwhile(lambda line: line.startswith("#"), _text(file).splitlines()))
     if is_table(file, lines):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from okdbench.core.errors import UserError
 from okdbench.data.class_order import shortened, yaml_list
 from okdbench.data.list_rows import LIST_PARTS, Rows, place_of, row_of
+from okdbench.data.named_groups import share_values
 from okdbench.data.own_file import composed
 
 #: what a column is for -> its names, of which the first is taken; their case, spaces, dashes and _ do not matter
@@ -29,13 +30,18 @@ COLUMNS = {
     "group": ("group",),
     "split": ("split", "subset", "part", "set", "phase", "partition", "usage"),
 }  # fmt: skip
+#: names of columns that say what an image is of, perhaps with an id or a number behind it
+_THINGS = re.compile(
+    "(patient|subject|participant|person|individual|animal|plant|specimen|object|obj|item|instance|video|clip|sequence|"
+    "scene|session|case|study|series|exam|lesion|slide|track|identity)(ids?|no|nr|num|number|name|key|index)?"
+)
 #: whether an image is of the class that its column names
 _BITS = {"0": False, "1": True, "0.0": False, "1.0": True}
 
 
 def is_table(file: Path, lines: Sequence[str]) -> bool:
     """Whether it is a CSV file: by its ending, or because its first line is a header."""
-    head = [word.strip().lower() for word in lines[0].replace(";", ",").split(",")] if lines else []
+    head = [word.strip().lower() for word in re.split("[,;|]", lines[0])] if lines else []
     return file.suffix.lower() in (".csv", ".tsv") or (len(head) > 1 and any(_means("path", name) for name in head))
 
 
@@ -78,6 +84,7 @@ def read_table(file: Path, lines: Sequence[str], labelled: bool, group: str, lis
     others = [name for name in table.header.values() if name and name not in {*columns.values(), folder}]
     has_label = labelled and "label" in columns
     notes = [*_notes(table.rows, columns["label"], others, listed)] if has_label else []
+    notes += _unsaid_groups(table.rows, columns, others) if has_label and not group else []
     classes = _one_hot(table, others, listed) if labelled and not has_label else []
     said = (_said(row, columns, folder, classes) for row in table.rows)
     made = [row_of(file, line, labelled, each) for each, line in zip(said, table.lines, strict=True)]
@@ -87,7 +94,11 @@ def read_table(file: Path, lines: Sequence[str], labelled: bool, group: str, lis
 
 
 def _parsed(file: Path, lines: Sequence[str]) -> _Table:
-    reader = csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
+    head = lines[0].strip() if lines else ""
+    # A name may have a | in it, so that divides the columns only where nothing else does.
+    delimiter = max(",;\t", key=head.count) if re.search("[,;\t]", head) else "|"
+    quote = "'" if head[:1] == head[-1:] == "'" else '"'
+    reader = csv.DictReader(lines, delimiter=delimiter, quotechar=quote)
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
     rows = [({name: (row[name] or "").strip() for name in header.values()}, str(reader.line_num)) for row in reader]
     return _Table(file, header, [row for row, _ in rows], [line for _, line in rows])
@@ -121,8 +132,10 @@ def _columns(table: _Table, group: str) -> dict[str, str]:
         found["group"] = [table.header[name] for name in [group.lower()] if name in table.header]
     columns = {what: names[0] for what, names in found.items() if names}
     if "path" not in columns:
+        names = shortened(list(table.header.values())) or "none"
         raise UserError(
-            f"{table.file}: its first line names no column path; write path,label, and group and split if known"
+            f"{table.file}: its first line names no column path, but {names}; write path,label, and group and split if "
+            "known"
         )
     return columns
 
@@ -154,6 +167,17 @@ def _notes(
         yield f"the class is in column {label}; {shortened(unused)} may have it, too, and is not used"
     for name in others if not listed else ():
         yield from _other_order([row[label] for row in rows], name, [row[name] for row in rows])
+
+
+def _unsaid_groups(
+    rows: Sequence[Mapping[str, str]], columns: Mapping[str, str], others: Sequence[str]
+) -> Iterator[str]:
+    """That a column may say which images belong together."""
+    labels = [row[columns["label"]] for row in rows]
+    for name in others if "group" not in columns else ():
+        if _THINGS.fullmatch(_letters(name)) and share_values(labels, [row[name] for row in rows]):
+            yield f"column {name} has one value for several images; to keep these in one split, write groups: {name}"
+            return
 
 
 def _other_order(labels: Sequence[str], column: str, words: Sequence[str]) -> Iterator[str]:

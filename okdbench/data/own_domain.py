@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from okdbench.core.errors import UserError
-from okdbench.data.image_files import class_folders, holds_images, images_in, refuse_undecoded
+from okdbench.data.image_files import class_folders, holds_images, images_in, refuse_undecoded, to_convert
 from okdbench.data.own_file import composed
 
 #: word in the name of a folder -> the part whose images are in it
@@ -141,6 +141,18 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
     return FolderDomain(folder, found, ignored)
 
 
+def _cure_of_bare(parts: Mapping[Path, str]) -> str:
+    """What to do about parts without class folders, by what else is in them."""
+    if described := [file for at in parts for file in sorted(at.glob("*.jsonl"))]:
+        return f"{described[0].name} in them is not read: write metadata.csv, with the columns file_name and label"
+    ignored = Counter[str]()
+    if not any(file for at in parts for file in images_in(at, ignored)) and (others := to_convert(ignored)):
+        return f"they have {others}: save the images in these as PNG, in a folder for each class"
+    lists = [f"{part}: {file}" for at, part in parts.items() for file in at.glob("*.csv")]
+    cure = f", or write NAME: {{{', '.join(lists)}}} below domains:" if len(lists) == len(parts) else ""
+    return f"make one for each class in each of them{cure}"
+
+
 def _is_bare(folders: Sequence[Path]) -> bool:
     """Whether these are no classes, but one folder whose name says only that images are in it."""
     return len(folders) == 1 and folders[0].name.lower() in _OTHER_WORDS
@@ -171,11 +183,9 @@ def _parts(folder: Path, inner: Sequence[Path], listed: Collection[str]) -> dict
     found = {at: part for at in inner if (part := part_of(at.name)) and at.name not in listed}
     # A class of vehicles may be called train: its images are in it, and not in folders of it.
     if not any(class_folders(at) and not holds_images(at) for at in found):
-        if len(set(found.values())) > 1 and len(found) == len(inner):
-            names = ", ".join(at.name for at in found)
-            lists = [f"{part}: {file}" for at, part in found.items() for file in at.glob("*.csv")]
-            cure = f", or write NAME: {{{', '.join(lists)}}} below domains:" if len(lists) == len(found) else ""
-            raise UserError(f"{folder}: {names} have no class folders; make one for each class in each of them{cure}")
+        if found and len(found) == len(inner):
+            names, have = ", ".join(at.name for at in found), "has" if len(found) == 1 else "have"
+            raise UserError(f"{folder}: {names} {have} no class folders; {_cure_of_bare(found)}")
         return {}
     if others := [at.name for at in inner if at not in found]:
         names = ", ".join(at.name for at in found)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from okdbench.core.errors import UserError
-from okdbench.data.image_files import class_folders, holds_images
+from okdbench.data.image_files import class_folders, holds_images, is_of_one_class
 from okdbench.data.own_domain import part_of, unwrapped
 from okdbench.data.own_file import OwnDatasetFile
 
@@ -30,7 +30,7 @@ def describe(folder: Path) -> OwnDatasetFile:
 def _domains(folder: Path) -> list[Path]:
     """The folders that are domains; none where they are classes, or parts of one domain."""
     inner = class_folders(folder)
-    nested = [at for at in inner if class_folders(at) and not holds_images(at)]
+    nested = [at for at in inner if class_folders(at) and not holds_images(at) and not is_of_one_class(at)]
     if not nested or any(part_of(at.name) for at in nested):
         return []
     if flat := [at for at in inner if holds_images(at)]:

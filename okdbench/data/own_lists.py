@@ -90,7 +90,7 @@ def list_domain(file: Path, labelled: bool, group: str, listed: Collection[str])
     """Read a list; paths are absolute or relative to its folder.
 
     Args:
-        file: comma, semicolon or tab between the columns of a CSV file; white space before the class of a text line.
+        file: comma, semicolon, tab or | between the columns of a CSV file; white space before the class of a text line.
         labelled: whether each image has a class.
         group: name of the column with the group, or a pattern for the paths; by default the column ``group``, if any.
         listed: names of classes that the user lists.

@@ -9,7 +9,8 @@ from pathlib import Path
 from okdbench.core.errors import UserError
 from okdbench.core.file_names import refuse_archive
 from okdbench.data.class_order import are_indices, natural_order, shortened
-from okdbench.data.own_domain import FolderDomain, OwnImage, Scan, folder_domain
+from okdbench.data.named_groups import group_in
+from okdbench.data.own_domain import FolderDomain, Scan, folder_domain
 from okdbench.data.own_file import OwnDatasetFile, composed, ignored_classes, listed_classes, written_classes
 from okdbench.data.own_lists import ListDomain, OwnDomain, list_domain, refuse_shared
 from okdbench.data.own_parts import exported_lists, joined, named_parts
@@ -133,17 +134,12 @@ def with_groups(pattern: re.Pattern[str], scan: Scan, place: Path) -> Scan:
     Raises:
         UserError: there is none in any path.
     """
-    images = [image if image.group else image._replace(group=_group(pattern, image)) for image in scan.images]
+    images = [image if image.group else image._replace(group=group_in(pattern, image.path)) for image in scan.images]
     if images and not any(image.group for image in images):
         raise UserError(
             f"{place}: groups {pattern.pattern!r} is in none of {len(images)} paths, such as {images[0].path}"
         )
     return scan._replace(images=images)
-
-
-def _group(pattern: re.Pattern[str], image: OwnImage) -> str:
-    match = pattern.search(image.path)
-    return (match[1] or "") if match else ""
 
 
 def _check_paths(file: Path, paths: Mapping[str, Path]) -> None:

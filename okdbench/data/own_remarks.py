@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from okdbench.data.class_order import shortened
-from okdbench.data.image_files import IGNORED_FOLDERS, images_in
+from okdbench.data.image_files import IGNORED_FOLDERS, MASKS, images_in
 from okdbench.data.own_domain import OwnImage
 from okdbench.data.own_file import composed
 
 #: so many images of a domain are looked at
 LOOKED_AT = 16
 #: ends of the names of masks and the like; the image that they are of has the name without it
-_MASKS = re.compile(r"(.+?)[_-](masks?|seg|segmentation|gt|labels?|annotations?|depth|heatmap)", re.IGNORECASE)
+_MASKS = re.compile(f"(.+?)[_-]({MASKS})", re.IGNORECASE)
 
 
 def remarks_on(images: Sequence[OwnImage], exif_rotation: bool) -> Iterable[str]:
@@ -22,10 +22,10 @@ def remarks_on(images: Sequence[OwnImage], exif_rotation: bool) -> Iterable[str]
     return _masks(images), _nested(images), _several(images), *_looks(images, exif_rotation)
 
 
-def without_group(pattern: re.Pattern[str] | None, domain: str, images: Sequence[OwnImage]) -> str:
+def without_group(pattern: re.Pattern[str], domain: str, images: Sequence[OwnImage]) -> str:
     """How many images the pattern of ``groups:`` misses, each of which is then in any split; empty for none."""
-    missed = [f"{domain}/{image.path}" for image in images if pattern and not image.group]
-    if not pattern or not missed:
+    missed = [f"{domain}/{image.path}" for image in images if not image.group]
+    if not missed:
         return ""
     where = f"{len(missed)} of {len(images)} paths, such as {missed[0]}"
     return f"warning: {pattern.pattern} of groups: is not in {where}; if these belong to others, correct it"

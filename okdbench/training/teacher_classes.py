@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from okdbench.data.class_order import shortened, yaml_list
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.own_domain import PARTS
 from okdbench.distill.networks.class_names import Listings, listings_beside
 from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.user_networks import Network
@@ -95,6 +97,8 @@ def number_cure(plan: Plan) -> str:
         return f"if {' and '.join(twins)} are one class, name it alike everywhere"
     if rows := _outputs(plan, every):
         return f"{by_names} teacher_classes: [{', '.join(map(str, rows))}]"
+    if alone := _alone(plan):
+        return f"{alone}; if they are one class, name it alike everywhere"
     lacking = [own[0] for own in _spellings(plan) if not any(_is(name, own) for name in every)]
     return f"{by_names} ignore: {yaml_list(lacking)}" if 0 < len(lacking) < len(plan.dataset.classes) else ""
 
@@ -104,6 +108,23 @@ def _twins(plan: Plan) -> list[str]:
     own = plan.dataset.classes
     alike = ([each for each in own if _plain(each) == _plain(name)] for name in own)
     return next((each for each in alike if len(each) > 1), [])
+
+
+def _alone(plan: Plan) -> str:
+    """The classes that one part of a domain alone has, where two parts have some, as of two spellings."""
+    dataset = plan.dataset
+    if not isinstance(dataset, OwnDataset):
+        return ""
+    for domain in dataset.places:
+        parts: dict[str, set[str]] = {}
+        for image in dataset.scan(domain).images:
+            parts.setdefault(image.label, set()).add(image.part or "train")
+        alone = [(min(found), label) for label, found in sorted(parts.items()) if len(found) == 1]
+        of_part = {part: [label for at, label in alone if at == part] for part in PARTS.values()}
+        texts = [f"{shortened(labels)} in {part} alone" for part, labels in of_part.items() if labels]
+        if len(texts) > 1:
+            return f"{domain} has {' and '.join(texts)}"
+    return ""
 
 
 def _outputs(plan: Plan, theirs: Sequence[str]) -> Order | None:

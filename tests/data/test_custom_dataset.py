@@ -212,10 +212,10 @@ def test_a_domain_without_images_is_named_with_its_folder(shop: Path, tmp_path: 
     values = {**TINY, "method": "kd", "dataset": str(shop), "setting": "S@W"}
     message = refusal(make_plan, values, data_root=tmp_path / "root")
     assert message.endswith(f"domain 'web': {tmp_path / 'web'} has no images; add some or correct its path")
-    for name in ("a.dcm", "b.dcm", "c.npy", "notes.txt"):
+    for name in ("a.dcm", "b.dcm", "c.npy", "d.parquet", "notes.txt"):
         (tmp_path / "web" / CLASSES[0] / name).write_bytes(b"")
     message = refusal(make_plan, values, data_root=tmp_path / "root")
-    assert message.endswith("has no images but .dcm (2), .npy (1); save them as PNG")
+    assert message.endswith("has no images but .dcm (2), .npy (1), .parquet (1); save the images in these as PNG")
 
 
 def test_an_image_that_cannot_be_read_is_named(shop: Path, tmp_path: Path) -> None:

@@ -177,6 +177,24 @@ def test_masks_beside_their_images_are_pointed_out(tmp_path: Path) -> None:
     assert any("6 images are called as if made of another: cup/0_mask" in line for line in dataset.remarks())
 
 
+@pytest.mark.parametrize(("images", "masks"), [("images", "masks"), ("Image", "Segmentation"), ("img", "gt")])
+def test_folders_of_masks_in_those_of_the_classes_are_left_out(images: str, masks: str, tmp_path: Path) -> None:
+    """And counted, with a file as without one; where no folder of images is beside them, they may be images."""
+    grow(tmp_path / "lungs", [f"{name}/{at}/{i}.jpg" for name in CLASSES for at in (images, masks) for i in range(3)])
+    file = write(tmp_path / "lungs.yaml", domains={"lungs": "lungs"})
+    for name in (file, tmp_path / "lungs"):
+        dataset = registry.load_dataset(str(name))
+        assert isinstance(dataset, OwnDataset)
+        scan = dataset.scan("lungs")
+        assert (dataset.classes, len(scan.images)) == (CLASSES, 3 * len(CLASSES))
+        assert scan.ignored == {f"{masks} beside images": len(CLASSES)}
+        assert not any("has the folders" in line for line in dataset.remarks())
+    (tmp_path / "lungs" / CLASSES[0] / images).rename(tmp_path / "lungs" / CLASSES[0] / "scans")
+    dataset = registry.load_dataset(str(file))
+    assert isinstance(dataset, OwnDataset)
+    assert len(dataset.scan("lungs").images) == 3 * len(CLASSES) + 3
+
+
 def remarks_of(folder: Path) -> str:
     dataset = registry.load_dataset(str(folder))
     assert isinstance(dataset, OwnDataset)

@@ -98,8 +98,9 @@ def test_a_list_may_be_beside_its_images(folder: Path, start: str) -> None:
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
-        ("a,b\n1,2\n", "p.csv", "its first line names no column path"),
-        ("", "p.csv", "its first line names no column path"),
+        ("a,b\n1,2\n", "p.csv", "its first line names no column path, but a, b; write path,label"),
+        ("id_code:x\n", "p.csv", "its first line names no column path, but id_code:x; write"),
+        ("", "p.csv", "its first line names no column path, but none; write"),
         ("", "p.txt", "is empty"),
         (
             "path,cup,lamp\nall/img 0.jpg,3,0\n",
@@ -153,6 +154,12 @@ def test_json_and_lines_without_a_class_are_refused_with_the_cure(folder: Path) 
         message = refusal(lambda name=name: registry.load_dataset(listed(folder, json.dumps(rows), name)))
         assert "JSON is not read; write a CSV file with the columns path and label" in message
     assert "line 1 has no class" in refusal(lambda: registry.load_dataset(listed(folder, "all/a.jpg\n", "phone.txt")))
+
+
+@pytest.mark.parametrize("ending", [".xlsx", ".parquet", ".ARROW"])
+def test_tables_that_are_no_text_are_refused_with_the_cure(folder: Path, ending: str) -> None:
+    message = refusal(lambda: registry.load_dataset(listed(folder, "PK", f"p{ending}")))
+    assert message.endswith(f"{ending} is not read; save a CSV file with the columns path and label")
 
 
 def in_two_lists(folder: Path, train: str, test: str) -> Splits:

@@ -180,6 +180,32 @@ def test_other_lists_beside_the_images_of_parts_are_named(tmp_path: Path) -> Non
     assert dataset.official_tests == {"phone": "phone.test"}
 
 
+def test_a_list_in_json_beside_the_images_of_parts_is_named(tmp_path: Path) -> None:
+    with_lists(tmp_path / "phone", "", "metadata.jsonl")
+    message = refusal(registry.load_dataset, str(tmp_path / "phone"))
+    assert message.endswith(
+        "metadata.jsonl in them is not read: write metadata.csv, with the columns file_name and label"
+    )
+
+
+@pytest.mark.parametrize("parts", [["train"], ["train", "test"]])
+def test_parts_without_class_folders_are_no_classes(parts: list[str], tmp_path: Path) -> None:
+    """As cat.0.jpg in train/, and tables with images in them."""
+    grow(tmp_path / "flat", [f"{part}/{label}.{i}.jpg" for part in parts for label in CLASSES for i in range(3)])
+    content = write(tmp_path / "shop.yaml", domains={"flat": "flat"})
+    for name in (str(tmp_path / "flat"), str(content)):
+        message = refusal(registry.load_dataset, name)
+        assert f"flat: {', '.join(sorted(parts))} ha" in message
+        assert message.endswith("no class folders; make one for each class in each of them")
+    for image in (tmp_path / "flat").glob("*/*.jpg"):
+        image.unlink()
+        image.with_suffix(".arrow").touch()
+    message = refusal(registry.load_dataset, str(content))
+    assert message.endswith(
+        f"they have .arrow ({6 * len(parts)}): save the images in these as PNG, in a folder for each class"
+    )
+
+
 @pytest.mark.parametrize(
     ("train", "test"),
     [

@@ -22,13 +22,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("head", [("path", "label"), ("Filename", "Class")])
 def test_a_table_has_a_header(folder: Path, delimiter: str, head: tuple[str, str]) -> None:
     rows = [head, *((f"all/{name}", CLASSES[index % 2]) for index, name in enumerate(NAMES))]
-    name = listed(folder, "\n".join(delimiter.join(row) for row in rows))
-    assert registry.load_dataset(name).classes == CLASSES
-    assert labels_of(name, folder) == [0, 1] * 10
+    for quote in ("", '"', "'"):
+        text = "\n".join(delimiter.join(f"{quote}{word}{quote}" for word in row) for row in rows)
+        name = listed(folder, text)
+        assert registry.load_dataset(name).classes == CLASSES
+        assert labels_of(name, folder) == [0, 1] * 10
 
 
 def test_columns_give_groups_and_splits(folder: Path) -> None:
@@ -255,3 +257,16 @@ def test_of_two_columns_that_may_be_no_class_none_is_named(folder: Path) -> None
     assert "line 2 has the classes cup, night; an image has one" in refusal(registry.load_dataset, few)
     junk = listed(folder, "\n".join(["path,cup,lamp,night", *lines]), classes=["lamp"], ignore=["cup"])
     assert registry.load_dataset(junk).classes == ("lamp",)
+
+
+@pytest.mark.parametrize("column", ["patient_id", "Subject", "video", "ObjectID", "lesion id", "case no"])
+def test_a_column_of_patients_is_proposed_as_groups(folder: Path, column: str) -> None:
+    """Until it is used, and only where images of a class share its values."""
+    for values, proposed in (([i // 4 for i in range(20)], True), ([i % 2 for i in range(20)], False)):
+        rows = [f"all/{name},{CLASSES[i % 2]},P{values[i]}" for i, name in enumerate(NAMES)]
+        text = "\n".join([f"path,label,{column}", *rows])
+        line = f"column {column} has one value for several images; to keep these in one split, write groups: {column}"
+        for groups in ("", column):
+            dataset = registry.load_dataset(listed(folder, text, groups=groups))
+            assert isinstance(dataset, OwnDataset)
+            assert any(line in said for said in dataset.remarks()) == (proposed and not groups)

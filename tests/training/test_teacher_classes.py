@@ -364,3 +364,18 @@ def test_classes_that_differ_in_capitals_are_named_where_their_number_is_wrong(
     shutil.rmtree(tmp_path / "images" / "moved")
     message = refusal(check, plan_of(tmp_path, tmp_path / "teacher.pt"))
     assert message.endswith("; if Pen and pen are one class, name it alike everywhere")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_classes_that_only_one_part_has_are_named_where_their_number_is_wrong(
+    named: bool, shop: Path, net: nn.Module, tmp_path: Path
+) -> None:
+    """Because to leave one of them out may leave a class out of the test."""
+    for part in ("train", "test"):
+        shutil.copytree(shop / "images", tmp_path / "images" / part)
+    (tmp_path / "images" / "test" / "pen").rename(tmp_path / "images" / "test" / "pens")
+    torch.save({"state_dict": net.state_dict(), **({"classes": CLASSES} if named else {})}, tmp_path / "teacher.pt")
+    message = refusal(check, plan_of(tmp_path, tmp_path / "teacher.pt"))
+    assert message.endswith(
+        "; shop has pen in train alone and pens in test alone; if they are one class, name it alike everywhere"
+    )

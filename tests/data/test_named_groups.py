@@ -1,0 +1,109 @@
+"""Frames, slices and versions of one thing are pointed out by their names, with the groups that keep them together."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.dataset_trees import grow
+from support.own_images import write
+from typer.testing import CliRunner
+
+from okdbench import registry
+from okdbench.cli.app import app
+from okdbench.data.custom_dataset import OwnDataset
+from okdbench.data.named_groups import unsaid_groups
+from okdbench.data.own_domain import OwnImage
+from okdbench.training.plan import make_plan
+from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
+
+CLASSES = ("cup", "lamp")
+FORMS = {
+    "{c}/vid{i:03d}_frame_{j:04d}.png": "vid",
+    "{c}/aug_{i}_4821{j}4.png": "aug_",
+    "{c}/{c}_{i}_4821{j}4.jpg": "cup_",
+    "{c}/patient{i:03d}/slice_{j:02d}.png": "patient",
+    "{c}/CNV-1016{i}-{j}.jpeg": "CNV-1016",
+    "{c}/person{i}_virus_{j}.jpeg": "person",
+    "{c}/site1_person{i}_2021030{j}.jpeg": "site1_person",
+    "all/patient{i}/{c}{j}.png": "patient",
+    "{c}/obj{i}_left{j}.png": "obj",
+}
+
+
+def images_of(form: str, groups: int = 4, shots: int = 3) -> list[OwnImage]:
+    """Images of two classes, of several groups in each."""
+    return [
+        OwnImage(path := form.format(c=label, i=groups * number + index, j=shot), Path(path), label)
+        for number, label in enumerate(CLASSES)
+        for index in range(groups)
+        for shot in range(shots)
+    ]
+
+
+def groups_in(line: str) -> str:
+    """The pattern that a remark proposes."""
+    found = re.search("groups: '(.+)'$", line)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_of_one_thing_are_known_by_their_names(form: str, tmp_path: Path) -> None:
+    """The pattern gives these groups where it is written into the file, and nothing more is to be said then."""
+    line = unsaid_groups(images_of(form))
+    assert line.startswith("by their paths 8 groups of images may each be of one thing, such as ")
+    if form.startswith("{c}"):  # folders of classes
+        grow(tmp_path / "photos", [image.path for image in images_of(form)])
+        plain = write(tmp_path / "plain.yaml", domains={"photos": "photos"})
+        assert f"plain: {line}" in CliRunner().invoke(app, ["data", "check", str(plain)]).stdout
+        cured = registry.load_dataset(
+            str(write(tmp_path / "cured.yaml", groups=groups_in(line), domains={"p": "photos"}))
+        )
+        assert isinstance(cured, OwnDataset)
+        names = {image.group for image in cured.scan("p").images}
+        assert (len(names), min(names).startswith(FORMS[form])) == (8, True)
+        assert not cured.remarks()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{c}/img_{i}{j}.png",
+        "{c}/n0144{c}3_10{i}{j}.jpeg",
+        "{c}/1_00{i}{j}.png",
+        "{c}/{i}{j}_100.png",
+        "{c}/{i}{j}ab-4f3a.png",
+        "{c}/IMG_2021030{i}_1200{j}.jpg",
+        "{c}/2021-0{i}-01/{j}.jpg",
+        "{c}/2021-0{i}-01 12.3{j}.jpg",
+        "{c}/front/{i}{j}.jpg",
+        "{c}/{i}{j}.jpg",
+    ],
+)  # fmt: skip
+def test_counters_classes_and_days_are_no_things(form: str) -> None:
+    assert unsaid_groups(images_of(form)) == ""
+
+
+def test_a_class_and_its_number_are_no_things() -> None:
+    assert unsaid_groups(images_of("{c}/vid{i}_{j}.png", groups=1, shots=9)) == "", "one group in each class"
+    assert unsaid_groups(images_of("{c}/vid{i}_{j}.png", groups=2, shots=9)) == "", "fewer groups than folds"
+    several = [f"{label}/{number}{kind}.png" for label in CLASSES for number in range(9) for kind in ("", "_flip")]
+    assert unsaid_groups([OwnImage(path, Path(path), path.split("/")[0]) for path in several]) == "", "versions"
+
+
+def test_of_images_that_the_user_has_divided_groups_in_two_parts_are_named() -> None:
+    images = images_of("{c}/vid{i}_{j}.png")
+    moved = [image._replace(part="test" if "3_" in image.path else "train") for image in images]
+    assert unsaid_groups(moved) == ""
+    assert unsaid_groups([image._replace(part="test") if "2_0" in image.path else image for image in moved])
+
+
+def test_a_run_says_so_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grow(tmp_path / "photos", [image.path for image in images_of("{c}/vid{i}_{j}.png", groups=5)])
+    file = write(tmp_path / "plain.yaml", domains={"photos": "photos"})
+    values = {"method": "dafl", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+    execute(make_plan({**values, "dataset": str(file), "setting": "P"}, data_root=tmp_path), tmp_path / "runs", quiet)
+    assert "by their paths 10 groups of images may each be of one thing, such as vid0 " in capsys.readouterr().err
