@@ -119,6 +119,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "residual networks": partial(variants.scores, variants.RESIDUAL),
     "residual parts": partial(variants.table, variants.COLLAPSE),
     "shifts": partial(variants.table, variants.SHIFTS),
+    "photographs": partial(variants.table, variants.PHOTOGRAPHS),
     "other parts": partial(variants.table, variants.OTHERS),
     "reproductions": reproductions.tables,
     "reproduction counts": reproductions.counts,
