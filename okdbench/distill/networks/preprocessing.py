@@ -30,6 +30,7 @@ from okdbench.distill.networks.stated_sizes import UNREAD_CUT
 from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
 from okdbench.distill.networks.stated_values import Stated, stated_in
 from okdbench.distill.networks.timm_options import Options, architecture_in, options_in
+from okdbench.distill.networks.transform_steps import has_steps
 from okdbench.distill.networks.transforms import of_transforms
 from okdbench.distill.networks.unread_entries import unread_entries
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
@@ -153,22 +154,28 @@ def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterato
 
 def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[str, Any]]:
     """Entries under any name that are evidently a normalisation, and transforms or their text."""
-    for name, value in content.items() if depth else ():
+    for name, value in sorted(content.items(), key=_is_of_training) if depth else ():
         if NO_IMAGES.search(str(name)) or (name in _OF_PRETRAINING and "_modules" in content):
             continue
         inner = mapping_of(value)
-        if isinstance(value, list | tuple):
-            yield size_of_pipeline(value)
-        if isinstance(value, str) and not inner:
+        if (isinstance(value, str) and not inner) or has_steps(value):
             yield of_transforms(value)
         elif "transforms" in inner:
             yield of_transforms(inner)
         else:
+            if isinstance(value, list | tuple):
+                yield size_of_pipeline(value)
             if not isinstance(next(iter(inner.values()), None), Tensor):
                 yield from _anywhere(inner, depth - 1)
             stated = stated_in(inner)
             if {"mean", "std"} <= stated.keys() or any("=" in name for name in stated):
                 yield inner
+
+
+def _is_of_training(item: tuple[Any, Any]) -> bool:
+    """Whether it has statistics of the training images, by which those of a test are normalised as well."""
+    name, value = item
+    return str(name).lower().startswith("train") and {"mean", "std"} <= mapping_of(value).keys()
 
 
 def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:
