@@ -22,8 +22,9 @@ from torch import Tensor
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import Interpolation, spell_resize
 from okdbench.distill.networks.class_names import Listings, class_names_in, listings_in
+from okdbench.distill.networks.inert_pickle import Inert
 from okdbench.distill.networks.openmmlab import size_of_pipeline
-from okdbench.distill.networks.plain_values import UNREAD, mapping_of
+from okdbench.distill.networks.plain_values import UNREAD, mapping_of, numbers_of
 from okdbench.distill.networks.stated_accuracy import accuracy_in
 from okdbench.distill.networks.stated_modes import SIGNED, UNNORMALISED
 from okdbench.distill.networks.stated_sizes import UNREAD_CUT
@@ -109,7 +110,7 @@ def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     beside = [
         layer for file in files if file.get("architecture") in (None, network, base) for layer in _within(file, network)
     ]
-    layers = [*_anywhere(mapping_of(content.metadata)), *beside, *own, _layer(content)]
+    layers = [*_anywhere(mapping_of(content.metadata)), *beside, *own, _attributes(content.metadata), _layer(content)]
     for layer in layers:
         found = _merged(found, stated_in(layer))
     if not {"mean", "std", UNNORMALISED} & found.keys() and not any("=" in name for name in found):
@@ -185,6 +186,13 @@ def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:
         return dict(resolve_data_config(dict(args), config.to_dict() if config else {}))  # type: ignore[no-untyped-call]
     except (AssertionError, TypeError, ValueError):  # these are not timm's
         return {}
+
+
+def _attributes(content: Any) -> Mapping[str, Any]:
+    """The statistics that a pickled network has as attributes, with which it normalises its input."""
+    own = vars(content) if isinstance(content, Inert) else {}
+    given = ({"mean": own.get(mean), "std": own.get(std)} for mean, std in STATISTICS.items())
+    return next((pair for pair in given if all(map(numbers_of, pair.values()))), {})
 
 
 def _layer(content: WeightFile) -> Mapping[str, Any]:
