@@ -95,6 +95,18 @@ def test_what_is_not_chosen_is_named_with_the_way_to_take_it(
     assert "'model' is used, not 'best_model'; to take these, save them alone" in capsys.readouterr().err
 
 
+def test_a_layer_after_the_last_one_is_named_with_its_cure(tmp_path: Path) -> None:
+    whole = timm.create_model(NET, num_classes=1000).state_dict()
+    further = nn.Linear(1000, CLASSES).state_dict()
+    for content, layer in (
+        (below("0.", whole) | below("1.", further), "1.weight"),
+        (below("backbone.", whole) | below("classifier.", further), "classifier.weight"),
+    ):
+        message = refusal(content, tmp_path / "net.pt")
+        assert f"after a layer of 1000 outputs the file has a further one, {layer!r}; give the code of this" in message
+    assert "name their rows with teacher_classes" in refusal(whole, tmp_path / "net.pt")
+
+
 def below(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {prefix + key: value for key, value in state.items()}
 
