@@ -48,6 +48,7 @@ class SquarePad:
 
 #: of Kaggle's histopathology, and of CelebA
 CUT_FIRST = [transforms.CenterCrop(48), transforms.Resize((64, 64)), *TEN]
+USUAL = [transforms.Resize(80), transforms.CenterCrop(64), *TEN]
 CUT_NAMES = [{"name": "CenterCrop", "size": 48}, {"name": "Resize", "size": [64, 64]}]
 NORMALIZE = {"name": "Normalize", "mean": MEAN, "std": STD}
 
@@ -89,6 +90,11 @@ def test_a_middle_that_is_cut_out_before_a_resize_is_named(pipeline: Any, photos
          "says 64 px, mean 0.2, std 0.35, stretch;"),
         (albumentations({"name": "SmallestMaxSize", "max_size": 80}, {"name": "CenterCrop", "height": 64, "width": 64}),
          "says 64 px, crop:0.8;"),
+        (f"{transforms.Compose([transforms.RandomResizedCrop(64), *TEN])}\n{transforms.Compose(USUAL)}",
+         "says 64 px, mean 0.8, std 0.1, crop:0.8;"),
+        ("T.Compose([T.Resize(80), T.CenterCrop(64, 64)])", "says 64 px, crop:0.8;"),
+        ({"mean": MEAN, "std": STD, "transforms": {"train": CUT_NAMES, "val": [{"name": "Resize", "size": [64, 64]}]}},
+         "says 64 px, mean 0.2, std 0.35, stretch;"),
         (v2.Compose([v2.RandomResizedCrop(64), v2.RandomHorizontalFlip(), *TEN]), "says 64 px, mean 0.8, std 0.1;"),
     ],
     ids=str,

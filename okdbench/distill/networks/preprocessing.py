@@ -161,7 +161,7 @@ def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[st
         inner = mapping_of(value)
         if (isinstance(value, str) and not inner) or has_steps(value):
             yield of_transforms(value)
-        elif "transforms" in inner:
+        elif isinstance(inner.get("transforms"), list | tuple):
             yield of_transforms(inner)
         else:
             if isinstance(value, list | tuple):

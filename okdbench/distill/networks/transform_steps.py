@@ -32,7 +32,7 @@ _PRINTED = re.compile(
 )
 #: an argument in it: a number, a word, or several numbers in brackets
 _GIVEN = re.compile(r"(\w+)=(?:\w+\()*([\[(][^\])]*[\])]|[<'\"]*[\w.+-]+)")
-_FIRST = re.compile(r"\s*(\d+|[\[(][\d\s,]*[\])])\s*(?:,\s*\w+=|$)")
+_FIRST = re.compile(r"\s*(\d+(?:\s*,\s*\d+)?|[\[(][\d\s,]*[\])])\s*(?:,\s*\w+=|$)")
 
 
 class Step(NamedTuple):
@@ -58,13 +58,15 @@ class Step(NamedTuple):
 
 
 def steps_of(pipeline: Any) -> list[Step]:
-    """All steps in their order; none of what is no pipeline.
+    """All steps in their order, of the pipelines in a text those of tests; none of what is no pipeline.
 
     >>> [(name, *given) for name, given in steps_of("Compose(<SquarePad object at 0x7f>, Resize(size=32), ToTensor())")]
     [('SquarePad',), ('Resize', 'size'), ('ToTensor',)]
     """
     if isinstance(pipeline, str):
-        return [*_printed(pipeline)]
+        parts = [[*_printed(part)] for part in re.split(r"\n(?=\w*\W*Compose\()", pipeline)]
+        tests = [part for part in parts if not any(step.is_random for step in part)]
+        return [step for part in tests or parts for step in part]
     return [
         *_listed(pipeline["transforms"] if isinstance(pipeline, Mapping) and "transforms" in pipeline else pipeline)
     ]
@@ -94,7 +96,7 @@ def _printed(text: str) -> Iterator[Step]:
 
 
 def _listed(steps: Any) -> Iterator[Step]:
-    if isinstance(steps, Mapping):
+    if isinstance(steps, Mapping) and _EVIDENT & steps.keys():
         steps = [{name: given} for name, given in steps.items()]
     for each in steps if isinstance(steps, list | tuple) else ():
         step = _named(each) if isinstance(each, Mapping) and each else _object(each)
