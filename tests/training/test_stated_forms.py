@@ -56,6 +56,7 @@ def net(photos: Path) -> nn.Module:
         ({"mean": [np.float64(0.2)] * 3, "std": tuple(torch.tensor(STD))}, "mean 0.2, std 0.35"),
         ({"transform": str(timm.data.create_transform((3, 32, 32), mean=tuple(MEAN), std=tuple(STD), crop_pct=1.0))},
          "32 px, mean 0.2, std 0.35, crop"),
+        ({"config": {"data": {"class_path": "Shop", "init_args": {"mean": MEAN, "std": STD}}}}, "mean 0.2, std 0.35"),
         ({"stats": {"train": {"mean": MEAN, "std": STD}, "val": {"mean": STD, "std": MEAN}}}, "mean 0.2, std 0.35"),
         ({"scaler": {"mean_": MEAN, "scale_": STD, "var_": [0.35**2] * 3}}, "mean 0.2, std 0.35"),
         ({"mean": MEAN, "std": STD, "normalize": "cifar10"}, "mean 0.2, std 0.35"),

@@ -49,7 +49,7 @@ class SquarePad:
 #: of Kaggle's histopathology, and of CelebA
 CUT_FIRST = [transforms.CenterCrop(48), transforms.Resize((64, 64)), *TEN]
 USUAL = [transforms.Resize(80), transforms.CenterCrop(64), *TEN]
-CUT_NAMES = [{"name": "CenterCrop", "size": 48}, {"name": "Resize", "size": [64, 64]}]
+CUT_NAMES: list[dict[str, Any]] = [{"name": "CenterCrop", "size": 48}, {"name": "Resize", "size": [64, 64]}]
 NORMALIZE = {"name": "Normalize", "mean": MEAN, "std": STD}
 
 
@@ -121,9 +121,8 @@ def test_another_order_of_steps_is_named(
     steps: list[Any], named: str, form: Callable[[Any], Any], photos: Path, tmp_path: Path
 ) -> None:
     note = note_on({"transform": form(transforms.Compose([*steps, *TEN]))}, photos, tmp_path)
-    assert f"its resize ({named}); say it with --resize;" in note.replace("image_size and ", "").replace(
-        "--image-size and ", ""
-    )
+    assert f"resize ({named}); say it with " in note
+    assert "--resize;" in note
 
 
 LONGEST, PAD = {"name": "LongestMaxSize", "max_size": 32}, {"name": "PadIfNeeded", "min_height": 32, "min_width": 32}

@@ -26,7 +26,7 @@ _PAIR = re.compile(r"(\w+_)?stats|mean_std|norm(ali[sz](e|ation))?")
 _COLOURS = 3
 #: names of entries whose statistics are those of something else
 NO_IMAGES = re.compile(
-    r"optim|sched|metric|loss|reward|target|score|hist|accuracy|running|noise|jitter|(^|_)init|"
+    r"optim|sched|metric|loss|reward|target|score|hist|accuracy|running|noise|jitter|(^|_)init(?!_arg)|"
     r"(^|_)(weight|bias|results?|folds?|cv)(_|\d|$)",
     re.IGNORECASE,
 )

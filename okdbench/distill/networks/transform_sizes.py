@@ -12,8 +12,7 @@ from okdbench.distill.networks.transform_steps import ONE, Step
 
 #: names of steps that scale both sides, or the shorter one, to a number
 _RESIZES = ("Resize", "SmallestMaxSize", "Scale", "")
-#: arguments with one side, and those with two
-_SIDES = ("size", "max_size")
+#: arguments with two sides
 _PAIRS = (("height", "width"), ("min_height", "min_width"))
 
 
@@ -30,7 +29,8 @@ def size_of_steps(steps: Sequence[Step]) -> dict[str, Any]:
         rule = UNREAD if "Resize" in kinds else ""
     else:
         rule = _rule(kinds, sides, framing)
-    if rule == "pad" and "Normalize" in [step.name for step in steps[: steps.index(framing[-1])]]:
+    names = [step.name for step in steps]
+    if rule == "pad" and "Normalize" in names[: names.index("PadIfNeeded")]:
         rule = UNREAD  # the border is not black then
     if rule != UNREAD:
         return found | ({"resize": rule} if rule else {})
@@ -61,8 +61,8 @@ def _spelt(names: Sequence[str]) -> str:
 
 def _once(steps: list[Step]) -> list[Step]:
     """The steps of one pipeline of a text that has it twice."""
-    half = len(steps) // 2
-    return steps[:half] if steps[:half] == steps[half:] else steps
+    sides, half = [(step.name, _sides(step)) for step in steps], len(steps) // 2
+    return steps[:half] if sides[:half] == sides[half:] else steps
 
 
 def _is_by_chance(step: Step) -> bool:
@@ -74,7 +74,7 @@ def _sides(step: Step) -> list[int]:
     name = "size" if step.given.get("size") is not None else "max_size"
     pair = next((pair for pair in _PAIRS if {*pair} <= step.given.keys()), ())
     given = [step.given[side] for side in pair] if pair and name == "max_size" else step.given.get(name)
-    numbers = re.findall(r"\d+", str(given)) if isinstance(given, str | int | list | tuple) else []
+    numbers = re.findall(r"\d{1,9}", str(given)) if isinstance(given, str | int | list | tuple) else []
     return [*map(int, numbers)] if len(numbers) < 3 and all(map(int, numbers)) else []
 
 

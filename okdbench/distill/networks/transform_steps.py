@@ -61,7 +61,7 @@ def steps_of(pipeline: Any) -> list[Step]:
     """All steps in their order, of the pipelines in a text those of tests; none of what is no pipeline.
 
     >>> [(name, *given) for name, given in steps_of("Compose(<SquarePad object at 0x7f>, Resize(size=32), ToTensor())")]
-    [('SquarePad',), ('Resize', 'size'), ('ToTensor',)]
+    [('Compose',), ('SquarePad',), ('Resize', 'size'), ('ToTensor',)]
     """
     if isinstance(pipeline, str):
         parts = [[*_printed(part)] for part in re.split(r"\n(?=\w*\W*Compose\()", pipeline)]
