@@ -11,6 +11,7 @@ from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
 from okdbench.data.dataset import Dataset
 from okdbench.distill.networks.preprocessing import Preprocessing, preprocessing_of
+from okdbench.distill.networks.stated_sizes import PADS, UNREAD_CUT
 
 #: fields of a configuration that the data set keeps after :func:`format_of`
 FIELDS = ("channels", "mean", "std", "resize", "channel_order", "interpolation")
@@ -130,7 +131,8 @@ def _note(own: Dataset, made: Dataset, file: Preprocessing, config: RunConfig) -
 def _cure(unread: Sequence[str]) -> list[str]:
     """The options that say what the file says in a form that is not understood, or that none does."""
     words, known = " ".join(unread).split(), (*_SAID, "value_range")
-    options = [flag(name) for name in known if name in words]
+    pads = any(name.startswith(UNREAD_CUT) and PADS.search(name) for name in unread)
+    options = [f"{flag(name)}{' pad' * (pads and name == 'resize')}" for name in known if name in words]
     without = any({*name.split()}.isdisjoint(known) for name in unread)
     cures = [f"say it with {' and '.join(options)}"] if options else []
     return [*cures, *(["no option does all of it: do it in the network's code, --teacher ./net.py"] if without else [])]

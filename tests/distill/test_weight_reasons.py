@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -93,6 +94,42 @@ def test_what_is_not_chosen_is_named_with_the_way_to_take_it(
     assert "warning: the moving average 'model_ema.' is used, not the raw weights 'model.'" in capsys.readouterr().err
     loaded({"model": start, "best_model": state}, tmp_path / "best.pt")
     assert "'model' is used, not 'best_model'; to take these, save them alone" in capsys.readouterr().err
+
+
+def test_an_average_whose_batch_norm_has_seen_no_images_is_pointed_out(
+    state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = {key: value + 1 if "running_mean" in key else value for key, value in state.items()}
+    counted = {key: value + 1 if "num_batches" in key else value for key, value in raw.items()}
+    uncounted = {key: value for key, value in state.items() if "num_batches" not in key}
+    warning = "the batch norm of the average has seen no images: give it theirs with torch.optim.swa_utils.update_bn()"
+    cases = (
+        (state, counted, True),
+        (uncounted, counted, True),
+        (counted, {key: value + 1 for key, value in counted.items()}, False),
+        (state, {key: value + ("fc." in key) for key, value in state.items()}, False),
+    )
+    for number, (average, other, is_warning) in enumerate(cases):
+        for content in (
+            {"model": other, "model_ema": copy.deepcopy(average)},
+            below("model.", other) | below("model_ema.", average),
+        ):
+            loaded(content, tmp_path / f"{number}{len(content)}.pt")
+            assert (f"; {warning}" in capsys.readouterr().err) == is_warning
+    loaded(below("model.", counted) | below("ema.", raw | {"fc.bias": state["fc.bias"] + 1}), tmp_path / "net.pt")
+    assert warning in capsys.readouterr().err
+
+
+def test_a_layer_after_the_last_one_is_named_with_its_cure(tmp_path: Path) -> None:
+    whole = timm.create_model(NET, num_classes=1000).state_dict()
+    further = nn.Linear(1000, CLASSES).state_dict()
+    for content, layer in (
+        (below("0.", whole) | below("1.", further), "1.weight"),
+        (below("backbone.", whole) | below("classifier.", further), "classifier.weight"),
+    ):
+        message = refusal(content, tmp_path / "net.pt")
+        assert f"after a layer of 1000 outputs the file has a further one, {layer!r}; give the code of this" in message
+    assert "name their rows with teacher_classes" in refusal(whole, tmp_path / "net.pt")
 
 
 def below(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -53,6 +53,11 @@ def net(photos: Path) -> nn.Module:
         ({"normalize": {"mean": torch.tensor(MEAN), "std": torch.tensor(STD)}}, "mean 0.2, std 0.35"),
         ({"dataset": {"mean": np.array(MEAN), "std": np.array(STD)}}, "mean 0.2, std 0.35"),
         ({"mean": np.float64(0.2), "std": np.float32(0.35)}, "mean 0.2, std 0.35"),
+        ({"mean": [np.float64(0.2)] * 3, "std": tuple(torch.tensor(STD))}, "mean 0.2, std 0.35"),
+        ({"transform": str(timm.data.create_transform((3, 32, 32), mean=tuple(MEAN), std=tuple(STD), crop_pct=1.0))},
+         "32 px, mean 0.2, std 0.35, crop"),
+        ({"config": {"data": {"class_path": "Shop", "init_args": {"mean": MEAN, "std": STD}}}}, "mean 0.2, std 0.35"),
+        ({"stats": {"train": {"mean": MEAN, "std": STD}, "val": {"mean": STD, "std": MEAN}}}, "mean 0.2, std 0.35"),
         ({"scaler": {"mean_": MEAN, "scale_": STD, "var_": [0.35**2] * 3}}, "mean 0.2, std 0.35"),
         ({"mean": MEAN, "std": STD, "normalize": "cifar10"}, "mean 0.2, std 0.35"),
         *[({"mean": MEAN, "std": STD, "config": size}, "32 px, mean 0.2, std 0.35") for size in (
@@ -125,6 +130,10 @@ def test_half_of_a_normalisation_and_other_forms_are_named_with_the_cure(
         {"cfg": {"transform": None, "normalize": True, "norm": {"type": "BN"}, "model": {"normalization": "layer"}}},
         {"transform": transforms.Compose([transforms.ColorJitter(), transforms.ToTensor()]), "normalize_fn": nn.ReLU},
         {"optimizer": {"normalize": {"a": 2}}, "loss": {"transform": [1]}},
+        {"config": {"init": {"mean": 0, "std": 0.02}, "weight_init": {"mean": 0, "std": 1}}},
+        {"cfg": {"aug": {"gauss_noise": {"mean": 0, "std": 0.1, "p": 0.3}, "jitter": {"mean": 0, "std": 0.1}}}},
+        {"results": {"mean": [0.91, 0.92, 0.95], "std": [0.01] * 3}, "cv_results": {"mean": 0.9, "std": 0.1}},
+        {"folds": {"fold0": {"mean": 0.9, "std": 0.1}}, "bias": {"mean": 0.9, "std": 0.1}},
         {"scaler": {"mean_": [0.1] * 9, "var_": [0.2] * 9}, "target_size": 10, "size": 1200},
     ],
     ids=str,
@@ -264,16 +273,6 @@ def test_a_pipeline_of_openmmlab_has_a_size_and_a_crop(config: str, says: str, p
 def test_a_size_is_found_beside_the_weights(entries: Any, says: str, photos: Path, tmp_path: Path) -> None:
     checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
     assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith(says)
-
-
-def test_the_pretraining_of_a_pickled_network_is_not_taken_for_its_own(photos: Path, tmp_path: Path) -> None:
-    net = teacher_of(sorted(photos.parent.glob("images/*/*")), squares(32, **IMAGENET))
-    vars(net)["pretrained_cfg"] = {**vars(net)["pretrained_cfg"], **HALF, "input_size": (3, 160, 160)}
-    for content in (net, {"model": net}, {"trainer": {"model": nn.DataParallel(net)}}):
-        torch.save(content, tmp_path / "teacher.pth")
-        plan = plan_of(photos, tmp_path / "teacher.pth")
-        assert plan.format_note.startswith("does not say how its images are made; by default 32 px, mean 0.485")
-        assert accuracy(plan) == 100
 
 
 OF_ANY_SIZE = (

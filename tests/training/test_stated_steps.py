@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 import yaml
 from PIL import Image
 from support.plain_teachers import NETWORK, teacher_of
-from support.stated_forms import MEAN, MM_TEST, PREPROCESSOR, PRINTED, STD, TEN, trained
+from support.stated_forms import MEAN, MM_TEST, NO_OPTION, OPENCV, PREPROCESSOR, PRINTED, STD, TEN, note_on, trained
 from support.teacher_plans import CPU, IMAGENET, TIMM, accuracy, checkpoint, plan_of, shop
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode, v2
@@ -25,19 +24,12 @@ from okdbench.training.progress import quiet
 from okdbench.training.teacher import teacher_of as loaded
 
 PIL_RESIZE, TENSOR_RESIZE = transforms.Resize((32, 32), InterpolationMode.BICUBIC), v2.Resize((32, 32), antialias=False)
-OPENCV = {"__class_fullname__": "Resize", "height": 32, "width": 32, "interpolation": 1}
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The description of a data set of its own."""
     return shop(tmp_path_factory.mktemp("photos"), (70, 70))
-
-
-def note_on(entries: dict[str, Any], photos: Path, folder: Path) -> str:
-    """What a run says of a teacher whose file has these entries beside its weights."""
-    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=3), folder / "teacher.pth")
-    return plan_of(photos, folder / "teacher.pth").format_note
 
 
 @pytest.mark.parametrize(
@@ -187,7 +179,6 @@ def test_a_range_that_other_statistics_follow_is_named_with_the_cure(
 
 PER_IMAGE = {"__class_fullname__": "Normalize", "p": 1.0, "mean": MEAN, "std": STD, "normalization": "image"}
 INVERTED = [transforms.Resize((32, 32)), transforms.RandomInvert(p=1.0), *TEN]
-NO_OPTION = "no option does all of it: do it in the network's code, --teacher ./net.py;"
 
 
 @pytest.mark.parametrize(
@@ -256,17 +247,3 @@ def test_a_file_of_settings_beside_the_weights_is_read(name: str, photos: Path, 
     plan = plan_of(photos, tmp_path / "bare.pth")
     assert plan.format_note.startswith("says mean 0.2, std 0.35")
     assert accuracy(plan) == 100
-
-
-@pytest.mark.parametrize("form", [lambda pipeline: pipeline, str], ids=["objects", "text"])
-@pytest.mark.parametrize("side", [32, (32, 32)], ids=str)
-def test_a_middle_that_is_cut_out_of_images_of_any_size_is_named(
-    side: Any, form: Callable[[Any], Any], photos: Path, tmp_path: Path
-) -> None:
-    pipeline = form(v2.Compose([v2.CenterCrop(side), v2.ToTensor(), v2.Normalize(MEAN, STD)]))
-    torch.save(
-        {"state_dict": timm.create_model(NETWORK, num_classes=3).state_dict(), "transform": pipeline},
-        tmp_path / "teacher.pth",
-    )
-    note = plan_of(photos, tmp_path / "teacher.pth").format_note
-    assert "not understood: its resize (center_crop: without a Resize); say it with --resize;" in note

@@ -65,6 +65,24 @@ class Inert(dict[Any, Any]):
         return id(self)
 
 
+class InertConfig(Inert):
+    """A part of OmegaConf's configurations: a mapping of plain values, or one of these or a list as ``value``."""
+
+    value: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        state = state if isinstance(state, dict) else {}
+        content = state.get("_content", state.get("_val"))
+        if isinstance(content, dict):
+            self.update({name: _value(each) for name, each in content.items()})
+        else:
+            self.value = [*map(_value, content)] if isinstance(content, list) else content
+
+
+def _value(node: Any) -> Any:
+    return node.value if isinstance(node, InertConfig) and not node else node
+
+
 class InertType(Inert):
     """numpy's description of the numbers in an array: a letter for the kind, the bytes of each, and their order."""
 
@@ -148,6 +166,8 @@ class _Unpickler(pickle._Unpickler):
             return unpickled
         if (module, name) == ("torch._utils", "_rebuild_qtensor"):
             return _quantised
+        if module.startswith("omegaconf."):
+            return InertConfig
         if name == "InterpolationMode":  # torchvision's
             return _text
         if found := _OF_NUMPY.get((module, name)):

@@ -40,10 +40,16 @@ def plain(value: Any) -> Any:
 def numbers_of(value: Any, most: float = 255) -> tuple[float, ...] | None:
     """One number, or one for each of three channels, none negative or larger than ``most``; None for others."""
     found = plain(value)
-    numbers = found if isinstance(found, list | tuple) else [found]
+    numbers = [*map(_single, found)] if isinstance(found, list | tuple) else [found]
     if len(numbers) not in (1, 3) or not all(isinstance(n, int | float) and 0 <= n <= most for n in numbers):
         return None
     return tuple(map(float, numbers))
+
+
+def _single(value: Any) -> Any:
+    """A number in a tensor or an array of its own as this number."""
+    found = plain(value) if isinstance(value, Tensor | InertArray) else value
+    return found[0] if isinstance(found, list) and len(found) == 1 else found
 
 
 def mapping_of(value: Any) -> Mapping[str, Any]:

@@ -22,14 +22,16 @@ from torch import Tensor
 from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import Interpolation, spell_resize
 from okdbench.distill.networks.class_names import Listings, class_names_in, listings_in
+from okdbench.distill.networks.inert_pickle import Inert
 from okdbench.distill.networks.openmmlab import size_of_pipeline
-from okdbench.distill.networks.plain_values import UNREAD, mapping_of
+from okdbench.distill.networks.plain_values import UNREAD, mapping_of, numbers_of
 from okdbench.distill.networks.stated_accuracy import accuracy_in
 from okdbench.distill.networks.stated_modes import SIGNED, UNNORMALISED
 from okdbench.distill.networks.stated_sizes import UNREAD_CUT
 from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
 from okdbench.distill.networks.stated_values import Stated, stated_in
 from okdbench.distill.networks.timm_options import Options, architecture_in, options_in
+from okdbench.distill.networks.transform_steps import has_steps
 from okdbench.distill.networks.transforms import of_transforms
 from okdbench.distill.networks.unread_entries import unread_entries
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
@@ -110,7 +112,7 @@ def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     beside = [
         layer for file in files if file.get("architecture") in (None, network, base) for layer in _within(file, network)
     ]
-    layers = [*_anywhere(mapping_of(content.metadata)), *beside, *own, _layer(content)]
+    layers = [*_anywhere(mapping_of(content.metadata)), *beside, *own, _attributes(content.metadata), _layer(content)]
     for layer in layers:
         found = _merged(found, stated_in(layer))
     if not {"mean", "std", UNNORMALISED} & found.keys() and not any("=" in name for name in found):
@@ -155,22 +157,28 @@ def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterato
 
 def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[str, Any]]:
     """Entries under any name that are evidently a normalisation, and transforms or their text."""
-    for name, value in content.items() if depth else ():
+    for name, value in sorted(content.items(), key=_is_of_training) if depth else ():
         if NO_IMAGES.search(str(name)) or (name in _OF_PRETRAINING and "_modules" in content):
             continue
         inner = mapping_of(value)
-        if isinstance(value, list | tuple):
-            yield size_of_pipeline(value)
-        if isinstance(value, str) and not inner:
+        if (isinstance(value, str) and not inner) or has_steps(value):
             yield of_transforms(value)
-        elif "transforms" in inner:
+        elif isinstance(inner.get("transforms"), list | tuple):
             yield of_transforms(inner)
         else:
+            if isinstance(value, list | tuple):
+                yield size_of_pipeline(value)
             if not isinstance(next(iter(inner.values()), None), Tensor):
                 yield from _anywhere(inner, depth - 1)
             stated = stated_in(inner)
             if {"mean", "std"} <= stated.keys() or any("=" in name for name in stated):
                 yield inner
+
+
+def _is_of_training(item: tuple[Any, Any]) -> bool:
+    """Whether it has statistics of the training images, by which those of a test are normalised as well."""
+    name, value = item
+    return str(name).lower().startswith("train") and {"mean", "std"} <= mapping_of(value).keys()
 
 
 def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:
@@ -180,6 +188,13 @@ def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:
         return dict(resolve_data_config(dict(args), config.to_dict() if config else {}))  # type: ignore[no-untyped-call]
     except (AssertionError, TypeError, ValueError):  # these are not timm's
         return {}
+
+
+def _attributes(content: Any) -> Mapping[str, Any]:
+    """The statistics that a pickled network has as attributes, with which it normalises its input."""
+    own = vars(content) if isinstance(content, Inert) else {}
+    given = ({"mean": own.get(mean), "std": own.get(std)} for mean, std in STATISTICS.items())
+    return next((pair for pair in given if all(map(numbers_of, pair.values()))), {})
 
 
 def _layer(content: WeightFile) -> Mapping[str, Any]:

@@ -28,7 +28,10 @@ _PAIRS = (
 )
 #: what the name of a cut or a resizing begins with that is not understood
 UNREAD_CUT = "resize ("
-_CUT = re.compile(r"(\w+_)?(crop|resize)(_\w+)?")
+_SQUARE = r"letter_?box|(pad_to|expand2?)_?square|square_?pad|(keep|preserve)_(aspect_?)?(ratio|aspect)"
+_CUT = re.compile(rf"(\w+_)?(crop|resize|{_SQUARE})(_\w+)?")
+#: such a name where the rule is evidently one that puts images into a square
+PADS = re.compile(rf"^(?!.*crop(?!orpad)).*(pad|{_SQUARE}|keep_?ratio)", re.IGNORECASE)
 #: those of a training, and switches that are read elsewhere
 _OTHER = re.compile(r"do_|rand|train|aug|prob|multi|num_|n_")
 

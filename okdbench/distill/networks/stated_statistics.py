@@ -25,7 +25,11 @@ _PAIR = re.compile(r"(\w+_)?stats|mean_std|norm(ali[sz](e|ation))?")
 #: channels of an image in colour; an unusual name with one number may be anything
 _COLOURS = 3
 #: names of entries whose statistics are those of something else
-NO_IMAGES = re.compile(r"optim|sched|metric|loss|reward|target|score|hist|accuracy|running", re.IGNORECASE)
+NO_IMAGES = re.compile(
+    r"optim|sched|metric|loss|reward|target|score|hist|accuracy|running|noise|jitter|(^|_)init(?!_arg)|"
+    r"(^|_)(weight|bias|results?|folds?|cv)(_|\d|$)",
+    re.IGNORECASE,
+)
 
 #: name of a mean in a layer of a network -> that of its standard deviation
 STATISTICS = {

@@ -1,4 +1,4 @@
-"""What a pipeline of transforms says of the images: objects of torchvision, dicts of Albumentations, or any text.
+"""What a pipeline of transforms says of the images: objects of torchvision, dicts with names, or any text.
 
 A text may be a printed pipeline, a configuration of OpenMMLab, or ``mean=...; std=...``.
 """
@@ -6,60 +6,48 @@ A text may be a printed pipeline, a configuration of OpenMMLab, or ``mean=...; s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, numbers_of
-from okdbench.distill.networks.transform_steps import cuts_alone, of_steps
+from okdbench.distill.networks.transform_sizes import size_of_steps
+from okdbench.distill.networks.transform_steps import ONE, steps_of
+from okdbench.distill.networks.unusual_steps import SCALES, of_steps
 
-#: the printed form of a transform of the size or the colours: its name, and what is in its brackets
-_PRINTED = re.compile(r"\b(Resize|CenterCrop|Grayscale|ToGray)\(((?:[^()]|\([^()]*\))*)\)")
-#: an argument in it: a number, or several in brackets
-_ARGUMENT = re.compile(r"(\w+)=(\d+(?:\.\d+)?|[\[(][^\])]*[\])])")
-#: arguments that are words
-_WORD = re.compile(r"(interpolation|antialias)=([\w.]+)")
 #: a number, several in brackets, or several with commas
-_NUMBERS = r"([\[(][^\])]{0,200}[\])]|\d[\d.]*(?:\s*,\s*\d[\d.]*)*)"
+_NUMBERS = r"(?:\w+\()?([\[(][^\])]{0,200}[\])]|\d[\d.]*(?:\s*,\s*\d[\d.]*)*)(?:(?:, *dtype=[\w.]+)?\))?"
 #: a mean and a standard deviation beside each other, with other plain arguments between them
 _STATISTICS = re.compile(rf"mean['\"]?\s*[=:]\s*{_NUMBERS}([^()\[\]{{}}]{{0,80}}?)std['\"]?\s*[=:]\s*{_NUMBERS}", re.I)
 #: the same, whatever the values are
 _MENTIONED = re.compile(r"mean['\"]?\s*[=:].{0,200}?std['\"]?\s*[=:]", re.I | re.DOTALL)
 #: a switch for the order in a configuration of OpenMMLab
 _TO_RGB = re.compile(r"\b(?:bgr_)?to_rgb['\"]?\s*[=:]\s*(True|False)")
-#: how 1 may be written
-_ONE = ("1", "1.0")
-#: arguments of transforms that change the size
-_SIDES = {"size", "height", "max_size", "min_height"}
 #: number of a filter in OpenCV, which Albumentations uses -> the nearest one here
 _OPENCV = {"0": "nearest", "1": "cv2", "3": "box"}
 #: in a text that names initial values of weights, one number beside another is one of those
 _INITIAL = re.compile(r"init_cfg|layer=")
 
 
-def of_transforms(pipeline: str | Mapping[str, Any]) -> Mapping[str, Any]:
+def of_transforms(pipeline: str | Mapping[str, Any] | Sequence[Any]) -> Mapping[str, Any]:
     """Its statistics and sizes, under names that :func:`okdbench.distill.networks.stated_values.stated_in` reads."""
-    if isinstance(pipeline, str):
-        steps, found = list(_printed(pipeline)), _in_text(pipeline)
-    else:
-        steps, found = list(_steps(pipeline)), {}
-    for step in steps:
-        if {"mean", "std"} <= step.keys():
-            found |= {"mean": step["mean"], "std": step["std"]}
-        if str(step.get("max_pixel_value")) in _ONE:
+    steps = steps_of(pipeline)
+    found = _in_text(pipeline) if isinstance(pipeline, str) else {}
+    for index, step in enumerate(steps):
+        given = step.given
+        if {"mean", "std"} <= given.keys() and not step.is_random and not isinstance(pipeline, str):
+            found |= {"mean": given["mean"], "std": given["std"]}
+        if str(given.get("max_pixel_value")) in ONE and not any(name in SCALES for name, _ in steps[:index]):
             found["value_range"] = 255
-        if ("num_output_channels" in step or _name(step) == "ToGray") and str(step.get("p", 1)) in _ONE:
+        if ("num_output_channels" in given or step.name == "ToGray") and str(given.get("p", 1)) in ONE:
             found["channel_order"] = "grey"
-        if "interpolation" in step and _SIDES & step.keys():
-            found["interpolation"] = _filter(step)
-    further = of_steps(pipeline)
+        if "interpolation" in given and step.is_frame:
+            found["interpolation"] = _filter(given)
+    further, sizes = of_steps(steps), size_of_steps(steps)
     if any(name.startswith("normalization=") for name in further.get(UNREAD, ())):
         found = {name: value for name, value in found.items() if name not in ("mean", "std")}
-    sizes = _size([_sides(step) for step in steps if _SIDES & step.keys()])
-    if sizes.get("image_size", UNREAD) != UNREAD and cuts_alone(pipeline):
-        # which part of the side is left depends on the images
-        sizes = {"image_size": sizes["image_size"], "center_crop": "without a Resize"}
-    return found | further | sizes
+    names = (*further.get(UNREAD, ()), *sizes.get(UNREAD, ()))
+    return found | further | sizes | ({UNREAD: names} if names else {})
 
 
 def _in_text(text: str) -> dict[str, Any]:
@@ -79,50 +67,10 @@ def _is_image(text: str, mean: str) -> bool:
     return mean[0] in "[(" or not _INITIAL.search(text)
 
 
-def _size(steps: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """What ``Resize``, and ``CenterCrop`` after it, make of the sides: one number is that of the shorter side."""
-    if not steps:
-        return {}
-    if len(steps) > 2 or not all(len({*sides}) == 1 for sides in steps):
-        return {"image_size": UNREAD}
-    (whole, *_), (inner, *_) = steps[0], steps[-1]
-    if len(steps) == 1:
-        return {"image_size": whole, **({"resize": "stretch"} if len(steps[0]) == 2 else {})}
-    rule = "crop" if len(steps[0]) == 1 else "stretch"
-    return {"image_size": inner, "resize": f"{rule}:{min(1.0, inner / whole)}"}
-
-
-def _filter(step: Mapping[str, Any]) -> str:
-    name = str(step["interpolation"]).lower().rpartition(".")[2]
-    if "size" not in step:
+def _filter(given: Mapping[str, Any]) -> str:
+    name = str(given["interpolation"]).lower().rpartition(".")[2]
+    if "size" not in given:
         return _OPENCV.get(name, UNREAD)
-    if str(step.get("antialias")) == "False" and name != "nearest":
+    if str(given.get("antialias")) == "False" and name != "nearest":
         return "cv2" if name == "bilinear" else UNREAD
     return name
-
-
-def _printed(text: str) -> Iterator[Mapping[str, Any]]:
-    for name, arguments in _PRINTED.findall(text):
-        found = dict(_ARGUMENT.findall(arguments) + _WORD.findall(arguments))
-        yield {**found, "__class_fullname__": name} if name == "ToGray" else found
-
-
-def _steps(pipeline: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Each transform as a mapping: the attributes of an object, or the dict of Albumentations."""
-    steps = pipeline["transforms"]
-    for step in steps if isinstance(steps, list | tuple) else ():
-        yield step if isinstance(step, Mapping) and step else getattr(step, "__dict__", {})
-
-
-def _name(step: Mapping[str, Any]) -> str:
-    """Of the class, where it is known."""
-    return str(step.get("__class_fullname__", "")).rpartition(".")[2]
-
-
-def _sides(step: Mapping[str, Any]) -> list[int]:
-    """One or two sides; none where they are not understood."""
-    if _name(step) not in ("", "Resize", "CenterCrop"):
-        return []
-    size = step["size"] if "size" in step else [step.get("height"), step.get("width")]
-    numbers = re.findall(r"\d+", str(size))
-    return list(map(int, numbers)) if isinstance(size, str | int | list | tuple) and len(numbers) < 3 else []

@@ -10,6 +10,7 @@ from okdbench.distill.networks.plain_values import mapping_of, plain
 from okdbench.distill.networks.stated_modes import SILENT
 from okdbench.distill.networks.stated_statistics import NO_IMAGES
 from okdbench.distill.networks.stated_values import stated_in
+from okdbench.distill.networks.transform_steps import has_steps
 
 _SPEAKS = re.compile(r"(\w+_)?(pre_?process(ing|or)?|normali[sz](e|er|ation|ing)|transform(s|ations?)?)", re.IGNORECASE)
 #: parts of a normalisation, which may be anything else unless there is one for each colour
@@ -29,7 +30,7 @@ def unread_entries(content: Mapping[str, Any], depth: int = _DEEPEST) -> Iterato
     """
     for name, value in content.items() if depth else ():
         inner = mapping_of(value)
-        if NO_IMAGES.search(str(name)) or {"_modules", "transforms"} & inner.keys():
+        if NO_IMAGES.search(str(name)) or {"_modules", "transforms"} & inner.keys() or has_steps(value):
             continue
         speaks = _SPEAKS.fullmatch(str(name))
         if (speaks and not _is_understood(value, depth)) or (_PARTS.fullmatch(str(name)) and _is_of_colours(value)):

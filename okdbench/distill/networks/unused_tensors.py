@@ -73,9 +73,24 @@ def _of_layers(part: State, rest: State, expected: Mapping[str, Tensor]) -> Iter
 def average_note(name: str, raw_name: str, average: State, raw: State) -> str:
     """What the user should know of a moving average that is used in place of raw weights."""
     note = f"the moving average {name!r} is used, not the raw weights {raw_name!r}; {_ALONE}"
+    if _is_unfed(average) and not _is_unfed(raw):
+        return (
+            f"warning: {note}; the batch norm of the average has seen no images: give it theirs with "
+            "torch.optim.swa_utils.update_bn(), or take the raw weights"
+        )
     if _distance(average, raw) > _FAR:
         return f"warning: {note}; they differ so much that the average may have hardly begun"
     return note
+
+
+def _is_unfed(state: State) -> bool:
+    """Whether the statistics of all batch norms are those of a new network."""
+    counters, means, variances = (
+        [tensor for name, tensor in state.items() if name.endswith(end)]
+        for end in ("num_batches_tracked", "running_mean", "running_var")
+    )
+    is_new = not any(mean.any() for mean in means) and all((variance == 1).all() for variance in variances)
+    return bool(means) and (is_new or (bool(counters) and not any(counters)))
 
 
 def _spelt(place: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,16 @@ from okdbench.distill.networks.stated_statistics import STATISTICS
 from okdbench.distill.networks.unused_tensors import average_note, notes_beside
 from okdbench.distill.networks.weight_choice import State, equal, modules_in
 from okdbench.distill.networks.weight_files import read_weights
-from okdbench.distill.networks.weight_reasons import CODE, FRONT, about_batch_norm, part_of, reworked, too_much
+from okdbench.distill.networks.weight_reasons import (
+    CODE,
+    FRONT,
+    about_batch_norm,
+    about_channels,
+    about_classes,
+    part_of,
+    reworked,
+    too_much,
+)
 
 #: the counter of a batch norm, which old files lack and nothing here reads
 _COUNTER = "num_batches_tracked"
@@ -237,38 +246,41 @@ def _integers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> li
 
 def _reason(whole: State, state: State, net: nn.Module, name: str, path: Path, is_start: bool) -> str:
     """Why the tensors do not fit, in words of what the user can change; a start is given images, and chooses none."""
-    expected = net.state_dict()
+    return next(filter(None, _reasons(whole, state, net, name, path, is_start)))
+
+
+def _reasons(whole: State, state: State, net: nn.Module, name: str, path: Path, is_start: bool) -> Iterator[str]:
+    """What may be the reason, the most certain first; empty for one that it is not."""
+    expected, head = net.state_dict(), head_names(net)
     translated = foreign(state, with_classes(net, count_classes(state)))
     found = translated[0] if translated else named_as(expected, state)
     unfit = _unfit(found, expected)
+    yield _about_values(found, expected)
+    if (classes := _other_classes(found, net)) and set(unfit) <= head:
+        yield about_classes(classes, len(expected[min(head & set(expected))]), whole)
+    if end := replaced_end(state, net):
+        yield f"in place of its last layer the file has {', '.join(map(repr, end))}; {FRONT if is_start else CODE}"
+    needed, other = {key: expected[key] for key in _needed(expected)}, _other_architecture(found, name, path)
+    if not other:
+        yield too_much(_without_harmless(whole), found, needed, head)
+    if set(unfit) <= head - set(found):
+        yield "the file has no last layer, so it is no trained classifier; --teacher-init starts a training from it"
+    for key in unfit:
+        if key in found and key in expected and (channels := _other_channels(found[key], expected[key])):
+            yield about_channels(channels, expected[key].shape[1], is_start)
+    yield about_batch_norm(found, expected)
+    matching = len(needed) - sum(key in expected for key in unfit)
+    cure = other or "name its architecture with --teacher"
+    yield f"{matching} of its {len(needed)} tensors match, the first that does not fit is {unfit[0]!r}; {cure}"
+
+
+def _about_values(found: State, expected: State) -> str:
+    """What was done to the numbers; empty if nothing is known of it."""
     if kind := reworked(found):
         return f"its weights are {kind}"
     if integers := _integers(found, expected):
         return f"its weights are quantised, {integers[0]!r} for one is of integers: save them before quantisation"
-    if (classes := _other_classes(found, net)) and set(unfit) <= head_names(net):
-        own = len(expected[min(head_names(net) & set(expected))])
-        if (classes, own) == (1, 2):
-            return "it has one output for two classes, as before a sigmoid; save two rows, zeros and then its own"
-        rows = "if those are among these, name their rows with teacher_classes in the file of the data set"
-        less = "leave those that it lacks out, with ignore: in the file of the data set"
-        less += " (a list that counts classes from 1 has one too many: count from 0)" if own == classes + 1 else ""
-        cure = rows if classes > own else less
-        return f"the file has {classes} classes, the data set {own}; {cure}"
-    if end := replaced_end(state, net):
-        return f"in place of its last layer the file has {', '.join(map(repr, end))}; {FRONT if is_start else CODE}"
-    needed, other = {key: expected[key] for key in _needed(expected)}, _other_architecture(found, name, path)
-    if not other and (more := too_much(_without_harmless(whole), found, needed, head_names(net))):
-        return more
-    if set(unfit) <= head_names(net) - set(found):
-        return "the file has no last layer, so it is no trained classifier; --teacher-init starts a training from it"
-    for key in unfit:
-        if key in found and key in expected and (channels := _other_channels(found[key], expected[key])):
-            return _about_channels(channels, expected[key].shape[1], is_start)
-    if normalised := about_batch_norm(found, expected):
-        return normalised
-    matching = len(needed) - sum(key in expected for key in unfit)
-    cure = other or "name its architecture with --teacher"
-    return f"{matching} of its {len(needed)} tensors match, the first that does not fit is {unfit[0]!r}; {cure}"
+    return ""
 
 
 def _other_architecture(found: State, name: str, path: Path) -> str:
@@ -277,15 +289,6 @@ def _other_architecture(found: State, name: str, path: Path) -> str:
     if named and named.partition(".")[0] != name.partition(".")[0]:
         return f"the file, or a config.json beside it, calls it {named}: --teacher {named}"
     return f"these are tensors of {near}" if near and near != name else ""
-
-
-def _about_channels(theirs: int, own: int, is_start: bool) -> str:
-    if theirs not in (1, 3):
-        return f"it is of a network for images of {theirs} channels; images here have 1 or 3"
-    kinds = [f"images of {count} channel{'s' * (count > 1)}" for count in (theirs, own)]
-    others = "and --mean and --std if it was not trained with those of the data set"
-    cure = f"name a file for {kinds[1]}" if is_start else f"add --channels {theirs}, {others}"
-    return f"it is of a network for {kinds[0]}; {cure}"
 
 
 def _other_classes(found: State, net: nn.Module) -> int:

@@ -83,3 +83,25 @@ def about_batch_norm(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
             "its code, --teacher ./net.py; if it normalises by each batch, train it again with track_running_stats=True"
         )
     return ""
+
+
+def about_classes(theirs: int, own: int, state: Mapping[str, Tensor]) -> str:
+    """What to do about a last layer of ``theirs`` classes in a file with these tensors, where ``own`` are needed."""
+    if (theirs, own) == (1, 2):
+        return "it has one output for two classes, as before a sigmoid; save two rows, zeros and then its own"
+    if further := [key for key, tensor in state.items() if tensor.shape == (own, theirs)]:
+        return f"after a layer of {theirs} outputs the file has a further one, {further[0]!r}; {CODE}"
+    rows = "if those are among these, name their rows with teacher_classes in the file of the data set"
+    less = "leave those that it lacks out, with ignore: in the file of the data set"
+    less += " (a list that counts classes from 1 has one too many: count from 0)" if own == theirs + 1 else ""
+    return f"the file has {theirs} classes, the data set {own}; {rows if theirs > own else less}"
+
+
+def about_channels(theirs: int, own: int, is_start: bool) -> str:
+    """What to do about a first convolution for images of other channels."""
+    if theirs not in (1, 3):
+        return f"it is of a network for images of {theirs} channels; images here have 1 or 3"
+    kinds = [f"images of {count} channel{'s' * (count > 1)}" for count in (theirs, own)]
+    others = "and --mean and --std if it was not trained with those of the data set"
+    cure = f"name a file for {kinds[1]}" if is_start else f"add --channels {theirs}, {others}"
+    return f"it is of a network for {kinds[0]}; {cure}"
