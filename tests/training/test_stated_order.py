@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ BLACK = {**PAD, "border_mode": 0, "value": 0, "position": "center"}
         {"transform": albumentations(NORMALIZE, LONGEST, BLACK)},
         {"transform": albumentations({"name": "LetterBox", "size": [32, 32]})},
     ],
-    ids=str,
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),
 )  # fmt: skip
 def test_a_border_that_makes_squares_has_its_cure(entries: dict[str, Any], photos: Path, tmp_path: Path) -> None:
     note = note_on(entries, photos, tmp_path)
