@@ -285,7 +285,8 @@ def _other_order(classes: Sequence[str]) -> list[int] | None:
 
 def _print_all(plan: Plan, measured: Sequence[str]) -> None:
     """What the names of the classes tell, which may be in a file that came beside the weights later, and the rest."""
-    for line in dict.fromkeys([*(f"warning: {text}" for text in name_warnings(plan)), *measured]):
+    names = name_warnings(plan) if plan.config.teacher_weights else []
+    for line in dict.fromkeys([*(f"warning: {text}" for text in names), *measured]):
         _print(plan, line)
 
 
