@@ -145,7 +145,7 @@ def unpack(content: bytes, old: Callable[[], StudentCard] | None = None, network
         weights = from_safetensors(content)
     except SafetensorError as error:
         raise ValueError("it is damaged or of another kind") from error
-    card = _card_in(content) or (old and old())
+    card = card_in(content) or (old and old())
     if card is None:
         raise ValueError("it does not name its classes")
     net = build_classifier(_network_of(card, network), len(card.classes), card.image_size, channels=len(card.mean))
@@ -173,7 +173,7 @@ def _network_of(card: StudentCard, name: str) -> Network:
     return network
 
 
-def _card_in(content: bytes) -> StudentCard | None:
+def card_in(content: bytes) -> StudentCard | None:
     """The card in the header of a valid safetensors file: eight bytes of length, then JSON."""
     size = int.from_bytes(content[:8], "little")
     text = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(CARD)

@@ -34,6 +34,7 @@ from okdbench.distill.networks.stated_modes import CAFFE_MEAN
 from okdbench.distill.networks.wrapper import ClassifierWrapper, Normaliser
 from okdbench.training.evaluation import accuracy, predict
 from okdbench.training.image_format import rotation_warnings, start_notes
+from okdbench.training.own_students import student_warnings
 from okdbench.training.plan import Plan
 from okdbench.training.teacher_classes import name_warnings, order_in_answers, order_in_file, spelt, start_warnings
 
@@ -131,7 +132,7 @@ def report_files(plan: Plan) -> None:
     if plan.format_note:
         _print(plan, plan.format_note)
     looks = [each(plan.dataset, plan.config) for each in (start_notes, rotation_warnings)]
-    for text in [*start_warnings(plan), *chain(*looks)]:
+    for text in [*student_warnings(plan), *start_warnings(plan), *chain(*looks)]:
         print(f"okdbench: {text}", file=sys.stderr)
 
 

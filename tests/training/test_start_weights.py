@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ from okdbench.distill.networks.last_layer import new_layer, rows_of
 from okdbench.distill.networks.weight_fit import load_weights
 from okdbench.results.grouping import groups_of
 from okdbench.training import runner
+from okdbench.training.export import export
 from okdbench.training.initial_networks import initial_network
+from okdbench.training.own_students import student_warnings
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.progress import quiet
+from okdbench.training.runner import execute
 from okdbench.training.student_lookup import load
 from okdbench.training.teacher import teacher_key
 from okdbench.training.trial import check
@@ -59,6 +63,18 @@ def test_a_student_starts_from_a_file_with_a_last_layer_of_its_own(
     note = "imagenet.pth.tar: the last layer starts new, because the file has 1000 classes, not 10"
     initial_network("student", made)
     assert capsys.readouterr().err.count(note) == 1
+
+
+def test_a_student_of_another_seed_has_learned_from_the_test_images(light_plan: Make, tmp_path: Path) -> None:
+    made = light_plan("kd")
+    execute(made, tmp_path / "runs", quiet)
+    export(made.key, "safetensors", tmp_path / "student.safetensors", tmp_path / "runs")
+    for role in ("student_weights", "teacher_weights", "teacher_init"):
+        named = {role: str(tmp_path / "student.safetensors")}
+        (line,) = student_warnings(light_plan("kd", seed=1, **named))
+        assert "by its card it is a student of digits, seed 0, and learned from images that seed 1 tests on" in line
+        same = [{"seed": 0}, {"seed": 5}, {"seed": 1, "setting": "MP-O"}]  # one fold, or other images
+        assert not [*chain.from_iterable(student_warnings(light_plan("kd", **named, **others)) for others in same)]
 
 
 def test_a_student_with_the_same_classes_starts_from_all_of_a_file(plan: Make, tmp_path: Path) -> None:
