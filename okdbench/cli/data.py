@@ -167,8 +167,8 @@ def _print_passport(entries: Mapping[str, DomainManifest], lines: Mapping[str, S
         for line in (f"folder {entry.folder}", f"digest {entry.digest}", *lines[domain]):
             print_line(f"  {line}")
     for (domain, other), number in duplicates(entries).items():
-        same = f"exact duplicates in {domain}" if domain == other else f"images of {domain} that are also in {other}"
-        print_line(f"{same}: {number}")
+        across = f"images of {domain} with an equal file in {other}"
+        print_line(f"{across if domain != other else f'exact duplicates in {domain}'}: {number}")
     if names := contradictions(entries):
         print_line(f"warning: {len(names)} images are equal to one of another class: {shortened(names)}")
 

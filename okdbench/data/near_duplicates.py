@@ -35,6 +35,8 @@ POSITIONS = 8
 EVEN = 1e-2
 #: what rounding adds to squares of distances at most
 ROUNDING = 1e-5
+#: shares of red, green and blue in grey, by which a photograph is like its grey version
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
 #: pairs of images up to which thumbnails are compared
 MOST_PAIRS = 2 * 10**9
 
@@ -117,7 +119,8 @@ def kept(file: Path, digest: str, compare: Callable[[], Copies]) -> Copies:
         digest: of the images and the parts that they are in.
         compare: compares them, which takes minutes for large data sets.
     """
-    key = hashlib.sha256(json.dumps([digest, SIDE, ALIKE, MOST_PAIRS, POSITIONS]).encode()).hexdigest()[:16]
+    parts = [digest, SIDE, ALIKE, MOST_PAIRS, POSITIONS, GREY.tolist()]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     file = file.with_name(f"{file.name}-{key}.json")
     with ExitStack() as held:
         with suppress(OSError):  # a folder that cannot be written keeps nothing
@@ -143,7 +146,8 @@ def _digest(image: npt.NDArray[np.uint8]) -> bytes:
 def _thumbnails(pixels: npt.NDArray[np.uint8]) -> Thumbnails:
     """Small grey images of mean 0 and length 1, whose products are correlations; 0 for one even colour."""
     rows, columns = (_shares(length) for length in pixels.shape[1:3])
-    grey = rows @ pixels.mean(3, dtype=np.float32) @ columns.T
+    shares = GREY if pixels.shape[3] == len(GREY) else np.ones(1, np.float32)
+    grey = rows @ (pixels.astype(np.float32) @ shares) @ columns.T
     grey -= grey.mean((1, 2), keepdims=True)
     length = np.linalg.norm(grey, axis=(1, 2), keepdims=True)
     return np.where(length > EVEN, grey / np.maximum(length, EVEN), np.float32(0))

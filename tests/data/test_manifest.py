@@ -57,7 +57,7 @@ def test_the_passport_reports_duplicates_and_changes(
     said = capsys.readouterr().out
     assert "exact duplicates in photo: 68" in said
     assert "exact duplicates in cartoon: 69" in said
-    assert "of photo that are also in sketch: 70" in said
+    assert "of photo with an equal file in sketch: 70" in said
     own.write_bytes(own.read_bytes()[:-2] + b"\xff\xd9"[::-1])
     with pytest.raises(UserError, match=r"not as registered: photo \(1 files, the first dog/00003\.jpg\)"):
         datastore.check("pacs", root)

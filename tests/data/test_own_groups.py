@@ -205,6 +205,13 @@ def test_images_are_compared_in_all_positions_and_darker(size: int) -> None:
     assert copies(batch(*(noise(seed, 64) for seed in range(50, 100)), size=size), known) == Copies(0, 0)
 
 
+def test_the_grey_version_of_a_coloured_image_is_found() -> None:
+    images = [
+        Image.merge("RGB", [noise(3 * seed + channel, 64).convert("L") for channel in range(3)]) for seed in range(9)
+    ]
+    assert copies(batch(*(image.convert("L") for image in images[:4])), batch(*images)) == Copies(0, 4)
+
+
 def test_digits_that_look_alike_when_turned_are_no_copies() -> None:
     digits = [Image.fromarray((pixels * 15).astype(np.uint8)) for pixels in load_digits().images]
     assert copies(batch(*digits[:360]), batch(*digits[360:])).near <= 1
