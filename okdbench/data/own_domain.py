@@ -14,7 +14,7 @@ from okdbench.data.own_file import composed
 
 #: word in the name of a folder -> the part whose images are in it
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-         "test": "test", "testing": "test"}  # fmt: skip
+         "test": "test", "testing": "test", "evaluation": "test"}  # fmt: skip
 #: words that say nothing more, as in training_set and seg_train
 _OTHER_WORDS = {"set", "data", "dataset", "image", "images", "img", "imgs", "seg", "split", "folder"}
 UNLABELLED = "images without a class folder"

@@ -214,6 +214,7 @@ def test_parts_without_class_folders_are_no_classes(parts: list[str], tmp_path: 
         ("seg_train/seg_train", "seg_test/seg_test"),
         ("trainset", "testset"),
         ("Data Train", "Data Test"),
+        ("training", "evaluation"),
     ],
 )
 def test_parts_are_known_by_a_word_of_their_name(train: str, test: str, tmp_path: Path) -> None:

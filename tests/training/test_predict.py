@@ -97,6 +97,13 @@ def test_the_accuracy_on_the_files_of_the_test_split_is_the_records(shop: Shop, 
     assert 100 * right == pytest.approx(shop.record.selected.evaluation.test.acc)
 
 
+def test_transparent_images_are_pointed_out(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(shop, [file for file in shop.files if file.suffix == ".png"], tmp_path / "labels.csv")
+    assert ".png are transparent in places, which are shown white" in capsys.readouterr().err
+    assert predict(shop, [file for file in shop.files if file.suffix == ".jpg"], tmp_path / "more.csv")
+    assert "transparent" not in capsys.readouterr().err
+
+
 def test_labels_and_confidences_are_those_of_the_evaluation(shop: Shop, tmp_path: Path) -> None:
     predict(shop, shop.files, tmp_path / "labels.csv")
     classifier = load(shop.plan.key, shop.runs).classifier
