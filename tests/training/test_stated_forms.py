@@ -256,6 +256,9 @@ def test_a_pipeline_of_openmmlab_has_a_size_and_a_crop(config: str, says: str, p
             "says 32 px, crop:0.875;",
         ),
         ({"crop_size": 32, "resize": 40}, "says 32 px, crop:0.8;"),
+        ({"image_size": 40, "crop_size": 32}, "says 32 px, crop:0.8;"),
+        ({"CFG": {"size": 48, "mean": MEAN, "std": STD}}, "says 48 px, mean 0.2, std 0.35;"),
+        ({"crop_mode": "border", "img_size": 32}, "says 32 px; not understood: its resize (crop_mode: border);"),
         (
             {"hparams": {"img_size": 32, "test_crop_ratio": 0.9, "random_crop": 4}},
             "says 32 px; not understood: its resize (test_crop_ratio: 0.9); say it with --resize;",
@@ -264,10 +267,7 @@ def test_a_pipeline_of_openmmlab_has_a_size_and_a_crop(config: str, says: str, p
             {"config": ConfigDict(DATA=ConfigDict(IMG_SIZE=32, INTERPOLATION="bicubic"), TEST=ConfigDict(CROP=True))},
             "says 32 px, bicubic; not understood: its resize (crop: True); say it with --resize;",
         ),
-        (
-            {"args": {"img_size": 32, "center_crop": 28}, "resize": "crop:0.8"},
-            "says 32 px, crop:0.8;",
-        ),
+        ({"args": {"img_size": 32, "center_crop": 28}, "resize": "crop:0.8"}, "says 32 px, crop:0.8;"),
     ],
 )
 def test_a_size_is_found_beside_the_weights(entries: Any, says: str, photos: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from support.plain_teachers import teacher_of
 from support.stated_forms import MEAN, STD, trained
 from support.teacher_plans import HALF, IMAGENET, accuracy, plan_of, shop, squares
 from torch import nn
+from torchvision.models import ResNet18_Weights
+from torchvision.transforms import InterpolationMode
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +80,14 @@ def test_the_pretraining_of_a_pickled_network_is_not_taken_for_its_own(photos: P
         plan = plan_of(photos, tmp_path / "teacher.pth")
         assert plan.format_note.startswith("does not say how its images are made; by default 32 px, mean 0.485")
         assert accuracy(plan) == 100
+
+
+@pytest.mark.parametrize("form", [lambda preset: preset, str], ids=["object", "text"])
+def test_the_transforms_of_torchvisions_weights_are_read(
+    form: Callable[[Any], Any], net: nn.Module, photos: Path
+) -> None:
+    preset = ResNet18_Weights.DEFAULT.transforms(crop_size=32, resize_size=40, interpolation=InterpolationMode.BICUBIC)
+    file = photos.parent / "preset.pth"
+    torch.save({"state_dict": net.state_dict(), "transform": form(preset)}, file)
+    note = plan_of(photos, file).format_note
+    assert note.startswith("says 32 px, mean 0.485,0.456,0.406, std 0.229,0.224,0.225, crop:0.8, bicubic")

@@ -20,11 +20,13 @@ _CHANNELS = (1, 3, 4)
 #: what stands before height and width, or h and w
 _SIDES = ("", "image_", "img_", "input_")
 #: name of a rule elsewhere -> here
-_RULES = {"stretch": "stretch", "squash": "stretch", "center": "crop", "crop": "crop", "pad": "pad", "border": "pad"}
+_RULES = {"stretch": "stretch", "squash": "stretch", "center": "crop", "crop": "crop", "pad": "pad"}
+#: what timm fills with the mean; pad fills with black
+_FILLED = "border"
 #: names of the side that is kept, and of the shorter side before
 _PAIRS = (
     ("val_crop_size", "val_resize_size"),
-    *(("crop_size", name) for name in ("resize_size", "resize", "scale_size")),
+    *(("crop_size", name) for name in ("resize_size", "resize", "scale_size", "image_size", "img_size")),
 )
 #: what the name of a cut or a resizing begins with that is not understood
 UNREAD_CUT = "resize ("
@@ -42,6 +44,10 @@ def size_in(entry: Mapping[str, Any]) -> dict[str, Any]:
     sides = [(f"{before}{high}", f"{before}{wide}") for before in _SIDES for high, wide in (("height", "width"), "hw")]
     given += [[entry[high], entry[wide]] for high, wide in sides if high in entry and wide in entry]
     given += [value for name in _ENTRIES if _has_sides(value := entry.get(name))]
+    if {"mean", "std", "size"} <= entry.keys() and not given:
+        given = [entry["size"]]  # alone it may be that of anything
+    if len(given) > 1 and (cut := side_of(entry.get("crop_size"))) and cut < (side_of(given[0]) or 0):
+        given = [cut]
     return {"image_size": side_of(given[0])} if given else {}
 
 
@@ -72,6 +78,8 @@ def rule_in(entry: Mapping[str, Any]) -> dict[str, Any]:
         found["resize"] = None
     if (mode := str(entry.get("crop_mode"))) in _RULES:
         found["rule"] = _RULES[mode]
+    if mode == _FILLED:
+        return {f"{UNREAD_CUT}crop_mode: {mode})": None}
     if (share := share_of(entry.get("crop_pct"))) is not None:
         found["share"] = share
     if share := share_of(entry.get("eval_crop_ratio")):  # of DeiT

@@ -23,6 +23,12 @@ _STATISTICS = re.compile(rf"mean['\"]?\s*[=:]\s*{_NUMBERS}([^()\[\]{{}}]{{0,80}}
 _MENTIONED = re.compile(r"mean['\"]?\s*[=:].{0,200}?std['\"]?\s*[=:]", re.I | re.DOTALL)
 #: a switch for the order in a configuration of OpenMMLab
 _TO_RGB = re.compile(r"\b(?:bgr_)?to_rgb['\"]?\s*[=:]\s*(True|False)")
+#: the sides and the filter in torchvision's transforms of its weights
+_PRESET = re.compile(
+    r"crop_size=\[(?P<crop_size>\d+)\]\s+resize_size=\[(?P<resize_size>\d+)\]"
+    r".{0,200}interpolation=InterpolationMode\.(?P<interpolation>\w+)",
+    re.DOTALL,
+)
 #: number of a filter in OpenCV, which Albumentations uses -> the nearest one here
 _OPENCV = {"0": "nearest", "1": "cv2", "3": "box"}
 #: in a text that names initial values of weights, one number beside another is one of those
@@ -60,6 +66,8 @@ def _in_text(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {"mean": mean, "std": std} if len(read) == 1 else {"mean": UNREAD, "std": UNREAD}
     if switches := {*_TO_RGB.findall(text)}:
         found["to_rgb"] = "True" in switches
+    if preset := _PRESET.search(text):
+        found |= preset.groupdict()
     return found | size_of_pipeline(text)
 
 
