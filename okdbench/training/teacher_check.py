@@ -118,7 +118,8 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
     better = [each for each in tried if each[0] >= max(found + least, tried[0][0] - worth)]
     for reached, text in better:
         yield f"warning: with {text} it has {reached:.1f} %{doubt}"
-    if not better and found < LOW and (assumed := plan.format_note.partition("by default ")[2]):
+    assumed = plan.format_note.partition("by default ")[2]
+    if not better and found < LOW and assumed not in ("", "RGB"):  # other orders are rare, and were tried
         yield f"if it should know them better, say what its training had; its file does not, and {assumed} is a guess"
 
 
