@@ -174,3 +174,22 @@ def test_values_that_are_brought_to_1_before_are_no_bytes(photos: Path, tmp_path
     assert note_on({"transform": scaled}, photos, tmp_path).startswith("says mean 0.2, std 0.35; by default")
     bytes_ = note_on({"transform": albumentations(ones)}, photos, tmp_path)
     assert bytes_.startswith("says mean 0.2, std 0.35, values from 0 to 255;")
+
+
+TEST = v2.Compose([v2.Resize(72), v2.CenterCrop(64), v2.ToTensor(), v2.Normalize(MEAN, STD)])
+TRAIN = v2.Compose([v2.RandomResizedCrop(96), v2.ToTensor(), v2.Normalize(MEAN, STD)])
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"test_transform": str(TEST), "train_transform": str(TRAIN)},
+        {"transforms": {"val": TEST, "train": TRAIN}},
+        {"args": {"a": str(TEST), "b": str(TRAIN)}},
+    ],
+    ids=["texts", "objects", "no names"],
+)
+def test_the_pipeline_of_the_test_wins_wherever_it_stands(
+    entries: dict[str, Any], photos: Path, tmp_path: Path
+) -> None:
+    assert note_on(entries, photos, tmp_path).startswith("says 64 px, mean 0.2, std 0.35, crop:0.88")

@@ -235,7 +235,7 @@ def test_what_is_assumed_of_images_is_said_again_where_the_accuracy_is_low(photo
     plan = plan_of(photos, tmp_path / "bare.pth")
     lines = list(teacher_check._measured(plan, loaded(plan, Path("unused"), CPU, quiet), CPU))
     assert not any("warning: with" in line for line in lines)
-    assert lines[-1].startswith("if it should know them better, say what its training had; its file does not, and ")
+    assert lines[-1].startswith("if it should know them better, say what its training had in place of the defaults, ")
     assert "mean 0.485,0.456,0.406" in lines[-1]
 
 
@@ -247,3 +247,15 @@ def test_a_file_of_settings_beside_the_weights_is_read(name: str, photos: Path, 
     plan = plan_of(photos, tmp_path / "bare.pth")
     assert plan.format_note.startswith("says mean 0.2, std 0.35")
     assert accuracy(plan) == 100
+    (tmp_path / name).write_text(json.dumps({**content, "model": "resnet50"}))
+    assert plan_of(photos, tmp_path / "bare.pth").format_note.startswith("does not say"), "it is of another network"
+
+
+def test_settings_beside_a_checkpoint_do_not_win_over_its_own_transforms(photos: Path, tmp_path: Path) -> None:
+    pipeline = v2.Compose([v2.Resize((48, 48)), v2.ToTensor(), v2.Normalize(MEAN, STD)])
+    checkpoint(test_transform=pipeline)(timm.create_model(NETWORK, num_classes=3), tmp_path / "teacher.pth")
+    tagged = "image_size: 224\nmean: !!python/tuple [0.1, 0.1, 0.1]\nstd: !!python/tuple [0.2, 0.2, 0.2]\n"
+    (tmp_path / "hparams.yaml").write_text(tagged)
+    assert plan_of(photos, tmp_path / "teacher.pth").format_note.startswith("says 48 px, mean 0.2, std 0.35, stretch")
+    torch.save(timm.create_model(NETWORK, num_classes=3).state_dict(), tmp_path / "bare.pth")
+    assert plan_of(photos, tmp_path / "bare.pth").format_note.startswith("says 224 px, mean 0.1, std 0.2")

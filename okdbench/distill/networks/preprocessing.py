@@ -8,7 +8,7 @@ timm, Hugging Face, Lightning, torchvision and many others write them. Nothing i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import Interpolation, spell_resize
 from okdbench.distill.networks.class_names import Listings, class_names_in, listings_in
 from okdbench.distill.networks.inert_pickle import Inert
+from okdbench.distill.networks.inert_yaml import InertLoader
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, mapping_of, numbers_of
 from okdbench.distill.networks.stated_accuracy import accuracy_in
@@ -31,7 +32,7 @@ from okdbench.distill.networks.stated_sizes import UNREAD_CUT
 from okdbench.distill.networks.stated_statistics import NO_IMAGES, STATISTICS
 from okdbench.distill.networks.stated_values import Stated, stated_in
 from okdbench.distill.networks.timm_options import Options, architecture_in, options_in
-from okdbench.distill.networks.transform_steps import has_steps
+from okdbench.distill.networks.transform_steps import has_steps, steps_of
 from okdbench.distill.networks.transforms import of_transforms
 from okdbench.distill.networks.unread_entries import unread_entries
 from okdbench.distill.networks.weight_files import WeightFile, read_weights
@@ -42,8 +43,12 @@ _PLACES = ("data", "test", "meta", "dataset_meta", "preprocessor_config", "img_n
            "data_config", "preprocessing", "okdbench")  # fmt: skip
 #: what timm's train.py was called with
 _ARGUMENTS = "args.yaml"
-#: files of Hugging Face, of Lightning and of many scripts beside the weights
-_FILES = ("config.yaml", "train_config.json", "hparams.yaml", "config.json", "preprocessor_config.json", _ARGUMENTS)
+#: settings of Lightning and of many scripts beside the weights, of which less is known
+_SETTINGS = ("config.yaml", "train_config.json", "hparams.yaml")
+#: files of Hugging Face and timm
+_FILES = ("config.json", "preprocessor_config.json", _ARGUMENTS)
+#: entries in which such a file names the network
+_MODELS = ("architecture", "arch", "model", "model_name")
 #: an entry that has these names is what timm's train.py was called with
 _OF_TIMM = {"img_size", "input_size", "crop_pct", "mean", "std"}
 #: attributes of a pickled network of timm that describe its pretraining, whatever it was trained on afterwards
@@ -98,7 +103,7 @@ def preprocessing_of(path: Path, network: str) -> Preprocessing:
     Raises:
         UserError: the file is missing, damaged, or holds no weights.
     """
-    beside = tuple(path.parent / name for name in _FILES)
+    beside = tuple(path.parent / name for name in (*_SETTINGS, *_FILES))
     return _read(path, network, tuple(file.stat().st_mtime_ns for file in (path, *beside) if file.is_file()))
 
 
@@ -106,13 +111,15 @@ def preprocessing_of(path: Path, network: str) -> Preprocessing:
 def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     content = read_weights(path)
     found: Stated = {}
-    own, files = [*_within(content.metadata, network)], _beside(path)
-    base = network.partition(".")[0]
-    # a config.json may be of another file in the same folder
-    beside = [
-        layer for file in files if file.get("architecture") in (None, network, base) for layer in _within(file, network)
-    ]
-    layers = [*_anywhere(mapping_of(content.metadata)), *beside, *own, _attributes(content.metadata), _layer(content)]
+    own, base = [*_within(content.metadata, network)], network.partition(".")[0]
+    settings, files = (_beside(path, names) for names in (_SETTINGS, _FILES))
+    general, beside = (
+        [layer for file in each if _may_be_of(file, base) for layer in _within(file, network)]
+        for each in (settings, files)
+    )
+    anywhere = [*_anywhere(mapping_of(content.metadata))]
+    layers = [*general, *anywhere, *beside, *own, _attributes(content.metadata), _layer(content)]
+    files += settings
     for layer in layers:
         found = _merged(found, stated_in(layer))
     if not {"mean", "std", UNNORMALISED} & found.keys() and not any("=" in name for name in found):
@@ -130,13 +137,19 @@ def _read(path: Path, network: str, _changed: tuple[int, ...]) -> Preprocessing:
     )
 
 
-def _beside(path: Path) -> list[dict[str, Any]]:
-    """The content of the usual files in the same folder."""
+def _may_be_of(file: Mapping[str, Any], network: str) -> bool:
+    """Whether a file in the same folder names no other network, of which it would be."""
+    named = (str(file[key]).partition(".")[0] for key in _MODELS if isinstance(file.get(key), str))
+    return all(name == network for name in named if timm.is_model(name) or file.get("architecture") == name)
+
+
+def _beside(path: Path, names: Iterable[str]) -> list[dict[str, Any]]:
+    """The content of the files of these names in the same folder."""
     found = []
-    for name in _FILES:
+    for name in names:
         with suppress(OSError, ValueError, yaml.YAMLError):
             text = (path.parent / name).read_bytes()
-            content = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+            content = json.loads(text) if name.endswith(".json") else yaml.load(text, InertLoader)
             if isinstance(content, dict):
                 arguments = {"args": content, "architecture": content.get("model")}
                 found.append(arguments if name == _ARGUMENTS else content)
@@ -157,7 +170,7 @@ def _within(content: Mapping[str, Any], network: str, depth: int = 2) -> Iterato
 
 def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[str, Any]]:
     """Entries under any name that are evidently a normalisation, and transforms or their text."""
-    for name, value in sorted(content.items(), key=_is_of_training) if depth else ():
+    for name, value in sorted(content.items(), key=_order) if depth else ():
         if NO_IMAGES.search(str(name)) or (name in _OF_PRETRAINING and "_modules" in content):
             continue
         inner = mapping_of(value)
@@ -175,10 +188,17 @@ def _anywhere(content: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[st
                 yield inner
 
 
-def _is_of_training(item: tuple[Any, Any]) -> bool:
-    """Whether it has statistics of the training images, by which those of a test are normalised as well."""
+def _order(item: tuple[Any, Any]) -> int:
+    """What of a test comes after what of a training and wins; of statistics, those of the training images do."""
     name, value = item
-    return str(name).lower().startswith("train") and {"mean", "std"} <= mapping_of(value).keys()
+    inner, is_trained = mapping_of(value), "train" in str(name).lower()
+    if {"mean", "std"} <= inner.keys():
+        return 2 if is_trained else 1
+    pipeline = inner.get("transforms", value)
+    is_random = (isinstance(pipeline, str) or has_steps(pipeline)) and any(
+        step.is_random for step in steps_of(pipeline)
+    )
+    return 0 if is_trained or is_random else 1
 
 
 def _timm_resolved(args: Mapping[str, Any], arch: str) -> Mapping[str, Any]:

@@ -1,0 +1,26 @@
+"""Reads YAML with tags of Python, as Lightning writes it, without executing anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+
+class InertLoader(yaml.SafeLoader):
+    r"""Takes what a tag of Python has as a list, a mapping or a text.
+
+    >>> yaml.load("size: !!python/tuple [48, 48]\npath: !!python/object/apply:pathlib.Path [a]", InertLoader)
+    {'size': [48, 48], 'path': ['a']}
+    """
+
+
+def _content(loader: InertLoader, _tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    return node.value
+
+
+InertLoader.add_multi_constructor("tag:yaml.org,2002:python/", _content)
