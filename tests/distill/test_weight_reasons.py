@@ -116,8 +116,9 @@ def test_an_average_whose_batch_norm_has_seen_no_images_is_pointed_out(
         ):
             loaded(content, tmp_path / f"{number}{len(content)}.pt")
             assert (f"; {warning}" in capsys.readouterr().err) == is_warning
+    # as of averages of the floating-point entries, whose counters stay at 0
     loaded(below("model.", counted) | below("ema.", raw | {"fc.bias": state["fc.bias"] + 1}), tmp_path / "net.pt")
-    assert warning in capsys.readouterr().err
+    assert warning not in capsys.readouterr().err
 
 
 def test_a_layer_after_the_last_one_is_named_with_its_cure(tmp_path: Path) -> None:

@@ -100,7 +100,11 @@ def test_classes_that_people_count_in_another_order_are_noticed(
 def test_a_teacher_far_below_what_its_file_says_is_a_warning(make: Make, runs: Path, tmp_path: Path) -> None:
     state, found = load_file(weights_of(make(), runs)), []
     state["fc.bias"][:5] -= 99  # so that it has about 50 %
-    for stated in ({"best_acc": 99.5}, {"args": {"val_accuracy": "0.995"}}, {"epoch": 99, "loss": 99.5}):
+    for stated in (
+        {"best_acc": 99.5},
+        {"metrics": {"val_accuracy": "0.995", "train_acc": 1.0}},
+        {"epoch": 99, "loss": 99.5},
+    ):
         torch.save({"state_dict": state, **stated}, tmp_path / "teacher.pt")
         plan = make(teacher_weights=str(tmp_path / "teacher.pt"))
         lines = list(teacher_check._measured(plan, teacher_of(plan, runs, CPU, quiet), CPU))

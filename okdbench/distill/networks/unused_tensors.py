@@ -84,13 +84,11 @@ def average_note(name: str, raw_name: str, average: State, raw: State) -> str:
 
 
 def _is_unfed(state: State) -> bool:
-    """Whether the statistics of all batch norms are those of a new network."""
-    counters, means, variances = (
-        [tensor for name, tensor in state.items() if name.endswith(end)]
-        for end in ("num_batches_tracked", "running_mean", "running_var")
+    """Whether the statistics of all batch norms are those of a new network; many averages leave their counters at 0."""
+    means, variances = (
+        [tensor for name, tensor in state.items() if name.endswith(end)] for end in ("running_mean", "running_var")
     )
-    is_new = not any(mean.any() for mean in means) and all((variance == 1).all() for variance in variances)
-    return bool(means) and (is_new or (bool(counters) and not any(counters)))
+    return bool(means) and not any(mean.any() for mean in means) and all((each == 1).all() for each in variances)
 
 
 def _spelt(place: str) -> str:
