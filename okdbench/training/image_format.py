@@ -81,9 +81,8 @@ def start_notes(dataset: Dataset, config: RunConfig) -> Iterator[str]:
     """What to say of files that a training starts from, whose images were normalised otherwise than those here."""
     for name, network in {config.teacher_init: config.teacher, config.student_weights: config.student}.items():
         theirs = dataset.with_format(**_for(dataset, preprocessing_of(Path(name), network))) if name else dataset
-        both = [{field: getattr(each, field) for field in _NORMALISED} for each in (theirs, dataset)]
-        if both[0] != both[1]:
-            were, are = map(_words, both)
+        were, are = (_words({field: getattr(each, field) for field in _NORMALISED}) for each in (theirs, dataset))
+        if were != are:
             yield f"{name}: by the file its images had {were}; here they have {are}, to which the training adapts it"
 
 

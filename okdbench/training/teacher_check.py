@@ -120,7 +120,7 @@ def _measured(plan: Plan, teacher: ClassifierWrapper, device: torch.device) -> I
         yield f"warning: with {text} it has {reached:.1f} %{doubt}"
     assumed = plan.format_note.partition("by default ")[2]
     if not better and found < LOW and assumed not in ("", "RGB"):  # other orders are rare, and were tried
-        yield f"if it should know them better, say what its training had; its file does not, and {assumed} is a guess"
+        yield f"if it should know them better, say what its training had in place of the defaults, {assumed}"
 
 
 def _stated(plan: Plan) -> float:

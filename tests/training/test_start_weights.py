@@ -72,7 +72,9 @@ def test_a_student_of_another_seed_has_learned_from_the_test_images(light_plan: 
     for role in ("student_weights", "teacher_weights", "teacher_init"):
         named = {role: str(tmp_path / "student.safetensors")}
         (line,) = student_warnings(light_plan("kd", seed=1, **named))
-        assert "by its card it is a student of digits, seed 0, and learned from images that seed 1 tests on" in line
+        assert (
+            "a student of digits, seed 0, and has learned from images that seed 1 tests on; take one of seed 1" in line
+        )
         same = [{"seed": 0}, {"seed": 5}, {"seed": 1, "setting": "MP-O"}]  # one fold, or other images
         assert not [*chain.from_iterable(student_warnings(light_plan("kd", **named, **others)) for others in same)]
 
