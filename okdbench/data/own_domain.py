@@ -151,15 +151,15 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
 
 def _cure_of_bare(parts: Mapping[Path, str]) -> str:
     """What to do about parts without class folders, by what else is in them."""
-    is_one = len(parts) == 1
+    them, have = ("it", "it has") if len(parts) == 1 else ("them", "they have")
     if described := [file for at in parts for file in sorted(at.glob("*.jsonl"))]:
-        return f"{described[0].name} in {'it' if is_one else 'them'} is not read: write metadata.csv, with the columns file_name and label"
+        return f"{described[0].name} in {them} is not read: write metadata.csv, with the columns file_name and label"
     ignored = Counter[str]()
     if not any(file for at in parts for file in images_in(at, ignored)) and (others := to_convert(ignored)):
-        return f"{'it has' if is_one else 'they have'} {others}: save the images in these as PNG, in a folder for each class"
+        return f"{have} {others}: save the images in these as PNG, in a folder for each class"
     lists = [f"{part}: {file}" for at, part in parts.items() for file in at.glob("*.csv")]
     cure = f", or write NAME: {{{', '.join(lists)}}} below domains:" if len(lists) == len(parts) else ""
-    where, classes = ("in it", "it is a class") if is_one else ("in each of them", "they are classes")
+    where, classes = ("in it", "it is a class") if len(parts) == 1 else ("in each of them", "they are classes")
     return f"make one for each class {where}{cure}; if {classes}, write classes: {yaml_list([at.name for at in parts])}"
 
 
