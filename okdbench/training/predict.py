@@ -78,7 +78,8 @@ def predict(
     student, on = load(name, runs, network), devices.choose(device)
     if not 1 <= top <= len(student.card.classes):
         raise UserError(f"--top {top}: out of range; the student knows {len(student.card.classes)} classes")
-    files = find(places, ignored := Counter())
+    ignored = Counter[str]()
+    files = find(places, ignored)
     if ignored:
         print(f"okdbench: ignored: {described(ignored)}", file=sys.stderr)
     white = max_value or student.card.max_value
