@@ -103,7 +103,17 @@ def holds_images(folder: Path) -> bool:
     Raises:
         UserError: the folder cannot be read.
     """
-    return any(not entry.is_dir() and not _not_an_image(Path(entry.path)) for entry in _entries(folder))
+    return any(True for _ in images_directly_in(folder))
+
+
+def images_directly_in(folder: Path) -> Iterator[Path]:
+    """The images that are in ``folder`` and in no folder inside it, in no order.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    paths = (Path(entry.path) for entry in _entries(folder) if not entry.is_dir())
+    return (path for path in paths if not _not_an_image(path))
 
 
 def is_of_one_class(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from okdbench.core.errors import UserError
 from okdbench.data.class_order import shortened, yaml_list
 from okdbench.data.list_rows import LIST_PARTS, Rows, place_of, row_of
-from okdbench.data.named_groups import share_values
+from okdbench.data.named_groups import THINGS, are_of_things
 from okdbench.data.own_file import composed
 
 #: what a column is for -> its names, of which the first is taken; their case, spaces, dashes and _ do not matter
@@ -30,11 +30,6 @@ COLUMNS = {
     "group": ("group",),
     "split": ("split", "subset", "part", "set", "phase", "partition", "usage"),
 }  # fmt: skip
-#: names of columns that say what an image is of, perhaps with an id or a number behind it
-_THINGS = re.compile(
-    "(patient|subject|participant|person|individual|animal|plant|specimen|object|obj|item|instance|video|clip|sequence|"
-    "scene|session|case|study|series|exam|lesion|slide|track|identity)(ids?|no|nr|num|number|name|key|index)?"
-)
 #: whether an image is of the class that its column names
 _BITS = {"0": False, "1": True, "0.0": False, "1.0": True}
 
@@ -175,8 +170,12 @@ def _unsaid_groups(
     """That a column may say which images belong together."""
     labels = [row[columns["label"]] for row in rows]
     for name in others if "group" not in columns else ():
-        if _THINGS.fullmatch(_letters(name)) and share_values(labels, [row[name] for row in rows]):
-            yield f"column {name} has one value for several images; to keep these in one split, write groups: {name}"
+        values = [row[name] for row in rows]
+        if re.fullmatch(THINGS, _letters(name)) and are_of_things(labels, values, values):
+            yield (
+                f"by column {name} {len({*values} - {''})} groups of images may each be of one thing; if so, keep each "
+                f"in one split with groups: {name}"
+            )
             return
 
 

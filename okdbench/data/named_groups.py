@@ -14,8 +14,19 @@ from okdbench.data.own_file import composed
 
 #: so many words with a number, or folders, may be before what counts the images of one thing
 _DEEPEST = 3
-#: a day, whose photographs need not be of one thing
-_DAY = re.compile(r"(?<!\d)(?:19|20)\d\d[-_. ]?[01]\d[-_. ]?[0-3]\d")
+_YEAR = r"(?:19|20)\d\d"
+#: a day, or a folder of a year, whose photographs need not be of one thing
+_DAY = re.compile(
+    rf"(?<!\d){_YEAR}[-_. ]?[01]\d[-_. ]?[0-3]\d|(?<![^\W_])[0-3]?\d[-_. ][0-3]?\d[-_. ]{_YEAR}(?!\d)"
+    rf"|(?:^|(?<=/)){_YEAR}(?:/[0-3]\d)*(?=/)"
+)
+#: words for what images are of, perhaps with an id or a number behind them
+THINGS = (
+    "(?:patient|subject|participant|person|individual|animal|plant|specimen|object|obj|item|instance|video|clip|"
+    "sequence|scene|session|case|study|series|exam|lesion|slide|track|identity)(?:ids?|no|nr|num|number|name|key|index)?"
+)
+#: the name of a folder without a number that is of one thing
+_THING = re.compile(f"{THINGS}(?![a-z])", re.IGNORECASE)
 
 
 def group_in(pattern: re.Pattern[str], path: str) -> str:
@@ -24,31 +35,56 @@ def group_in(pattern: re.Pattern[str], path: str) -> str:
     return (match[1] or "") if match else ""
 
 
-def share_values(labels: Sequence[str], values: Sequence[str]) -> bool:
-    """Whether images of a class share such values, and the value is not that of the class: patients, and not classes.
+def are_of_things(labels: Sequence[str], groups: Sequence[str], places: Sequence[str]) -> bool:
+    """Whether a class has several groups, and most of its images are in one with others at the same place.
 
-    >>> share_values("aaab", ["1", "1", "2", "3"]), share_values("aabb", "1122"), share_values("aab", "123")
-    (True, False, False)
+    >>> patients = ["1", "1", "2", "2", "3", "3", "4", "4", "5"]
+    >>> are_of_things(["cup"] * 9, patients, patients), are_of_things(patients, patients, patients)
+    (True, False)
     """
-    counts = Counter(pair for pair in zip(labels, values, strict=True) if pair[1])
-    groups = Counter(label for label, _ in counts)
-    return any(number > 1 and groups[label] > 1 for (label, _), number in counts.items())
+    if len({*groups} - {""}) < FOLDS:
+        return False
+    number = Counter(label for label, group in {*zip(labels, groups, strict=True)} if group)
+    counts = Counter(each for each in zip(labels, groups, places, strict=True) if each[1])
+    shared = Counter[str]()
+    for (label, _, _), size in counts.items():
+        shared[label] += size if size > 1 else 0
+    return any(number[label] > 1 and 2 * shared[label] > size for label, size in Counter(labels).items())
 
 
 def unsaid_groups(images: Sequence[OwnImage]) -> str:
-    """The ``groups:`` that the names of images propose, with what it gives; empty where they say nothing."""
+    """What the names of images say about which belong together; empty where they say nothing."""
     if any(image.group for image in images) or are_versions([image.path for image in images]):
         return ""
+    labels = [image.label for image in images]
     for text in (*_folders(images), *_words()):
-        pattern = re.compile(text)
-        groups = [group_in(pattern, image.path) for image in images]
-        if _are_of_things(images, groups) and not _are_days(pattern, images):
-            number = len({*groups} - {""})
-            return (
-                f"by their paths {number} groups of images may each be of one thing, such as "
-                f"{_example(images, groups)}; if so, keep each in one split with groups: '{text}'"
-            )
+        found = [re.search(text, image.path) for image in images]
+        groups = [match[1] if match else "" for match in found]
+        # Each folder may count from 1.
+        places = [match.string[: match.end(1)] if match else "" for match in found]
+        if are_of_things(labels, groups, places) and not _are_days(found) and (said := _said(images, groups, text)):
+            return said
     return ""
+
+
+def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str) -> str:
+    """The groups with what to do; of images that the user has divided, only those in several parts are named."""
+    if len({image.part or "train" for image in images}) == 1:
+        return (
+            f"by their paths {len({*groups} - {''})} groups of images may each be of one thing, such as "
+            f"{_example(images, groups)}; if so, keep each in one split with groups: '{text}'"
+        )
+    first: dict[str, dict[str, str]] = {}
+    for image, group in zip(images, groups, strict=True):
+        first.setdefault(group, {}).setdefault(image.part or "train", image.path)
+    several = {group: paths for group, paths in first.items() if group and len(paths) > 1}
+    if not several:
+        return ""
+    group, paths = next(iter(several.items()))
+    return (
+        f"by their paths groups of images that may each be of one thing are in several parts ({len(several)}), such as "
+        f"{group} in {' and '.join(paths)} with {shortened([*paths.values()])}; if so, move each into one part"
+    )
 
 
 def _folders(images: Sequence[OwnImage]) -> Iterator[str]:
@@ -57,7 +93,22 @@ def _folders(images: Sequence[OwnImage]) -> Iterator[str]:
     above = {depth for each, image in zip(steps, images, strict=True) for depth in _known(each, image.label)}
     first = max(above, default=-1) + 1
     for depth in range(first, min(first + _DEEPEST, max(map(len, steps), default=0))):
-        yield f"^{'[^/]+/' * depth}([^/]+)/"
+        if 2 * sum(_is_of_several(image, depth) for image in images) <= len(images):
+            yield f"^{'[^/]+/' * depth}([^/]+)/"
+
+
+def _is_of_several(image: OwnImage, depth: int) -> bool:
+    """Whether the folder at this depth is a kind in a class, as dog/beagle, or one of many files, as ab/ab27f0.jpg."""
+    *folders, name = image.path.split("/")
+    if depth >= len(folders):
+        return False
+    folder = folders[depth]
+    begins = ["".join(folders[first : depth + 1]) for first in range(depth + 1)]
+    if any(name.startswith(each) and name[len(each) :][:1].isalnum() for each in begins):
+        return bool(re.fullmatch(r"[\da-f]+|\w{1,3}", folder, re.IGNORECASE))
+    if any(composed(each) == image.label for each in folders):
+        return not re.search(r"\d", folder) and not _THING.match(folder)
+    return bool(re.fullmatch(r"[\da-f]{1,3}", folder, re.IGNORECASE))
 
 
 def _known(folders: Sequence[str], label: str) -> Iterator[int]:
@@ -74,30 +125,14 @@ def _words() -> Iterator[str]:
         yield rf"(?:^|/)({word if number == 1 else f'(?:{word}){{{number}}}'})[-_. ][^/]*$"
 
 
-def _are_of_things(images: Sequence[OwnImage], groups: Sequence[str]) -> bool:
-    """Whether a class has several groups, and most of its images are in one with others."""
-    if len({*groups} - {""}) < FOLDS or not _are_learned_from_and_tested(images, groups):
-        return False
-    counts = Counter((image.label, group) for image, group in zip(images, groups, strict=True))
-    of_class = Counter(image.label for image in images)
-    shared, number = Counter[str](), Counter[str]()
-    for (label, group), size in counts.items():
-        number[label] += bool(group)
-        shared[label] += size if group and size > 1 else 0
-    return any(number[label] > 1 and 2 * shared[label] > size for label, size in of_class.items())
-
-
-def _are_days(pattern: re.Pattern[str], images: Sequence[OwnImage]) -> bool:
+def _are_days(found: Sequence[re.Match[str] | None]) -> bool:
     """Whether most groups have a day in them, or the beginning of one."""
-    found = [(pattern.search(image.path), _DAY.search(image.path)) for image in images]
-    return 2 * sum(day.start() < match.end(1) for match, day in found if match and day) > len(images)
+    days = (match and any(_overlap(match, day) for day in _DAY.finditer(match.string)) for match in found)
+    return 2 * sum(map(bool, days)) > len(found)
 
 
-def _are_learned_from_and_tested(images: Sequence[OwnImage], groups: Sequence[str]) -> bool:
-    """Whether a group may be in two splits: where a user has divided the images, it has to be in two parts."""
-    places = {(image.part or "train", group) for image, group in zip(images, groups, strict=True) if group}
-    is_divided = len({image.part or "train" for image in images}) > 1
-    return not is_divided or len(places) > len({group for _, group in places})
+def _overlap(group: re.Match[str], day: re.Match[str]) -> bool:
+    return day.start() < group.end(1) and group.start(1) < day.end()
 
 
 def _example(images: Sequence[OwnImage], groups: Sequence[str]) -> str:

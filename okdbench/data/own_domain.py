@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from okdbench.core.errors import UserError
-from okdbench.data.image_files import class_folders, holds_images, images_in, refuse_undecoded, to_convert
+from okdbench.data.class_order import yaml_list
+from okdbench.data.image_files import (
+    class_folders,
+    holds_images,
+    images_directly_in,
+    images_in,
+    refuse_undecoded,
+    to_convert,
+)
 from okdbench.data.own_file import composed
 
 #: word in the name of a folder -> the part whose images are in it
@@ -136,21 +144,23 @@ def folder_domain(folder: Path, listed: Collection[str], labelled: bool = True) 
             classes, unlabelled = [], [at, *classes]
         found += [ClassFolder(each, composed(each.name), part) for each in classes]
         # As the test images of a challenge, which are published without labels, and those of Tiny ImageNet in images/.
-        if number := sum(image.parent in unlabelled for image in images_in(at)):
+        if number := sum(1 for each in unlabelled for _ in images_directly_in(each)):
             ignored[f"{UNLABELLED} in {at.name}"] += number
     return FolderDomain(folder, found, ignored)
 
 
 def _cure_of_bare(parts: Mapping[Path, str]) -> str:
     """What to do about parts without class folders, by what else is in them."""
+    them, have = ("it", "it has") if len(parts) == 1 else ("them", "they have")
     if described := [file for at in parts for file in sorted(at.glob("*.jsonl"))]:
-        return f"{described[0].name} in them is not read: write metadata.csv, with the columns file_name and label"
+        return f"{described[0].name} in {them} is not read: write metadata.csv, with the columns file_name and label"
     ignored = Counter[str]()
     if not any(file for at in parts for file in images_in(at, ignored)) and (others := to_convert(ignored)):
-        return f"they have {others}: save the images in these as PNG, in a folder for each class"
+        return f"{have} {others}: save the images in these as PNG, in a folder for each class"
     lists = [f"{part}: {file}" for at, part in parts.items() for file in at.glob("*.csv")]
     cure = f", or write NAME: {{{', '.join(lists)}}} below domains:" if len(lists) == len(parts) else ""
-    return f"make one for each class in each of them{cure}"
+    where, classes = ("in it", "it is a class") if len(parts) == 1 else ("in each of them", "they are classes")
+    return f"make one for each class {where}{cure}; if {classes}, write classes: {yaml_list([at.name for at in parts])}"
 
 
 def _is_bare(folders: Sequence[Path]) -> bool:
@@ -172,9 +182,11 @@ def _is_one_class(folder: Path, inner: Path) -> bool:
 
 
 def _innermost(folder: Path, part: str, listed: Collection[str]) -> Path:
-    """The folder of a part, without one of the same part around it: seg_train/seg_train."""
+    """The folder of a part, without one of the same part or of images around it: seg_train/seg_train, train/images."""
     inner = class_folders(folder, listed)
-    is_wrapper = len(inner) == 1 and part_of(inner[0].name) == part and not holds_images(inner[0])
+    if len(inner) != 1 or inner[0].name in listed or holds_images(inner[0]):
+        return folder
+    is_wrapper = part_of(inner[0].name) == part or (_is_bare(inner) and class_folders(inner[0]))
     return _innermost(inner[0], part, listed) if is_wrapper else folder
 
 

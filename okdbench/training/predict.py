@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from okdbench.core.files import printable, write_atomic, writing
 from okdbench.core.progress import counter
 from okdbench.core.terminal import TableColumn, print_table
 from okdbench.data.decoding import declared_ranges, decoding_pool, is_transparent, measured_range, read_image
-from okdbench.data.image_files import images_in
+from okdbench.data.image_files import described, images_in
 from okdbench.data.image_form import ImageForm
 from okdbench.data.images import Images
 from okdbench.data.own_remarks import LOOKED_AT
@@ -77,7 +78,10 @@ def predict(
     student, on = load(name, runs, network), devices.choose(device)
     if not 1 <= top <= len(student.card.classes):
         raise UserError(f"--top {top}: out of range; the student knows {len(student.card.classes)} classes")
-    files = find(places)
+    ignored = Counter[str]()
+    files = find(places, ignored)
+    if ignored:
+        print(f"okdbench: ignored: {described(ignored)}", file=sys.stderr)
     white = max_value or student.card.max_value
     if note := _range_note(files, white):
         print(f"okdbench: {note}", file=sys.stderr)
@@ -95,8 +99,12 @@ def predict(
     return not failed
 
 
-def find(places: Sequence[Path]) -> list[Path]:
+def find(places: Sequence[Path], ignored: Counter[str]) -> list[Path]:
     """The files among ``places`` and the images below the folders, those of each folder sorted.
+
+    Args:
+        places: files and folders.
+        ignored: counts what is left out of the folders, by kind.
 
     Raises:
         UserError: one does not exist or is a list, or there is no image at all.
@@ -107,7 +115,7 @@ def find(places: Sequence[Path]) -> list[Path]:
             raise UserError(f"there is no file or folder {printable(str(place))}; check how it is spelt")
         if place.suffix.lower() in LISTS:
             raise UserError(f"{place} is no image, and lists are not read here; name image files and folders")
-        files += images_in(place) if place.is_dir() else [place]
+        files += images_in(place, ignored) if place.is_dir() else [place]
     if not files:
         raise UserError("there is no image in these folders; name others, or the files themselves")
     return files
@@ -126,11 +134,13 @@ def _range_note(files: Sequence[Path], white: float | None) -> str:
 
 def _other_range(files: Sequence[Path], white: float | None) -> str:
     """A warning about values that are far from what is white; empty without."""
+    if not white:
+        return ""
     try:
         found = measured_range(files)
     except UserError as error:
         return f"; warning: {error}"
-    if not white or not found or white / DARK < found <= white:
+    if not found or white / DARK < found <= white:
         return ""
     return f"; warning: by their values it is {found:g}"
 

@@ -30,6 +30,9 @@ FORMS = {
     "{c}/site1_person{i}_2021030{j}.jpeg": "site1_person",
     "all/patient{i}/{c}{j}.png": "patient",
     "{c}/obj{i}_left{j}.png": "obj",
+    "{c}/2021/patient{i}/{j}.png": "patient",
+    "{c}/2021-03-01/vid{i}_{j}.png": "vid",
+    "{c}/patient{i}/patient{i}_{j}.png": "patient",
 }
 
 
@@ -81,6 +84,13 @@ def test_images_of_one_thing_are_known_by_their_names(form: str, tmp_path: Path)
         "{c}/2021-0{i}-01 12.3{j}.jpg",
         "{c}/front/{i}{j}.jpg",
         "{c}/{i}{j}.jpg",
+        "{c}/201{i}/{j}.jpg",
+        "{c}/201{i}/0{j}/a.jpg",
+        "{c}/0{i}-03-2023_101{j}.jpg",
+        "{c}/00{i}/00{i}0{j}7.jpg",
+        "images/a{i}/a{i}27{j}f.jpg",
+        "images/a/{i}b/a{i}b27{j}f.jpg",
+        "img/00{i}/{j}{i}00.jpg",
     ],
 )  # fmt: skip
 def test_counters_classes_and_days_are_no_things(form: str) -> None:
@@ -94,11 +104,38 @@ def test_a_class_and_its_number_are_no_things() -> None:
     assert unsaid_groups([OwnImage(path, Path(path), path.split("/")[0]) for path in several]) == "", "versions"
 
 
+KINDS = ("beagle", "poodle", "pug", "boxer", "husky", "collie")
+
+
+@pytest.mark.parametrize("form", ["{c}/{k}/{j}.jpg", "{c}/{k}/cat_{j}.jpg", "{c}/{k}/cat.{j}.jpg"])
+def test_kinds_in_a_class_are_no_things(form: str) -> None:
+    """And each of them may count from 1."""
+    paths = [form.format(c=label, k=kind, j=number) for label in CLASSES for kind in KINDS for number in range(9)]
+    images = [OwnImage(path, Path(path), path.split("/")[0]) for path in paths]
+    assert unsaid_groups(images) == ""
+    patients = [image._replace(path=re.sub("/(?=[a-z]+/)", "/patient_", image.path)) for image in images]
+    assert "6 groups of images may each be of one thing, such as patient_" in unsaid_groups(patients)
+
+
+@pytest.mark.parametrize("form", ["{p}/{c}/00{j}.png", "{p}/{c}/{c}_{j}.jpg", "{p}/{c}/{c}.{j}.jpg"])
+@pytest.mark.parametrize("divided", [True, False])
+def test_parts_that_each_count_from_1_have_no_groups(form: str, divided: bool) -> None:
+    images = [
+        OwnImage(path := form.format(p=part, c=label, j=number), Path(path), label, part if divided else "")
+        for part in ("train", "val", "test")
+        for label in CLASSES
+        for number in range(8)
+    ]
+    assert unsaid_groups(images) == ""
+
+
 def test_of_images_that_the_user_has_divided_groups_in_two_parts_are_named() -> None:
     images = images_of("{c}/vid{i}_{j}.png")
     moved = [image._replace(part="test" if "3_" in image.path else "train") for image in images]
     assert unsaid_groups(moved) == ""
-    assert unsaid_groups([image._replace(part="test") if "2_0" in image.path else image for image in moved])
+    line = unsaid_groups([image._replace(part="test") if "2_0" in image.path else image for image in moved])
+    assert "that may each be of one thing are in several parts (1), such as vid2 in test and train with" in line
+    assert line.endswith(" cup/vid2_0.png, cup/vid2_1.png; if so, move each into one part")
 
 
 def test_a_run_says_so_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from support.error_text import refusal
 from support.own_images import write
 
 from okdbench import registry
+from okdbench.data import own_domain
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.splits import assemble
 from okdbench.training.plan import make_plan
@@ -73,6 +74,17 @@ def test_test_images_without_classes_are_ignored_and_counted(tmp_path: Path) -> 
     assert dataset.classes == CLASSES
     assert dataset.official_tests == {"phone": "phone.val"}
     assert dataset.scan("phone").ignored == {"images without a class folder in test": 2}  # type: ignore[attr-defined]
+
+
+def test_for_images_without_classes_the_folders_of_classes_are_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes long where there are many images."""
+    name = described(tmp_path, {"train": 10, "val": 3})
+    grow(tmp_path / "phone" / "test" / "images", ["a.jpg", "b.jpg"])
+    monkeypatch.setattr(own_domain, "images_in", None)
+    ((_, place), *_) = registry.load_dataset(name).places.items()  # type: ignore[attr-defined]
+    assert place.ignored == {"images without a class folder in test": 2}
 
 
 @pytest.mark.parametrize("name", ["images", "scarf"])
@@ -196,13 +208,18 @@ def test_parts_without_class_folders_are_no_classes(parts: list[str], tmp_path: 
     for name in (str(tmp_path / "flat"), str(content)):
         message = refusal(registry.load_dataset, name)
         assert f"flat: {', '.join(sorted(parts))} ha" in message
-        assert message.endswith("no class folders; make one for each class in each of them")
+        where, are = ("it", "it is a class") if len(parts) == 1 else ("each of them", "they are classes")
+        cure = f"make one for each class in {where}; if {are}, write classes: [{', '.join(sorted(parts))}]"
+        assert message.endswith(f"no class folders; {cure}")
+    listed = write(tmp_path / "listed.yaml", domains={"flat": "flat"}, classes=parts)
+    assert registry.load_dataset(str(listed)).classes == tuple(parts)
     for image in (tmp_path / "flat").glob("*/*.jpg"):
         image.unlink()
         image.with_suffix(".arrow").touch()
     message = refusal(registry.load_dataset, str(content))
+    have = "it has" if len(parts) == 1 else "they have"
     assert message.endswith(
-        f"they have .arrow ({6 * len(parts)}): save the images in these as PNG, in a folder for each class"
+        f"{have} .arrow ({6 * len(parts)}): save the images in these as PNG, in a folder for each class"
     )
 
 
@@ -212,6 +229,7 @@ def test_parts_without_class_folders_are_no_classes(parts: list[str], tmp_path: 
         ("training_set", "test_set"),
         ("train_images", "val-images"),
         ("seg_train/seg_train", "seg_test/seg_test"),
+        ("train/images", "test/images"),
         ("trainset", "testset"),
         ("Data Train", "Data Test"),
         ("training", "evaluation"),

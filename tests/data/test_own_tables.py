@@ -265,8 +265,27 @@ def test_a_column_of_patients_is_proposed_as_groups(folder: Path, column: str) -
     for values, proposed in (([i // 4 for i in range(20)], True), ([i % 2 for i in range(20)], False)):
         rows = [f"all/{name},{CLASSES[i % 2]},P{values[i]}" for i, name in enumerate(NAMES)]
         text = "\n".join([f"path,label,{column}", *rows])
-        line = f"column {column} has one value for several images; to keep these in one split, write groups: {column}"
+        line = (
+            f"by column {column} 5 groups of images may each be of one thing; if so, keep each in one split with "
+            f"groups: {column}"
+        )
         for groups in ("", column):
             dataset = registry.load_dataset(listed(folder, text, groups=groups))
             assert isinstance(dataset, OwnDataset)
             assert any(line in said for said in dataset.remarks()) == (proposed and not groups)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("plant", ["tomato", "tomato", "apple"]),
+        ("person", ["0", "0", "1"]),
+        ("scene", ["street", "yard", "yard", "room"]),
+        ("item", [str(i) for i in range(18)] + ["0", "1"]),
+    ],
+)
+def test_a_column_of_few_values_or_of_few_pairs_is_no_group(folder: Path, column: str, values: list[str]) -> None:
+    rows = [f"all/{name},{CLASSES[i % 2]},{values[i % len(values)]}" for i, name in enumerate(NAMES)]
+    dataset = registry.load_dataset(listed(folder, "\n".join([f"path,label,{column}", *rows])))
+    assert isinstance(dataset, OwnDataset)
+    assert not any("groups:" in said for said in dataset.remarks())

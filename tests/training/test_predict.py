@@ -104,6 +104,15 @@ def test_transparent_images_are_pointed_out(shop: Shop, tmp_path: Path, capsys: 
     assert "transparent" not in capsys.readouterr().err
 
 
+def test_what_is_left_out_of_a_folder_is_named(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("images/1", "masks/1", "masks/2"):
+        draw(tmp_path / "phone" / name, 0, 0)
+    assert predict(shop, [tmp_path / "phone"], tmp_path / "labels.csv")
+    assert "okdbench: ignored: masks beside images (1)\n" in capsys.readouterr().err
+    assert predict(shop, [tmp_path / "phone" / "images"], tmp_path / "more.csv")
+    assert "ignored" not in capsys.readouterr().err
+
+
 def test_labels_and_confidences_are_those_of_the_evaluation(shop: Shop, tmp_path: Path) -> None:
     predict(shop, shop.files, tmp_path / "labels.csv")
     classifier = load(shop.plan.key, shop.runs).classifier
