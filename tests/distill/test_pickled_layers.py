@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 import timm
 import torch
 import torchvision
-from support.pickle_bomb import Bomb
+from support.pickle_bomb import Bomb, Inner, ScriptBomb
+from test_weight_files import refusal, trained
 from torch import nn
 
 from okdbench.core.errors import UserError
@@ -223,3 +225,14 @@ def test_code_in_an_attribute_of_a_layer_is_not_executed(tmp_path: Path) -> None
             load(tmp_path / "whole.pt")
         assert len(str(refusal.value)) < 1000
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_program_inside_of_a_file_is_not_executed(tmp_path: Path) -> None:
+    """TorchScript in the bytes of what is pickled as a tensor is, which ``torch.load`` executes."""
+    crater, program, file = tmp_path / "crater", io.BytesIO(), tmp_path / "bomb.pt"
+    torch.jit.save(torch.jit.script(ScriptBomb(crater)), program)
+    torch.save({"state_dict": trained().state_dict(), "extra": Inner(program.getvalue())}, file)
+    assert "it has a TorchScript program in it, which is not executed" in refusal(file)
+    assert not crater.exists()
+    torch.load(file, weights_only=False)
+    assert crater.exists(), "loading did not run the code, so the test above proves nothing"
