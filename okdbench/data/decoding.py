@@ -150,19 +150,14 @@ def is_turned(file: Path) -> bool:
 def is_transparent(file: Path) -> bool:
     """Whether some of its pixels, and not all, hide less than they should."""
     with suppress(*_UNDECODABLE), Image.open(file) as image:
-        return image.has_transparency_data and not is_clear(image) and _alpha(image)[0] < OPAQUE
+        if image.has_transparency_data and not is_clear(image):
+            return bool((np.asarray(image.convert("RGBA"))[..., 3] < OPAQUE).any())
     return False
 
 
 def is_clear(image: Image.Image) -> bool:
     """Whether nothing of it would be seen, as in 32-bit images whose fourth band nobody filled."""
-    return "A" in image.getbands() and _alpha(image) == (0, 0)
-
-
-def _alpha(image: Image.Image) -> tuple[int, int]:
-    """The smallest and the largest alpha of an image that has one."""
-    least, most = image.convert("RGBA").getextrema()[3]  # type: ignore[misc]
-    return int(least), int(most)
+    return "A" in image.getbands() and image.getchannel("A").getextrema() == (0, 0)
 
 
 def _of_deep(files: Iterable[Path], what: Callable[[Image.Image, Callable[[], Image.Image]], T]) -> list[T]:

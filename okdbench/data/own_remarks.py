@@ -41,20 +41,32 @@ def left_out(domain: Path) -> str:
     return f"warning: {listed} left out, as leftovers; list all under classes: if it is a class" if counts else ""
 
 
+def transparent_note(files: Sequence[Path]) -> str:
+    """What is done to images that are transparent in places, if some of those that are looked at are so."""
+    from okdbench.data.decoding import is_transparent
+
+    clear = next((file.name for file in _some(files) if is_transparent(file)), "")
+    return f"images such as {clear} are transparent in places, which are shown white" if clear else ""
+
+
+def _some(files: Sequence[Path]) -> Sequence[Path]:
+    return files[:: max(1, len(files) // LOOKED_AT)]
+
+
 def _looks(images: Sequence[OwnImage], exif_rotation: bool) -> Iterator[str]:
     """What okdbench does to some images and the training of a teacher may not have done."""
-    from okdbench.data.decoding import is_transparent, is_turned
+    from okdbench.data.decoding import is_turned
 
-    some = [image.file for image in images[:: max(1, len(images) // LOOKED_AT)]]
-    if turned := [file.name for file in some if is_turned(file)]:
+    files = [image.file for image in images]
+    if turned := [file.name for file in _some(files) if is_turned(file)]:
         yield (
             f"images such as {turned[0]} are turned upright, as their EXIF says; torchvision's ImageFolder does not do "
             "so: for a teacher that was trained with it, write exif_rotation: false into the YAML file"
             if exif_rotation
             else f"images such as {turned[0]} stay as they are stored, and not upright (exif_rotation: false)"
         )
-    if clear := [file.name for file in some if is_transparent(file)]:
-        yield f"images such as {clear[0]} are transparent in places, which are shown white; a fourth band is no colour"
+    if note := transparent_note(files):
+        yield f"{note}; a fourth band is no colour"
 
 
 def _masks(images: Sequence[OwnImage]) -> str:

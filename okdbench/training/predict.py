@@ -20,11 +20,11 @@ from okdbench.core.file_names import LISTS
 from okdbench.core.files import printable, write_atomic, writing
 from okdbench.core.progress import counter
 from okdbench.core.terminal import TableColumn, print_table
-from okdbench.data.decoding import declared_ranges, decoding_pool, is_transparent, measured_range, read_image
+from okdbench.data.decoding import declared_ranges, decoding_pool, measured_range, read_image
 from okdbench.data.image_files import described, images_in
 from okdbench.data.image_form import ImageForm
 from okdbench.data.images import Images
-from okdbench.data.own_remarks import LOOKED_AT
+from okdbench.data.own_remarks import transparent_note
 from okdbench.training.evaluation import BATCH_SIZE
 from okdbench.training.evaluation import predict as logits_of
 from okdbench.training.student import Student
@@ -85,8 +85,8 @@ def predict(
     white = max_value or student.card.max_value
     if note := _range_note(files, white):
         print(f"okdbench: {note}", file=sys.stderr)
-    if clear := [file.name for file in files[:: max(1, len(files) // LOOKED_AT)] if is_transparent(file)]:
-        print(f"okdbench: images such as {clear[0]} are transparent in places, which are shown white", file=sys.stderr)
+    if note := transparent_note(files):
+        print(f"okdbench: {note}", file=sys.stderr)
     predictions = list(predictions_of(student, files, top, on, white))
     failed = sum(bool(prediction.error) for prediction in predictions)
     if output:

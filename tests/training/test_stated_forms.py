@@ -14,7 +14,7 @@ import torch
 from support.pickle_bomb import Bomb
 from support.plain_teachers import NETWORK, teacher_of
 from support.stated_forms import MEAN, MM_TEST, PREPROCESSOR, PRINTED, STD, TEN, trained
-from support.teacher_plans import CPU, HALF, IMAGENET, accuracy, checkpoint, plan_of, shop, squares
+from support.teacher_plans import CPU, HALF, IMAGENET, accuracy, checkpoint, plan_of, squares
 from torch import nn
 from torchvision import transforms
 from torchvision.transforms import v2
@@ -31,17 +31,6 @@ img_norm_cfg = dict(
     mean=[51, 51, 51], std=[89.25, 89.25, 89.25], to_rgb=True)
 train_pipeline = [dict(type='Normalize', **img_norm_cfg)]
 """
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The description of a data set of its own."""
-    return shop(tmp_path_factory.mktemp("photos"), (70, 70))
-
-
-@pytest.fixture(scope="module")
-def net(photos: Path) -> nn.Module:
-    return trained(photos.parent, MEAN, STD)
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,11 @@ from typing import Any
 import pytest
 import torch
 from support.plain_teachers import teacher_of
-from support.stated_forms import MEAN, STD, trained
-from support.teacher_plans import HALF, IMAGENET, accuracy, plan_of, shop, squares
+from support.stated_forms import MEAN, STD
+from support.teacher_plans import HALF, IMAGENET, accuracy, plan_of, squares
 from torch import nn
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import InterpolationMode
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The description of a data set of its own."""
-    return shop(tmp_path_factory.mktemp("photos"), (70, 70))
-
-
-@pytest.fixture(scope="module")
-def net(photos: Path) -> nn.Module:
-    return trained(photos.parent, MEAN, STD)
 
 
 class Normalising(nn.Module):

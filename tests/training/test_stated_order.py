@@ -12,15 +12,9 @@ import timm
 import torch
 from support.plain_teachers import NETWORK
 from support.stated_forms import MEAN, NO_OPTION, OPENCV, STD, TEN, note_on
-from support.teacher_plans import plan_of, shop
+from support.teacher_plans import plan_of
 from torchvision import transforms
 from torchvision.transforms import v2
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The description of a data set of its own."""
-    return shop(tmp_path_factory.mktemp("photos"), (70, 70))
 
 
 @pytest.mark.parametrize("form", [lambda pipeline: pipeline, str], ids=["objects", "text"])

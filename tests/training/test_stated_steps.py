@@ -26,12 +26,6 @@ from okdbench.training.teacher import teacher_of as loaded
 PIL_RESIZE, TENSOR_RESIZE = transforms.Resize((32, 32), InterpolationMode.BICUBIC), v2.Resize((32, 32), antialias=False)
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The description of a data set of its own."""
-    return shop(tmp_path_factory.mktemp("photos"), (70, 70))
-
-
 @pytest.mark.parametrize(
     ("entries", "filter_"),
     [
