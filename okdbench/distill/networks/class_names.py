@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from okdbench.distill.networks.inert_yaml import content_of
 from okdbench.distill.networks.plain_values import plain
 from okdbench.distill.networks.weight_choice import items_in
 
@@ -64,10 +64,9 @@ def listings_beside(path: Path) -> Listings:
 
 def _content(file: Path) -> Any:
     """What is in JSON or YAML, or in lines: names, or one and its index in each."""
-    text, kind = file.read_text("utf-8-sig"), file.suffix.lower()
-    if kind in (".json", ".yaml", ".yml"):  # JSON is YAML, but is read faster so
-        return json.loads(text) if kind == ".json" else yaml.safe_load(text)
-    lines = [line for line in text.splitlines() if line.strip()]
+    if file.suffix.lower() in (".json", ".yaml", ".yml"):
+        return content_of(file)
+    lines = [line for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
     for pattern in (_INDEX_FIRST, _NAME_FIRST):
         for given in (lines, lines[1:]):  # a table has a header
             parts = [part for line in given if (part := pattern.fullmatch(line))]

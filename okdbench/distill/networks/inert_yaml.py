@@ -1,10 +1,25 @@
-"""Reads YAML with tags of Python, as Lightning writes it, without executing anything."""
+"""Reads JSON, and YAML with tags of Python, as Lightning writes it, without executing anything."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+
+def content_of(file: Path) -> Any:
+    """What is in a file of JSON, or in one of YAML.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or no text.
+        YAMLError: it is no YAML.
+    """
+    # JSON is YAML, but is read faster so
+    text = file.read_bytes()
+    return json.loads(text) if file.suffix.lower() == ".json" else yaml.load(text, InertLoader)
 
 
 class InertLoader(yaml.SafeLoader):

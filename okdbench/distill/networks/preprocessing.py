@@ -7,7 +7,6 @@ timm, Hugging Face, Lightning, torchvision and many others write them. Nothing i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -23,7 +22,7 @@ from okdbench.core.config import LARGEST_IMAGE, SMALLEST_IMAGE
 from okdbench.core.resize import Interpolation, spell_resize
 from okdbench.distill.networks.class_names import Listings, class_names_in, listings_in
 from okdbench.distill.networks.inert_pickle import Inert
-from okdbench.distill.networks.inert_yaml import InertLoader
+from okdbench.distill.networks.inert_yaml import content_of
 from okdbench.distill.networks.openmmlab import size_of_pipeline
 from okdbench.distill.networks.plain_values import UNREAD, mapping_of, numbers_of
 from okdbench.distill.networks.stated_accuracy import accuracy_in
@@ -148,8 +147,7 @@ def _beside(path: Path, names: Iterable[str]) -> list[dict[str, Any]]:
     found = []
     for name in names:
         with suppress(OSError, ValueError, yaml.YAMLError):
-            text = (path.parent / name).read_bytes()
-            content = json.loads(text) if name.endswith(".json") else yaml.load(text, InertLoader)
+            content = content_of(path.parent / name)
             if isinstance(content, dict):
                 arguments = {"args": content, "architecture": content.get("model")}
                 found.append(arguments if name == _ARGUMENTS else content)
