@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from okdbench.cli import completion
 from okdbench.cli.interrupt import interruptible
 from okdbench.cli.options import DataRoot, ListFormat, RunsFolder, examples
 from okdbench.core.errors import UserError
+from okdbench.core.notices import say
 from okdbench.core.terminal import TableColumn, check_format, fits, print_line, print_table, to_json
 
 if TYPE_CHECKING:
@@ -189,8 +189,8 @@ def _write(
         found, root = dataset_of(record, dataset), data_root or default_data_root()
         count = copy_images(images, record, predictions, found, root)
         if is_changed(record, found, root):
-            print("okdbench: warning: the images have changed since the run; the copies are of today", file=sys.stderr)
+            say("warning: the images have changed since the run; the copies are of today")
         yield f"{images}: {count} images"
     except UserError as error:
         # Whose records these are may have no images: the rest is written all the same.
-        print(f"okdbench: images are not copied to {images}: {error}", file=sys.stderr)
+        say(f"images are not copied to {images}: {error}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+
+from okdbench.core.notices import say
 
 
 @contextmanager
@@ -15,6 +16,6 @@ def interruptible(cure: str = "the same command goes on from where it stopped") 
     try:
         yield
     except KeyboardInterrupt:
-        print(f"okdbench: interrupted; {cure}", file=sys.stderr)
+        say(f"interrupted; {cure}")
         # 128 + SIGINT, the exit code that shells give to an interrupted program.
         raise typer.Exit(130) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +21,7 @@ from okdbench.cli.options import (
     examples,
 )
 from okdbench.core.errors import UserError, unknown
+from okdbench.core.notices import say
 from okdbench.core.terminal import check_format
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _draw_all(records: Sequence[Record], runs: Sequence[Path]) -> list[PlotFigur
             figures += plots.draw(kind, records, runs)
         except UserError as error:
             # Records often lack what one kind needs; the other kinds are still drawn.
-            print(f"okdbench: no {kind}: {error}", file=sys.stderr)
+            say(f"no {kind}: {error}")
     # With no figure at all it is an error, so that a script does not take it for success.
     if not figures:
         raise UserError("nothing can be drawn; okdbench runs ls lists what there is")

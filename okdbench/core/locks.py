@@ -21,6 +21,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from okdbench.core.files import printable
+from okdbench.core.notices import say
 
 #: seconds of waiting before the first line about it, and between two lines
 FIRST, AGAIN = 1.0, 60.0
@@ -78,7 +79,7 @@ class Lock:
         if now - self._began < FIRST or (self._said is not None and now - self._said < AGAIN):
             return
         self._said = now
-        print(f"okdbench: waiting for the lock {self._file}, {_holder(self._file)}", file=sys.stderr, flush=True)
+        say(f"waiting for the lock {self._file}, {_holder(self._file)}")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ A folder of the user's is used where it is and never changed. An archive is unpa
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from okdbench.core.errors import UserError
 from okdbench.core.files import writing
 from okdbench.core.locks import Lock
+from okdbench.core.notices import say
 from okdbench.core.progress import counter
 from okdbench.data.array_folders import find_arrays, is_array_file, make_folders
 from okdbench.data.download import fetch
@@ -182,7 +182,7 @@ def _refuse_differences(reports: Sequence[IntegrityReport], accept: bool, comman
     """Print every difference on standard error; raise UserError unless there is none or they are accepted."""
     lines = [f"{found.domain}: {text}" for found in reports for text in found.differences]
     for line in lines:
-        print(f"okdbench: {line}", file=sys.stderr)
+        say(line)
     empty = [found.domain for found in reports if not found.manifest.files]
     if empty:
         raise UserError(f"{', '.join(empty)}: no image can be used; nothing is registered")

@@ -8,12 +8,12 @@ The frame's index is the position of the run's record in the list that it was ma
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from okdbench.core.notices import say
 from okdbench.core.protocol import FIRST_BFLOAT16_VERSION
 from okdbench.results.grouping import (
     ALL,
@@ -185,7 +185,7 @@ def report_superseded(runs: pd.DataFrame) -> None:
 def _reported(runs: pd.DataFrame, kept: pd.DataFrame, why: str) -> pd.DataFrame:
     if left_out := len(runs) - len(kept):
         # On standard error, so that CSV or JSON on standard output stays readable for programs.
-        print(f"okdbench: {why}: {left_out} records are left out", file=sys.stderr)
+        say(f"{why}: {left_out} records are left out")
     return kept
 
 

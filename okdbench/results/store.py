@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 
 from okdbench.core.errors import UserError
 from okdbench.core.files import printable, write_atomic
+from okdbench.core.notices import say
 from okdbench.results.records import SCHEMA_VERSION, Record
 from okdbench.results.repetitions import Reason, once_each
 from okdbench.results.sources import ARCHIVE, RECORD, Source, files_of, paths_of, run_folders
@@ -36,11 +36,7 @@ def read_record(folder: Path) -> Record | None:
         return None
 
 
-def _warn(text: str) -> None:
-    print(f"okdbench: {text}", file=sys.stderr)
-
-
-def read_records(source: Path, report: Callable[[str], None] = _warn) -> Iterator[Record]:
+def read_records(source: Path, report: Callable[[str], None] = say) -> Iterator[Record]:
     """The records of a folder or archive, as often as they are there; see :func:`okdbench.results.sources.files_of`.
 
     What cannot be read is skipped with a line that names the file and the reason. Another line names the first record
@@ -93,7 +89,7 @@ def read_all(sources: Source | Iterable[Source], none_is_fine: bool = False) -> 
     records, left_out = once_each(record for members in found.values() for record in members)
     differing = [record.key for record, reason in left_out if reason is not Reason.SAME]
     if differing:
-        _warn(
+        say(
             f"{len(differing)} runs are there more than once and differ, such as {differing[0]}; "
             "a finished one counts, of several the last"
         )

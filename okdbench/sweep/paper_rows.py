@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +14,7 @@ from okdbench.core import config as configuration
 from okdbench.core import syntax
 from okdbench.core.config import RunConfig
 from okdbench.core.errors import UserError
+from okdbench.core.notices import say
 from okdbench.core.settings import task_of
 from okdbench.data.dataset import TeacherRecipe
 from okdbench.results.obstacles import lacking, unmeasured
@@ -118,7 +118,7 @@ def with_costs(rows: Sequence[PaperRow], device: torch.device, advance: Callable
         try:
             measured.append(_with_cost(row, timer))
         except UserError as error:
-            print(f"okdbench: left out: {row.title}: {error}", file=sys.stderr)
+            say(f"left out: {row.title}: {error}")
         advance(1)
     return measured
 

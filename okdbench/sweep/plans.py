@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from okdbench import registry
 from okdbench.core import syntax
 from okdbench.core.errors import UserError
+from okdbench.core.notices import say
 from okdbench.core.protocol import Track, tracks_of
 from okdbench.core.settings import task_of
 from okdbench.data.splits import SplitCache
@@ -110,7 +110,7 @@ def is_allowed(plan: Plan, grid: Grid, checked: set[str]) -> bool:
             raise
         # The message is kept too, because each seed and setting would print it again.
         if str(error) not in checked:
-            print(f"okdbench: left out: {error}", file=sys.stderr)
+            say(f"left out: {error}")
             checked.add(str(error))
         return False
     return True
@@ -130,4 +130,4 @@ def _report_idle(places: Sequence[GridPlace], methods: list[str]) -> None:
         )
         raise UserError(f"{', '.join(methods)}: not for {where}; these are: {able}")
     for name in idle:
-        print(f"okdbench: {name} is left out: it is not for {where}", file=sys.stderr)
+        say(f"{name} is left out: it is not for {where}")

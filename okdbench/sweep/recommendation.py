@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from okdbench import registry
 from okdbench.core import devices, plugins
 from okdbench.core.errors import UserError, one_line, unknown
+from okdbench.core.notices import heard, say
 from okdbench.core.protocol import Track, tracks_of
 from okdbench.core.settings import TaskKind
 from okdbench.data.dataset import Dataset
@@ -64,6 +64,7 @@ class Recommendation:
         nearest: the places that were measured nearest to this case.
         choices: in the order in which to try them.
         refused: method -> why it cannot run.
+        notices: what was said on standard error: what is assumed, and warnings.
     """
 
     dataset: str
@@ -78,6 +79,7 @@ class Recommendation:
     nearest: list[Place] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
 
     @property
     def is_guessing(self) -> bool:
@@ -100,11 +102,22 @@ def recommend(
     Raises:
         UserError: the data set, the setting or the teacher's file cannot be used.
     """
-    plans, refused = _plans(options, data_root)
+    with heard() as notices:
+        plans, refused = _plans(options, data_root)
+        timer = StepTimer(devices.choose(next(iter(plans.values())).config.device))
+        found = _case(plans, runs, timer)
+        lines = nearest(measured(committed_runs()), found.task, found.track, _distance(found))
+        places = list(dict.fromkeys(line.place for line in lines))
+        choices = _choices(plans, timer, lines, advance)
+    return replace(found, nearest=places, choices=choices, refused=refused, notices=notices)
+
+
+def _case(plans: Mapping[str, Plan], runs: Path, timer: StepTimer) -> Recommendation:
+    """What is known of the case itself, without a method."""
     first = next(iter(plans.values()))
-    device = devices.choose(first.config.device)
-    timer = StepTimer(device)
-    found = Recommendation(
+    baseline = next((plan for plan in plans.values() if plan.method.card.role == "baseline"), None)
+    record = finished(runs / baseline.key) if baseline else None
+    return Recommendation(
         first.dataset.name,
         first.setting.name,
         first.setting.task,
@@ -112,16 +125,9 @@ def recommend(
         _possible(first.dataset),
         _labels(first),
         100.0 / len(first.dataset.classes),
-        known_teacher(first, runs, device, timer),
-        refused=refused,
+        known_teacher(first, runs, timer.device, timer),
+        record.selected.evaluation.val_acc if record and record.selected else None,
     )
-    baseline = next((plan for plan in plans.values() if plan.method.card.role == "baseline"), None)
-    record = finished(runs / baseline.key) if baseline else None
-    found.alone = record.selected.evaluation.val_acc if record and record.selected else None
-    lines = nearest(measured(committed_runs()), found.task, found.track, _distance(found))
-    found.nearest = list(dict.fromkeys(line.place for line in lines))
-    found.choices = _choices(plans, timer, lines, advance)
-    return found
 
 
 def _choices(
@@ -201,5 +207,5 @@ def _seconds(timer: StepTimer, plan: Plan) -> float | None:
     try:
         return timer.run_seconds(plan)
     except Exception as error:  # a bug in the method, or no memory for it
-        print(f"okdbench: a step of {plan.method_name} fails: {one_line(error)}", file=sys.stderr)
+        say(f"a step of {plan.method_name} fails: {one_line(error)}")
         return None

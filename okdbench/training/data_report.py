@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from okdbench.core.notices import say_once
 from okdbench.data.class_order import shortened
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.deep_images import usual_range
@@ -16,27 +16,22 @@ from okdbench.data.images import Images
 from okdbench.data.own_passport import NOT_COMPARED, compared, leaks, span
 from okdbench.training.plan import Plan
 
-#: what this process has said, and of which images
-_said: set[str] = set()
+#: whose images this process has looked at
+_reported: set[str] = set()
 
 
 def report(plan: Plan) -> None:
     """Print what is to say of a run's images on standard error, unless an earlier run of this process has."""
     if plan.method.reads_names(plan.hyperparameters) and plan.class_embeddings is None:
-        _say(f"{plan.dataset.name} has no text embeddings of its classes; one-hot ones stand in (okdbench data embed)")
+        say_once(
+            f"{plan.dataset.name} has no text embeddings of its classes; one-hot ones stand in (okdbench data embed)"
+        )
     where = f"{plan.dataset.name} {plan.setting.name} seed {plan.config.seed}"
-    if not isinstance(plan.dataset, OwnDataset) or f"{where} {plan.splits.digest}" in _said:
+    if not isinstance(plan.dataset, OwnDataset) or f"{where} {plan.splits.digest}" in _reported:
         return
-    _said.add(f"{where} {plan.splits.digest}")
+    _reported.add(f"{where} {plan.splits.digest}")
     for line in [*plan.dataset.remarks(), *(f"{where}: {line}" for line in _lines(plan, plan.dataset))]:
-        _say(line)
-
-
-def _say(line: str) -> None:
-    """Print a line once."""
-    if line not in _said:
-        _said.add(line)
-        print(f"okdbench: {line}", file=sys.stderr)
+        say_once(line)
 
 
 def _lines(plan: Plan, dataset: OwnDataset) -> Iterator[str]:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from okdbench.core.notices import say_once
 from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.distill.networks.last_layer import new_layer
 from okdbench.distill.networks.timm_options import spelt
 from okdbench.distill.networks.user_networks import Network
-from okdbench.distill.networks.weight_fit import say_once
 from okdbench.training.networks import Role, pretrained_roles
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def initial_network(role: Role, plan: Plan) -> nn.Module:
     if start:
         start.load(net, network.name, new_layer)
         if network.options:
-            say_once(f"okdbench: {start.path}: the {role} is built with {spelt(network.options)}")
+            say_once(f"{start.path}: the {role} is built with {spelt(network.options)}")
     torch.manual_seed(seed)  # the generators of all devices; construction has advanced the CPU's
     torch.set_rng_state(random_state)
     return net

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from okdbench.core import devices
 from okdbench.core.errors import UserError
 from okdbench.core.file_names import LISTS
 from okdbench.core.files import printable, write_atomic, writing
+from okdbench.core.notices import say
 from okdbench.core.progress import counter
 from okdbench.core.terminal import TableColumn, print_table
 from okdbench.data.decoding import declared_ranges, decoding_pool, measured_range, read_image
@@ -81,12 +81,12 @@ def predict(
     ignored = Counter[str]()
     files = find(places, ignored)
     if ignored:
-        print(f"okdbench: ignored: {described(ignored)}", file=sys.stderr)
+        say(f"ignored: {described(ignored)}")
     white = max_value or student.card.max_value
     if note := _range_note(files, white):
-        print(f"okdbench: {note}", file=sys.stderr)
+        say(note)
     if note := transparent_note(files):
-        print(f"okdbench: {note}", file=sys.stderr)
+        say(note)
     predictions = list(predictions_of(student, files, top, on, white))
     failed = sum(bool(prediction.error) for prediction in predictions)
     if output:

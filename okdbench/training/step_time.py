@@ -42,7 +42,7 @@ class StepTimer:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self.device = device
         self._rng = torch.Generator(device).manual_seed(0)
         self._known: dict[tuple[object, ...], float] = {}
 
@@ -85,8 +85,8 @@ class StepTimer:
         net, meter = self._teacher(plan), Meter()
         meter.watch("teacher", net)
         size = teacher_amount(plan.teacher_recipe, plan.config.budget, len(plan.splits.teacher_train))[1]
-        size = min(size, CPU_BATCH) if self._device.type == "cpu" else size
-        trained = Supervised(net, STEPS + 1, self._device, meter, plan.teacher_recipe)
+        size = min(size, CPU_BATCH) if self.device.type == "cpu" else size
+        trained = Supervised(net, STEPS + 1, self.device, meter, plan.teacher_recipe)
         return self._step_seconds(trained, trained.stages()[0], size, plan) / size
 
     def _trial(self, plan: Plan, batch_size: int) -> Trial:
@@ -94,22 +94,22 @@ class StepTimer:
         parts = {name: getattr(plan.splits, name) for name in ("val", "test", "teacher_test")}
         one = {name: part.take(np.arange(len(part))[:1]) for name, part in parts.items()}
         cut = replace(plan, splits=replace(plan.splits, **one), budget=replace(plan.budget, batch_size=batch_size))
-        return Trial(cut, self._teacher(plan).lock(), Path(), self._device, quiet)
+        return Trial(cut, self._teacher(plan).lock(), Path(), self.device, quiet)
 
     def _teacher(self, plan: Plan) -> ClassifierWrapper:
         net = initial_network("teacher", plan)
-        return ClassifierWrapper(net, normaliser(plan, self._device)).to(self._device)
+        return ClassifierWrapper(net, normaliser(plan, self.device)).to(self.device)
 
     def _first_batch(self, plan: Plan) -> int:
         size = plan.budget.batch_size
-        return min(size, CPU_BATCH) if self._device.type == "cpu" else size
+        return min(size, CPU_BATCH) if self.device.type == "cpu" else size
 
     def _step_seconds(self, trained: Trainable, stage: Stage, size: int, plan: Plan) -> float:
         """Mean seconds of a step, the first one left out unless it is slow."""
         if stage.begin:
             stage.begin()
         batches = [self._images(size, plan) for _ in range(stage.batches)] if stage.data else []
-        autocast = devices.autocast(self._device, plan.config.precision)
+        autocast = devices.autocast(self.device, plan.config.precision)
         began, done = self._now(), 0
         for step in range(STEPS + 1):
             # Steps of every kind, each as often as in the stage.
@@ -125,12 +125,12 @@ class StepTimer:
         return (self._now() - began) / done
 
     def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
     def _images(self, count: int, plan: Plan) -> Batch:
-        size, device = plan.config.image_size, self._device
+        size, device = plan.config.image_size, self.device
         images = torch.rand(count, plan.dataset.channels, size, size, device=device, generator=self._rng)
         labels = torch.randint(len(plan.dataset.classes), (count,), device=device, generator=self._rng)
         return Batch(images.contiguous(memory_format=torch.channels_last), labels)

@@ -7,7 +7,6 @@ accuracy on a few labelled images is printed, and the usual causes of a low one 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -21,6 +20,7 @@ from torch import Tensor
 from okdbench.core.command import flag
 from okdbench.core.errors import UserError
 from okdbench.core.files import write_atomic
+from okdbench.core.notices import say
 from okdbench.core.resize import Resize
 from okdbench.core.settings import TaskKind
 from okdbench.data.class_order import natural_order
@@ -134,7 +134,7 @@ def report_files(plan: Plan) -> None:
         _print(plan, plan.format_note)
     looks = [each(plan.dataset, plan.config) for each in (start_notes, rotation_warnings)]
     for text in [*student_warnings(plan), *start_warnings(plan), *chain(*looks)]:
-        print(f"okdbench: {text}", file=sys.stderr)
+        say(text)
 
 
 def is_near_chance(accuracy: float, chance: float) -> bool:
@@ -295,4 +295,4 @@ def _print_all(plan: Plan, measured: Sequence[str]) -> None:
 def _print(plan: Plan, text: str) -> None:
     # under its name in this command: a finished run may have had a copy of the file
     name = "" if text.startswith("warning: ") else f"{plan.config.teacher_weights}: "
-    print(f"okdbench: teacher {name}{text}", file=sys.stderr)
+    say(f"teacher {name}{text}")

@@ -156,7 +156,10 @@ def test_methods_that_need_batch_norm_are_named_with_the_cure(here: Path) -> Non
 
 
 def test_programs_get_everything(here: Path) -> None:
-    found = json.loads(asked(here, "--shots", "2", "--format", "json"))
+    result = invoked(here, "--shots", "2", "--format", "json")
+    found = json.loads(result.stdout)
+    assert found["notices"] == re.findall(r"^okdbench: (.+)$", result.stderr, re.M)
+    assert any("does not say how its images are made" in line for line in found["notices"])
     assert (found["dataset"], found["setting"], found["task"], found["labels"]) == ("shop", "-P", "adapt", 2)
     assert found["possible"] == {"adapt": ["-P"], "transfer": [], "data-free": []}
     assert found["teacher"]["batch_norm"] is True

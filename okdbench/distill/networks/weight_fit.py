@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from okdbench.core.errors import UserError
+from okdbench.core.notices import say_once
 from okdbench.distill.networks.foreign_names import (
     copy_epsilons,
     count_classes,
@@ -90,7 +90,7 @@ def load_weights(net: nn.Module, path: Path, name: str, adjust: Adjust = as_it_i
         beside += notes_beside(place + prefix, _without_harmless(part), rest, net.state_dict())
     net.load_state_dict({key: fitted.get(key, tensor) for key, tensor in net.state_dict().items()})
     for text in filter(None, (chosen, note, *beside, adjusted, _other_name(architecture, name))):
-        say_once(f"okdbench: {path}: {text}")
+        say_once(f"{path}: {text}")
 
 
 def _rest(state: State, used: Sequence[State]) -> State:
@@ -122,12 +122,6 @@ def _other_name(architecture: str, name: str) -> str:
     if timm.is_model(architecture) and architecture.partition(".")[0] != name.partition(".")[0]:
         return f"warning: the training that wrote it calls the network {architecture}, not {name}"
     return ""
-
-
-@cache  # a run reads a file twice: when it is checked, and when it begins
-def say_once(text: str) -> None:
-    """Print a line on standard error, unless this process has printed it before."""
-    print(text, file=sys.stderr)
 
 
 def _choose(fitting: Mapping[str, State], path: Path) -> tuple[str, str]:
