@@ -13,6 +13,8 @@ from okdbench.data.own_file import composed
 
 #: so many images of a domain are looked at
 LOOKED_AT = 16
+#: folders of the same names in this share of what was taken for classes are classes themselves: a patient may lack one
+SHARED = 0.75
 #: ends of the names of masks and the like; the image that they are of has the name without it
 _MASKS = re.compile(f"(.+?)[_-]({MASKS})", re.IGNORECASE)
 
@@ -87,16 +89,18 @@ def _several(images: Sequence[OwnImage]) -> str:
 
 
 def _nested(images: Sequence[OwnImage]) -> str:
-    """Whether what was taken for classes are parts or domains that all have the same classes."""
+    """Whether what was taken for classes are parts, domains or patients, which have the classes in them."""
     folders: dict[str, set[str]] = {}
     for image in images:
         if image.label not in composed(image.path).split("/"):  # a list says what is of one class
             return ""
         folders.setdefault(image.label, set()).add(PurePosixPath(image.path).parent.name)
-    first = next(iter(folders.values()), set())
-    if len(folders) < 2 or len(first) < 2 or any(inner != first for inner in folders.values()) or first & set(folders):
+    inner = set[str]().union(*folders.values())
+    shared = sum(map(len, folders.values()))
+    if min(len(folders), len(inner)) < 2 or shared < SHARED * len(folders) * len(inner) or inner & set(folders):
         return ""
     return (
-        f"warning: each of the classes {shortened(sorted(folders))} has the folders {shortened(sorted(first))}; if "
-        "these are the classes, call those train, val and test, or name each as a domain"
+        f"warning: the classes {shortened(sorted(folders))} have the folders {shortened(sorted(inner))} in them; if "
+        "these are the classes, call those train, val and test, name each as a domain, or, of patients, write a list "
+        "with the columns path, label and patient, and groups: patient"
     )

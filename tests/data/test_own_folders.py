@@ -188,7 +188,7 @@ def test_folders_of_masks_in_those_of_the_classes_are_left_out(images: str, mask
         scan = dataset.scan("lungs")
         assert (dataset.classes, len(scan.images)) == (CLASSES, 3 * len(CLASSES))
         assert scan.ignored == {f"{masks} beside images": len(CLASSES)}
-        assert not any("has the folders" in line for line in dataset.remarks())
+        assert not any("have the folders" in line for line in dataset.remarks())
     (tmp_path / "lungs" / CLASSES[0] / images).rename(tmp_path / "lungs" / CLASSES[0] / "scans")
     dataset = registry.load_dataset(str(file))
     assert isinstance(dataset, OwnDataset)

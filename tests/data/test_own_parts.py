@@ -242,13 +242,15 @@ def test_parts_are_known_by_a_word_of_their_name(train: str, test: str, tmp_path
     assert (len(splits.train) + len(splits.val), len(splits.test)) == (20, 6)
 
 
-def test_parts_of_unknown_names_are_pointed_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["", "right/lamp"])
+def test_folders_that_have_the_classes_in_them_are_pointed_out(missing: str, tmp_path: Path) -> None:
+    """Parts of unknown names, or patients, who may lack a class."""
     folders = [f"{part}/{label}" for part in ("left", "right") for label in CLASSES]
-    grow(tmp_path / "phone", [f"{folder}/{i}.jpg" for folder in folders for i in "12"])
+    grow(tmp_path / "phone", [f"{folder}/{i}.jpg" for folder in folders if folder != missing for i in "12"])
     dataset = registry.load_dataset(str(write(tmp_path / "shop.yaml", domains={"phone": "phone"})))
     assert isinstance(dataset, OwnDataset)
     (remark,) = dataset.remarks()
-    assert "each of the classes left, right has the folders cup, lamp; if these are the classes" in remark
+    assert "the classes left, right have the folders cup, lamp in them; if these are the classes" in remark
 
 
 def test_folders_inside_of_a_class_that_others_lack_are_nothing_unusual(tmp_path: Path) -> None:
