@@ -15,6 +15,7 @@ from okdbench.distill.generator_synthesis import GeneratorSynthesis, GeneratorSy
 from okdbench.distill.losses import contrast
 from okdbench.distill.networks.wrapper import ClassifierOutput, Feature
 from okdbench.distill.pool import Ring
+from okdbench.distill.synthesis import POOL_DRAWS
 from okdbench.distill.views import cropped_each, shifted_each
 
 #: standard deviation of the weights that the release draws
@@ -74,12 +75,7 @@ class CMI(GeneratorSynthesis):
                 "where the data set's own augmentation mirrors",
                 where="datafree/synthesis/contrastive.py:248",
             ),
-            Deviation(
-                "student's batches",
-                "all images of the pool in turn",
-                "drawn with replacement",
-                where="datafree/utils/_utils.py",
-            ),
+            POOL_DRAWS,
         ),
     )
 

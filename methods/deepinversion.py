@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from okdbench.api import Card, Deviation, Learner, Losses, Paper, TaskKind, Track, hyper, legacy
 from okdbench.distill.losses import clamped_js, js, total_variation
-from okdbench.distill.synthesis import Synthesis, SynthesisHyperparameters
+from okdbench.distill.synthesis import POOL_DRAWS, Synthesis, SynthesisHyperparameters
 from okdbench.distill.views import mirrored, rolled
 
 #: pixels move by up to this fraction of the image's height and width
@@ -61,12 +61,7 @@ class DeepInversion(Synthesis):
                 "where the data set's own augmentation mirrors",
                 where="datafree/synthesis/deepinversion.py",
             ),
-            Deviation(
-                "student's batches",
-                "all images of the pool in turn",
-                "drawn with replacement",
-                where="datafree/utils/_utils.py",
-            ),
+            POOL_DRAWS,
         ),
     )
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Paper, TaskKind, Track, hyper, legacy
-from okdbench.distill.adversarial import QUICK, DataFree, SGDHyperparameters
+from okdbench.api import Card, Deviation, Paper, TaskKind, Track, hyper
+from okdbench.distill.adversarial import QUICK, DataFree, SGDHyperparameters, teacher_as_student
 from okdbench.distill.losses import l1
 from okdbench.distill.networks.generators import HeadKind
 
@@ -50,11 +50,7 @@ class DFAD(DataFree):
         adaptive: bool = hyper(
             False, "the generator maximises log(1 + D): its gradient shrinks where it is far ahead", paper=False
         )
-        legacy_teacher_as_student: bool = legacy(
-            "Fast-Datafree's adversary is the teacher itself",
-            "the student",
-            "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
-        )
+        legacy_teacher_as_student: bool = teacher_as_student()
 
     presets = DataFree.presets | {"quick": QUICK}
     drops = (0.2, 0.4)

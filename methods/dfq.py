@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, Paper, Schedule, Stage, TaskKind, Track, hyper, legacy
-from okdbench.distill.adversarial import PRIORS, QUICK, DataFree, Priors, SGDHyperparameters
+from okdbench.distill.adversarial import PRIORS, QUICK, DataFree, Priors, SGDHyperparameters, teacher_as_student
 from okdbench.distill.losses import batch_norm_kl
 from okdbench.distill.networks.generators import HeadKind
 from okdbench.distill.optim import cosine_overrun
@@ -82,11 +82,7 @@ class DFQ(DataFree):
         entropy: float = hyper(0.01, "weight of the predictions' entropy", paper=0.01, ge=0, search=SMALL)
         balance: float = hyper(0.01, "weight of the class balance, in nats", paper=0.01, ge=0, search=SMALL)
         bn: float = hyper(0.01, "weight of the divergence of batch-norm statistics", paper=0.01, ge=0, search=SMALL)
-        legacy_teacher_as_student: bool = legacy(
-            "Fast-Datafree's adversary is the teacher itself",
-            "the student",
-            "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
-        )
+        legacy_teacher_as_student: bool = teacher_as_student()
         legacy_cosine_overrun: bool = legacy(
             "the generator's cosine runs beyond its end and rises", "cosine over all steps", "dfqad.py:176"
         )

@@ -13,6 +13,7 @@ from okdbench.api import Card, Deviation, Paper, Schedule, TaskKind, Track, adam
 from okdbench.distill.adversarial import QUICK
 from okdbench.distill.averaged_synthesis import AveragedHyperparameters, AveragedSynthesis
 from okdbench.distill.optim import raised
+from okdbench.distill.synthesis import POOL_DRAWS
 
 #: rounds of the release's cosine, whatever their number
 RELEASED_ROUNDS = 200
@@ -93,12 +94,7 @@ class FastDFKD(AveragedSynthesis):
             Deviation(
                 "student's schedule", "cosine, per round", "cosine, per update", where="@7627110 datafree_kd.py:324"
             ),
-            Deviation(
-                "student's batches",
-                "all images of the pool in turn",
-                "drawn with replacement",
-                where="datafree/utils/_utils.py",
-            ),
+            POOL_DRAWS,
         ),
     )
 

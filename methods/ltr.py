@@ -147,14 +147,7 @@ class LTR(Rehearsal):
         return super().count_iterations(student_images)
 
     def replay_step(self, new: Tensor, new_teacher_logits: Tensor, old: Tensor, old_teacher_logits: Tensor) -> Losses:
-        """One update of the student: L_Acq(theta) + L_Ret(theta').
-
-        Args:
-            new: newly generated images.
-            new_teacher_logits: the teacher's logits on them.
-            old: images from the memory.
-            old_teacher_logits: the teacher's logits on them.
-        """
+        """One update of the student: L_Acq(theta) + L_Ret(theta'), of new and old images with the teacher's logits."""
         if self.hp.legacy_inert_meta or self.hp.legacy_concat_outer:
             return self.released_replay_step(new, new_teacher_logits, old, old_teacher_logits)
         acquisition = self.student_loss(new_teacher_logits, self.student(new))

@@ -15,7 +15,7 @@ from torch import Tensor
 from okdbench.api import Card, Deviation, Losses, Paper, TaskKind, Track, hyper
 from okdbench.distill.losses import l1
 from okdbench.distill.networks.wrapper import Feature
-from okdbench.distill.replay import Rehearsal, RehearsalHyperparameters
+from okdbench.distill.replay import PRE_RELEASE, Rehearsal, RehearsalHyperparameters
 
 
 class PRE(Rehearsal):
@@ -61,15 +61,7 @@ class PRE(Rehearsal):
                 "the common one; log-variances in [-5, 3]",
                 where="networks/generator.py:99",
             ),
-            Deviation(
-                "first push to the buffer",
-                "release of LTR: after the first epoch",
-                "after the first iteration",
-                where="gaurav104/LRA@5a5dd67 src/agents/predfkd_meta_memory.py:277",
-            ),
-            Deviation(
-                "student's schedule", "release: cosine, per epoch", "cosine, per update", where="main.py:24-30, :93"
-            ),
+            *PRE_RELEASE,
         ),
     )
 
@@ -96,14 +88,7 @@ class PRE(Rehearsal):
     # Student
 
     def replay_step(self, new: Tensor, new_teacher_logits: Tensor, old: Tensor, old_teacher_logits: Tensor) -> Losses:
-        """One update of the student on new and old images, in one batch.
-
-        Args:
-            new: newly generated images.
-            new_teacher_logits: the teacher's logits on them.
-            old: images from the memory.
-            old_teacher_logits: the teacher's logits on them.
-        """
+        """One update of the student on new and old images, in one batch, with the teacher's logits."""
         return self.distill_step(torch.cat([new, old]), torch.cat([new_teacher_logits, old_teacher_logits]))
 
     def sample_memory(self) -> Tensor | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from okdbench.api import Card, Deviation, Paper, TaskKind, Track
-from okdbench.distill.replay import Rehearsal
+from okdbench.distill.replay import PRE_RELEASE, Rehearsal
 
 
 class Replay(Rehearsal):
@@ -69,15 +69,7 @@ class Replay(Rehearsal):
                 "none",
                 where="distillation.py:12",
             ),
-            Deviation(
-                "first push to the buffer",
-                "release of LTR: after the first epoch",
-                "after the first iteration",
-                where="gaurav104/LRA@5a5dd67 src/agents/predfkd_meta_memory.py:277",
-            ),
-            Deviation(
-                "student's schedule", "release: cosine, per epoch", "cosine, per update", where="main.py:24-30, :93"
-            ),
+            *PRE_RELEASE,
         ),
     )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from okdbench.api import Card, Deviation, HyperparameterError, Losses, Paper, TaskKind, Track, hyper, legacy
-from okdbench.distill.adversarial import LR_STUDENT, DataFree, DataFreeHyperparameters
+from okdbench.distill.adversarial import LR_STUDENT, DataFree, DataFreeHyperparameters, teacher_as_student
 from okdbench.distill.losses import attention_transfer, kl
 from okdbench.distill.networks.generators import HeadKind
 from okdbench.distill.networks.wrapper import ClassifierOutput
@@ -76,11 +76,7 @@ class ZSKT(DataFree):
         legacy_student_train_mode: bool = legacy(
             "student in train mode in the generator's step", "eval mode", "solver.py:31"
         )
-        legacy_teacher_as_student: bool = legacy(
-            "Fast-Datafree's adversary is the teacher itself",
-            "the student",
-            "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
-        )
+        legacy_teacher_as_student: bool = teacher_as_student()
 
     papers: ClassVar = {"": Paper(128, {"data_free_steps": 80_000}, "scripts/ZeroShot/main0.sh")}
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from okdbench.core.errors import HyperparameterError, UserError
 from okdbench.core.protocol import Budget
 from okdbench.data.loader import Batch
-from okdbench.distill.card import BaseHyperparameters, hyper
+from okdbench.distill.card import BaseHyperparameters, hyper, legacy
 from okdbench.distill.finetune import ChainHyperparameters
 from okdbench.distill.losses import batch_norm_l2, class_imbalance, entropy, kl, one_hotness
 from okdbench.distill.method import Losses, Method, Stage
@@ -61,6 +61,15 @@ ScheduleKind = Literal["cosine", "constant", "steps"]
 
 #: generated images that a run keeps for its figures
 SAMPLE_COUNT = 32
+
+
+def teacher_as_student() -> Any:
+    """Declare the switch of the methods that Fast-Datafree runs by its one trainer."""
+    return legacy(
+        "Fast-Datafree's adversary is the teacher itself",
+        "the student",
+        "zju-vipa/Fast-Datafree@7627110 datafree_kd.py:270",
+    )
 
 
 class DataFreeHyperparameters(ChainHyperparameters):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from okdbench.distill.adversarial import LN_10, LR_GENERATOR, QUICK, WEIGHT, DataFree, SGDHyperparameters
-from okdbench.distill.card import BaseHyperparameters, hyper, legacy
+from okdbench.distill.card import BaseHyperparameters, Deviation, hyper, legacy
 from okdbench.distill.losses import clamped_js, gaussian_prior, js, kl, l1
 from okdbench.distill.method import Losses
 from okdbench.distill.networks.generators import Encoder, Generator, HeadKind, sample
@@ -29,6 +29,16 @@ VAE_STEPS = 4
 LATENT_LR = 0.02
 #: weight of the KL divergence to the prior in the VAE's loss
 VAE_KL_WEIGHT = 1e-5
+#: deviations of the methods after PRE-DFKD's release
+PRE_RELEASE = (
+    Deviation(
+        "first push to the buffer",
+        "release of LTR: after the first epoch",
+        "after the first iteration",
+        where="gaurav104/LRA@5a5dd67 src/agents/predfkd_meta_memory.py:277",
+    ),
+    Deviation("student's schedule", "release: cosine, per epoch", "cosine, per update", where="main.py:24-30, :93"),
+)
 
 
 class Buffer:

@@ -22,13 +22,21 @@ from okdbench.core.errors import HyperparameterError
 from okdbench.data.dataset import Augmentation
 from okdbench.data.loader import Batch
 from okdbench.distill.adversarial import LR_STUDENT, SAMPLE_COUNT, WEIGHT
-from okdbench.distill.card import BaseHyperparameters, hyper
+from okdbench.distill.card import BaseHyperparameters, Deviation, hyper
 from okdbench.distill.finetune import ChainHyperparameters
 from okdbench.distill.losses import batch_norm_l2, kl
 from okdbench.distill.method import Losses, Method, Stage
 from okdbench.distill.networks.wrapper import BatchStatistics, ClassifierOutput, Feature
 from okdbench.distill.optim import Learner, Schedule, cosine, sgd
 from okdbench.distill.pool import Pool
+
+#: of the methods after CMI's release
+POOL_DRAWS = Deviation(
+    "student's batches",
+    "all images of the pool in turn",
+    "drawn with replacement",
+    where="datafree/utils/_utils.py",
+)
 
 
 class SynthesisHyperparameters(ChainHyperparameters):
