@@ -24,7 +24,7 @@ NAMES = [UNREAD, *re.findall(r"\w+", """
     bn_eps classes labels vocab names label_map scale type
     input_range rescale offset preprocessing normalize color_space per_image_standardization normalization
     imagenet_default_mean_and_std normalize_images pixel_range
-    preprocess shift subtract eval_crop_ratio test_crop
+    preprocess shift subtract eval_crop_ratio test_crop image_processor_type feature_extractor_type include_top
     class_to_idx id2label transforms p num_output_channels max_pixel_value __class_fullname__
 """)]  # fmt: skip
 ODD = [

@@ -1,7 +1,11 @@
-"""What a ``preprocessor_config.json`` of Hugging Face says of the images."""
+"""What a ``preprocessor_config.json`` of Hugging Face says of the images.
+
+The arithmetic of each processor is that of transformers' image_processing_*.py; it is not in the entry.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +16,15 @@ from okdbench.distill.networks.stated_sizes import share_of, side_of
 _SIGNS = ("do_resize", "do_normalize", "do_rescale", "image_mean", "do_flip_channel_order")
 #: what its pixels are multiplied by where nothing else is said
 _USUAL_FACTOR = 1 / 255
+_PROCESSOR = re.compile(r"(\w+?)(ImageProcessor|FeatureExtractor)")
+#: processors for which a size that is a number is that of the shorter side
+_SHORTER_SIDE = {"Bit", "ChineseCLIP", "CLIP", "ConvNext", "Levit", "MobileNetV1", "MobileNetV2", "MobileViT",
+                 "PoolFormer", "ViTHybrid"}  # fmt: skip
+#: and those for which it is that of both sides
+_BOTH_SIDES = {"Beit", "DeiT", "EfficientFormer", "EfficientNet", "Flava", "Perceiver", "Pvt", "Segformer", "Siglip",
+               "ViT"}  # fmt: skip
+#: from this size on ConvNext's does not cut
+_WARPED = 384
 
 
 def of_hugging_face(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,17 +35,42 @@ def of_hugging_face(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _size(entry: Mapping[str, Any]) -> dict[str, Any]:
-    size, whole = entry.get("size"), side_of(entry.get("size"))
-    keeps_shape = isinstance(size, Mapping) and "shortest_edge" in size
-    if entry.get("do_center_crop") is True and (inner := side_of(entry.get("crop_size"))):
-        rule = "crop" if keeps_shape or isinstance(size, int) else "stretch"
-        return {"image_size": inner, "rule": rule, "share": min(1.0, inner / whole) if whole else 1.0}
+    """Size and rule, by the arithmetic of the processor that the entry is of."""
+    size, family = entry.get("size"), _family(entry)
+    whole, share = side_of(size), share_of(entry.get("crop_pct", 0.9 if family == "PoolFormer" else None))
+    cut = side_of(entry.get("crop_size")) if entry.get("do_center_crop") is True else None
     if not whole:
-        return {} if size is None else {"image_size": None}
-    share = share_of(entry.get("crop_pct"))
-    if keeps_shape and share is None:  # its images are no squares
-        return {"image_size": whole, "resize": None}
-    return {"image_size": whole, "rule": "crop" if keeps_shape else "stretch", "share": share or 1.0}
+        return {"image_size": cut} if cut or size is not None else {}
+    is_shorter = "shortest_edge" in size if isinstance(size, Mapping) else family in _SHORTER_SIDE
+    if not isinstance(size, Mapping) and family not in _SHORTER_SIDE | _BOTH_SIDES and (cut or share):
+        return _unread_rule(cut or whole)
+    if family == "ConvNext":
+        return _rule(whole, share or 0.875, True) if whole < _WARPED else _rule(whole, 1.0, False)
+    if family == "PoolFormer" and share:
+        return _rule(cut or whole, (cut or whole) / int(whole / share), True)
+    if family == "Perceiver" and cut:  # it cuts before it scales
+        return _rule(whole, whole / cut, True)
+    if cut and share is None:
+        scaled = int(whole * 256 / 224) if family == "Levit" and is_shorter else whole
+        return _rule(cut, min(1.0, cut / scaled), is_shorter)
+    if cut or (is_shorter and share is None):  # two rules, or images that are no squares
+        return _unread_rule(cut or whole)
+    return _rule(whole, share or 1.0, is_shorter)
+
+
+def _family(entry: Mapping[str, Any]) -> str:
+    """``ConvNext`` for a ConvNextImageProcessor; empty where none is named."""
+    named = (entry.get(name) for name in ("image_processor_type", "feature_extractor_type"))
+    found = (_PROCESSOR.match(name) for name in named if isinstance(name, str))
+    return next((match[1] for match in found if match), "")
+
+
+def _unread_rule(side: int) -> dict[str, Any]:
+    return {"image_size": side, "resize": None, "rule": None, "share": None}
+
+
+def _rule(side: int, share: float, is_shorter: bool) -> dict[str, Any]:
+    return {"image_size": side, "rule": "crop" if is_shorter else "stretch", "share": share}
 
 
 def _normalisation(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +80,8 @@ def _normalisation(entry: Mapping[str, Any]) -> dict[str, Any]:
         mean, std = numbers_of(0), numbers_of(1)
     else:
         mean, std = numbers_of(entry.get("image_mean")), numbers_of(entry.get("image_std"))
+        if std and _family(entry) == "EfficientNet" and entry.get("include_top") is True:
+            std = tuple(each**2 for each in std)  # it divides twice
     if not mean or not std:
         return {"value_range": 255} if entry.get("do_rescale") is False else {}
     if entry.get("do_rescale") is False:
