@@ -14,12 +14,18 @@ from okdbench.data.own_file import composed
 
 #: so many words with a number, or folders, may be before what counts the images of one thing
 _DEEPEST = 3
+#: a class has at least so many persons, of whom there are on average at most so many images; kinds are fewer, with more
+_PERSONS, _FEW = 5, 8
 _YEAR = r"(?:19|20)\d\d"
+_MONTH_AND_DAY = r"(?:0[1-9]|1[0-2])[-_. ]?(?:0[1-9]|[12]\d|3[01])"
+_TIME = r"[-_. T]?[0-2]\d[-_.:]?[0-5]\d[-_.:]?[0-5]\d"
 #: a day, or a folder of a year, whose photographs need not be of one thing
 _DAY = re.compile(
-    rf"(?<!\d){_YEAR}[-_. ]?[01]\d[-_. ]?[0-3]\d|(?<![^\W_])[0-3]?\d[-_. ][0-3]?\d[-_. ]{_YEAR}(?!\d)"
+    rf"(?<!\d){_YEAR}[-_. ]?{_MONTH_AND_DAY}(?=\D|$|{_TIME})|(?<![^\W_])[0-3]?\d[-_. ][0-3]?\d[-_. ]{_YEAR}(?!\d)"
     rf"|(?:^|(?<=/)){_YEAR}(?:/[0-3]\d)*(?=/)"
 )
+#: a second: what a burst of photographs shows is one thing
+_MOMENT = re.compile(rf"(?<!\d){_YEAR}[-_. ]?{_MONTH_AND_DAY}{_TIME}(?!\d)")
 #: words for what images are of, perhaps with an id or a number behind them
 THINGS = (
     "(?:patient|subject|participant|person|individual|animal|plant|specimen|object|obj|item|instance|video|clip|"
@@ -57,12 +63,14 @@ def unsaid_groups(images: Sequence[OwnImage]) -> str:
     if any(image.group for image in images) or are_versions([image.path for image in images]):
         return ""
     labels = [image.label for image in images]
-    for text in (*_folders(images), *_words()):
+    for text, is_numbered in (*_folders(images), *_words(), *_names(images)):
         found = [re.search(text, image.path) for image in images]
         groups = [match[1] if match else "" for match in found]
         # Each folder may count from 1.
-        places = [match.string[: match.end(1)] if match else "" for match in found]
-        if are_of_things(labels, groups, places) and not _are_days(found) and (said := _said(images, groups, text)):
+        places = [f"{match.string[: match.start(1)].rpartition('/')[0]}/{match[1]}" if match else "" for match in found]
+        if not are_of_things(labels, groups, places) or _are_days(found):
+            continue
+        if (is_numbered or _are_persons(labels, groups)) and (said := _said(images, groups, text)):
             return said
     return ""
 
@@ -87,14 +95,28 @@ def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str) -> str:
     )
 
 
-def _folders(images: Sequence[OwnImage]) -> Iterator[str]:
+def _are_persons(labels: Sequence[str], groups: Sequence[str]) -> bool:
+    """Whether a class has more groups, and fewer images in each, than it would have kinds."""
+    number = Counter(label for label, group in {*zip(labels, groups, strict=True)} if group)
+    sizes = Counter(label for label, group in zip(labels, groups, strict=True) if group)
+    return any(count >= _PERSONS and sizes[label] <= _FEW * count for label, count in number.items())
+
+
+def _folders(images: Sequence[OwnImage]) -> Iterator[tuple[str, bool]]:
     """What matches the folders at each depth below those of parts and classes; a list may have none of these."""
-    steps = [image.path.split("/")[:-1] for image in images]
-    above = {depth for each, image in zip(steps, images, strict=True) for depth in _known(each, image.label)}
-    first = max(above, default=-1) + 1
-    for depth in range(first, min(first + _DEEPEST, max(map(len, steps), default=0))):
+    first, deepest = _first(images), max((image.path.count("/") for image in images), default=0)
+    for depth in range(first, min(first + _DEEPEST, deepest)):
         if 2 * sum(_is_of_several(image, depth) for image in images) <= len(images):
-            yield f"^{'[^/]+/' * depth}([^/]+)/"
+            yield _folder(depth), True
+
+
+def _folder(depth: int) -> str:
+    return f"^{'[^/]+/' * depth}([^/]+)/"
+
+
+def _first(images: Sequence[OwnImage]) -> int:
+    """The depth of the first folder below those of parts and classes."""
+    return max((depth for each in images for depth in _known(each.path.split("/")[:-1], each.label)), default=-1) + 1
 
 
 def _is_of_several(image: OwnImage, depth: int) -> bool:
@@ -118,17 +140,27 @@ def _known(folders: Sequence[str], label: str) -> Iterator[int]:
             yield depth
 
 
-def _words() -> Iterator[str]:
-    """What matches names up to their first, second and third number if more follows: vid003 of vid003_frame_0010."""
+def _words() -> Iterator[tuple[str, bool]]:
+    """What matches names up to their first, second and third number if more follows: vid003 of vid003_frame_0010.
+
+    Before all of it there may be what tells uploads apart, as Label Studio does.
+    """
     word = r"[^/\d]*\d[^-_. /]*"
-    for number in range(1, _DEEPEST + 1):
-        yield rf"(?:^|/)({word if number == 1 else f'(?:{word}){{{number}}}'})[-_. ][^/]*$"
+    for before in ("", r"[\da-f]{8,}[-_]"):
+        for number in range(1, _DEEPEST + 1):
+            yield rf"(?:^|/){before}({word if number == 1 else f'(?:{word}){{{number}}}'})[-_. ][^/]*$", True
+
+
+def _names(images: Sequence[OwnImage]) -> Iterator[tuple[str, bool]]:
+    """What matches names without a number, as of persons: the first folder, and what is before the counter."""
+    yield _folder(_first(images)), False
+    yield r"(?:^|/)([^/\d]+?)[-_. (]*\d+[^/\d]*$", False
 
 
 def _are_days(found: Sequence[re.Match[str] | None]) -> bool:
-    """Whether most groups have a day in them, or the beginning of one."""
+    """Whether most groups have a day in them, or the beginning of one, and none is of one second."""
     days = (match and any(_overlap(match, day) for day in _DAY.finditer(match.string)) for match in found)
-    return 2 * sum(map(bool, days)) > len(found)
+    return 2 * sum(map(bool, days)) > len(found) and not any(match and _MOMENT.search(match[1]) for match in found)
 
 
 def _overlap(group: re.Match[str], day: re.Match[str]) -> bool:

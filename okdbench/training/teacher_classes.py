@@ -19,6 +19,8 @@ from okdbench.training.plan import Plan
 
 #: names that say nothing, as of Hugging Face, and numbers of ImageNet
 _PLACEHOLDER = re.compile(r"(label|class)?[ _]?\d+|n\d{8}", re.IGNORECASE)
+#: what is before the name in 001.Black_footed_Albatross
+_NUMBERED = re.compile(r"\d+[._ -]+(?=[^\W\d_])")
 #: classes that a warning compares
 _COMPARED = 3
 
@@ -61,9 +63,11 @@ def _beside(plan: Plan) -> list[str]:
 def _orders(plan: Plan, listings: Listings) -> dict[tuple[int, ...], tuple[str, Sequence[str]]]:
     """The outputs of the classes by each list that has exactly these: what leads to the first list, and its names."""
     found: dict[tuple[int, ...], tuple[str, Sequence[str]]] = {}
+    own = {name for each in _spellings(plan) for name in each}
     count = 0 if plan.dataset.teacher_classes else len(plan.dataset.classes)
     for place, names in listings:
-        if len(names) == count and not _are_placeholders(names) and (order := _outputs(plan, names)):
+        says_nothing = _are_placeholders(names) and own.isdisjoint(names)
+        if len(names) == count and not says_nothing and (order := _outputs(plan, names)):
             found.setdefault(tuple(order), (place, names))
     return found
 
@@ -212,9 +216,12 @@ def _are_placeholders(names: Sequence[str]) -> bool:
 
 
 def _spellings(plan: Plan) -> list[tuple[str, ...]]:
-    """The names of each class: its folder and what is shown."""
+    """The names of each class: its folder, what is shown, and these without a number that all have before them."""
     shown = plan.dataset.classes
-    return list(zip(getattr(plan.dataset, "folder_names", shown), shown, strict=True))
+    folders = getattr(plan.dataset, "folder_names", shown)
+    plain = [[_NUMBERED.sub("", name) for name in names] for names in (folders, shown)]
+    are_numbered = all(map(_NUMBERED.match, folders)) and len({*plain[0]}) == len(folders)
+    return list(zip(folders, shown, *(plain if are_numbered else ()), strict=True))
 
 
 def _is(theirs: str, own: Sequence[str]) -> bool:

@@ -33,6 +33,10 @@ FORMS = {
     "{c}/2021/patient{i}/{j}.png": "patient",
     "{c}/2021-03-01/vid{i}_{j}.png": "vid",
     "{c}/patient{i}/patient{i}_{j}.png": "patient",
+    "{c}/COCO_val2014_00000031234{i}_{j}.jpg": "COCO_val2014_00000031234",
+    "{c}/1a2b3c4{j}{i}-vid0{i}_frame001{j}.jpg": "vid0",
+    "{c}/IMG_20230110_10100{i}_BURST00{j}.jpg": "IMG_20230110_10100",
+    "{c}/20230110T10100{i}-{j}.jpg": "20230110T10100",
 }
 
 
@@ -85,6 +89,8 @@ def test_images_of_one_thing_are_known_by_their_names(form: str, tmp_path: Path)
         "{c}/front/{i}{j}.jpg",
         "{c}/{i}{j}.jpg",
         "{c}/201{i}/{j}.jpg",
+        "{c}/IMG_2021010{i}10100{j}.jpg",
+        "{c}/1a2b3c4{j}{i}-img_{i}{j}.jpg",
         "{c}/201{i}/0{j}/a.jpg",
         "{c}/0{i}-03-2023_101{j}.jpg",
         "{c}/00{i}/00{i}0{j}7.jpg",
@@ -115,6 +121,20 @@ def test_kinds_in_a_class_are_no_things(form: str) -> None:
     assert unsaid_groups(images) == ""
     patients = [image._replace(path=re.sub("/(?=[a-z]+/)", "/patient_", image.path)) for image in images]
     assert "6 groups of images may each be of one thing, such as patient_" in unsaid_groups(patients)
+
+
+@pytest.mark.parametrize("form", ["{c}/{k}/000{j}.jpg", "{c}/{k}_000{j}.jpg", "{c}/{k} ({j}).jpg"])
+def test_persons_without_a_number_are_more_than_kinds_with_fewer_images(form: str) -> None:
+    images = [
+        OwnImage(path := form.format(c=label, k=f"{name}_{label.title()}", j=number), Path(path), label)
+        for label in CLASSES
+        for name in ("Ann", "Eve", "Ida", "Mia", "Uma")
+        for number in range(4)
+    ]
+    line = unsaid_groups(images)
+    assert "10 groups of images may each be of one thing, such as Ann_Cup with cup/Ann_Cup" in line
+    assert re.compile(groups_in(line)).search(images[-1].path)
+    assert unsaid_groups([image for image in images if "Ann" not in image.path]) == "", "so few may be kinds"
 
 
 @pytest.mark.parametrize("form", ["{p}/{c}/00{j}.png", "{p}/{c}/{c}_{j}.jpg", "{p}/{c}/{c}.{j}.jpg"])

@@ -21,10 +21,12 @@ _LISTS = ("classes", "class_names", "label_names", "labels", "names", "vocab")
 #: levels of entries, and their number, in which lists of names are looked for; objects may refer to each other
 _DEEPEST, _MOST = 6, 10_000
 #: name of a file beside the weights that may list the classes, and its largest size in bytes
-_BESIDE = re.compile(r"(.*(class|label).*\.(json|ya?ml|txt|csv))|.*\.names", re.IGNORECASE)
+_BESIDE = re.compile(r"(.*(class|label|name|categor|synset|vocab).*\.(json|ya?ml|txt|csv))|.*\.names", re.IGNORECASE)
 _LARGEST = 1_000_000
 #: a line with a class and its index
 _INDEX_FIRST = re.compile(r"\s*(?P<index>\d+)[\s:,;=]+(?P<name>.*\S)\s*")
+#: what WordNet calls a class before its names
+_SYNSET = re.compile(r"^(n\d{8})[\s,]+(?=\S)")
 _NAME_FIRST = re.compile(r"\s*(?P<name>.*[^\s:,;=])[\s:,;=]+(?P<index>\d+)\s*")
 
 #: what leads to a list of names -> these, in order
@@ -66,7 +68,7 @@ def _content(file: Path) -> Any:
     """What is in JSON or YAML, or in lines: names, or one and its index in each."""
     if file.suffix.lower() in (".json", ".yaml", ".yml"):
         return content_of(file)
-    lines = [line for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    lines = [_SYNSET.sub(r"\1,", line) for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
     for pattern in (_INDEX_FIRST, _NAME_FIRST):
         for given in (lines, lines[1:]):  # a table has a header
             parts = [part for line in given if (part := pattern.fullmatch(line))]
@@ -89,13 +91,19 @@ def _listings(content: Any, place: str, seen: set[int], depth: int = 0) -> Itera
 def _in_any_form(value: Any) -> tuple[str, ...]:
     """The names in a list, or in a mapping from or to their numbers; empty for anything else."""
     if isinstance(value, Mapping):
-        for indices, names in ((value.values(), value), (value, value.values())):
+        # several names of one class, such as ["n01440764", "tench"]
+        shown = [",".join(each) if _are_texts(each) else each for each in value.values()]
+        for indices, names in ((shown, value), (value, shown)):
             if all(map(_is_index, indices)) and all(isinstance(name, str) for name in names):
                 return _in_order(indices, names)
         return ()
     given = value.split(",") if isinstance(value, str) and "," in value else value
     listed = given if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given) else ()
     return tuple(name.strip() for name in listed if name.strip())
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(each, str) for each in value)
 
 
 def _is_index(value: Any) -> bool:
