@@ -13,7 +13,7 @@ from typing import NamedTuple
 from okdbench.core.errors import UserError
 from okdbench.data.class_order import shortened, yaml_list
 from okdbench.data.list_rows import LIST_PARTS, Rows, place_of, row_of
-from okdbench.data.named_groups import THINGS, are_of_things
+from okdbench.data.named_groups import THINGS, are_of_things, in_several
 from okdbench.data.own_file import composed
 
 #: what a column is for -> its names, of which the first is taken; their case, spaces, dashes and _ do not matter
@@ -80,6 +80,8 @@ def read_table(file: Path, lines: Sequence[str], labelled: bool, group: str, lis
     has_label = labelled and "label" in columns
     notes = [*_notes(table.rows, columns["label"], others, listed)] if has_label else []
     notes += _unsaid_groups(table.rows, columns, others) if has_label and not group else []
+    if blank := sum(not row[columns["split"]] for row in table.rows) if "split" in columns else 0:
+        notes.append(f"{blank} lines have no {columns['split']}; their images are trained on")
     classes = _one_hot(table, others, listed) if labelled and not has_label else []
     said = (_said(row, columns, folder, classes) for row in table.rows)
     made = [row_of(file, line, labelled, each) for each, line in zip(said, table.lines, strict=True)]
@@ -171,12 +173,20 @@ def _unsaid_groups(
     labels = [row[columns["label"]] for row in rows]
     for name in others if "group" not in columns else ():
         values = [row[name] for row in rows]
-        if re.fullmatch(THINGS, _letters(name)) and are_of_things(labels, values, values):
+        if not re.fullmatch(THINGS, _letters(name)) or not are_of_things(labels, values, values):
+            continue
+        if "split" not in columns:
+            number = len({*values} - {""})
             yield (
-                f"by column {name} {len({*values} - {''})} groups of images may each be of one thing; if so, keep each "
-                f"in one split with groups: {name}"
+                f"by column {name} {number} groups of images may each be of one thing; if so, keep each in one split "
+                f"with groups: {name}"
             )
-            return
+        elif several := in_several(values, [row[columns["split"]] for row in rows]):
+            yield (
+                f"by column {name} groups of images that may each be of one thing are in several parts "
+                f"({len(several)}), such as {several[0]}; if so, move each into one part"
+            )
+        return
 
 
 def _other_order(labels: Sequence[str], column: str, words: Sequence[str]) -> Iterator[str]:

@@ -82,17 +82,23 @@ def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str) -> str:
             f"by their paths {len({*groups} - {''})} groups of images may each be of one thing, such as "
             f"{_example(images, groups)}; if so, keep each in one split with groups: '{text}'"
         )
-    first: dict[str, dict[str, str]] = {}
-    for image, group in zip(images, groups, strict=True):
-        first.setdefault(group, {}).setdefault(image.part or "train", image.path)
-    several = {group: paths for group, paths in first.items() if group and len(paths) > 1}
-    if not several:
+    if not (several := in_several(groups, [image.part for image in images])):
         return ""
-    group, paths = next(iter(several.items()))
+    paths: dict[str, str] = {}
+    for image, group in zip(images, groups, strict=True):
+        if group == several[0]:
+            paths.setdefault(image.part or "train", image.path)
     return (
         f"by their paths groups of images that may each be of one thing are in several parts ({len(several)}), such as "
-        f"{group} in {' and '.join(paths)} with {shortened([*paths.values()])}; if so, move each into one part"
+        f"{several[0]} in {' and '.join(paths)} with {shortened([*paths.values()])}; if so, move each into one part"
     )
+
+
+def in_several(groups: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """The groups that are in several parts of the user's; what has no part is trained on."""
+    first: dict[str, str] = {}
+    pairs = [(group, part or "train") for group, part in zip(groups, parts, strict=True) if group]
+    return [*dict.fromkeys(group for group, part in pairs if first.setdefault(group, part) != part)]
 
 
 def _are_persons(labels: Sequence[str], groups: Sequence[str]) -> bool:

@@ -275,6 +275,25 @@ def test_a_column_of_patients_is_proposed_as_groups(folder: Path, column: str) -
             assert any(line in said for said in dataset.remarks()) == (proposed and not groups)
 
 
+def test_of_images_that_the_user_has_divided_patients_in_two_parts_are_named(folder: Path) -> None:
+    """And lines without a part are counted."""
+    rows = [f"all/{name},{CLASSES[i % 2]},P{i // 4},{'test' if i > 15 else 'train'}" for i, name in enumerate(NAMES)]
+    for lines, said in (
+        (rows, []),
+        (
+            [*rows[:-1], rows[-1].removesuffix("test")],
+            [
+                "by column patient groups of images that may each be of one thing are in several parts (1), such as "
+                "P4; if so, move each into one part",
+                "1 lines have no split; their images are trained on",
+            ],
+        ),
+    ):
+        dataset = registry.load_dataset(listed(folder, "\n".join(["path,label,patient,split", *lines])))
+        assert isinstance(dataset, OwnDataset)
+        assert [line.removeprefix("shop: phone.csv: ") for line in dataset.remarks()] == said
+
+
 @pytest.mark.parametrize(
     ("column", "values"),
     [
