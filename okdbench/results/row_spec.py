@@ -124,6 +124,20 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | No
             f"its runs are of protocol {columns['protocol']}, and this version runs protocol {PROTOCOL_VERSION}; "
             "docs/protocol.md says what has changed"
         )
+    for name, text in _in_command(given, columns, file).items():
+        # In brackets there are hyper-parameters or conditions, which the command has as options of their own.
+        if columns[name].partition("[")[0] != text:
+            raise UserError(f"its command is of another row: {name} {text!r} in it, {columns[name]!r} in the column")
+    if not re.fullmatch(r"\d{1,6}/\d{1,6}", columns["complete"]):
+        raise UserError(f"its column 'complete' is {columns['complete']!r}, not of the form 6/6")
+    try:
+        float(columns["acc"])
+    except ValueError as error:
+        raise UserError("it has no accuracy: none of its runs is finished") from error
+
+
+def _in_command(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | None) -> dict[str, str]:
+    """Column -> what the command says of it, with the defaults of what it leaves out."""
     settings = given["setting"].split(",") if "setting" in given else []
     task = task_of(settings[0]) if settings else given.get("task") or TaskKind.ADAPT.value
     if task not in list(TaskKind):
@@ -131,7 +145,7 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | No
     # Without a name, a command means the networks of the data set, which verifying it finds out.
     default = {name: columns[name].partition("[")[0] for name in ("teacher", "student")}
     default["budget"] = RunConfig.model_fields["budget"].default
-    default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL, "dataset": dataset}
+    default |= {"track": tracks_of(TaskKind(task))[0], "shots": ALL, "setting": ALL, "dataset": given["dataset"]}
     in_command = {name: str(given.get(name) or value) for name, value in default.items()} | {"task": str(task)}
     # A row of some of the default settings is called after their number, and its command names them.
     if is_partial(columns["setting"]) and columns["setting"].startswith(f"{len(settings)} of "):
@@ -144,16 +158,7 @@ def _check(given: Mapping[str, Any], columns: Mapping[str, str], file: Path | No
         raise UserError(f"its method {in_command['method']!r} is {what}")
     seeds = syntax.parse_seeds(given["seeds"]) if "seeds" in given else [given.get("seed")]
     in_command["seeds"] = str(len(seeds))
-    for name, text in in_command.items():
-        # In brackets there are hyper-parameters or conditions, which the command has as options of their own.
-        if columns[name].partition("[")[0] != text:
-            raise UserError(f"its command is of another row: {name} {text!r} in it, {columns[name]!r} in the column")
-    if not re.fullmatch(r"\d{1,6}/\d{1,6}", columns["complete"]):
-        raise UserError(f"its column 'complete' is {columns['complete']!r}, not of the form 6/6")
-    try:
-        float(columns["acc"])
-    except ValueError as error:
-        raise UserError("it has no accuracy: none of its runs is finished") from error
+    return in_command
 
 
 def _named_file(method: str, file: Path | None) -> str:

@@ -69,23 +69,15 @@ def predict(
     Raises:
         UserError: there is no such student, file, folder or device, or no image, or the output exists.
     """
-    if output and output.suffix.lower() not in ("", ".csv", ".txt"):
-        raise UserError(f"--output {output}: the labels are written as CSV; name a .csv")
-    if output and output.exists() and not replace:  # before hours of work
-        raise UserError(f"{output} exists; choose another --output, or replace it with --force")
-    if max_value is not None and max_value <= 0:
-        raise UserError(f"--max-value {max_value:g}: must be more than 0, such as 4095 for 12 bits")
+    _check(output, replace, max_value)
     student, on = load(name, runs, network), devices.choose(device)
     if not 1 <= top <= len(student.card.classes):
         raise UserError(f"--top {top}: out of range; the student knows {len(student.card.classes)} classes")
     ignored = Counter[str]()
     files = find(places, ignored)
-    if ignored:
-        say(f"ignored: {described(ignored)}")
     white = max_value or student.card.max_value
-    if note := _range_note(files, white):
-        say(note)
-    if note := transparent_note(files):
+    left_out = f"ignored: {described(ignored)}" if ignored else ""
+    for note in filter(None, (left_out, _range_note(files, white), transparent_note(files))):
         say(note)
     predictions = list(predictions_of(student, files, top, on, white))
     failed = sum(bool(prediction.error) for prediction in predictions)
@@ -97,6 +89,16 @@ def predict(
     else:
         _print(predictions, top)
     return not failed
+
+
+def _check(output: Path | None, replace: bool, max_value: float | None) -> None:
+    """Refuse options that cannot be meant, before hours of work."""
+    if output and output.suffix.lower() not in ("", ".csv", ".txt"):
+        raise UserError(f"--output {output}: the labels are written as CSV; name a .csv")
+    if output and output.exists() and not replace:
+        raise UserError(f"{output} exists; choose another --output, or replace it with --force")
+    if max_value is not None and max_value <= 0:
+        raise UserError(f"--max-value {max_value:g}: must be more than 0, such as 4095 for 12 bits")
 
 
 def find(places: Sequence[Path], ignored: Counter[str]) -> list[Path]:
