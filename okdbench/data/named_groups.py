@@ -62,7 +62,7 @@ def unsaid_groups(images: Sequence[OwnImage]) -> str:
     """What the names of images say about which belong together; empty where they say nothing."""
     if any(image.group for image in images) or are_versions([image.path for image in images]):
         return ""
-    labels = [image.label for image in images]
+    labels, coarse = [image.label for image in images], ""
     for text, is_numbered in (*_folders(images), *_words(), *_names(images)):
         found = [re.search(text, image.path) for image in images]
         groups = [match[1] if match else "" for match in found]
@@ -71,8 +71,16 @@ def unsaid_groups(images: Sequence[OwnImage]) -> str:
         if not are_of_things(labels, groups, places) or _are_days(found):
             continue
         if (is_numbered or _are_persons(labels, groups)) and (said := _said(images, groups, text)):
-            return said
-    return ""
+            if not _is_most(labels, groups):
+                return said
+            coarse = coarse or said
+    return coarse
+
+
+def _is_most(labels: Sequence[str], groups: Sequence[str]) -> bool:
+    """Whether a group has most images of a class, as NORMAL2 of NORMAL2-IM-0588-0001: longer names may divide it."""
+    sizes, number = Counter(labels), Counter(zip(labels, groups, strict=True))
+    return any(group and 2 * count > sizes[label] for (label, group), count in number.items())
 
 
 def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str) -> str:
@@ -178,4 +186,6 @@ def _example(images: Sequence[OwnImage], groups: Sequence[str]) -> str:
     counts = Counter((image.label, group) for image, group in zip(images, groups, strict=True) if group)
     most, _ = counts.most_common(1)[0]
     paths = [image.path for image, group in zip(images, groups, strict=True) if (image.label, group) == most]
-    return f"{most[1]} with {shortened(paths[:2])}"
+    size = sum(image.label == most[0] for image in images)
+    share = f"{len(paths)} of {size} images of {most[0]}, " if 2 * len(paths) > size else ""
+    return f"{most[1]} with {share}{shortened(paths[:2])}"

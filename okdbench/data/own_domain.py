@@ -170,10 +170,17 @@ def _is_bare(folders: Sequence[Path]) -> bool:
 
 def unwrapped(folder: Path, listed: Collection[str] = ()) -> Path:
     """The innermost folder that has everything: archives have one on top, and the domains of Office-31 images/."""
-    inner = class_folders(folder, listed)
+    inner = _with_images(class_folders(folder, listed), listed)
     while len(inner) == 1 and inner[0].name not in listed and not _is_one_class(folder, inner[0]):
-        folder, inner = inner[0], class_folders(inner[0], listed)
+        folder, inner = inner[0], _with_images(class_folders(inner[0], listed), listed)
     return folder
+
+
+def _with_images(folders: list[Path], listed: Collection[str]) -> list[Path]:
+    """These folders, or ``images`` alone where no other has an image, as beside ``meta`` of Food-101."""
+    bare = [at for at in folders if at.name.lower() in _OTHER_WORDS and at.name not in listed]
+    others = [at for at in folders if at not in bare]
+    return bare if len(bare) == 1 and not any(file for at in others for file in images_in(at)) else folders
 
 
 def _is_one_class(folder: Path, inner: Path) -> bool:

@@ -21,7 +21,8 @@ _MASKS = re.compile(f"(.+?)[_-]({MASKS})", re.IGNORECASE)
 
 def remarks_on(images: Sequence[OwnImage], exif_rotation: bool) -> Iterable[str]:
     """Warnings about these images of a domain, which are turned upright or not; an empty text for none."""
-    return _masks(images), _nested(images), _several(images), *_looks(images, exif_rotation)
+    nested = f"warning: {note}" if (note := nested_note(images)) else ""
+    return _masks(images), nested, _several(images), *_looks(images, exif_rotation)
 
 
 def without_group(pattern: re.Pattern[str], domain: str, images: Sequence[OwnImage]) -> str:
@@ -88,8 +89,8 @@ def _several(images: Sequence[OwnImage]) -> str:
     return f"warning: {number} images are called as of several classes: {shortened(found)}; ignore: leaves them out"
 
 
-def _nested(images: Sequence[OwnImage]) -> str:
-    """Whether what was taken for classes are parts, domains or patients, which have the classes in them."""
+def nested_note(images: Sequence[OwnImage]) -> str:
+    """That what was taken for classes are parts, domains or patients, which have the classes in them; else empty."""
     folders: dict[str, set[str]] = {}
     for image in images:
         if image.label not in composed(image.path).split("/"):  # a list says what is of one class
@@ -100,7 +101,7 @@ def _nested(images: Sequence[OwnImage]) -> str:
     if min(len(folders), len(inner)) < 2 or shared < SHARED * len(folders) * len(inner) or inner & set(folders):
         return ""
     return (
-        f"warning: the classes {shortened(sorted(folders))} have the folders {shortened(sorted(inner))} in them; if "
+        f"the classes {shortened(sorted(folders))} have the folders {shortened(sorted(inner))} in them; if "
         "these are the classes, call those train, val and test, name each as a domain, or, of patients, write a list "
         "with the columns path, label and patient, and groups: patient"
     )

@@ -58,6 +58,9 @@ WHITE = 65535
 #: sizes of images that teachers are often trained with
 SIZES = (28, 32, 64, 96, 128, 160, 224)
 
+#: statistics of MNIST and of CIFAR-10 as tutorials have them
+MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 #: filters that teachers are often trained with
 FILTERS = ("bilinear", "bicubic", "cv2")
 
@@ -206,9 +209,12 @@ def _normalisers(dataset: Dataset) -> list[tuple[str, Normaliser]]:
         {"mean": (0.0,), "std": (1.0,)},
         {"value_range": 255, "mean": (0.0,), "std": (1.0,)},
     ]
-    if dataset.channels == 3:
+    if dataset.channels == 1:
+        tried.append({"mean": MNIST_MEAN, "std": MNIST_STD})
+    else:
         tried += [
             {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+            {"mean": CIFAR_MEAN, "std": CIFAR_STD},
             {"channel_order": "rgb" if dataset.channel_order == "bgr" else "bgr"},
             {"channel_order": "grey"},
             {"channel_order": "bgr", "value_range": 255, "mean": CAFFE_MEAN, "std": (1.0,)},

@@ -12,6 +12,7 @@ from torch import Tensor
 from okdbench.data.class_order import shortened, yaml_list
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.own_domain import PARTS
+from okdbench.data.own_remarks import nested_note
 from okdbench.distill.networks.class_names import Listings, listings_beside
 from okdbench.distill.networks.preprocessing import preprocessing_of
 from okdbench.distill.networks.user_networks import Network
@@ -19,8 +20,10 @@ from okdbench.training.plan import Plan
 
 #: names that say nothing, as of Hugging Face, and numbers of ImageNet
 _PLACEHOLDER = re.compile(r"(label|class)?[ _]?\d+|n\d{8}", re.IGNORECASE)
-#: what is before the name in 001.Black_footed_Albatross
-_NUMBERED = re.compile(r"\d+[._ -]+(?=[^\W\d_])")
+#: what is before the name in 001.Black_footed_Albatross and in n02085620-Chihuahua
+_NUMBERED = re.compile(r"(\d+|n\d{8})[._ -]+(?=[^\W\d_])")
+#: what is between names of one class: commas as of ImageNet, and as in "0 - zero" of torchvision's MNIST
+_BETWEEN = re.compile(r",|(?<=\d) - ")
 #: classes that a warning compares
 _COMPARED = 3
 
@@ -97,6 +100,8 @@ def number_cure(plan: Plan) -> str:
     every, by_names = _all_named(plan), "by the names in the file"
     if plan.dataset.teacher_classes or len(every) == len(plan.dataset.classes):
         return ""
+    if nested := _nested(plan):
+        return nested
     if twins := _twins(plan):
         return f"if {' and '.join(twins)} are one class, name it alike everywhere"
     if rows := _outputs(plan, every):
@@ -105,6 +110,14 @@ def number_cure(plan: Plan) -> str:
         return f"{alone}; if they are one class, name it alike everywhere"
     lacking = [own[0] for own in _spellings(plan) if not any(_is(name, own) for name in every)]
     return f"{by_names} ignore: {yaml_list(lacking)}" if 0 < len(lacking) < len(plan.dataset.classes) else ""
+
+
+def _nested(plan: Plan) -> str:
+    """Whether the classes of the data set are folders that have the true ones in them."""
+    dataset = plan.dataset
+    if not isinstance(dataset, OwnDataset):
+        return ""
+    return next(filter(None, (nested_note(dataset.scan(domain).images) for domain in dataset.places)), "")
 
 
 def _twins(plan: Plan) -> list[str]:
@@ -225,8 +238,8 @@ def _spellings(plan: Plan) -> list[tuple[str, ...]]:
 
 
 def _is(theirs: str, own: Sequence[str]) -> bool:
-    """Whether a name of the file, or one of several with commas between them as of ImageNet, is one of the class."""
-    return not {*map(_plain, (theirs, *theirs.split(",")))}.isdisjoint(map(_plain, own))
+    """Whether a name of the file, or one of several in it, is one of the class."""
+    return not {*map(_plain, (theirs, *_BETWEEN.split(theirs)))}.isdisjoint(map(_plain, own))
 
 
 def _plain(name: str) -> str:

@@ -123,6 +123,15 @@ def test_kinds_in_a_class_are_no_things(form: str) -> None:
     assert "6 groups of images may each be of one thing, such as patient_" in unsaid_groups(patients)
 
 
+def test_a_group_of_most_images_of_a_class_is_divided_further_where_names_do() -> None:
+    def said(shots: int) -> str:
+        names = [f"cup/{'CUP2-' * (i > 3)}IM-{i:04d}-{j}.jpg" for i in range(12) for j in range(shots)]
+        return unsaid_groups([OwnImage(name, Path(name), "cup") for name in names])
+
+    assert "such as CUP2-IM-0004 with cup/CUP2-IM-0004-0.jpg, cup/CUP2-IM-0004-1.jpg; if so" in said(shots=2)
+    assert "such as CUP2 with 8 of 12 images of cup, cup/CUP2-IM-0004-0.jpg" in said(shots=1)
+
+
 @pytest.mark.parametrize("form", ["{c}/{k}/000{j}.jpg", "{c}/{k}_000{j}.jpg", "{c}/{k} ({j}).jpg"])
 def test_persons_without_a_number_are_more_than_kinds_with_fewer_images(form: str) -> None:
     images = [

@@ -49,6 +49,18 @@ def test_a_level_above_the_classes_is_no_class(tmp_path: Path) -> None:
     assert dataset.classes == CLASSES
 
 
+def test_a_folder_of_lists_beside_that_of_the_images_is_no_class(tmp_path: Path) -> None:
+    """As in Food-101; with an image in it, it is one."""
+    grow(tmp_path / "food" / "images", ["cup/1.jpg", "lamp/1.jpg"])
+    (tmp_path / "food" / "meta").mkdir()
+    (tmp_path / "food" / "meta" / "train.txt").write_text("cup/1")
+    for name in (write(tmp_path / "shop.yaml", domains={"food": "food"}), tmp_path / "food"):
+        assert registry.load_dataset(str(name)).classes == CLASSES
+    grow(tmp_path / "food" / "meta", ["1.jpg"])
+    file = write(tmp_path / "shop.yaml", domains={"food": "food"})
+    assert registry.load_dataset(str(file)).classes == ("images", "meta")
+
+
 def test_another_shown_name_is_another_run(tmp_path: Path) -> None:
     two_domains(tmp_path)
     keys = set()

@@ -185,12 +185,20 @@ def quantised(net: nn.Module) -> bytes:
     return saved(torch.ao.quantization.quantize_dynamic(net, {nn.Linear}).state_dict())
 
 
-#: forms that are refused, and the reason and cure in the message
 def without_pool(net: nn.Module) -> nn.Module:
     net.set_submodule("maxpool", nn.Identity())
     return net
 
 
+def optimised(net: nn.Module) -> dict[str, Any]:
+    """The state of an optimiser after a step: with a moment for each weight."""
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.zeros(2, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+#: forms that are refused, and the reason and cure in the message
 REFUSED: dict[str, tuple[Make, str]] = {
     "a teacher and a student in one file, as of DINO": (
         lambda net: saved({"student": rubbish(net.state_dict()), "teacher": net.state_dict()}),
@@ -249,7 +257,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
         "is a list of several files of weights: join them",
     ),
     "an optimiser's state": (
-        lambda net: saved({"optimizer": torch.optim.Adam(net.parameters()).state_dict()}),
+        lambda net: saved(optimised(net)),
         "holds no weights; save them with torch.save(net.state_dict(), FILE)",
     ),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ import pytest
 import timm
 import torch
 from support.dataset_trees import grow
+from support.error_text import refusal
 from support.own_images import write
 
 from okdbench.training.plan import Plan, make_plan
 from okdbench.training.teacher_classes import name_warnings
+from okdbench.training.trial import check
 
 WORDNET = ["n00000001", "n00000002", "n00000003"]
 BIRDS = ["001.Albatross", "002.Wild_duck", "003.Crow"]
+DOGS = ["n02085620-Chihuahua", "n02085936-Maltese_dog", "n02110958-pug"]
 #: in alphabetical order
 THINGS = ["cup", "lamp", "pen"]
 
@@ -26,7 +30,7 @@ def plan_of(folder: Path, folders: list[str], **entries: Any) -> Plan:
     """A run with images in folders of these names, and a teacher whose file has these entries."""
     grow(folder / "photos", [f"{name}/{number}.png" for name in folders for number in range(9)])
     file = write(folder / "shop.yaml", domains={"photos": "photos"})
-    net = timm.create_model("test_resnet", num_classes=len(folders))
+    net = timm.create_model("test_resnet", num_classes=3)
     torch.save({"state_dict": net.state_dict(), **entries}, folder / "teacher.pt")
     networks = {"teacher": "test_resnet", "student": "test_resnet", "teacher_weights": str(folder / "teacher.pt")}
     values = {"method": "teacher", "dataset": str(file), "setting": "-P", "budget": "smoke", "device": "cpu"}
@@ -49,6 +53,7 @@ def pairs(names: Sequence[str], shown: Callable[[str], object]) -> str:
         ("classes.txt", WORDNET, "\n".join),
         ("class_indices.json", WORDNET, lambda names: json.dumps({name: at for at, name in enumerate(names)})),
         ("classes.txt", BIRDS, lambda names: "\n".join(name[4:].replace("_", " ") for name in names)),
+        ("classes.txt", DOGS, lambda names: "\n".join(name[10:] for name in names)),
         ("classes.txt", BIRDS, lambda names: "\n".join(f"{at} {name}" for at, name in enumerate(names, 1))),
     ],
 )
@@ -64,13 +69,31 @@ def test_a_list_beside_the_file_is_compared(
     assert name_warnings(plan) == [f"{file} beside it has the classes in another order; {cure}"]
 
 
-def test_numbers_before_all_names_are_no_part_of_them(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, BIRDS, classes=["Crow", "Albatross", "Wild_duck"])
-    line = "the file has the classes in another order; write classes: [003.Crow, 001.Albatross, 002.Wild_duck]"
-    assert name_warnings(plan) == [line]
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (BIRDS, ["Albatross", "Wild duck", "Crow"]),
+        (DOGS, ["Chihuahua", "Maltese_dog", "Pug"]),
+        (["0", "1", "2"], ["0 - zero", "1 - one", "2 - two"]),
+    ],
+)
+def test_numbers_before_all_names_are_no_part_of_them(folders: list[str], names: list[str], tmp_path: Path) -> None:
+    assert name_warnings(plan_of(tmp_path / "same", folders, classes=names)) == []
+    (line,) = name_warnings(plan_of(tmp_path / "other", folders, classes=[names[2], *names[:2]]))
+    assert line.startswith("the file has the classes in another order; write classes: [")
+    assert line.endswith(f"{folders[2]}, {folders[0]}, {folders[1]}]")
 
 
 def test_numbers_that_tell_classes_apart_are_a_part_of_them(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, ["1 mm", "2 mm", "3 cm"], classes=["mm", "cm", "km"])
     (line,) = name_warnings(plan)
     assert line.startswith("the file has other classes, mm, cm, km; ")
+
+
+def test_where_the_classes_are_folders_in_them_the_refusal_says_so(tmp_path: Path) -> None:
+    folders = [f"fold{fold}/{name}" for fold in range(4) for name in THINGS]
+    plan = plan_of(tmp_path, folders)
+    nested = (
+        "the file has 3 classes, the data set 4; leave .*; the classes fold0, .* have the folders cup, lamp, pen in"
+    )
+    assert re.search(nested, refusal(check, plan))

@@ -82,6 +82,14 @@ def test_what_would_suit_it_better_is_said_and_not_applied(
     assert torch.equal(before, teacher(torch.zeros(1, 1, 32, 32)))
 
 
+@pytest.mark.parametrize(
+    ("channels", "options"), [(1, "--mean 0.1307 --std 0.3081"), (3, "--mean 0.4914,0.4822,0.4465")]
+)
+def test_the_statistics_of_tutorials_are_tried(channels: int, options: str) -> None:
+    dataset = registry.load_dataset("digits").with_format(channels=channels)
+    assert any(text.startswith(options) for text, _ in teacher_check._normalisers(dataset))
+
+
 def test_classes_that_people_count_in_another_order_are_noticed(
     make: Make, runs: Path, tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,9 @@ WRAPPERS = "_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module"
 #: names of what is no network
 OTHERS = re.compile(r"optim|sched|scaler|callback|loop|loss|criterion|rng|hyper", re.IGNORECASE)
 
+#: entries of the state of an optimiser
+_OF_OPTIMISER = {"state", "param_groups"}
+
 #: levels of mappings in which weights are looked for; objects may refer to each other in circles
 _DEEPEST = 4
 #: objects in which other tensors are looked for
@@ -52,6 +55,8 @@ def weights_in(content: Any, depth: int = 0) -> State:
     if isinstance(content, Inert) and "_modules" in vars(content):
         return OrderedDict(tensors_of(content))
     items = items_in(content) if depth < _DEEPEST else {}
+    if items.keys() >= _OF_OPTIMISER:
+        return {}
     named = items if isinstance(content, Mapping) else {}  # the tensors of a list have no names
     own = {key: _dense(value) for key, value in named.items() if isinstance(value, Tensor)}
     found = {key: weights_in(value, depth + 1) for key, value in items.items() if not OTHERS.search(key)}
