@@ -79,12 +79,13 @@ def read_table(file: Path, lines: Sequence[str], labelled: bool, group: str, lis
     others = [name for name in table.header.values() if name and name not in {*columns.values(), folder}]
     has_label = labelled and "label" in columns
     notes = [*_notes(table.rows, columns["label"], others, listed)] if has_label else []
-    notes += _unsaid_groups(table.rows, columns, others) if has_label and not group else []
     if blank := sum(not row[columns["split"]] for row in table.rows) if "split" in columns else 0:
-        notes.append(f"{blank} lines have no {columns['split']}; their images are trained on")
+        notes.append(f"lines without a {columns['split']}: {blank}; their images are trained on")
     classes = _one_hot(table, others, listed) if labelled and not has_label else []
     said = (_said(row, columns, folder, classes) for row in table.rows)
     made = [row_of(file, line, labelled, each) for each, line in zip(said, table.lines, strict=True)]
+    if has_label and not group:
+        notes += _unsaid_groups(table.rows, columns, others, [row.part for row in made])
     bare = {place_of(file, row[columns["path"]]) for row in table.rows} if folder else set()
     ignored = _ignored([name for name in others if name not in classes], folder, bare - {row.place for row in made})
     return Rows(made, ignored, notes)
@@ -167,7 +168,7 @@ def _notes(
 
 
 def _unsaid_groups(
-    rows: Sequence[Mapping[str, str]], columns: Mapping[str, str], others: Sequence[str]
+    rows: Sequence[Mapping[str, str]], columns: Mapping[str, str], others: Sequence[str], parts: Sequence[str]
 ) -> Iterator[str]:
     """That a column may say which images belong together."""
     labels = [row[columns["label"]] for row in rows]
@@ -181,7 +182,7 @@ def _unsaid_groups(
                 f"by column {name} {number} groups of images may each be of one thing; if so, keep each in one split "
                 f"with groups: {name}"
             )
-        elif several := in_several(values, [row[columns["split"]] for row in rows]):
+        elif several := in_several(values, parts):
             yield (
                 f"by column {name} groups of images that may each be of one thing are in several parts "
                 f"({len(several)}), such as {several[0]}; if so, move each into one part"

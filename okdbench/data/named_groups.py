@@ -15,7 +15,11 @@ from okdbench.data.own_file import composed
 #: so many words with a number, or folders, may be before what counts the images of one thing
 _DEEPEST = 3
 #: a class has at least so many persons, of whom there are on average at most so many images; kinds are fewer, with more
-_PERSONS, _FEW = 5, 8
+_PERSONS, _FEW = 8, 8
+#: of a style or a kind there are images in more classes
+_SHARED = 2
+#: what Label Studio writes before the name of an upload, so that each has its own
+_UPLOAD = r"(?:^|/)(?=[\da-f]*[a-f])(?=[\da-f]*\d)[\da-f]{8}-"
 _YEAR = r"(?:19|20)\d\d"
 _MONTH_AND_DAY = r"(?:0[1-9]|1[0-2])[-_. ]?(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"[-_. T]?[0-2]\d[-_.:]?[0-5]\d[-_.:]?[0-5]\d"
@@ -63,14 +67,15 @@ def unsaid_groups(images: Sequence[OwnImage]) -> str:
     if any(image.group for image in images) or are_versions([image.path for image in images]):
         return ""
     labels, coarse = [image.label for image in images], ""
-    for text, is_numbered in (*_folders(images), *_words(), *_names(images)):
+    first = _first(images)
+    for text, is_numbered in (*_folders(images, first), *_words(images), *_names(first)):
         found = [re.search(text, image.path) for image in images]
         groups = [match[1] if match else "" for match in found]
         # Each folder may count from 1.
         places = [f"{match.string[: match.start(1)].rpartition('/')[0]}/{match[1]}" if match else "" for match in found]
         if not are_of_things(labels, groups, places) or _are_days(found):
             continue
-        if (is_numbered or _are_persons(labels, groups)) and (said := _said(images, groups, text)):
+        if (is_numbered or _are_persons(labels, groups)) and (said := _said(images, groups, text, is_numbered)):
             if not _is_most(labels, groups):
                 return said
             coarse = coarse or said
@@ -83,11 +88,12 @@ def _is_most(labels: Sequence[str], groups: Sequence[str]) -> bool:
     return any(group and 2 * count > sizes[label] for (label, group), count in number.items())
 
 
-def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str) -> str:
+def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str, is_numbered: bool) -> str:
     """The groups with what to do; of images that the user has divided, only those in several parts are named."""
+    what = "thing" if is_numbered else "person"
     if len({image.part or "train" for image in images}) == 1:
         return (
-            f"by their paths {len({*groups} - {''})} groups of images may each be of one thing, such as "
+            f"by their paths {len({*groups} - {''})} groups of images may each be of one {what}, such as "
             f"{_example(images, groups)}; if so, keep each in one split with groups: '{text}'"
         )
     if not (several := in_several(groups, [image.part for image in images])):
@@ -97,8 +103,8 @@ def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str) -> str:
         if group == several[0]:
             paths.setdefault(image.part or "train", image.path)
     return (
-        f"by their paths groups of images that may each be of one thing are in several parts ({len(several)}), such as "
-        f"{several[0]} in {' and '.join(paths)} with {shortened([*paths.values()])}; if so, move each into one part"
+        f"by their paths groups of images that may each be of one {what} are in several parts ({len(several)}), such "
+        f"as {several[0]} in {' and '.join(paths)} with {shortened([*paths.values()])}; if so, move each into one part"
     )
 
 
@@ -110,15 +116,16 @@ def in_several(groups: Sequence[str], parts: Sequence[str]) -> list[str]:
 
 
 def _are_persons(labels: Sequence[str], groups: Sequence[str]) -> bool:
-    """Whether a class has more groups, and fewer images in each, than it would have kinds."""
-    number = Counter(label for label, group in {*zip(labels, groups, strict=True)} if group)
-    sizes = Counter(label for label, group in zip(labels, groups, strict=True) if group)
-    return any(count >= _PERSONS and sizes[label] <= _FEW * count for label, count in number.items())
+    """Whether most classes have more groups of their own, and fewer images in each, than they would have kinds."""
+    pairs = {(label, group) for label, group in zip(labels, groups, strict=True) if group}
+    number, sizes = Counter(label for label, _ in pairs), Counter(labels)
+    of_persons = sum(count >= _PERSONS and sizes[label] <= _FEW * count for label, count in number.items())
+    return 2 * of_persons > len(sizes) and len(pairs) < _SHARED * len({group for _, group in pairs})
 
 
-def _folders(images: Sequence[OwnImage]) -> Iterator[tuple[str, bool]]:
+def _folders(images: Sequence[OwnImage], first: int) -> Iterator[tuple[str, bool]]:
     """What matches the folders at each depth below those of parts and classes; a list may have none of these."""
-    first, deepest = _first(images), max((image.path.count("/") for image in images), default=0)
+    deepest = max((image.path.count("/") for image in images), default=0)
     for depth in range(first, min(first + _DEEPEST, deepest)):
         if 2 * sum(_is_of_several(image, depth) for image in images) <= len(images):
             yield _folder(depth), True
@@ -154,20 +161,23 @@ def _known(folders: Sequence[str], label: str) -> Iterator[int]:
             yield depth
 
 
-def _words() -> Iterator[tuple[str, bool]]:
-    """What matches names up to their first, second and third number if more follows: vid003 of vid003_frame_0010.
-
-    Before all of it there may be what tells uploads apart, as Label Studio does.
-    """
+def _words(images: Sequence[OwnImage]) -> Iterator[tuple[str, bool]]:
+    """What matches names up to their first, second and third number if more follows: vid003 of vid003_frame_0010."""
     word = r"[^/\d]*\d[^-_. /]*"
-    for before in ("", r"[\da-f]{8,}[-_]"):
+    for before in ("(?:^|/)", *([_UPLOAD] if _are_uploads(images) else ())):
         for number in range(1, _DEEPEST + 1):
-            yield rf"(?:^|/){before}({word if number == 1 else f'(?:{word}){{{number}}}'})[-_. ][^/]*$", True
+            yield f"{before}({word if number == 1 else f'(?:{word}){{{number}}}'})[-_. ][^/]*$", True
 
 
-def _names(images: Sequence[OwnImage]) -> Iterator[tuple[str, bool]]:
-    """What matches names without a number, as of persons: the first folder, and what is before the counter."""
-    yield _folder(_first(images)), False
+def _are_uploads(images: Sequence[OwnImage]) -> bool:
+    """Whether each of most images has what tells it apart from all others before its name."""
+    found = [match[0] for image in images if (match := re.search(_UPLOAD, image.path))]
+    return 2 * len(found) > len(images) and len({*found}) == len(found)
+
+
+def _names(first: int) -> Iterator[tuple[str, bool]]:
+    """What matches names that may have no number, as of persons: of the first folder, and before the counter."""
+    yield _folder(first), False
     yield r"(?:^|/)([^/\d]+?)[-_. (]*\d+[^/\d]*$", False
 
 

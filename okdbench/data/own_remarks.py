@@ -100,8 +100,10 @@ def nested_note(images: Sequence[OwnImage]) -> str:
     shared = sum(map(len, folders.values()))
     if min(len(folders), len(inner)) < 2 or shared < SHARED * len(folders) * len(inner) or inner & set(folders):
         return ""
+    if len(inner) > len(folders) and all(re.search(r"\d", name) for name in inner):  # as patient1, patient2, ...
+        return ""
     return (
         f"the classes {shortened(sorted(folders))} have the folders {shortened(sorted(inner))} in them; if "
-        "these are the classes, call those train, val and test, name each as a domain, or, of patients, write a list "
-        "with the columns path, label and patient, and groups: patient"
+        "these are the classes, rename the outer ones to train, val and test, name each as a domain, or, of patients, "
+        "write a list with the columns path, label and patient, and groups: patient"
     )

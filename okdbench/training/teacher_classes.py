@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -100,8 +100,6 @@ def number_cure(plan: Plan) -> str:
     every, by_names = _all_named(plan), "by the names in the file"
     if plan.dataset.teacher_classes or len(every) == len(plan.dataset.classes):
         return ""
-    if nested := _nested(plan):
-        return nested
     if twins := _twins(plan):
         return f"if {' and '.join(twins)} are one class, name it alike everywhere"
     if rows := _outputs(plan, every):
@@ -109,7 +107,9 @@ def number_cure(plan: Plan) -> str:
     if alone := _alone(plan):
         return f"{alone}; if they are one class, name it alike everywhere"
     lacking = [own[0] for own in _spellings(plan) if not any(_is(name, own) for name in every)]
-    return f"{by_names} ignore: {yaml_list(lacking)}" if 0 < len(lacking) < len(plan.dataset.classes) else ""
+    if 0 < len(lacking) < len(plan.dataset.classes):
+        return f"{by_names} ignore: {yaml_list(lacking)}"
+    return _nested(plan)
 
 
 def _nested(plan: Plan) -> str:
@@ -146,15 +146,19 @@ def _alone(plan: Plan) -> str:
 
 def _outputs(plan: Plan, theirs: Sequence[str]) -> Order | None:
     """The output of each class by these names; None if one has no output of its own."""
-    found = [_indices(theirs, own) for own in _spellings(plan)]
-    order = [indices[0] for indices in found if indices]
+    exact, loose = dict[str, int](), dict[str, int]()
+    for index, name in enumerate(theirs):
+        exact.setdefault(name, index)
+        for reading in _readings(name):
+            loose.setdefault(reading, index)
+    # as it is written, or else in another spelling
+    found = [_places(exact, own) or _places(loose, map(_plain, own)) for own in _spellings(plan)]
+    order = [min(places) for places in found if places]
     return order if len({*order}) == len(found) else None
 
 
-def _indices(theirs: Sequence[str], own: Sequence[str]) -> list[int]:
-    """Where the class is among the names: as it is written, or else in another spelling."""
-    exact = [index for index, name in enumerate(theirs) if name in own]
-    return exact or [index for index, name in enumerate(theirs) if _is(name, own)]
+def _places(known: Mapping[str, int], names: Iterable[str]) -> list[int]:
+    return [known[name] for name in names if name in known]
 
 
 def order_in_answers(plan: Plan, logits: Tensor, labels: Tensor) -> tuple[Order, float] | None:
@@ -239,7 +243,11 @@ def _spellings(plan: Plan) -> list[tuple[str, ...]]:
 
 def _is(theirs: str, own: Sequence[str]) -> bool:
     """Whether a name of the file, or one of several in it, is one of the class."""
-    return not {*map(_plain, (theirs, *_BETWEEN.split(theirs)))}.isdisjoint(map(_plain, own))
+    return not _readings(theirs).isdisjoint(map(_plain, own))
+
+
+def _readings(theirs: str) -> set[str]:
+    return {*map(_plain, (theirs, *_BETWEEN.split(theirs)))}
 
 
 def _plain(name: str) -> str:

@@ -253,6 +253,13 @@ def test_folders_that_have_the_classes_in_them_are_pointed_out(missing: str, tmp
     assert "the classes left, right have the folders cup, lamp in them; if these are the classes" in remark
 
 
+def test_patients_that_each_class_counts_from_1_are_no_classes(tmp_path: Path) -> None:
+    grow(tmp_path / "phone", [f"{name}/patient{i}/{j}.jpg" for name in CLASSES for i in range(8) for j in "12"])
+    dataset = registry.load_dataset(str(write(tmp_path / "shop.yaml", domains={"phone": "phone"})))
+    assert isinstance(dataset, OwnDataset)
+    assert not any("have the folders" in line for line in dataset.remarks())
+
+
 def test_folders_inside_of_a_class_that_others_lack_are_nothing_unusual(tmp_path: Path) -> None:
     grow(tmp_path / "phone", [f"{folder}/{i}.jpg" for folder in ("cup/a", "cup/b", "lamp/b", "lamp/c") for i in "12"])
     dataset = registry.load_dataset(str(write(tmp_path / "shop.yaml", domains={"phone": "phone"})))

@@ -277,17 +277,16 @@ def test_a_column_of_patients_is_proposed_as_groups(folder: Path, column: str) -
 
 def test_of_images_that_the_user_has_divided_patients_in_two_parts_are_named(folder: Path) -> None:
     """And lines without a part are counted."""
-    rows = [f"all/{name},{CLASSES[i % 2]},P{i // 4},{'test' if i > 15 else 'train'}" for i, name in enumerate(NAMES)]
+    rows = [f"all/{name},{CLASSES[i % 2]},P{i // 4},{'test' if i > 15 else 'Train'}" for i, name in enumerate(NAMES)]
+    blank = "lines without a split: 1; their images are trained on"
+    several = (
+        "by column patient groups of images that may each be of one thing are in several parts (1), such as P4; if so, "
+        "move each into one part"
+    )
     for lines, said in (
         (rows, []),
-        (
-            [*rows[:-1], rows[-1].removesuffix("test")],
-            [
-                "by column patient groups of images that may each be of one thing are in several parts (1), such as "
-                "P4; if so, move each into one part",
-                "1 lines have no split; their images are trained on",
-            ],
-        ),
+        ([rows[0].removesuffix("Train"), *rows[1:]], [blank]),
+        ([*rows[:-1], rows[-1].removesuffix("test")], [blank, several]),
     ):
         dataset = registry.load_dataset(listed(folder, "\n".join(["path,label,patient,split", *lines])))
         assert isinstance(dataset, OwnDataset)

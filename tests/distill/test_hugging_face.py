@@ -30,6 +30,7 @@ def read(folder: Path, **entry: Any) -> Preprocessing:
         ((OLD, "BeitFeatureExtractor"), {"size": 256, **CUT}, "stretch:0.875"),
         ((OLD, "ViTFeatureExtractor"), {"size": 224}, "stretch"),
         ((OLD, "CLIPFeatureExtractor"), {"size": 256, **CUT}, "crop:0.875"),
+        ((NEW, "CLIPImageProcessor"), {"size": [256, 256], **CUT}, "stretch:0.875"),
         ((NEW, "BitImageProcessor"), {"size": {"shortest_edge": 256}, **CUT}, "crop:0.875"),
         ((NEW, "MobileNetV2ImageProcessorFast"), {"size": {"shortest_edge": 256}, **CUT}, "crop:0.875"),
         ((OLD, "ConvNextFeatureExtractor"), {"size": 224, "crop_pct": 0.875}, "crop:0.875"),
@@ -61,6 +62,11 @@ def test_the_rule_is_that_of_the_processor(
         {NEW: "OwnImageProcessor", "size": 256, **CUT},
         {"size": EDGE, "crop_pct": 0.9, **CUT},
         {NEW: "CLIPImageProcessor", "size": EDGE},
+        {NEW: "CLIPImageProcessor", "size": {"height": 256, "width": 320}, **CUT},
+        {NEW: "DeiTImageProcessor", "size": 256, "crop_size": 224},
+        {NEW: "PoolFormerImageProcessor", "size": 200, "crop_pct": 0.95, **CUT},
+        {NEW: "PoolFormerImageProcessor", "size": EDGE, "crop_pct": 0.95, "do_center_crop": False},
+        {NEW: "PerceiverImageProcessor", "size": SQUARE, "do_center_crop": True, "crop_size": 200},
     ],
 )
 def test_where_the_processor_is_not_known_its_rule_is_not_guessed(entry: dict[str, Any], tmp_path: Path) -> None:
@@ -68,8 +74,22 @@ def test_where_the_processor_is_not_known_its_rule_is_not_guessed(entry: dict[st
     assert (found.image_size, found.resize, found.unread) == (224, None, ("resize",))
 
 
-@pytest.mark.parametrize(("include_top", "std"), [(True, 0.25), (False, 0.5)])
-def test_that_of_efficientnet_divides_twice(include_top: bool, std: float, tmp_path: Path) -> None:
-    named = {NEW: "EfficientNetImageProcessor", "include_top": include_top}
-    found = read(tmp_path, **named, size=SQUARE, image_mean=[0.4] * 3, image_std=[0.5] * 3)
-    assert (found.mean, found.std) == (pytest.approx((0.4,) * 3), pytest.approx((std,) * 3))
+@pytest.mark.parametrize(
+    ("entry", "mean", "std"),
+    [
+        ({"include_top": True}, 0.4, 0.25),
+        ({}, 0.4, 0.25),
+        ({"include_top": False}, 0.4, 0.5),
+        ({"do_normalize": False}, 0.0, 0.5),
+        ({"do_normalize": False, "include_top": False}, 0.0, 1.0),
+    ],
+)
+def test_the_processor_of_efficientnet_divides_twice(
+    entry: dict[str, Any], mean: float, std: float, tmp_path: Path
+) -> None:
+    named = {NEW: "EfficientNetImageProcessor", "image_mean": [0.4] * 3, "image_std": [0.5] * 3}
+    found = read(tmp_path, **named, size=SQUARE, **entry)
+    assert (found.mean, found.std) == (
+        pytest.approx((mean,) * len(found.mean or ())),
+        pytest.approx((std,) * len(found.std or ())),
+    )

@@ -110,6 +110,17 @@ def test_losses_are_those_of_the_equations() -> None:
     )
 
 
+def test_each_network_minimises_the_weighted_sum_of_its_terms() -> None:
+    method, totals = make({"soft": 0.7, "phase": 0.3}), []
+    for learner in (method.adapted, method.learner):
+        learner.update = totals.append
+    losses = take(method)
+    assert [total.item() for total in totals] == pytest.approx([
+        (losses["adapters_cross_entropy"] + 0.7 * losses["adapters_kl"]).item(),
+        (losses["cross_entropy"] + 0.7 * losses["kl"] + 0.3 * losses["phase"]).item(),
+    ])  # fmt: skip
+
+
 def test_without_teacher_terms_it_is_fine_tuning() -> None:
     method = make({"soft": 0.0, "phase": 0.0, "legacy_no_decay": True})
     student = copy.deepcopy(method.student)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from support.tiny_task import make_method, untrained_classifier
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from okdbench.api import Clock, HyperparameterError
+from okdbench.api import Batch, Clock, HyperparameterError
+from okdbench.distill.losses import kl
 
 STEPS, BATCH = 3, 6
 SIZES: dict[str, Any] = {"rounds": 4, "synthesis_steps": STEPS, "synthesis_batch": BATCH, "pool_size": BATCH}
@@ -37,6 +40,21 @@ def synthesise(method: Any, rounds: int) -> list[list[Tensor]]:
             losses = method.synthesis_step(place)
             assert all(loss.isfinite() for loss in losses.values())
     return made
+
+
+@pytest.mark.parametrize("temperature", [1.0, 20.0])
+def test_the_student_learns_from_the_pool_at_the_temperature(temperature: float) -> None:
+    method = cmi(temperature=temperature)
+    synthesise(method, 1)
+    drawn: list[Batch] = []
+    method.task = replace(method.task, augmentation=frozenset())
+    sample = method.pool.sample
+    method.pool.sample = lambda *given: drawn.append(made := sample(*given)) or made
+    student = copy.deepcopy(method.student)
+    loss = method.distillation_step()["disagreement"]
+    (batch,) = drawn
+    expected = kl(method.teacher(batch.images), student(batch.images), temperature)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 # Contrast

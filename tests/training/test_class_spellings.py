@@ -26,11 +26,11 @@ DOGS = ["n02085620-Chihuahua", "n02085936-Maltese_dog", "n02110958-pug"]
 THINGS = ["cup", "lamp", "pen"]
 
 
-def plan_of(folder: Path, folders: list[str], **entries: Any) -> Plan:
+def plan_of(folder: Path, folders: list[str], outputs: int = 3, **entries: Any) -> Plan:
     """A run with images in folders of these names, and a teacher whose file has these entries."""
     grow(folder / "photos", [f"{name}/{number}.png" for name in folders for number in range(9)])
     file = write(folder / "shop.yaml", domains={"photos": "photos"})
-    net = timm.create_model("test_resnet", num_classes=3)
+    net = timm.create_model("test_resnet", num_classes=outputs)
     torch.save({"state_dict": net.state_dict(), **entries}, folder / "teacher.pt")
     networks = {"teacher": "test_resnet", "student": "test_resnet", "teacher_weights": str(folder / "teacher.pt")}
     values = {"method": "teacher", "dataset": str(file), "setting": "-P", "budget": "smoke", "device": "cpu"}
@@ -88,6 +88,45 @@ def test_numbers_that_tell_classes_apart_are_a_part_of_them(tmp_path: Path) -> N
     plan = plan_of(tmp_path, ["1 mm", "2 mm", "3 cm"], classes=["mm", "cm", "km"])
     (line,) = name_warnings(plan)
     assert line.startswith("the file has other classes, mm, cm, km; ")
+
+
+NUMBERS = sorted(str(number) for number in range(12))
+BY_INDEX = {str(index): name for index, name in enumerate(NUMBERS)}
+
+
+@pytest.mark.parametrize(
+    ("entries", "file", "text"),
+    [
+        ({"id2label": BY_INDEX}, "", ""),
+        ({"id2label": BY_INDEX, "label2id": {name: index for index, name in enumerate(NUMBERS)}}, "", ""),
+        ({"idx_to_class": BY_INDEX}, "", ""),
+        ({}, "idx_to_class.json", json.dumps(BY_INDEX)),
+        ({}, "class_to_idx.json", json.dumps({name: index for index, name in enumerate(NUMBERS)})),
+        ({}, "classes.txt", "\n".join(f"{index} {name}" for index, name in BY_INDEX.items())),
+        ({}, "classes.txt", "\n".join(NUMBERS)),
+    ],
+)
+def test_numbers_as_names_are_not_taken_for_indices(
+    entries: dict[str, Any], file: str, text: str, tmp_path: Path
+) -> None:
+    plan = plan_of(tmp_path, NUMBERS, len(NUMBERS), **entries)
+    if file:
+        (tmp_path / file).write_text(text)
+    assert name_warnings(plan) == []
+
+
+def test_numbers_as_names_in_another_order_are_noticed(tmp_path: Path) -> None:
+    natural = {str(number): str(number) for number in range(12)}
+    (line,) = name_warnings(plan_of(tmp_path, NUMBERS, len(NUMBERS), id2label=natural))
+    assert line.startswith(
+        "the file has the classes in another order; write classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+    )
+
+
+@pytest.mark.parametrize("inner", [["back", "front"], ["1", "2", "3"]])
+def test_a_class_that_the_file_lacks_is_named_whatever_folders_are_in_it(inner: list[str], tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, [f"{name}/{view}" for name in [*THINGS, "sofa"] for view in inner], classes=THINGS)
+    assert refusal(check, plan).endswith("by the names in the file ignore: [sofa]")
 
 
 def test_where_the_classes_are_folders_in_them_the_refusal_says_so(tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ _LISTS = ("classes", "class_names", "label_names", "labels", "names", "vocab")
 #: levels of entries, and their number, in which lists of names are looked for; objects may refer to each other
 _DEEPEST, _MOST = 6, 10_000
 #: name of a file beside the weights that may list the classes, and its largest size in bytes
-_BESIDE = re.compile(r"(.*(class|label|name|categor|synset|vocab).*\.(json|ya?ml|txt|csv))|.*\.names", re.IGNORECASE)
-_LARGEST = 1_000_000
+_BESIDE = re.compile(
+    r"(.*(class|label|(^|_)names?(?![a-z])|categor|synset|vocab).*\.(json|ya?ml|txt|csv))|.*\.names", re.IGNORECASE
+)
+_LARGEST = 200_000
 #: a line with a class and its index
 _INDEX_FIRST = re.compile(r"\s*(?P<index>\d+)[\s:,;=]+(?P<name>.*\S)\s*")
 #: what WordNet calls a class before its names
@@ -72,7 +74,7 @@ def _content(file: Path) -> Any:
     for pattern in (_INDEX_FIRST, _NAME_FIRST):
         for given in (lines, lines[1:]):  # a table has a header
             parts = [part for line in given if (part := pattern.fullmatch(line))]
-            made = {part["index"]: part["name"] for part in parts}
+            made = {int(part["index"]): part["name"] for part in parts}
             if made and len(given) == len(made) == len({*made.values()}):
                 return made
     return lines
@@ -93,10 +95,10 @@ def _in_any_form(value: Any) -> tuple[str, ...]:
     if isinstance(value, Mapping):
         # several names of one class, such as ["n01440764", "tench"]
         shown = [",".join(each) if _are_texts(each) else each for each in value.values()]
-        for indices, names in ((shown, value), (value, shown)):
-            if all(map(_is_index, indices)) and all(isinstance(name, str) for name in names):
-                return _in_order(indices, names)
-        return ()
+        both = ((shown, value), (value, shown))
+        read = {_in_order(indices, names) for indices, names in both if _are_of(indices, names)}
+        # of texts that are numbers on both sides it is not known which are the indices
+        return read.pop() if len(read) == 1 else ()
     given = value.split(",") if isinstance(value, str) and "," in value else value
     listed = given if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given) else ()
     return tuple(name.strip() for name in listed if name.strip())
@@ -104,6 +106,10 @@ def _in_any_form(value: Any) -> tuple[str, ...]:
 
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(each, str) for each in value)
+
+
+def _are_of(indices: Iterable[Any], names: Iterable[Any]) -> bool:
+    return all(map(_is_index, indices)) and all(isinstance(name, str) for name in names)
 
 
 def _is_index(value: Any) -> bool:

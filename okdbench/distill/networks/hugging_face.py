@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 from okdbench.distill.networks.plain_values import numbers_of, plain
@@ -38,22 +39,27 @@ def _size(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Size and rule, by the arithmetic of the processor that the entry is of."""
     size, family = entry.get("size"), _family(entry)
     whole, share = side_of(size), share_of(entry.get("crop_pct", 0.9 if family == "PoolFormer" else None))
-    cut = side_of(entry.get("crop_size")) if entry.get("do_center_crop") is True else None
+    given = side_of(entry.get("crop_size"))
+    cut = given if entry.get("do_center_crop") is True else None
     if not whole:
-        return {"image_size": cut} if cut or size is not None else {}
-    is_shorter = "shortest_edge" in size if isinstance(size, Mapping) else family in _SHORTER_SIDE
-    if not isinstance(size, Mapping) and family not in _SHORTER_SIDE | _BOTH_SIDES and (cut or share):
+        return _unread_rule(cut) if cut else {"image_size": None} if size is not None else {}
+    if given and "do_center_crop" not in entry:  # whether it cuts by default is not the same for all
+        return _unread_rule(given)
+    if isinstance(size, int) and family not in _SHORTER_SIDE | _BOTH_SIDES and (cut or share):
         return _unread_rule(cut or whole)
+    is_shorter = (
+        "shortest_edge" in size if isinstance(size, Mapping) else isinstance(size, int) and family in _SHORTER_SIDE
+    )
     if family == "ConvNext":
         return _rule(whole, share or 0.875, True) if whole < _WARPED else _rule(whole, 1.0, False)
-    if family == "PoolFormer" and share:
-        return _rule(cut or whole, (cut or whole) / int(whole / share), True)
+    if family == "PoolFormer" and share and cut:
+        return _rule(cut, cut / int(whole / share), True)
     if family == "Perceiver" and cut:  # it cuts before it scales
         return _rule(whole, whole / cut, True)
     if cut and share is None:
         scaled = int(whole * 256 / 224) if family == "Levit" and is_shorter else whole
-        return _rule(cut, min(1.0, cut / scaled), is_shorter)
-    if cut or (is_shorter and share is None):  # two rules, or images that are no squares
+        return _rule(cut, cut / scaled, is_shorter)
+    if cut or (is_shorter and share is None) or family == "PoolFormer":  # two rules, or images that are no squares
         return _unread_rule(cut or whole)
     return _rule(whole, share or 1.0, is_shorter)
 
@@ -70,6 +76,8 @@ def _unread_rule(side: int) -> dict[str, Any]:
 
 
 def _rule(side: int, share: float, is_shorter: bool) -> dict[str, Any]:
+    if share > 1:  # it fills up with black
+        return _unread_rule(side)
     return {"image_size": side, "rule": "crop" if is_shorter else "stretch", "share": share}
 
 
@@ -80,8 +88,8 @@ def _normalisation(entry: Mapping[str, Any]) -> dict[str, Any]:
         mean, std = numbers_of(0), numbers_of(1)
     else:
         mean, std = numbers_of(entry.get("image_mean")), numbers_of(entry.get("image_std"))
-        if std and _family(entry) == "EfficientNet" and entry.get("include_top") is True:
-            std = tuple(each**2 for each in std)  # it divides twice
+    if _family(entry) == "EfficientNet" and entry.get("include_top") is not False:  # it divides once more
+        std = tuple(x * s for x, s in zip(cycle(std or ()), numbers_of(entry.get("image_std")) or (), strict=False))
     if not mean or not std:
         return {"value_range": 255} if entry.get("do_rescale") is False else {}
     if entry.get("do_rescale") is False:
