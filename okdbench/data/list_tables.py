@@ -172,22 +172,22 @@ def _unsaid_groups(
 ) -> Iterator[str]:
     """That a column may say which images belong together."""
     labels = [row[columns["label"]] for row in rows]
-    for name in others if "group" not in columns else ():
-        values = [row[name] for row in rows]
-        if not re.fullmatch(THINGS, _letters(name)) or not are_of_things(labels, values, values):
-            continue
+    named = [name for name in others if "group" not in columns and re.fullmatch(THINGS, _letters(name))]
+    found = {name: values for name in named if are_of_things(labels, values := [row[name] for row in rows], values)}
+    # a patient may have several lesions
+    for name, values in sorted(found.items(), key=lambda each: len({*each[1]})):
         if "split" not in columns:
-            number = len({*values} - {""})
             yield (
-                f"by column {name} {number} groups of images may each be of one thing; if so, keep each in one split "
-                f"with groups: {name}"
+                f"by column {name} {len({*values} - {''})} groups of images may each be of one thing; if so, keep each "
+                f"in one split with groups: {name}"
             )
-        elif several := in_several(values, parts):
+            return
+        if several := in_several(values, parts):
             yield (
                 f"by column {name} groups of images that may each be of one thing are in several parts "
                 f"({len(several)}), such as {several[0]}; if so, move each into one part"
             )
-        return
+            return
 
 
 def _other_order(labels: Sequence[str], column: str, words: Sequence[str]) -> Iterator[str]:

@@ -30,6 +30,16 @@ _DAY = re.compile(
 )
 #: a second: what a burst of photographs shows is one thing
 _MOMENT = re.compile(rf"(?<!\d){_YEAR}[-_. ]?{_MONTH_AND_DAY}{_TIME}(?!\d)")
+#: a synset of WordNet, a shard, a size, a year or a month, all of which are of many things
+_NO_THING = re.compile(
+    r"(?:.*[_/])?n\d{8}|(?:images?|imgs?|part|shard|chunk|(?:data_)?batch|set|archive|fold|split)s?[-_ ]*\d+"
+    r"|\d+(?:px|x|deg|x\d+).*|(?:19|20)\d\d(?:[-_]\d\d)?",
+    re.IGNORECASE,
+)
+#: a number without zeros before it at the beginning of a name, and the rest of the name
+_NUMBER_FIRST = re.compile(r"(?:^|/)(0|[1-9]\d{0,2})_([^/]+)$")
+#: share of images that have another rest than all others
+_DISTINCT = 0.95
 #: words for what images are of, perhaps with an id or a number behind them
 THINGS = (
     "(?:patient|subject|participant|person|individual|animal|plant|specimen|object|obj|item|instance|video|clip|"
@@ -68,24 +78,44 @@ def unsaid_groups(images: Sequence[OwnImage]) -> str:
         return ""
     labels, coarse = [image.label for image in images], ""
     first = _first(images)
-    for text, is_numbered in (*_folders(images, first), *_words(images), *_names(first)):
+    words = [] if _are_attributes(images) else _words(images)
+    for text, is_numbered in (*_folders(images, first), *words, *_names(first)):
         found = [re.search(text, image.path) for image in images]
         groups = [match[1] if match else "" for match in found]
         # Each folder may count from 1.
         places = [f"{match.string[: match.start(1)].rpartition('/')[0]}/{match[1]}" if match else "" for match in found]
-        if not are_of_things(labels, groups, places) or _are_days(found):
+        if not are_of_things(labels, groups, places) or _are_days(found) or _are_no_things(groups):
             continue
         if (is_numbered or _are_persons(labels, groups)) and (said := _said(images, groups, text, is_numbered)):
-            if not _is_most(labels, groups):
+            if not _mostly(labels, groups):
                 return said
             coarse = coarse or said
     return coarse
 
 
-def _is_most(labels: Sequence[str], groups: Sequence[str]) -> bool:
-    """Whether a group has most images of a class, as NORMAL2 of NORMAL2-IM-0588-0001: longer names may divide it."""
+def _are_no_things(groups: Sequence[str]) -> bool:
+    """Whether most groups are synsets, shards, sizes or years."""
+    named = Counter(group for group in groups if group)
+    return 2 * sum(number for group, number in named.items() if _NO_THING.fullmatch(group)) > named.total()
+
+
+def _are_attributes(images: Sequence[OwnImage]) -> bool:
+    """Whether names begin with what is said of an image, as 29_1_0_20170116174525125.jpg with an age."""
+    found = [match for image in images if (match := _NUMBER_FIRST.search(image.path))]
+    if len(found) < len(images) or not found:
+        return False
+    classes: dict[str, set[str]] = {}
+    for match, image in zip(found, images, strict=True):
+        classes.setdefault(match[1], set()).add(image.label)
+    in_several = sum(len(labels) > 1 for labels in classes.values())
+    # frames and slices count from the same number in each thing
+    return 2 * in_several > len(classes) and len({match[2] for match in found}) > _DISTINCT * len(found)
+
+
+def _mostly(labels: Sequence[str], groups: Sequence[str]) -> set[str]:
+    """Groups that have most images of a class, as NORMAL2 of NORMAL2-IM-0588-0001: longer names may divide them."""
     sizes, number = Counter(labels), Counter(zip(labels, groups, strict=True))
-    return any(group and 2 * count > sizes[label] for (label, group), count in number.items())
+    return {group for (label, group), count in number.items() if group and 2 * count > sizes[label]}
 
 
 def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str, is_numbered: bool) -> str:
@@ -96,7 +126,9 @@ def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str, is_numbe
             f"by their paths {len({*groups} - {''})} groups of images may each be of one {what}, such as "
             f"{_example(images, groups)}; if so, keep each in one split with groups: '{text}'"
         )
-    if not (several := in_several(groups, [image.part for image in images])):
+    coarse = _mostly([image.label for image in images], groups)
+    several = [each for each in in_several(groups, [image.part for image in images]) if each not in coarse]
+    if not several:
         return ""
     paths: dict[str, str] = {}
     for image, group in zip(images, groups, strict=True):

@@ -15,6 +15,8 @@ from okdbench.data.own_file import composed
 LOOKED_AT = 16
 #: folders of the same names in this share of what was taken for classes are classes themselves: a patient may lack one
 SHARED = 0.75
+#: a year, a folder of a camera, a session: in each class there may be the same ones
+_SESSION = re.compile(r"(19|20)\d\d|\d{3}[A-Z_]{5}|(session|day|batch|part|set|cam(era)?)[-_ ]?\d+", re.IGNORECASE)
 #: ends of the names of masks and the like; the image that they are of has the name without it
 _MASKS = re.compile(f"(.+?)[_-]({MASKS})", re.IGNORECASE)
 
@@ -100,7 +102,8 @@ def nested_note(images: Sequence[OwnImage]) -> str:
     shared = sum(map(len, folders.values()))
     if min(len(folders), len(inner)) < 2 or shared < SHARED * len(folders) * len(inner) or inner & set(folders):
         return ""
-    if len(inner) > len(folders) and all(re.search(r"\d", name) for name in inner):  # as patient1, patient2, ...
+    are_numbered = all(re.search(r"\d", name) for name in inner)
+    if (are_numbered and len(inner) > len(folders)) or all(map(_SESSION.fullmatch, inner)):
         return ""
     return (
         f"the classes {shortened(sorted(folders))} have the folders {shortened(sorted(inner))} in them; if "

@@ -12,6 +12,7 @@ from torch import Tensor
 from okdbench.data.class_order import shortened, yaml_list
 from okdbench.data.custom_dataset import OwnDataset
 from okdbench.data.own_domain import PARTS
+from okdbench.data.own_file import composed
 from okdbench.data.own_remarks import nested_note
 from okdbench.distill.networks.class_names import Listings, listings_beside
 from okdbench.distill.networks.preprocessing import preprocessing_of
@@ -42,12 +43,15 @@ def name_warnings(plan: Plan) -> list[str]:
         return _beside(plan)
     if order := order_in_file(plan):
         return [f"the file has the classes in another order; write {spelt(plan, order)}"]
-    names = _spellings(plan)
-    wrong = [index for index, name in enumerate(theirs) if not _is(name, names[index])]
+    names, readings = [{*map(_plain, each)} for each in _spellings(plan)], _readings_of(theirs)
+    wrong = [index for index, each in enumerate(readings) if each.isdisjoint(names[index])]
     if not wrong:
         return []
-    if not any(_is(name, each) for name in theirs for each in names):
-        return [f"the file has other classes, {shortened(theirs)}; those of {plan.dataset.name} are {shortened(own)}"]
+    if set().union(*readings).isdisjoint(set().union(*names)):
+        both = f"{shortened(theirs)}; those of {plan.dataset.name} are {shortened(own)}"
+        if _are_placeholders(own):
+            return [f"whether the file has the classes in this order is not known, because their names differ: {both}"]
+        return [f"the file has other classes, {both}"]
     pairs = ", ".join(f"{theirs[index]!r} is used as {own[index]!r}" for index in wrong[:_COMPARED])
     more = f", and {len(wrong) - _COMPARED} more" if len(wrong) > _COMPARED else ""
     return [f"by the names in the file {pairs}{more}; check {_key(plan)}: in the file of the data set"]
@@ -66,11 +70,9 @@ def _beside(plan: Plan) -> list[str]:
 def _orders(plan: Plan, listings: Listings) -> dict[tuple[int, ...], tuple[str, Sequence[str]]]:
     """The outputs of the classes by each list that has exactly these: what leads to the first list, and its names."""
     found: dict[tuple[int, ...], tuple[str, Sequence[str]]] = {}
-    own = {name for each in _spellings(plan) for name in each}
     count = 0 if plan.dataset.teacher_classes else len(plan.dataset.classes)
     for place, names in listings:
-        says_nothing = _are_placeholders(names) and own.isdisjoint(names)
-        if len(names) == count and not says_nothing and (order := _outputs(plan, names)):
+        if len(names) == count and not _say_nothing(plan, names) and (order := _outputs(plan, names)):
             found.setdefault(tuple(order), (place, names))
     return found
 
@@ -147,9 +149,9 @@ def _alone(plan: Plan) -> str:
 def _outputs(plan: Plan, theirs: Sequence[str]) -> Order | None:
     """The output of each class by these names; None if one has no output of its own."""
     exact, loose = dict[str, int](), dict[str, int]()
-    for index, name in enumerate(theirs):
+    for index, (name, readings) in enumerate(zip(theirs, _readings_of(theirs), strict=True)):
         exact.setdefault(name, index)
-        for reading in _readings(name):
+        for reading in readings:
             loose.setdefault(reading, index)
     # as it is written, or else in another spelling
     found = [_places(exact, own) or _places(loose, map(_plain, own)) for own in _spellings(plan)]
@@ -222,10 +224,16 @@ def _path(plan: Plan) -> Path:
 def _names_in(plan: Plan, path: Path, network: Network) -> Sequence[str]:
     """The names in a file, unless they are placeholders or in several orders."""
     said = preprocessing_of(path, network.name)
-    names, own = said.classes, [name for each in _spellings(plan) for name in each]
+    names = said.classes
     if orders := _orders(plan, said.listings):
         return next(iter(orders.values()))[1] if len(orders) == 1 else ()
-    return () if _are_placeholders(names) and not {*names} & {*own} else names
+    return () if _say_nothing(plan, names) else names
+
+
+def _say_nothing(plan: Plan, names: Sequence[str]) -> bool:
+    """Whether these are numbers alone, and the classes are called otherwise."""
+    own = {_plain(name) for each in _spellings(plan) for name in each}
+    return _are_placeholders(names) and own.isdisjoint(map(_plain, names))
 
 
 def _are_placeholders(names: Sequence[str]) -> bool:
@@ -233,12 +241,19 @@ def _are_placeholders(names: Sequence[str]) -> bool:
 
 
 def _spellings(plan: Plan) -> list[tuple[str, ...]]:
-    """The names of each class: its folder, what is shown, and these without a number that all have before them."""
+    """The names of each class: its folder, what is shown, and these without a number before all, or by WordNet's."""
     shown = plan.dataset.classes
     folders = getattr(plan.dataset, "folder_names", shown)
-    plain = [[_NUMBERED.sub("", name) for name in names] for names in (folders, shown)]
-    are_numbered = all(map(_NUMBERED.match, folders)) and len({*plain[0]}) == len(folders)
-    return list(zip(folders, shown, *(plain if are_numbered else ()), strict=True))
+    numbers = [match[1] for name in folders if (match := _NUMBERED.match(name))]
+    ids = [numbers] if len(numbers) == len(folders) and all(map(_PLACEHOLDER.fullmatch, numbers)) else []
+    of_wordnet = ids if all(number[0] == "n" for number in numbers) else []
+    return list(zip(folders, shown, _unnumbered(folders), _unnumbered(shown), *of_wordnet, strict=True))
+
+
+def _unnumbered(names: Sequence[str]) -> Sequence[str]:
+    """The names without the number that all of them begin with; as they are where it alone tells some apart."""
+    plain = [_NUMBERED.sub("", name) for name in names]
+    return plain if all(map(_NUMBERED.match, names)) and len({*plain}) == len(names) else names
 
 
 def _is(theirs: str, own: Sequence[str]) -> bool:
@@ -250,5 +265,10 @@ def _readings(theirs: str) -> set[str]:
     return {*map(_plain, (theirs, *_BETWEEN.split(theirs)))}
 
 
+def _readings_of(theirs: Sequence[str]) -> list[set[str]]:
+    return [_readings(name) | _readings(plain) for name, plain in zip(theirs, _unnumbered(theirs), strict=True)]
+
+
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.casefold())
+    text = re.sub(r"[\s_-]+", "", composed(name).casefold())
+    return text.lstrip("0") or "0" if text.isdecimal() else text

@@ -92,6 +92,14 @@ def test_images_of_one_thing_are_known_by_their_names(form: str, tmp_path: Path)
         "{c}/IMG_2021010{i}10100{j}.jpg",
         "{c}/1a2b3c4{j}-img_{i}{j}.jpg",
         "{c}/2023010{i}_000{j}.jpg",
+        "{c}/n0208562{i}/{j}0.JPEG",
+        "{c}/n0208562{i}_{j}0.JPEG",
+        "images_00{i}/images/{c}{j}.png",
+        "{c}/part_{i}/{j}0.png",
+        "{c}/set{i}_00{j}.jpg",
+        "{c}/{i}00px-Cat{j}.jpg",
+        "{c}/201{i}_00{j}.jpg",
+        "{c}/2019-0{i}_00{j}.jpg",
         "{c}/2023010{i}_IMG_000{j}.jpg",
         "{c}/2023010{i}-10h0{j}.jpg",
         "{c}/201{i}/0{j}/a.jpg",
@@ -133,6 +141,9 @@ def test_a_group_of_most_images_of_a_class_is_divided_further_where_names_do() -
 
     assert "such as CUP2-IM-0004 with cup/CUP2-IM-0004-0.jpg, cup/CUP2-IM-0004-1.jpg; if so" in said(shots=2)
     assert "such as CUP2 with 8 of 12 images of cup, cup/CUP2-IM-0004-0.jpg" in said(shots=1)
+    divided = [f"cup/{'CUP2-' * (i > 3)}IM-{i:04d}-0.jpg" for i in range(12)]
+    parts = [OwnImage(name, Path(name), "cup", "test" if i % 2 else "train") for i, name in enumerate(divided)]
+    assert unsaid_groups(parts) == ""
 
 
 @pytest.mark.parametrize("form", ["{c}/{k}/000{j}.jpg", "{c}/{k}_000{j}.jpg", "{c}/{k} ({j}).jpg"])
@@ -176,6 +187,16 @@ def test_of_images_that_the_user_has_divided_groups_in_two_parts_are_named() -> 
 def test_what_is_rightly_divided_by_its_number_is_not_taken_for_an_upload(form: str) -> None:
     images = [image._replace(part="test" if index % 12 < 3 else "train") for index, image in enumerate(images_of(form))]
     assert unsaid_groups(images) == ""
+
+
+def test_an_age_at_the_beginning_of_names_is_no_thing() -> None:
+    """As in UTKFace; frames count from the same number in each thing."""
+    names = [
+        f"{label}/{20 + i}_{i % 2}_2017010417{i}{j}{label}.jpg" for label in CLASSES for i in range(9) for j in range(4)
+    ]
+    assert unsaid_groups([OwnImage(name, Path(name), name.split("/")[0]) for name in names]) == ""
+    names = [f"{label}/{20 + i}_frame_{j}.jpg" for label in CLASSES for i in range(9) for j in range(4)]
+    assert "such as 20 with" in unsaid_groups([OwnImage(name, Path(name), name.split("/")[0]) for name in names])
 
 
 def test_a_run_says_so_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

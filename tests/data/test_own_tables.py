@@ -288,7 +288,10 @@ def test_of_images_that_the_user_has_divided_patients_in_two_parts_are_named(fol
         ([rows[0].removesuffix("Train"), *rows[1:]], [blank]),
         ([*rows[:-1], rows[-1].removesuffix("test")], [blank, several]),
     ):
-        dataset = registry.load_dataset(listed(folder, "\n".join(["path,label,patient,split", *lines])))
+        # a lesion is in one part, a patient in two
+        with_lesions = [line.replace(",P", f",L{i // 2},P") for i, line in enumerate(lines)]
+        table = "\n".join(["path,label,lesion,patient,split", *with_lesions])
+        dataset = registry.load_dataset(listed(folder, table))
         assert isinstance(dataset, OwnDataset)
         assert [line.removeprefix("shop: phone.csv: ") for line in dataset.remarks()] == said
 

@@ -31,6 +31,7 @@ def read(folder: Path, **entry: Any) -> Preprocessing:
         ((OLD, "ViTFeatureExtractor"), {"size": 224}, "stretch"),
         ((OLD, "CLIPFeatureExtractor"), {"size": 256, **CUT}, "crop:0.875"),
         ((NEW, "CLIPImageProcessor"), {"size": [256, 256], **CUT}, "stretch:0.875"),
+        ((NEW, "CLIPImageProcessor"), {"size": 256.0, **CUT}, "crop:0.875"),
         ((NEW, "BitImageProcessor"), {"size": {"shortest_edge": 256}, **CUT}, "crop:0.875"),
         ((NEW, "MobileNetV2ImageProcessorFast"), {"size": {"shortest_edge": 256}, **CUT}, "crop:0.875"),
         ((OLD, "ConvNextFeatureExtractor"), {"size": 224, "crop_pct": 0.875}, "crop:0.875"),
@@ -59,6 +60,7 @@ def test_the_rule_is_that_of_the_processor(
     "entry",
     [
         {"size": 256, **CUT},
+        {"do_resize": False, "size": SQUARE, **CUT},
         {NEW: "OwnImageProcessor", "size": 256, **CUT},
         {"size": EDGE, "crop_pct": 0.9, **CUT},
         {NEW: "CLIPImageProcessor", "size": EDGE},
@@ -72,6 +74,12 @@ def test_the_rule_is_that_of_the_processor(
 def test_where_the_processor_is_not_known_its_rule_is_not_guessed(entry: dict[str, Any], tmp_path: Path) -> None:
     found = read(tmp_path, **entry)
     assert (found.image_size, found.resize, found.unread) == (224, None, ("resize",))
+
+
+@pytest.mark.parametrize("factor", [1e-12, float("nan"), float("inf"), -1])
+def test_a_factor_that_none_has_is_named(factor: float, tmp_path: Path) -> None:
+    found = read(tmp_path, size=SQUARE, image_mean=[0.5] * 3, image_std=[0.5] * 3, rescale_factor=factor)
+    assert (found.mean, found.std, found.unread) == (None, None, ("mean", "std"))
 
 
 @pytest.mark.parametrize(

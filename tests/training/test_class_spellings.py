@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,10 @@ def test_a_list_beside_the_file_is_compared(
         (BIRDS, ["Albatross", "Wild duck", "Crow"]),
         (DOGS, ["Chihuahua", "Maltese_dog", "Pug"]),
         (["0", "1", "2"], ["0 - zero", "1 - one", "2 - two"]),
+        (["00", "01", "02"], ["0", "1", "2"]),
+        (THINGS, ["1.cup", "2.lamp", "3.pen"]),
+        (DOGS, ["n02085620", "n02085936", "n02110958"]),
+        (["Apfel", "Möhre", "Äpfel"], [unicodedata.normalize("NFD", name) for name in ("Apfel", "Möhre", "Äpfel")]),
     ],
 )
 def test_numbers_before_all_names_are_no_part_of_them(folders: list[str], names: list[str], tmp_path: Path) -> None:
@@ -82,6 +87,11 @@ def test_numbers_before_all_names_are_no_part_of_them(folders: list[str], names:
     (line,) = name_warnings(plan_of(tmp_path / "other", folders, classes=[names[2], *names[:2]]))
     assert line.startswith("the file has the classes in another order; write classes: [")
     assert line.endswith(f"{folders[2]}, {folders[0]}, {folders[1]}]")
+
+
+def test_names_of_folders_that_are_numbers_cannot_be_compared(tmp_path: Path) -> None:
+    (line,) = name_warnings(plan_of(tmp_path, WORDNET, classes=["tench, Tinca tinca", "goldfish", "shark"]))
+    assert line.startswith("whether the file has the classes in this order is not known, because their names differ: ")
 
 
 def test_numbers_that_tell_classes_apart_are_a_part_of_them(tmp_path: Path) -> None:

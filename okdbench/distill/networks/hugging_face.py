@@ -5,6 +5,7 @@ The arithmetic of each processor is that of transformers' image_processing_*.py;
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from itertools import cycle
@@ -32,7 +33,13 @@ def of_hugging_face(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Its values, None where one is there and cannot be understood; nothing for other entries."""
     if not any(name in entry for name in _SIGNS):
         return {}
-    return (_size(entry) if entry.get("do_resize") is not False else {}) | _normalisation(entry)
+    return (_size(entry) if entry.get("do_resize") is not False else _cut(entry)) | _normalisation(entry)
+
+
+def _cut(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Of images that are cut and not scaled, as no rule here does it."""
+    cut = side_of(entry.get("crop_size")) if entry.get("do_center_crop") is True else None
+    return _unread_rule(cut) if cut else {}
 
 
 def _size(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,11 +52,10 @@ def _size(entry: Mapping[str, Any]) -> dict[str, Any]:
         return _unread_rule(cut) if cut else {"image_size": None} if size is not None else {}
     if given and "do_center_crop" not in entry:  # whether it cuts by default is not the same for all
         return _unread_rule(given)
-    if isinstance(size, int) and family not in _SHORTER_SIDE | _BOTH_SIDES and (cut or share):
+    is_number = isinstance(size, int | float)
+    if is_number and family not in _SHORTER_SIDE | _BOTH_SIDES and (cut or share):
         return _unread_rule(cut or whole)
-    is_shorter = (
-        "shortest_edge" in size if isinstance(size, Mapping) else isinstance(size, int) and family in _SHORTER_SIDE
-    )
+    is_shorter = "shortest_edge" in size if isinstance(size, Mapping) else is_number and family in _SHORTER_SIDE
     if family == "ConvNext":
         return _rule(whole, share or 0.875, True) if whole < _WARPED else _rule(whole, 1.0, False)
     if family == "PoolFormer" and share and cut:
@@ -95,7 +101,7 @@ def _normalisation(entry: Mapping[str, Any]) -> dict[str, Any]:
     if entry.get("do_rescale") is False:
         return {"value_range": 255, "mean": mean, "std": std}
     factor, offset = plain(entry.get("rescale_factor", _USUAL_FACTOR)), int(entry.get("rescale_offset") is True)
-    if not isinstance(factor, int | float) or factor <= 0:
+    if not isinstance(factor, int | float) or not 0 < (largest := round(255 * factor, 6)) < math.inf:
         return {"mean": None, "std": None}
-    largest = round(255 * factor, 6)  # of a rescaled pixel
+    # the largest is that of a rescaled pixel
     return {"mean": tuple((m + offset) / largest for m in mean), "std": tuple(s / largest for s in std)}

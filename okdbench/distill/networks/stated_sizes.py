@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,8 @@ SIZES = (
 )  # fmt: skip
 #: entries that may have a height and a width
 _ENTRIES = ("input", "image", "size", "target_size")
+#: no side of an image is so long
+_ENDLESS = 1e9
 #: channels of an image, which Keras has last
 _CHANNELS = (1, 3, 4)
 #: what stands before height and width, or h and w
@@ -66,7 +67,7 @@ def side_of(value: Any) -> int | None:
         found = found[:-1]
     sides = found[-2:] if isinstance(found, list | tuple) and len(found) in (1, 2, 3) else [found]
     is_square = all(isinstance(side, int | float) and side == sides[0] for side in sides)
-    return int(sides[0]) if is_square and math.isfinite(sides[0]) and sides[0] >= 1 else None
+    return int(sides[0]) if is_square and 1 <= sides[0] < _ENDLESS else None
 
 
 def rule_in(entry: Mapping[str, Any]) -> dict[str, Any]:
