@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from okdbench.core.folds import FOLDS
 from okdbench.data.class_order import shortened
@@ -86,10 +86,13 @@ def unsaid_groups(images: Sequence[OwnImage]) -> str:
         places = [f"{match.string[: match.start(1)].rpartition('/')[0]}/{match[1]}" if match else "" for match in found]
         if not are_of_things(labels, groups, places) or _are_days(found) or _are_no_things(groups):
             continue
-        if (is_numbered or _are_persons(labels, groups)) and (said := _said(images, groups, text, is_numbered)):
-            if not _mostly(labels, groups):
-                return said
-            coarse = coarse or said
+        if not is_numbered and not _are_persons(labels, groups):
+            continue
+        most = _mostly(labels, groups)
+        said = _said(images, groups, most, text, "thing" if is_numbered else "person")
+        if said and not most:
+            return said
+        coarse = coarse or said
     return coarse
 
 
@@ -118,16 +121,17 @@ def _mostly(labels: Sequence[str], groups: Sequence[str]) -> set[str]:
     return {group for (label, group), count in number.items() if group and 2 * count > sizes[label]}
 
 
-def _said(images: Sequence[OwnImage], groups: Sequence[str], text: str, is_numbered: bool) -> str:
-    """The groups with what to do; of images that the user has divided, only those in several parts are named."""
-    what = "thing" if is_numbered else "person"
+def _said(images: Sequence[OwnImage], groups: Sequence[str], most: Set[str], text: str, what: str) -> str:
+    """The groups with what to do; of images that the user has divided, only those in several parts are named.
+
+    Those in ``most`` have most images of a class, so that each part has some.
+    """
     if len({image.part or "train" for image in images}) == 1:
         return (
             f"by their paths {len({*groups} - {''})} groups of images may each be of one {what}, such as "
             f"{_example(images, groups)}; if so, keep each in one split with groups: '{text}'"
         )
-    coarse = _mostly([image.label for image in images], groups)
-    several = [each for each in in_several(groups, [image.part for image in images]) if each not in coarse]
+    several = [each for each in in_several(groups, [image.part for image in images]) if each not in most]
     if not several:
         return ""
     paths: dict[str, str] = {}

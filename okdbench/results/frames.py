@@ -184,7 +184,6 @@ def report_superseded(runs: pd.DataFrame) -> None:
 
 def _reported(runs: pd.DataFrame, kept: pd.DataFrame, why: str) -> pd.DataFrame:
     if left_out := len(runs) - len(kept):
-        # On standard error, so that CSV or JSON on standard output stays readable for programs.
         say(f"{why}: {left_out} records are left out")
     return kept
 

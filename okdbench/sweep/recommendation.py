@@ -125,7 +125,7 @@ def _case(plans: Mapping[str, Plan], runs: Path, timer: StepTimer) -> Recommenda
         _possible(first.dataset),
         _labels(first),
         100.0 / len(first.dataset.classes),
-        known_teacher(first, runs, timer.device, timer),
+        known_teacher(first, runs, timer),
         record.selected.evaluation.val_acc if record and record.selected else None,
     )
 

@@ -36,14 +36,13 @@ class KnownTeacher:
     seconds: float
 
 
-def known_teacher(plan: Plan, runs: Path, device: torch.device, timer: StepTimer) -> KnownTeacher:
+def known_teacher(plan: Plan, runs: Path, timer: StepTimer) -> KnownTeacher:
     """The teacher of a run, looked at on validation images; its file's format, and a better one, are printed.
 
     Args:
         plan: the run.
         runs: folder of runs, with trained teachers below it.
-        device: where the teacher works.
-        timer: times its training, if it is not trained yet.
+        timer: times its training, if it is not trained yet; the teacher works where its steps run.
 
     Raises:
         UserError: the weights do not fit the network.
@@ -54,9 +53,9 @@ def known_teacher(plan: Plan, runs: Path, device: torch.device, timer: StepTimer
     net = ClassifierWrapper(initial_network("teacher", plan), normaliser(plan, torch.device("cpu")))
     acc = None
     if is_trained and len(images):  # in other tasks the teacher's own test images are those of the student
-        teacher = teacher_of(plan, runs, device, quiet)
+        teacher = teacher_of(plan, runs, timer.device, quiet)
         if config.teacher_weights:
-            teacher_check.report(plan, teacher, device)
-        acc = accuracy(predict(teacher, images, device), torch.from_numpy(images.labels))
+            teacher_check.report(plan, teacher, timer.device)
+        acc = accuracy(predict(teacher, images, timer.device), torch.from_numpy(images.labels))
     seconds = 0.0 if is_trained else timer.teacher_seconds(plan)
     return KnownTeacher(config.teacher, config.teacher_weights, bool(net.norm_layers()), acc, len(images), seconds)

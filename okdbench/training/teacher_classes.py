@@ -232,8 +232,10 @@ def _names_in(plan: Plan, path: Path, network: Network) -> Sequence[str]:
 
 def _say_nothing(plan: Plan, names: Sequence[str]) -> bool:
     """Whether these are numbers alone, and the classes are called otherwise."""
+    if not _are_placeholders(names):
+        return False
     own = {_plain(name) for each in _spellings(plan) for name in each}
-    return _are_placeholders(names) and own.isdisjoint(map(_plain, names))
+    return own.isdisjoint(map(_plain, names))
 
 
 def _are_placeholders(names: Sequence[str]) -> bool:
@@ -244,9 +246,8 @@ def _spellings(plan: Plan) -> list[tuple[str, ...]]:
     """The names of each class: its folder, what is shown, and these without a number before all, or by WordNet's."""
     shown = plan.dataset.classes
     folders = getattr(plan.dataset, "folder_names", shown)
-    numbers = [match[1] for name in folders if (match := _NUMBERED.match(name))]
-    ids = [numbers] if len(numbers) == len(folders) and all(map(_PLACEHOLDER.fullmatch, numbers)) else []
-    of_wordnet = ids if all(number[0] == "n" for number in numbers) else []
+    ids = [match[1] for name in folders if (match := _NUMBERED.match(name)) and match[1][0] == "n"]
+    of_wordnet = [ids] if len(ids) == len(folders) else []
     return list(zip(folders, shown, _unnumbered(folders), _unnumbered(shown), *of_wordnet, strict=True))
 
 

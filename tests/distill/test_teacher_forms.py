@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from support.pages import text_of
 from support.pickle_bomb import Bomb
+from support.plain_teachers import optimised
 from test_weight_files import NET, check, prefixed, refusal, rubbish, trained
 from torch import Tensor, nn
 from torch.nn.utils import prune
@@ -188,14 +189,6 @@ def quantised(net: nn.Module) -> bytes:
 def without_pool(net: nn.Module) -> nn.Module:
     net.set_submodule("maxpool", nn.Identity())
     return net
-
-
-def optimised(net: nn.Module) -> dict[str, Any]:
-    """The state of an optimiser after a step: with a moment for each weight."""
-    optimizer = torch.optim.Adam(net.parameters())
-    net(torch.zeros(2, 3, 32, 32)).sum().backward()
-    optimizer.step()
-    return optimizer.state_dict()
 
 
 #: forms that are refused, and the reason and cure in the message

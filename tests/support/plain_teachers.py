@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -49,3 +50,11 @@ def teacher_of(files: Sequence[Path], pipeline: Pipeline, network: str = NETWORK
     net.get_classifier().weight.copy_(solved[:-1].T)
     net.get_classifier().bias.copy_(solved[-1])
     return net
+
+
+def optimised(net: nn.Module) -> dict[str, Any]:
+    """The state of an optimiser after a step: with a moment for each weight."""
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.zeros(2, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    return optimizer.state_dict()

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import timm
-import torch
+from support import teacher_plans
 from support.dataset_trees import grow
 from support.error_text import refusal
-from support.own_images import write
+from support.plain_teachers import NETWORK
+from support.teacher_plans import checkpoint, described
 
-from okdbench.training.plan import Plan, make_plan
+from okdbench.training.plan import Plan
 from okdbench.training.teacher_classes import name_warnings
 from okdbench.training.trial import check
 
@@ -29,13 +30,9 @@ THINGS = ["cup", "lamp", "pen"]
 
 def plan_of(folder: Path, folders: list[str], outputs: int = 3, **entries: Any) -> Plan:
     """A run with images in folders of these names, and a teacher whose file has these entries."""
-    grow(folder / "photos", [f"{name}/{number}.png" for name in folders for number in range(9)])
-    file = write(folder / "shop.yaml", domains={"photos": "photos"})
-    net = timm.create_model("test_resnet", num_classes=outputs)
-    torch.save({"state_dict": net.state_dict(), **entries}, folder / "teacher.pt")
-    networks = {"teacher": "test_resnet", "student": "test_resnet", "teacher_weights": str(folder / "teacher.pt")}
-    values = {"method": "teacher", "dataset": str(file), "setting": "-P", "budget": "smoke", "device": "cpu"}
-    return make_plan({**values, **networks}, data_root=folder / "root")
+    grow(folder / "images", [f"{name}/{number}.png" for name in folders for number in range(9)])
+    checkpoint(**entries)(timm.create_model(NETWORK, num_classes=outputs), folder / "teacher.pt")
+    return teacher_plans.plan_of(described(folder, "shop"), folder / "teacher.pt")
 
 
 def pairs(names: Sequence[str], shown: Callable[[str], object]) -> str:

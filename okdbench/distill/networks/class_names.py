@@ -27,9 +27,9 @@ _BESIDE = re.compile(
 _LARGEST = 200_000
 #: a line with a class and its index
 _INDEX_FIRST = re.compile(r"\s*(?P<index>\d+)[\s:,;=]+(?P<name>.*\S)\s*")
+_NAME_FIRST = re.compile(r"\s*(?P<name>.*[^\s:,;=])[\s:,;=]+(?P<index>\d+)\s*")
 #: what WordNet calls a class before its names
 _SYNSET = re.compile(r"^(n\d{8})[\s,]+(?=\S)")
-_NAME_FIRST = re.compile(r"\s*(?P<name>.*[^\s:,;=])[\s:,;=]+(?P<index>\d+)\s*")
 
 #: what leads to a list of names -> these, in order
 Listings = tuple[tuple[str, tuple[str, ...]], ...]

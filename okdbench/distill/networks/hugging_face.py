@@ -33,13 +33,7 @@ def of_hugging_face(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Its values, None where one is there and cannot be understood; nothing for other entries."""
     if not any(name in entry for name in _SIGNS):
         return {}
-    return (_size(entry) if entry.get("do_resize") is not False else _cut(entry)) | _normalisation(entry)
-
-
-def _cut(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Of images that are cut and not scaled, as no rule here does it."""
-    cut = side_of(entry.get("crop_size")) if entry.get("do_center_crop") is True else None
-    return _unread_rule(cut) if cut else {}
+    return _size(entry) | _normalisation(entry)
 
 
 def _size(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,6 +42,8 @@ def _size(entry: Mapping[str, Any]) -> dict[str, Any]:
     whole, share = side_of(size), share_of(entry.get("crop_pct", 0.9 if family == "PoolFormer" else None))
     given = side_of(entry.get("crop_size"))
     cut = given if entry.get("do_center_crop") is True else None
+    if entry.get("do_resize") is False:  # no rule here cuts without scaling
+        return _unread_rule(cut) if cut else {}
     if not whole:
         return _unread_rule(cut) if cut else {"image_size": None} if size is not None else {}
     if given and "do_center_crop" not in entry:  # whether it cuts by default is not the same for all
@@ -101,7 +97,7 @@ def _normalisation(entry: Mapping[str, Any]) -> dict[str, Any]:
     if entry.get("do_rescale") is False:
         return {"value_range": 255, "mean": mean, "std": std}
     factor, offset = plain(entry.get("rescale_factor", _USUAL_FACTOR)), int(entry.get("rescale_offset") is True)
-    if not isinstance(factor, int | float) or not 0 < (largest := round(255 * factor, 6)) < math.inf:
+    largest = round(255 * factor, 6) if isinstance(factor, int | float) else 0.0  # of a rescaled pixel
+    if not 0 < largest < math.inf:
         return {"mean": None, "std": None}
-    # the largest is that of a rescaled pixel
     return {"mean": tuple((m + offset) / largest for m in mean), "std": tuple(s / largest for s in std)}
