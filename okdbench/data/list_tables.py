@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from okdbench.core.errors import UserError
 from okdbench.data.class_order import shortened, yaml_list
+from okdbench.data.group_patterns import THINGS
 from okdbench.data.list_rows import LIST_PARTS, Rows, place_of, row_of
-from okdbench.data.named_groups import THINGS, are_of_things, in_several
+from okdbench.data.named_groups import are_of_things, in_several
 from okdbench.data.own_file import composed
 
 #: what a column is for -> its names, of which the first is taken; their case, spaces, dashes and _ do not matter
