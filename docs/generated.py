@@ -42,14 +42,14 @@ def updated(page: str) -> str:
     return PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]().strip()}\n\n{part[3]}", page)
 
 
-def leaderboard(archive: Path, title: str) -> str:
-    """Heading and table of one comparison group as Markdown: its rows over all settings, or those of single ones."""
+def leaderboard(archive: Path, title: str, setting: str = "") -> str:
+    """Heading and table of one comparison group as Markdown: its rows over all settings, those of one, or of each."""
     result = CliRunner().invoke(app, ["leaderboard", "--runs", str(archive), "--format", "md"], catch_exceptions=False)
     (section,) = (text for text in result.stdout.split("### ") if text.partition("\n")[0].strip() == title)
     head, rule, *rows = (line for line in section.splitlines() if line.startswith("|"))
-    setting = _cells(head).index("setting")
-    whole = [row for row in rows if _cells(row)[setting] == "all"]
-    return "\n".join([f"### {title}", "", head, rule, *(whole or _single(rows, setting))])
+    place = _cells(head).index("setting")
+    whole = [row for row in rows if _cells(row)[place] == (setting or "all")]
+    return "\n".join([f"### {title}", "", head, rule, *(whole or _single(rows, place))])
 
 
 def _single(rows: list[str], setting: int) -> list[str]:
@@ -105,6 +105,9 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "origins": origins,
     "digits data-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", f"digits, data-free, label-free, {DIGITS}"),
     "digits transfer": partial(leaderboard, RECORDS / "digits.jsonl.gz", f"digits, transfer, label-free, {DIGITS}"),
+    "digits two labels": partial(
+        leaderboard, RECORDS / "digits.jsonl.gz", f"digits, labelled, 2 shots, {DIGITS}", "MO-P"
+    ),
     "digits labels": label_gains.table,
     "digits comparisons": label_gains.comparisons,
     "office10 labelled": partial(

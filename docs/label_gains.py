@@ -25,7 +25,7 @@ ARCHIVE = Path(__file__).resolve().parent.parent / "leaderboards" / "records" / 
 
 def table() -> str:
     """A row for each setting and number of labels per class, a column for each method and for the frozen teacher."""
-    found = label_gains.label_gains(_runs())
+    found = label_gains.curves(label_gains.label_gains(_runs()))
     methods = sorted({each.method for each in found})
     cells = {(each.setting, each.shots, each.method): each for each in found}
     # The gains are sorted.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from okdbench.core.errors import UserError
@@ -51,6 +52,12 @@ def label_gains(runs: Runs) -> list[LabelGain]:
     if not found:
         raise UserError("a gain is a difference to finetune; run it for these settings, seeds and --shots too")
     return sorted(found, key=lambda each: (each.setting, number(each.shots), each.method))
+
+
+def curves(gains: Sequence[LabelGain]) -> list[LabelGain]:
+    """The gains of the methods and settings that have more than one number of labels, in the same order."""
+    counts = Counter((each.method, each.setting) for each in gains)
+    return [each for each in gains if counts[each.method, each.setting] > 1]
 
 
 def number(shots: str) -> float:

@@ -69,3 +69,11 @@ def test_the_figure_has_a_plot_for_each_setting_and_a_line_for_each_method() -> 
 def test_one_number_of_labels_makes_no_curve() -> None:
     with pytest.raises(UserError, match="add some with --shots"):
         draw("shots", grid(shots=(2,)))
+
+
+def test_a_method_with_one_number_of_labels_has_no_line() -> None:
+    once = [each for each in grid(("mad",), shots=(2,)) if each.setting == "A-C"]
+    (made,) = draw("shots", [*grid(), *once])
+    assert "mad" not in texts(made.figure)
+    (twice,) = draw("shots", [*grid(), *grid(("mad",), shots=(2, 10))])
+    assert "mad" in texts(twice.figure)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from okdbench.core.errors import UserError
-from okdbench.results.label_gains import TEACHER, LabelGain, label_gains, number
+from okdbench.results.label_gains import TEACHER, LabelGain, curves, label_gains, number
 from okdbench.results.plots.figure import PlotFigure
 from okdbench.results.plots.group import PlotGroup, family_of, join_names
 from okdbench.results.plots.style import PAGE_WIDTH, add_legend, method_style, new_figure
@@ -22,15 +22,17 @@ _STEP = 0.09
 def plot_label_gains(groups: Sequence[PlotGroup]) -> list[PlotFigure]:
     """Draw the paired difference to the baseline over labels per class, a plot for each setting and a line a method.
 
+    A method with one number of labels in a setting has no line there.
+
     Args:
         groups: comparison groups that differ in the number of labels alone.
 
     Raises:
         UserError: there is one number of labels only, or no run of the baseline.
     """
-    gains = label_gains({group.comparison_group.shots: group.finished for group in groups})
+    gains = curves(label_gains({group.comparison_group.shots: group.finished for group in groups}))
     shots = sorted({each.shots for each in gains}, key=number)
-    if len(shots) < 2:
+    if not gains:
         raise UserError("a curve over labels takes runs with several numbers of them; add some with --shots")
     settings = sorted({each.setting for each in gains})
     methods = sorted({each.method for each in gains} - {TEACHER})
