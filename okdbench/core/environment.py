@@ -27,6 +27,8 @@ def environment(device: torch.device) -> dict[str, str]:
         **{library: version(library) for library in LIBRARIES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
+        # processors of one name may have others, and then other last bits
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "device": gpu or device.type,
