@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from tables import markdown, signed, with_interval
 
-from okdbench.core.protocol import PROTOCOL_VERSION
+from okdbench.core.protocol import PROTOCOL_VERSION, tracks_of
+from okdbench.core.settings import TaskKind
 from okdbench.results.estimates import interval, mean
 from okdbench.results.records import Record
 from okdbench.results.store import read_records
@@ -162,7 +163,8 @@ def runs() -> dict[Place, dict[str, dict[int, Record]]]:
     """Place -> method with its variant -> seed -> run."""
     found: dict[Place, dict[str, dict[int, Record]]] = {}
     for record in chain.from_iterable(map(read_records, ARCHIVES)):
-        if record.status == "done" and record.protocol == PROTOCOL_VERSION:
+        usual = record.protocol == PROTOCOL_VERSION and record.track == tracks_of(TaskKind(record.task))[0]
+        if record.status == "done" and usual:
             place = Place(record.setting, record.shots, (record.teacher, record.student), record.dataset)
             row = record.method + (f"[{record.variant}]" if record.variant else "")
             found.setdefault(place, {}).setdefault(row, {})[record.seed] = record
