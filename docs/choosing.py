@@ -110,10 +110,16 @@ def _summary(lines: Sequence[Line]) -> str:
 
 
 def _counted(lines: Sequence[Line]) -> str:
-    names = ", ".join(f"`{name}`" for name in sorted({line.method for line in lines}))
-    shots = sorted({line.place.shots for line in lines}, key=number)
-    counted = "" if lines[0].place.track == Track.LABEL_FREE else f", {', '.join(shots)} labels per class"
-    return f"{names}{counted}, {min(line.seeds for line in lines)} seeds"
+    """The methods, those together that have the same numbers of labels."""
+    shots: dict[str, set[str]] = {}
+    for line in lines:
+        shots.setdefault(line.method, set()).add(line.place.shots)
+    texts = []
+    for counts in dict.fromkeys(frozenset(shots[name]) for name in sorted(shots)):
+        names = ", ".join(f"`{name}`" for name in sorted(shots) if shots[name] == counts)
+        labels = f", {', '.join(sorted(counts, key=number))} labels per class"
+        texts.append(names + ("" if lines[0].place.track == Track.LABEL_FREE else labels))
+    return f"{' and '.join(texts)}, {min(line.seeds for line in lines)} seeds"
 
 
 @cache
