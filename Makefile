@@ -22,7 +22,7 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 	for kind in bars cd pareto gap; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting M --output docs/plots || exit 1; done
 	for kind in bars retention stages; do \
-		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting MO-P --shots 2 --output docs/plots || exit 1; done
+		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting MO-P --shots 2 --track labelled --output docs/plots || exit 1; done
 	$(BIN)/okdbench plot shots --runs $(RECORDS) --output docs/plots
 
 test: .venv/test.stamp  ## all tests except the slow ones

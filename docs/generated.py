@@ -14,6 +14,7 @@ from pathlib import Path
 import choosing
 import label_gains
 import precisions
+import processors
 import released_code
 import reproductions
 import simulations
@@ -29,8 +30,9 @@ from okdbench.results.frames import RUN_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
-#: the end of the titles of the digits' tables
+#: the ends of the titles of tables
 DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
+OFFICE10 = "quick, test_resnet[image_size=64] -> test_byobnet"
 _NUMBERS = ("ablations", "choosing", "performance", "results", "reproductions", "released-code", "residual-networks")
 _DOCS = ("data", "protocol", "statistics", *_NUMBERS)
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in _DOCS))
@@ -110,9 +112,11 @@ PARTS: Mapping[str, Callable[[], str]] = {
     ),
     "digits labels": label_gains.table,
     "digits comparisons": label_gains.comparisons,
-    "office10 labelled": partial(
-        leaderboard, RECORDS / "office10.jsonl.gz", "office10, labelled, quick, resnet18 -> resnet10t (protocol 1)"
+    "office10 five labels": partial(
+        leaderboard, RECORDS / "office10.jsonl.gz", f"office10, labelled, 5 shots, {OFFICE10}"
     ),
+    "office10 all labels": partial(leaderboard, RECORDS / "office10.jsonl.gz", f"office10, labelled, {OFFICE10}"),
+    "processors": processors.table,
     "precisions": precisions.table,
     "versions": versions.table,
     "released code": released_code.tables,
