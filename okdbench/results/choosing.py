@@ -116,7 +116,8 @@ def _order(place: Place) -> tuple[object, ...]:
 def _lines(methods: _Methods, usual: Mapping[tuple[str, ...], float]) -> Iterable[Line]:
     every = [run for runs in methods.values() for run in runs.values()]
     alone = next((runs for runs in methods.values() if next(iter(runs.values()))["role"] == "baseline"), {})
-    teacher = {run["seed"]: run for run in every if run["teacher_acc"] is not None}
+    # On another processor a seed has another teacher; the baseline's own counts.
+    teacher = {run["seed"]: run for run in (*every, *alone.values()) if run["teacher_acc"] is not None}
     if not teacher:
         return
     first = every[0]
@@ -126,9 +127,9 @@ def _lines(methods: _Methods, usual: Mapping[tuple[str, ...], float]) -> Iterabl
         teacher_acc=mean([run["teacher_acc"] for run in teacher.values()]),
         ahead=_paired(teacher, alone, "teacher_acc"),
     )
-    seconds = mean([run["seconds"] for run in alone.values()]) if alone else usual.get(_hardware(first))
     for method, runs in methods.items():
         if runs is not alone and _mean(runs, "student_images"):
+            seconds = _baseline_seconds(next(iter(runs.values())), alone, usual)
             yield Line(
                 place,
                 method,
@@ -141,8 +142,14 @@ def _lines(methods: _Methods, usual: Mapping[tuple[str, ...], float]) -> Iterabl
             )
 
 
+def _baseline_seconds(run: Row, alone: Mapping[int, Row], usual: Mapping[tuple[str, ...], float]) -> float | None:
+    """Seconds of the baseline beside the run, or elsewhere; runs of another commit may be of another machine."""
+    beside = [each["seconds"] for each in alone.values() if each["commit"] == run["commit"]]
+    return mean(beside) if beside else usual.get(_hardware(run))
+
+
 def _hardware(run: Row) -> tuple[str, ...]:
-    return tuple(str(run[name]) for name in ("dataset", "budget", "teacher", "student", "device"))
+    return tuple(str(run[name]) for name in ("dataset", "budget", "teacher", "student", "device", "commit"))
 
 
 def _usual_seconds(runs: pd.DataFrame) -> dict[tuple[str, ...], float]:

@@ -72,9 +72,10 @@ def number(shots: str) -> float:
 def _at(shots: str, methods: Mapping[str, Mapping[Cell, Record]]) -> Iterator[LabelGain]:
     baseline = next((cells for cells in methods.values() if _role(cells) == "baseline"), {})
     accuracies = {name: _accuracies(cells) for name, cells in methods.items() if cells is not baseline}
+    # On another processor a seed has another teacher; the baseline's own counts.
     accuracies[TEACHER] = {
         cell: run.teacher_score.test_acc
-        for cells in methods.values()
+        for cells in (*methods.values(), baseline)
         for cell, run in cells.items()
         if run.teacher_score and run.teacher_score.test_acc is not None
     }

@@ -76,6 +76,14 @@ def test_costs_are_multiples_of_fine_tuning(runs: pd.DataFrame, lines: list[Line
     assert (line.student_images, line.teacher_queries) == (128_000, 166_400)
 
 
+def test_seconds_of_another_commit_are_not_compared(runs: pd.DataFrame) -> None:
+    """Its runs may be of another machine."""
+    moved = runs.assign(commit=runs["commit"].where(runs["method"] != "augkd", "another"))
+    times = {(line.method, line.place.shots): line.time for line in measured(moved)}
+    assert times["augkd", "1"] is None
+    assert times["kd", "1"] is not None
+
+
 @pytest.mark.parametrize(("labels", "found"), [(1, "1"), (3, "2"), (4, "5"), (1000, "5")])
 def test_the_nearest_place_is_that_of_the_fewest_points_or_labels(labels: int, found: str, lines: list[Line]) -> None:
     lines = [line for line in lines if line.place.shots in ("1", "2", "5")]

@@ -47,6 +47,14 @@ def test_gains_are_paired_by_setting_and_seed() -> None:
     assert (one.seeds, one.gain, math.isnan(one.low)) == (1, 9, True)
 
 
+def test_the_teacher_is_that_of_the_baseline() -> None:
+    """On another processor a seed has another teacher."""
+    other = TeacherScore(key="u", own_acc=95.0, test_acc=90.0)
+    runs = [made if made.method == "finetune" else made.model_copy(update={"teacher_score": other}) for made in grid()]
+    found = {(each.setting, each.shots, each.method): each.gain for each in label_gains(by_labels(runs))}  # type: ignore[arg-type]
+    assert [found["A-C", shots, "teacher"] for shots in ("2", "10", "all")] == [10, 0, -10]
+
+
 def test_without_the_baseline_there_is_no_gain() -> None:
     with pytest.raises(UserError, match="a gain is a difference to finetune"):
         label_gains(by_labels(grid(methods=("kd",))))  # type: ignore[arg-type]
