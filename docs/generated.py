@@ -7,7 +7,7 @@ through ``okdbench leaderboard``, so that a page never shows a number that no re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from okdbench.results.frames import RUN_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
+GRID = RECORDS / "digits.jsonl.gz"
 #: the ends of the titles of tables
 DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
 OFFICE10 = "quick, test_resnet[image_size=64] -> test_byobnet"
@@ -44,13 +45,15 @@ def updated(page: str) -> str:
     return PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]().strip()}\n\n{part[3]}", page)
 
 
-def leaderboard(archive: Path, title: str, setting: str = "") -> str:
+def leaderboard(archives: Sequence[Path], title: str, setting: str = "") -> str:
     """Heading and table of one comparison group as Markdown: its rows over all settings, those of one, or of each."""
-    result = CliRunner().invoke(app, ["leaderboard", "--runs", str(archive), "--format", "md"], catch_exceptions=False)
+    words = [word for archive in archives for word in ("--runs", str(archive))]
+    result = CliRunner().invoke(app, ["leaderboard", *words, "--format", "md"], catch_exceptions=False)
     (section,) = (text for text in result.stdout.split("### ") if text.partition("\n")[0].strip() == title)
     head, rule, *rows = (line for line in section.splitlines() if line.startswith("|"))
     place = _cells(head).index("setting")
     whole = [row for row in rows if _cells(row)[place] == (setting or "all")]
+    assert whole or not setting, f"no row of {setting}"
     return "\n".join([f"### {title}", "", head, rule, *(whole or _single(rows, place))])
 
 
@@ -105,17 +108,15 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "columns": columns,
     "frames": frames,
     "origins": origins,
-    "digits data-free": partial(leaderboard, RECORDS / "digits.jsonl.gz", f"digits, data-free, label-free, {DIGITS}"),
-    "digits transfer": partial(leaderboard, RECORDS / "digits.jsonl.gz", f"digits, transfer, label-free, {DIGITS}"),
-    "digits two labels": partial(
-        leaderboard, RECORDS / "digits.jsonl.gz", f"digits, labelled, 2 shots, {DIGITS}", "MO-P"
-    ),
+    "digits data-free": partial(leaderboard, [GRID], f"digits, data-free, label-free, {DIGITS}"),
+    "digits transfer": partial(leaderboard, [GRID], f"digits, transfer, label-free, {DIGITS}"),
+    "digits two labels": partial(leaderboard, [GRID, processors.OTHER], f"digits, labelled, 2 shots, {DIGITS}", "MO-P"),
     "digits labels": label_gains.table,
     "digits comparisons": label_gains.comparisons,
     "office10 five labels": partial(
-        leaderboard, RECORDS / "office10.jsonl.gz", f"office10, labelled, 5 shots, {OFFICE10}"
+        leaderboard, [RECORDS / "office10.jsonl.gz"], f"office10, labelled, 5 shots, {OFFICE10}"
     ),
-    "office10 all labels": partial(leaderboard, RECORDS / "office10.jsonl.gz", f"office10, labelled, {OFFICE10}"),
+    "office10 all labels": partial(leaderboard, [RECORDS / "office10.jsonl.gz"], f"office10, labelled, {OFFICE10}"),
     "processors": processors.table,
     "precisions": precisions.table,
     "versions": versions.table,
