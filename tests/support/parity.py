@@ -34,6 +34,8 @@ SIZES = {
 TENSOR_TOLERANCE = 1e-6
 #: the largest relative difference of losses; those of AuG-KD have a stricter one
 LOSS_TOLERANCE = 1e-9
+#: the number of values of each comparison so far
+compared: list[int] = []
 
 
 class Numbers:
@@ -241,6 +243,7 @@ def same_losses(losses: Sequence[Tensor | float], stored: Tensor, tolerance: flo
     """Assert that all losses agree."""
     found = torch.tensor([torch.as_tensor(loss).item() for loss in losses], dtype=stored.dtype)
     torch.testing.assert_close(found, stored, rtol=tolerance, atol=0)
+    compared.append(stored.numel())
 
 
 def same_tensors(tensors: Sequence[Tensor], stored: Mapping[str, Tensor], dead: Collection[str] = ()) -> None:
@@ -254,6 +257,7 @@ def same_tensor(tensor: Tensor, expected: Tensor, name: str = "tensor", toleranc
     """Assert that two tensors agree to a share of the largest entry."""
     limit = tolerance * float(expected.abs().max())
     torch.testing.assert_close(tensor, expected, rtol=0, atol=limit, msg=lambda text: f"{name}: {text}")
+    compared.append(expected.numel())
 
 
 def same_loss(
