@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +21,12 @@ from okdbench.results.records import Record
 from okdbench.results.store import read_records
 
 ROOT = Path(__file__).resolve().parent.parent
-#: the methods as they are, and their variants
-ARCHIVES = (ROOT / "leaderboards" / "records" / "digits.jsonl.gz", ROOT / "docs" / "variants.jsonl.gz")
+#: the methods as they are, on two processors, and their variants
+ARCHIVES = (
+    ROOT / "leaderboards" / "records" / "digits.jsonl.gz",
+    ROOT / "docs" / "processors.jsonl.gz",
+    ROOT / "docs" / "variants.jsonl.gz",
+)
 
 
 class Place(NamedTuple):
@@ -45,13 +49,16 @@ class Pair(NamedTuple):
 
 
 AUGKD = [
-    Pair(f"augkd[{variant}]", "augkd", tells, Place("MO-P", shots))
-    for shots in (2, 10)
-    for variant, tells in (
-        ("use_anchor=false", "no anchors"),
-        ("constant_f=1.0", "no mixtures"),
-        ("kd_on=mixed_only", "distillation on mixtures alone"),
-    )
+    *(
+        Pair(f"augkd[{variant}]", "augkd", tells, Place("MO-P", shots))
+        for shots in (2, 10)
+        for variant, tells in (
+            ("use_anchor=false", "no anchors"),
+            ("constant_f=1.0", "no mixtures"),
+            ("kd_on=mixed_only", "distillation on mixtures alone"),
+        )
+    ),
+    Pair("augkd[uncertainty=max_softmax]", "augkd", "an uncertainty with a bound", Place("MO-P", 2)),
 ]
 
 #: why distillation costs accuracy where the labels know more than the teacher
@@ -114,7 +121,7 @@ def table(pairs: Sequence[Pair]) -> str:
 def scores(place: Place) -> str:
     """Every row of a place, the best mean first: accuracy with its interval, the worst seed, and F1."""
     found = {
-        row: [run.selected.evaluation.test for run in seeds.values() if run.selected]
+        row: [run.selected.evaluation.test for run, *_ in seeds.values() if run.selected]
         for row, seeds in runs()[place].items()
     }
     lines = []
@@ -128,15 +135,24 @@ def scores(place: Place) -> str:
 
 def effect(row: str, other: str, place: Place, beside: Place | None = None) -> list[str]:
     """Seeds of both, their means, and the differences of accuracy and retention; empty without runs of both."""
-    new, old = (runs().get(at, {}).get(name, {}) for at, name in ((place, row), (beside or place, other)))
-    seeds = sorted(new.keys() & old.keys())
-    if not seeds:
+    found, others = (runs().get(at, {}).get(name, {}) for at, name in ((place, row), (beside or place, other)))
+    pairs = [_same_teacher(others[seed], found[seed]) for seed in sorted(found.keys() & others.keys())]
+    if not pairs:
         return []
-    means = " -> ".join(f"{mean([_accuracy(runs[seed]) for seed in seeds]):.1f}" for runs in (old, new))
-    accuracies = [_accuracy(new[seed]) - _accuracy(old[seed]) for seed in seeds]
-    kept = [(_retention(old[seed]), _retention(new[seed])) for seed in seeds]
+    means = " -> ".join(f"{mean([_accuracy(run) for run in runs]):.1f}" for runs in zip(*pairs, strict=True))
+    accuracies = [_accuracy(new) - _accuracy(old) for old, new in pairs]
+    kept = [(_retention(old), _retention(new)) for old, new in pairs]
     retentions = [after - before for before, after in kept if before is not None and after is not None]
-    return [str(len(seeds)), means, _shown(accuracies), _shown(retentions)]
+    return [str(len(pairs)), means, _shown(accuracies), _shown(retentions)]
+
+
+def _same_teacher(old: Sequence[Record], new: Sequence[Record]) -> tuple[Record, Record]:
+    """A run of each; of those on two processors, which train other teachers, two with the same one if there are."""
+    return max(product(old, new), key=lambda pair: _teacher(pair[0]) == _teacher(pair[1]))
+
+
+def _teacher(record: Record) -> str:
+    return record.teacher_score.fingerprint if record.teacher_score else ""
 
 
 def _line(pair: Pair) -> list[str]:
@@ -159,15 +175,15 @@ def _retention(record: Record) -> float | None:
 
 
 @cache
-def runs() -> dict[Place, dict[str, dict[int, Record]]]:
-    """Place -> method with its variant -> seed -> run."""
-    found: dict[Place, dict[str, dict[int, Record]]] = {}
+def runs() -> dict[Place, dict[str, dict[int, list[Record]]]]:
+    """Place -> method with its variant -> seed -> its runs, of which there may be one on each processor."""
+    found: dict[Place, dict[str, dict[int, list[Record]]]] = {}
     for record in chain.from_iterable(map(read_records, ARCHIVES)):
         usual = record.protocol == PROTOCOL_VERSION and record.track == tracks_of(TaskKind(record.task))[0]
         if record.status == "done" and usual:
             place = Place(record.setting, record.shots, (record.teacher, record.student), record.dataset)
             row = record.method + (f"[{record.variant}]" if record.variant else "")
-            found.setdefault(place, {}).setdefault(row, {})[record.seed] = record
+            found.setdefault(place, {}).setdefault(row, {}).setdefault(record.seed, []).append(record)
     return found
 
 
