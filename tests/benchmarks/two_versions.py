@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-METHODS = ("augkd", "mosaickd", "mad", "dfkd", "dfq", "dfad", "dafl", "zskt", "replay", "ltr", "kd", "finetune")
+#: those that have a generator, whose width the scenes set
+METHODS = ("augkd", "mosaickd", "mad", "dfkd", "dfq", "dfad", "dafl", "zskt", "replay", "ltr")
 WARM_UP, ROUNDS = 2, 9
 #: a step for each line that comes in; answers its seconds
 STEPS = """
