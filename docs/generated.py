@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import choosing
@@ -30,7 +30,6 @@ from okdbench.results.frames import RUN_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "leaderboards" / "records"
-GRID = RECORDS / "digits.jsonl.gz"
 #: the ends of the titles of tables
 DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
 OFFICE10 = "quick, test_resnet[image_size=64] -> test_byobnet"
@@ -47,14 +46,20 @@ def updated(page: str) -> str:
 
 def leaderboard(archives: Sequence[Path], title: str, setting: str = "") -> str:
     """Heading and table of one comparison group as Markdown: its rows over all settings, those of one, or of each."""
-    words = [word for archive in archives for word in ("--runs", str(archive))]
-    result = CliRunner().invoke(app, ["leaderboard", *words, "--format", "md"], catch_exceptions=False)
-    (section,) = (text for text in result.stdout.split("### ") if text.partition("\n")[0].strip() == title)
+    (section,) = (text for text in _sections(*archives) if text.partition("\n")[0].strip() == title)
     head, rule, *rows = (line for line in section.splitlines() if line.startswith("|"))
     place = _cells(head).index("setting")
     whole = [row for row in rows if _cells(row)[place] == (setting or "all")]
     assert whole or not setting, f"no row of {setting}"
     return "\n".join([f"### {title}", "", head, rule, *(whole or _single(rows, place))])
+
+
+@cache
+def _sections(*archives: Path) -> list[str]:
+    """The tables of all comparison groups, each with its title in the first line."""
+    words = [word for archive in archives for word in ("--runs", str(archive))]
+    result = CliRunner().invoke(app, ["leaderboard", *words, "--format", "md"], catch_exceptions=False)
+    return result.stdout.split("### ")
 
 
 def _single(rows: list[str], setting: int) -> list[str]:
@@ -108,9 +113,11 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "columns": columns,
     "frames": frames,
     "origins": origins,
-    "digits data-free": partial(leaderboard, [GRID], f"digits, data-free, label-free, {DIGITS}"),
-    "digits transfer": partial(leaderboard, [GRID], f"digits, transfer, label-free, {DIGITS}"),
-    "digits two labels": partial(leaderboard, [GRID, processors.OTHER], f"digits, labelled, 2 shots, {DIGITS}", "MO-P"),
+    "digits data-free": partial(leaderboard, [processors.GRID], f"digits, data-free, label-free, {DIGITS}"),
+    "digits transfer": partial(leaderboard, [processors.GRID], f"digits, transfer, label-free, {DIGITS}"),
+    "digits two labels": partial(
+        leaderboard, [processors.GRID, processors.OTHER], f"digits, labelled, 2 shots, {DIGITS}", "MO-P"
+    ),
     "digits labels": label_gains.table,
     "digits comparisons": label_gains.comparisons,
     "office10 five labels": partial(

@@ -12,6 +12,7 @@ from itertools import chain, product
 from pathlib import Path
 from typing import NamedTuple
 
+import processors
 from tables import markdown, signed, with_interval
 
 from okdbench.core.protocol import PROTOCOL_VERSION, tracks_of
@@ -22,11 +23,7 @@ from okdbench.results.store import read_records
 
 ROOT = Path(__file__).resolve().parent.parent
 #: the methods as they are, on two processors, and their variants
-ARCHIVES = (
-    ROOT / "leaderboards" / "records" / "digits.jsonl.gz",
-    ROOT / "docs" / "processors.jsonl.gz",
-    ROOT / "docs" / "variants.jsonl.gz",
-)
+ARCHIVES = (processors.GRID, processors.OTHER, ROOT / "docs" / "variants.jsonl.gz")
 
 
 class Place(NamedTuple):
