@@ -153,7 +153,7 @@ def _hardware(run: Row) -> tuple[str, ...]:
 
 
 def _usual_seconds(runs: pd.DataFrame) -> dict[tuple[str, ...], float]:
-    """Data set, budget, networks and device -> mean seconds of fine-tuning, wherever it ran."""
+    """Data set, budget, networks, device and commit -> mean seconds of fine-tuning, wherever it ran."""
     found: dict[tuple[str, ...], list[float]] = {}
     for run in rows_of(runs[runs["role"] == "baseline"]):
         found.setdefault(_hardware(run), []).append(run["seconds"])
