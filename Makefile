@@ -16,11 +16,14 @@ TWO_LABELS := --runs $(RECORDS) --runs docs/processors.jsonl.gz --setting MO-P -
 demo: .venv/demo.stamp  ## what a teacher is good for, on digits: a table, a figure and a page
 	$(BIN)/okdbench demo --data-root demo/data
 
-figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and generated images from two new runs
+figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and generated images from three new runs
 	$(BIN)/okdbench run --method augkd --dataset digits --setting MO-P --shots 2 --runs figures/runs --data-root figures/data
 	$(BIN)/okdbench run --method mosaickd --dataset digits --setting MO@P --runs figures/runs --data-root figures/data
 	for kind in samples "calibration --method augkd" "confusion --method augkd" curves; do \
 		$(BIN)/okdbench plot $$kind --runs figures/runs --output docs/plots || exit 1; done
+	$(BIN)/okdbench run --method augkd --set uncertainty=max_softmax --dataset digits --setting MO-P --shots 2 --runs figures/bounded --data-root figures/data
+	$(BIN)/okdbench plot samples --runs figures/bounded --output figures
+	cp figures/*-mixup.png docs/plots
 	for kind in bars cd pareto gap; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting M --output docs/plots || exit 1; done
 	for kind in bars retention stages; do \

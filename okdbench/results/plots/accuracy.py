@@ -41,7 +41,7 @@ def plot_accuracy(group: PlotGroup) -> list[PlotFigure]:
         "no line: no interval, which needs two seeds" if any(map(_lacks_interval, rows)) else "",
         "hollow: runs are missing" if not all(map(is_complete, rows)) else "",
     )
-    title = "Accuracy by setting" if len(settings) > 1 else f"Accuracy in setting {settings[0]}"
+    title = "Accuracy" + (group.in_setting or " by setting")
     return [group.finish("bars", title, _alt(group, panels[0]), figure)]
 
 

@@ -49,7 +49,7 @@ def plot_differences(group: PlotGroup) -> list[PlotFigure]:
         "≈: cannot be told from the best" if any(row["tied"] for row in tested.values()) else "",
         f"hollow: fewer than {ENOUGH_SEEDS} seeds" if any(map(is_provisional, rows.values())) else "",
     )
-    return [group.finish("cd", "Differences from the best method", _alt(best, tested), figure)]
+    return [group.finish("cd", f"Differences from the best method{group.in_setting}", _alt(best, tested), figure)]
 
 
 def _reach(row: Row) -> list[list[float]]:

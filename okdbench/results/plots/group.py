@@ -65,6 +65,11 @@ class PlotGroup:
         return sorted({cell.setting for runs in self.finished.values() for cell in runs})
 
     @property
+    def in_setting(self) -> str:
+        """Ends a title where all runs are of one setting: " in MO-P"."""
+        return f" in {self.settings[0]}" if len(self.settings) == 1 else ""
+
+    @property
     def methods(self) -> list[str]:
         """Methods by descending overall accuracy, those that lack a setting after them, reference rows last."""
         return sorted(self.finished, key=lambda name: (self.is_reference(name), -self._overall(name), name))

@@ -57,7 +57,7 @@ def plot_stages(group: PlotGroup) -> list[PlotFigure]:
         f"{method} {', '.join(_describe(group.finished[method], stage) for stage in names)}"
         for method, names in stages.items()
     )
-    return [group.finish("stages", "Accuracy after each stage", alt, figure)]
+    return [group.finish("stages", f"Accuracy after each stage{group.in_setting}", alt, figure)]
 
 
 def plot_selection_gap(group: PlotGroup) -> list[PlotFigure]:
@@ -93,7 +93,7 @@ def plot_selection_gap(group: PlotGroup) -> list[PlotFigure]:
         raise UserError("no record has a finite selection gap; run the methods again")
     largest = max(means, key=lambda method: means[method])
     alt = f"Selection gap of {len(means)} methods; the largest mean is {means[largest]:.2f} points ({largest})"
-    return [group.finish("gap", "Selection gap: best on test minus selected", alt, figure)]
+    return [group.finish("gap", f"Selection gap{group.in_setting}: best on test minus selected", alt, figure)]
 
 
 def _stages(runs: dict[Cell, Record]) -> list[str]:

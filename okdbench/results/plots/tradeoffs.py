@@ -84,7 +84,7 @@ def plot_pareto(group: PlotGroup) -> list[PlotFigure]:
     add_legend(figure, _marks(rows), LEGEND_COLUMNS, _hollow(rows, complete))
     named = "; ".join(f"for {column.replace('_', ' ')}: {join_names(names)}" for column, names in fronts.items())
     alt = f"Accuracy of {len(rows)} methods against {len(costs)} costs; nothing is both cheaper and better {named}"
-    return [group.finish("pareto", "Accuracy against cost; ringed: Pareto front", alt, figure)]
+    return [group.finish("pareto", f"Accuracy against cost{group.in_setting}; ringed: Pareto front", alt, figure)]
 
 
 def plot_retention(group: PlotGroup) -> list[PlotFigure]:
@@ -121,7 +121,8 @@ def plot_retention(group: PlotGroup) -> list[PlotFigure]:
         f"Accuracy of {len(rows)} students on their own domain and on the teacher's domains{teacher}; {best} retains "
         f"most, {rows[best]['retention']:.1f} %"
     )
-    return [group.finish("retention", "Accuracy on the student's and teacher's domains", alt, figure)]
+    title = f"Accuracy on the student's and teacher's domains{group.in_setting}"
+    return [group.finish("retention", title, alt, figure)]
 
 
 def _cross(axes: Axes, row: Row, colour: str) -> None:
