@@ -88,7 +88,7 @@ def biased_kl(statistics: Sequence[BatchStatistics], counts: Sequence[int]) -> T
 @pytest.mark.parametrize("part", ["dfq", "dfq_train"])
 def test_iterations_of_dfq_are_those_of_the_re_implementation(part: str) -> None:
     method = make_method("dfq", SOURCE, {"warm_up": ITERATIONS}, noise=SOURCE[f"{part}/noise"])
-    # declared in the card: Nesterov's momentum and biased variances. The lack of an epsilon is not.
+    # declared in the card: Nesterov's momentum, biased variances, and no epsilon
     method.learner.optimizer.param_groups[0]["nesterov"] = True
     method.priors["bn"] = lambda output: biased_kl(output.bn, [6 * 16 * 16, 6 * 8 * 8])
     if part == "dfq":
