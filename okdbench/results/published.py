@@ -23,8 +23,8 @@ from okdbench.results.table import Row, rows_of
 #: not the data set's first, and the number of images that the student learned from
 _RARE = ("ood_subset", "teacher_recipe", "images")
 
-#: the hyper-parameter that says how long a training is, and nothing else of the method
-_LENGTH = "data_free_steps"
+#: the hyper-parameters that say how long a training is, and nothing else of the method
+LENGTHS = ("data_free_steps", "rounds", "warm_up", "warm_up_rounds")
 
 #: what a comparison takes over from the published number
 _TAKEN = (
@@ -92,9 +92,11 @@ def _compared(pair: Row) -> dict[str, object]:
     ends = None if missing else _interval(pair, column)
     if ends is None and not missing:
         found.append("our number has no interval")
-    part = "" if missing else pair["part"]
-    if part and not found and not _is_smaller(pair):
+    part, smaller = "" if missing else pair["part"], not missing and _is_smaller(pair)
+    if part and not found and not smaller:
         found.append(f"ours has {part}, which is not known to be part of theirs")
+    if smaller and not part:
+        part = f"{pair['student_images']:,.0f} student images of {float(pair['images']):,.0f}"
     verdict, why = ("not comparable", "; ".join(found)) if found or ends is None else _verdict(pair, ends, part)
     low, high = ends or (None, None)
     return {name: pair[name] for name in _TAKEN} | {
@@ -128,14 +130,14 @@ def _interval(pair: Row, column: str) -> tuple[float, float] | None:
 
 
 def _without_part(method: str) -> tuple[str, str]:
-    """A row's name without the hyper-parameter that says how long it trained, and that.
+    """A row's name without the hyper-parameters that say how long it trained, and those.
 
     >>> _without_part("dfad[data_free_steps=500,lr_student=0.1]")
     ('dfad[lr_student=0.1]', 'data_free_steps=500')
     """
     name, _, inner = method.partition("[")
     texts = inner.removesuffix("]").split(",") if inner else []
-    parts = [text for text in texts if text.partition("=")[0] == _LENGTH]
+    parts = [text for text in texts if text.partition("=")[0] in LENGTHS]
     rest = [text for text in texts if text not in parts]
     return (f"{name}[{','.join(rest)}]" if rest else name), ",".join(parts)
 

@@ -17,15 +17,14 @@ from okdbench.core.errors import UserError
 from okdbench.core.notices import say
 from okdbench.core.settings import task_of
 from okdbench.data.dataset import TeacherRecipe
+from okdbench.distill.method import Method
 from okdbench.results.obstacles import lacking, unmeasured
-from okdbench.results.published import published_numbers
+from okdbench.results.published import LENGTHS, published_numbers
 from okdbench.results.table import Row, rows_of
 from okdbench.training.networks import find_networks
 from okdbench.training.step_time import StepTimer, plan_without_images
 from okdbench.training.teacher import teacher_amount
 
-#: the hyper-parameter that has a source's number of steps
-STEPS = "data_free_steps"
 #: fields of a run that a published number tells, besides its method
 _TOLD = ("dataset", "setting", "teacher", "student")
 
@@ -80,7 +79,7 @@ def paper_rows(table: str, methods: Sequence[str] = (), share: float = 1.0, devi
     Args:
         table: the data set.
         methods: only these; those without a published number get a row as well. By default all with one.
-        share: of the steps that the sources took, in (0, 1].
+        share: of the steps or rounds that the sources took, in (0, 1].
         device: where the runs will be.
 
     Raises:
@@ -135,6 +134,8 @@ def _config(number: Row, share: float, device: str) -> tuple[str, RunConfig | No
     paper = method.paper(number["dataset"])
     if not paper.source and method.Hyperparameters.model_fields:
         return f"how its source trains {name} is unknown", None
+    if share < 1 and _has_no_length(method, number["dataset"]):
+        return f"how long its source trains {name} is unknown, so --share has no meaning", None
     told: dict[str, Any] = {key: number[key] or None for key in (*_TOLD, "teacher_recipe")}
     told |= {"pretrained": True} if number["pretrained"] == "true" else {}
     told |= {key: int(number[key]) for key in ("image_size", "ood_subset") if number[key]}
@@ -152,14 +153,29 @@ def _unpublished(name: str, table: str, share: float, device: str) -> PaperRow:
     settings = [text for task in method.card.tasks for text in dataset.default_settings(task)]
     if not settings:
         raise UserError(f"{name} plays no task that {table} has default settings of; name another method")
+    if share < 1 and _has_no_length(method, table):
+        raise UserError(f"how long its source trains {name} is unknown; leave it or --share out")
     told = {"dataset": table, "setting": settings[-1], "teacher": dataset.teacher, "student": dataset.student}
     config = _resolved(name, told, share, device)
     return PaperRow(config, (), method.paper(table).source or "okdbench's own training")
 
 
+def _lengths(method: type[Method], dataset: str) -> dict[str, int]:
+    """The numbers of steps or rounds that a source takes."""
+    paper, fields = method.paper(dataset).values, method.Hyperparameters.model_fields
+    values = {name: paper.get(name, fields[name].default) for name in LENGTHS if name in fields}
+    return {name: value for name, value in values.items() if value}
+
+
+def _has_no_length(method: type[Method], dataset: str) -> bool:
+    """Whether a method trains for a time that its source does not tell; a warm-up alone is none."""
+    trains = bool(method.Hyperparameters.model_fields)
+    return trains and not {"data_free_steps", "rounds"} & _lengths(method, dataset).keys()
+
+
 def _resolved(name: str, told: Mapping[str, Any], share: float, device: str) -> RunConfig:
-    steps = registry.load_method(name).paper(told["dataset"]).values.get(STEPS)
-    part = {STEPS: max(1, round(share * steps))} if share < 1 and steps else {}
+    lengths = _lengths(registry.load_method(name), told["dataset"])
+    part = {key: max(1, round(share * value)) for key, value in lengths.items()} if share < 1 else {}
     own = {**told.get("hyperparameters", {}), **part}
     return configuration.resolve({**told, "method": name, "budget": "paper", "device": device, "hyperparameters": own})
 

@@ -58,6 +58,24 @@ def test_a_share_of_the_sources_steps_is_a_variant() -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "title"),
+    [
+        ("dfq", "dfq[data_free_steps=8000,warm_up=2000]"),
+        ("fast", "fast[rounds=20,warm_up_rounds=2]"),
+        ("deepinversion", "deepinversion[rounds=20]"),
+    ],
+)
+def test_a_share_is_of_the_warm_up_and_of_rounds_too(method: str, title: str) -> None:
+    (row,) = paper_rows("mnist", [method], share=0.1).rows
+    assert row.title.startswith(f"{title} M ")
+
+
+def test_a_share_of_an_unknown_length_is_refused() -> None:
+    with pytest.raises(UserError, match="how long its source trains mad is unknown; leave it or --share out"):
+        paper_rows("mnist", ["mad"], share=0.1)
+
+
+@pytest.mark.parametrize(
     ("table", "methods", "message"),
     [
         ("digits", (), "no published numbers on 'digits' are known; there are some on: cars196"),

@@ -145,6 +145,12 @@ def test_a_part_of_the_sources_training_can_reproduce_a_number_but_not_refute_it
     assert words in found["why"]
 
 
+def test_fewer_images_do_not_refute_a_number_either_where_no_hyper_parameter_tells() -> None:
+    found = compared(row(student_images=100.0), value=90.0, std=None, images="1000")
+    assert found["verdict"] == "inconclusive"
+    assert "the whole training was not run; ours has 100 student images of 1,000" in found["why"]
+
+
 def test_of_several_parts_the_largest_is_compared_and_never_the_best() -> None:
     rows = [
         row(method=f"augkd[data_free_steps={steps}]", student_images=images, acc=acc)
