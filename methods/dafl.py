@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
 
 from okdbench.api import Card, Deviation, Losses, Paper, TaskKind, Track, hyper
-from okdbench.distill.adversarial import LN_10, LR_GENERATOR, QUICK, DataFree, SGDHyperparameters
+from okdbench.distill.adversarial import LN_10, LR_GENERATOR, PRIORS, QUICK, DataFree, Priors, SGDHyperparameters
 from okdbench.distill.networks.generators import HeadKind
+from okdbench.distill.networks.wrapper import ClassifierOutput
 
 README = "huawei-noah/Efficient-Computing@38a6cfa Data-Efficient-Model-Compression/DAFL/README.md"
 #: 2,000 epochs of 120 iterations
-CIFAR = {"data_free_steps": 240_000, "schedule_generator": "constant", "schedule_student": "steps"}
+CIFAR = {
+    "data_free_steps": 240_000,
+    "norm_epsilon": 0.8,
+    "schedule_generator": "constant",
+    "schedule_student": "steps",
+}
 
 
 class DAFL(DataFree):
@@ -40,6 +48,18 @@ class DAFL(DataFree):
                 where="DAFL/DAFL-train.py:35, :140",
             ),
             Deviation(
+                "generator's batch norms",
+                "release: an epsilon of 0.8 in its blocks",
+                "1e-5; as released at budget paper",
+                where="DAFL/DAFL-train.py:66, :71",
+            ),
+            Deviation(
+                "features of LeNet-5",
+                "release: the third convolution's",
+                "the last but one layer's; as released on MNIST at budget paper",
+                where="DAFL/lenet.py, LeNet5.forward",
+            ),
+            Deviation(
                 "student's schedule",
                 "release: x0.1 at 2/5 and 4/5",
                 "cosine; as released at budget paper",
@@ -54,6 +74,9 @@ class DAFL(DataFree):
         latent: int = hyper(1000, "latent dimensions", paper=1000, ge=2, le=4096)
         head: HeadKind = hyper("tanh_bn", "end of the generator", paper="tanh_bn")
         stem: int = hyper(2, "channels of the generator's first stage, in widths", paper=2, ge=1, le=8)
+        norm_epsilon: float = hyper(
+            1e-5, "epsilon of the generator's batch norms after a doubling", paper=0.8, gt=0, le=1
+        )
         lr_generator: float = hyper(
             0.02, "learning rate of Adam, generator", paper=0.02, gt=0, le=1, search=LR_GENERATOR
         )
@@ -67,6 +90,7 @@ class DAFL(DataFree):
             5 / LN_10, "weight of the class balance, in nats: 5 / ln 10", paper=5 / LN_10, ge=0, search=(0.2, 20.0)
         )
         activation: float = hyper(0.1, "weight of the size of the features", paper=0.1, ge=0, search=(0.01, 1.0))
+        activation_of: Literal["penultimate", "last_stage"] = hyper("penultimate", "the features: of which layer")
 
     presets = DataFree.presets | {"quick": QUICK}
     papers: ClassVar = {
@@ -83,6 +107,8 @@ class DAFL(DataFree):
             {
                 "data_free_steps": 24_000,
                 "latent": 100,
+                "norm_epsilon": 0.8,
+                "activation_of": "last_stage",
                 "lr_generator": 0.2,
                 "student_optimizer": "adam",
                 "lr_student": 2e-3,
@@ -91,9 +117,21 @@ class DAFL(DataFree):
                 "schedule_student": "constant",
             },
             "DAFL/DAFL-train.py:33-42, :113-114",
-            missing="batch norm of the generator's blocks with an epsilon of 0.8; activation of the third convolution",
         ),
     }
+
+    def generator_options(self) -> dict[str, Any]:
+        return {**super().generator_options(), "epsilon": self.hp.norm_epsilon}
+
+    def available_priors(self) -> Priors:
+        if self.hp.activation_of == "penultimate":
+            return PRIORS
+        return PRIORS | {"activation": lambda output: -output.stages[-1].abs().mean()}
+
+    def forward_teacher(self, images: Tensor) -> ClassifierOutput:
+        if self.hp.activation_of == "penultimate":
+            return super().forward_teacher(images)
+        return self.teacher.forward_with_features(images, "stages")
 
     def iteration(self) -> Losses:
         # G and S share one forward of the teacher; S trains on the images from before G's update

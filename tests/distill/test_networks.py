@@ -69,6 +69,13 @@ def test_heads_give_raw_images_with_the_statistics_of_the_data(head: HeadKind, c
     assert torch.allclose(var, torch.ones(channels), atol=1e-2)
 
 
+def test_the_epsilon_is_that_of_the_batch_norms_after_a_doubling() -> None:
+    norms = [
+        layer for layer in Generator(100, 32, head="tanh_bn", epsilon=0.8).grow if isinstance(layer, nn.BatchNorm2d)
+    ]
+    assert [layer.eps for layer in norms] == [1e-5, 0.8, 0.8, 1e-5]
+
+
 def test_generator_of_ltr_has_a_narrow_stem_and_spectral_norm() -> None:
     net = Generator(1000, 32, head="tanh_bn", stem=2, spectral=True)
     assert shapes(net, UpConv2d, torch.randn(2, 1000)) == [[128, 16, 16], [64, 32, 32]]

@@ -135,6 +135,21 @@ def test_the_ranking_of_the_release_puts_the_most_confident_first() -> None:
     assert selected[0] == 2
 
 
+# DAFL
+
+
+@pytest.mark.parametrize("layer", ["penultimate", "last_stage"])
+def test_the_size_of_features_is_that_of_the_layer(layer: str) -> None:
+    distiller: Any = make_method("dafl", {"activation_of": layer}, teacher="lenet5", student="lenet5_half")
+    images = random_images(1, 4)
+    output = distiller.teacher.forward_with_features(images, "penultimate", "stages")
+    features = {"penultimate": output.penultimate, "last_stage": output.stages[-1]}
+    assert features["penultimate"].shape[1:] == (84,)
+    assert features["last_stage"].shape[1:] == (120, 1, 1)
+    term = distiller.generator_terms(images)["activation"]
+    torch.testing.assert_close(term, -features[layer].abs().mean())
+
+
 # Learning to retain
 
 

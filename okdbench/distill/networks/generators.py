@@ -54,8 +54,8 @@ def can_generate(image_size: int) -> bool:
     return image_size % MULTIPLE == 0 and odd_part <= LARGEST_GRID
 
 
-def _block(conv: nn.Conv2d) -> list[nn.Module]:
-    return [conv, nn.BatchNorm2d(conv.out_channels), nn.LeakyReLU(0.2, inplace=True)]
+def _block(conv: nn.Conv2d, epsilon: float = 1e-5) -> list[nn.Module]:
+    return [conv, nn.BatchNorm2d(conv.out_channels, epsilon), nn.LeakyReLU(0.2, inplace=True)]
 
 
 class Generator(nn.Module):
@@ -75,6 +75,7 @@ class Generator(nn.Module):
         head: what ends the network; the images are in [0, 1] with ``sigmoid`` alone.
         stem: the largest number of channels, in widths.
         spectral: whether the convolutions have spectral normalisation.
+        epsilon: of the batch norms that follow a doubling.
 
     Raises:
         UserError: the image size does not halve evenly.
@@ -90,6 +91,7 @@ class Generator(nn.Module):
         head: HeadKind = "sigmoid",
         stem: int = 4,
         spectral: bool = False,
+        epsilon: float = 1e-5,
     ) -> None:
         super().__init__()
         self.latent, self.head = latent, head
@@ -101,7 +103,7 @@ class Generator(nn.Module):
         self.seed = nn.Linear(latent, widths[0] * side * side)
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0])]  # without an activation, as released
         for channels_in, channels_out in pairwise(widths):
-            layers += _block(UpConv2d(channels_in, channels_out))
+            layers += _block(UpConv2d(channels_in, channels_out), epsilon)
         channels = self.normaliser.channels
         last = nn.Conv2d if head == "sigmoid" else ContiguousConv2d
         layers += [last(widths[-1], channels, 3, padding=1), *_head(head, channels)]
