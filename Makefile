@@ -21,9 +21,10 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 	$(BIN)/okdbench run --method mosaickd --dataset digits --setting MO@P --runs figures/runs --data-root figures/data
 	for kind in samples "calibration --method augkd" "confusion --method augkd" curves; do \
 		$(BIN)/okdbench plot $$kind --runs figures/runs --output docs/plots || exit 1; done
-	$(BIN)/okdbench run --method augkd --set uncertainty=max_softmax --dataset digits --setting MO-P --shots 2 --runs figures/bounded --data-root figures/data
-	$(BIN)/okdbench plot samples --runs figures/bounded --output figures
-	cp figures/*-mixup.png docs/plots
+	$(BIN)/okdbench run --method 'augkd[anchor_steps=2000,lr_encoder=0.001,uncertainty=max_softmax]' \
+		--dataset digits --setting MO-P --shots 2 --runs figures/trained --data-root figures/data
+	$(BIN)/okdbench plot samples --runs figures/trained --output figures
+	cp figures/*-mixup.png docs/plots/augkd-trained-anchors.png
 	for kind in bars cd pareto gap; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting M --output docs/plots || exit 1; done
 	for kind in bars retention stages; do \
