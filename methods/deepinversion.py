@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from okdbench.api import Card, Deviation, Learner, Losses, Paper, TaskKind, Track, hyper, legacy
 from okdbench.distill.losses import clamped_js, js, total_variation
+from okdbench.distill.networks.wrapper import ClassifierOutput
 from okdbench.distill.synthesis import POOL_DRAWS, Synthesis, SynthesisHyperparameters
 from okdbench.distill.views import mirrored, rolled
 
 #: pixels move by up to this fraction of the image's height and width
 JITTER_SHARE = 8
+#: weight of the student's statistics beside the teacher's in Fast-Datafree
+STUDENT_SHARE = 1e-3
 
 
 class Pixels(nn.Module):
@@ -83,13 +86,19 @@ class DeepInversion(Synthesis):
             "the best ones",
             "datafree/synthesis/deepinversion.py",
         )
+        legacy_student_bn: bool = legacy(
+            "0.001 times the student's distance from its own statistics is subtracted; no total variation",
+            "the teacher's statistics alone, and total variation",
+            "zju-vipa/Fast-Datafree@7627110 datafree/synthesis/deepinversion.py:101",
+            when={"bn": 10.0},
+        )
 
     presets = {
         **Synthesis.presets,
         "quick": {"rounds": 10, "synthesis_steps": 200},
     }
     # 200 rounds of 400 steps of the student
-    papers: ClassVar = {"": Paper(256, {}, "datafree_kd.py; scripts/deepinversion")}
+    papers: ClassVar = {"": Paper(256, {"student_steps": 400}, "datafree_kd.py; scripts/deepinversion")}
 
     def make_source(self) -> Learner:
         task = self.task
@@ -117,9 +126,17 @@ class DeepInversion(Synthesis):
             return clamped_js(teacher_logits, student_logits) * self.task.classes
         return js(teacher_logits, student_logits)
 
+    def inversion_terms(self, view: Tensor, output: ClassifierOutput) -> Losses:
+        terms = super().inversion_terms(view, output)
+        if self.hp.legacy_student_bn and self.hp.bn:
+            with self.student.eval_mode():
+                own = self.student.forward_with_features(view, "biased_bn").bn
+            terms["bn"] = terms["bn"] - STUDENT_SHARE * self.bn_term(own)
+        return terms
+
     def terms(self, images: Tensor) -> Losses:
         terms = super().terms(images)
-        if self.hp.variation:
+        if self.hp.variation and not self.hp.legacy_student_bn:
             terms["variation"] = total_variation(self.pixels)
         return terms | {"l2": self.pixels.norm()} if self.hp.l2 else terms
 

@@ -137,9 +137,8 @@ class FastDFKD(AveragedSynthesis):
     papers: ClassVar = {
         "": Paper(
             256,
-            {},
+            {"student_steps": 400},
             "zju-vipa/Fast-Datafree@7627110 scripts/fast_cifar.sh",
-            missing="400 steps of the student in each round; 195 fit the budget",
         )
     }
 

@@ -15,9 +15,11 @@ from okdbench.distill.card import BaseHyperparameters
 from okdbench.distill.generator_synthesis import RoundImages
 from okdbench.distill.networks.generators import Generator
 
-#: times that the release makes images in a round, each with its own noise
-RELEASED_CALLS = 2
-MISSING = "200 steps of the student in each round; 97 fit the budget"
+#: times that the release makes images in a round, each with its own noise: in the warm-up, and after it
+WARM_UP_CALLS, CALLS = 10, 2
+README = "tmtuan1307/nayer@c6bedcd README"
+#: as many images as are made, and the half of 400 steps for each call
+PAPER = {"synthesis_batch": 400, "pool_size": 160_000, "student_steps": 200}
 
 
 class NoisyImages(RoundImages):
@@ -74,7 +76,7 @@ class NAYER(AveragedSynthesis):
             Deviation(
                 "rounds",
                 "two calls of synthesis, ten in the warm-up, then 400 steps of the student",
-                "one call, then half as many steps; twice as many rounds, ten times in the warm-up",
+                "one call, then half as many steps; twice as many rounds, ten times as many in the warm-up",
             ),
             Deviation("mirrored views", "always", "where the data set's own augmentation mirrors"),
             Deviation("student's schedule", "cosine, per round", "cosine, per update"),
@@ -98,7 +100,9 @@ class NAYER(AveragedSynthesis):
         lr_latents: float | None = hyper(
             None, "learning rate of the noisy layers; none: that of the generator", gt=0, le=10
         )
-        generator_life: int = hyper(20, "rounds after which the generator starts anew; 0: never", paper=20, ge=0)
+        generator_life: int = hyper(
+            10, "rounds of the release after which the generator starts anew; 0: never", paper=10, ge=0
+        )
         legacy_carried_best: bool = legacy(
             "the second call of a round keeps images only below the lowest loss of the first, or else its first, "
             "untrained ones",
@@ -110,10 +114,8 @@ class NAYER(AveragedSynthesis):
         "quick": {**QUICK, "rounds": 40, "warm_up_rounds": 10, "synthesis_steps": 15},
     }
     papers: ClassVar = {
-        "": Paper(512, {"synthesis_batch": 400}, "tmtuan1307/nayer@c6bedcd README", missing=MISSING),
-        "cifar100": Paper(
-            512, {"synthesis_batch": 400, "synthesis_steps": 40}, "tmtuan1307/nayer@c6bedcd README", missing=MISSING
-        ),
+        "": Paper(512, PAPER, README),
+        "cifar100": Paper(512, {**PAPER, "synthesis_steps": 40}, README),
     }
 
     every_class_in_turn = True
@@ -125,14 +127,21 @@ class NAYER(AveragedSynthesis):
     def make_images(self) -> RoundImages:
         return NoisyImages(self.make_generator(), self.task.class_embeddings, self.batch_size)
 
+    def released_round(self) -> tuple[int, int]:
+        """The round of the release that this one is a call of, and the place of the call in it."""
+        if self.round_number < 0:
+            return divmod(self.round_number + self.hp.warm_up_rounds, WARM_UP_CALLS)
+        number, place = divmod(self.round_number, CALLS)
+        return ceil(self.hp.warm_up_rounds / WARM_UP_CALLS) + number, place
+
     def continues(self) -> bool:
-        return bool(self.hp.legacy_carried_best and self.round_number % RELEASED_CALLS)
+        return bool(self.hp.legacy_carried_best and self.released_round()[1])
 
     @torch.no_grad()
     def begin_round(self) -> None:
         """A new noise, and at times a new generator."""
-        images, count = self.images, self.round_number + self.hp.warm_up_rounds
-        if self.hp.generator_life and count and count % self.hp.generator_life == 0:
+        images, (number, place) = self.images, self.released_round()
+        if self.hp.generator_life and number and not place and number % self.hp.generator_life == 0:
             for layer in images.modules():
                 self.start_anew(layer)
         assert isinstance(images, NoisyImages)

@@ -72,6 +72,12 @@ class SpaceshipNet(GeneratorSynthesis):
             ),
             Deviation("student's batches", "all stored maps in turn", "drawn with replacement", where=f"{V37} train_S"),
             Deviation("mirrored images", "always", "where the data set's own augmentation mirrors", where=V37),
+            Deviation(
+                "student's first weights",
+                "Xavier's",
+                "those of the run, which all methods have",
+                where="scripts/DFKD_Cifar100_ResNet34_ResNet18_V37_conv012_seed40.yaml student_net.init",
+            ),
             Deviation("generator's first weights", "He's", "PyTorch's", where="networks/init.py weights_init"),
             Deviation("learning rate", "falls after a round", "after each step", where="train/train_cvpr2023.py"),
         ),
@@ -109,9 +115,9 @@ class SpaceshipNet(GeneratorSynthesis):
     papers: ClassVar = {
         "": Paper(
             256,
-            {"pool_size": 51_200},
+            {"pool_size": 51_200, "student_steps": 2000},
             "scripts/DFKD_Cifar100_ResNet34_ResNet18_V37_conv012_seed40.yaml",
-            "2000 steps of the student in each of 200 rounds, ten times as many; 400 rounds for Tiny-ImageNet",
+            "400 rounds for Tiny-ImageNet",
         )
     }
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from okdbench.core.errors import HyperparameterError
+from okdbench.core.protocol import Budget
 from okdbench.data.dataset import Augmentation
 from okdbench.data.loader import Batch
 from okdbench.distill.adversarial import LR_STUDENT, SAMPLE_COUNT, WEIGHT
@@ -44,6 +45,9 @@ class SynthesisHyperparameters(ChainHyperparameters):
 
     rounds: int = hyper(200, "rounds of synthesis and training; fewer where the budget has fewer steps", ge=1)
     warm_up_rounds: int = hyper(0, "rounds of synthesis alone before them", ge=0)
+    student_steps: int | None = hyper(
+        None, "steps of the student in each round, instead of its share of the budget", ge=1
+    )
     synthesis_steps: int = hyper(200, "steps of optimisation of a round", ge=1)
     synthesis_batch: int | None = hyper(None, "images that a round makes; none: as a training batch", ge=2)
     pool_size: int = hyper(51_200, "images in the pool, one byte per pixel and channel; the oldest go first", ge=2)
@@ -101,6 +105,12 @@ class Synthesis(Method):
     norm_terms: ClassVar[tuple[str, ...]] = ("bn",)
     hp: Any
 
+    @classmethod
+    def images_learned(cls, hp: Any, budget: Budget) -> int:
+        """Those of the requested number of steps, if there is one."""
+        steps: int | None = hp.student_steps
+        return hp.rounds * steps * budget.batch_size if steps else super().images_learned(hp, budget)
+
     def setup(self) -> None:
         """Create the pool and the learners for the whole budget.
 
@@ -112,9 +122,9 @@ class Synthesis(Method):
         if needed and not self.teacher.norm_layers():
             raise HyperparameterError("this teacher has no batch-norm statistics to match", **needed)
         steps = max(1, task.student_images // task.batch_size)
-        self.rounds = min(hp.rounds, steps)
+        self.rounds = hp.rounds if hp.student_steps else min(hp.rounds, steps)
         #: the student's steps of each round
-        self.distillation_steps = steps // self.rounds
+        self.distillation_steps: int = hp.student_steps or steps // self.rounds
         self.batch_size: int = hp.synthesis_batch or task.batch_size
         #: images of all rounds
         self.made = (hp.warm_up_rounds + self.rounds) * self.batch_size

@@ -12,6 +12,7 @@ from support.tiny_task import CPU, make_method, state
 from okdbench import registry
 from okdbench.api import Clock, HyperparameterError
 from okdbench.core import plugins
+from okdbench.core.protocol import BUDGETS
 from okdbench.distill.pool import Pool
 from okdbench.distill.synthesis import Round, Synthesis
 
@@ -106,6 +107,13 @@ def test_rounds_share_the_budget(name: str) -> None:
     run(method, 0, 2 * PERIOD)
     assert method.task.meter.learned("student") == 64
     assert len(method.pool) == 12
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_round_may_have_a_number_of_steps_of_its_own(name: str) -> None:
+    method = method_of(name, student_steps=7)
+    assert method.stages()[-1].steps == 2 * (3 + 7)
+    assert method.images_learned(method.hp, BUDGETS["quick"]) == 2 * 7 * BUDGETS["quick"].batch_size
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -65,7 +65,7 @@ def test_the_warm_up_has_no_adversary() -> None:
 
 
 def test_noise_is_drawn_in_each_round_and_the_generator_once_in_its_life() -> None:
-    method = nayer(generator_life=2)
+    method = nayer(generator_life=1)
     generators, noises = [], []
     for number in range(-2, 4):
         start(method, number)
@@ -75,6 +75,14 @@ def test_noise_is_drawn_in_each_round_and_the_generator_once_in_its_life() -> No
     assert [generators.index(each) for each in generators] == [0, 0, 2, 2, 4, 4]
     assert all(not noise.equal(other) for i, noise in enumerate(noises) for other in noises[:i])
     assert noises[0].std().item() == pytest.approx(1, rel=0.1)
+
+
+def test_a_round_of_the_release_has_ten_calls_in_the_warm_up_and_then_two() -> None:
+    method = nayer(warm_up_rounds=20)
+    found = []
+    for method.round_number in (-20, -11, -10, -1, 0, 1, 2):
+        found.append(method.released_round())
+    assert found == [(0, 0), (0, 9), (1, 0), (1, 9), (2, 0), (2, 1), (3, 0)]
 
 
 def test_a_generator_that_starts_anew_is_as_pytorch_makes_it() -> None:

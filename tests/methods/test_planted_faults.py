@@ -17,7 +17,8 @@ OPTIM, CONVOLUTIONS = "okdbench/distill/optim.py", "okdbench/distill/networks/co
 SYNTHESIS, ROUNDS = "okdbench/distill/generator_synthesis.py", "okdbench/distill/synthesis.py"
 AVERAGED, VIEWS = "okdbench/distill/averaged_synthesis.py", "okdbench/distill/views.py"
 MAPS, FOURIER = "okdbench/distill/activation_maps.py", "okdbench/distill/networks/fourier.py"
-AUGKD, CMI, MOSAIC, LTR, ZSKT = (f"methods/{name}.py" for name in ("augkd", "cmi", "mosaickd", "ltr", "zskt"))
+AUGKD, CMI, MOSAIC, LTR, PRE = (f"methods/{name}.py" for name in ("augkd", "cmi", "mosaickd", "ltr", "pre"))
+ZSKT = "methods/zskt.py"
 DEEPINVERSION, FAST, NAYER, FOURDS = (f"methods/{name}.py" for name in ("deepinversion", "fast", "nayer", "4ds"))
 
 #: what is wrong -> file, line, and the line with the fault
@@ -121,6 +122,7 @@ FAULTS = {
     "first layers never start anew": (FAST, "weight.copy_(RESET_STD", "weight.clone().copy_(RESET_STD"),
     "pixels not clamped": (DEEPINVERSION, "normaliser.inverse(pixels).clamp(0, 1)", "normaliser.inverse(pixels)"),
     "norm of the pixels squared": (DEEPINVERSION, "self.pixels.norm()", "self.pixels.square().sum()"),
+    "auto-encoder without images of its own": (PRE, "if self.clock.step else []", "if False else []"),
     "one noisy layer for all sets": (NAYER, "sets, self.drawn)", "sets, self.drawn[:1].expand_as(self.drawn))"),
     "each call starts from the last one's best": (NAYER, "self.hp.legacy_carried_best and ", ""),
     "channels not exchanged": (VIEWS, "maps, maps.flip(0))", "maps, maps)"),

@@ -9,6 +9,7 @@ import torch
 from support.tiny_task import batch, make_method, run_stages, state
 
 from okdbench.api import Batch, Clock
+from okdbench.distill.losses import batch_norm_l2
 
 
 @pytest.mark.parametrize("method", ["dfad", "dfq", "zskt"])
@@ -66,3 +67,20 @@ def test_a_sum_over_windows_weighs_more_than_64_times_the_mean_where_there_are_m
     assert one == other
     assert windows > 64
     assert total == pytest.approx(mean * windows / 64, rel=1e-4)
+
+
+def test_the_students_statistics_are_kept_away_from_and_the_pixels_not_smoothed() -> None:
+    usual, released = (make_method("deepinversion", {"legacy_student_bn": switch}) for switch in (False, True))
+    found = []
+    for distiller in (usual, released):
+        distiller.task.rng.manual_seed(1)
+        distiller.round.begin(distiller.draw_labels())  # type: ignore[attr-defined]
+        distiller.begin_round()  # type: ignore[attr-defined]
+        distiller.view = lambda images: images  # type: ignore[attr-defined]
+        found.append(distiller.terms(distiller.render()))  # type: ignore[attr-defined]
+    assert found[0].keys() - found[1].keys() == {"variation"}
+    images = released.render()  # type: ignore[attr-defined]
+    with torch.no_grad(), released.student.eval_mode():
+        own = batch_norm_l2(released.student.forward_with_features(images, "biased_bn").bn, per_layer=True)
+    torch.testing.assert_close(found[1]["bn"], found[0]["bn"] - 1e-3 * own)
+    assert own > 0
