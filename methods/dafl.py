@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from okdbench.api import Card, Deviation, Losses, Paper, TaskKind, Track, hyper
+from okdbench.api import Card, Deviation, HyperparameterError, Losses, Paper, TaskKind, Track, hyper
 from okdbench.distill.adversarial import LN_10, LR_GENERATOR, PRIORS, QUICK, DataFree, Priors, SGDHyperparameters
 from okdbench.distill.networks.generators import HeadKind
 from okdbench.distill.networks.wrapper import ClassifierOutput
@@ -90,7 +90,9 @@ class DAFL(DataFree):
             5 / LN_10, "weight of the class balance, in nats: 5 / ln 10", paper=5 / LN_10, ge=0, search=(0.2, 20.0)
         )
         activation: float = hyper(0.1, "weight of the size of the features", paper=0.1, ge=0, search=(0.01, 1.0))
-        activation_of: Literal["penultimate", "last_stage"] = hyper("penultimate", "the features: of which layer")
+        activation_stage: int | None = hyper(
+            None, "stage that these features end; none: those before the last layer", ge=1, when={"activation": 0.1}
+        )
 
     presets = DataFree.presets | {"quick": QUICK}
     papers: ClassVar = {
@@ -108,7 +110,7 @@ class DAFL(DataFree):
                 "data_free_steps": 24_000,
                 "latent": 100,
                 "norm_epsilon": 0.8,
-                "activation_of": "last_stage",
+                "activation_stage": 3,
                 "lr_generator": 0.2,
                 "student_optimizer": "adam",
                 "lr_student": 2e-3,
@@ -120,16 +122,23 @@ class DAFL(DataFree):
         ),
     }
 
+    def setup(self) -> None:
+        stage, stages = self.hp.activation_stage, len(self.teacher.stage_layers())
+        if stage and stage > stages:
+            raise HyperparameterError(f"this teacher has {stages} stages", activation_stage=stages or None)
+        super().setup()
+
     def generator_options(self) -> dict[str, Any]:
         return {**super().generator_options(), "epsilon": self.hp.norm_epsilon}
 
     def available_priors(self) -> Priors:
-        if self.hp.activation_of == "penultimate":
+        stage = self.hp.activation_stage
+        if stage is None:
             return PRIORS
-        return PRIORS | {"activation": lambda output: -output.stages[-1].abs().mean()}
+        return PRIORS | {"activation": lambda output: -output.stages[stage - 1].abs().mean()}
 
     def forward_teacher(self, images: Tensor) -> ClassifierOutput:
-        if self.hp.activation_of == "penultimate":
+        if self.hp.activation_stage is None:
             return super().forward_teacher(images)
         return self.teacher.forward_with_features(images, "stages")
 

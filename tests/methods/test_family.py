@@ -138,16 +138,20 @@ def test_the_ranking_of_the_release_puts_the_most_confident_first() -> None:
 # DAFL
 
 
-@pytest.mark.parametrize("layer", ["penultimate", "last_stage"])
-def test_the_size_of_features_is_that_of_the_layer(layer: str) -> None:
-    distiller: Any = make_method("dafl", {"activation_of": layer}, teacher="lenet5", student="lenet5_half")
+def test_a_stage_that_the_teacher_lacks_is_refused() -> None:
+    with pytest.raises(UserError, match="this teacher has 3 stages; it takes activation_stage=3"):
+        make_method("dafl", {"activation_stage": 4}, teacher="lenet5", student="lenet5_half")
+
+
+@pytest.mark.parametrize("stage", [None, 3])
+def test_the_size_of_features_is_that_of_the_stage(stage: int | None) -> None:
+    distiller: Any = make_method("dafl", {"activation_stage": stage}, teacher="lenet5", student="lenet5_half")
     images = random_images(1, 4)
     output = distiller.teacher.forward_with_features(images, "penultimate", "stages")
-    features = {"penultimate": output.penultimate, "last_stage": output.stages[-1]}
-    assert features["penultimate"].shape[1:] == (84,)
-    assert features["last_stage"].shape[1:] == (120, 1, 1)
+    features = output.stages[-1] if stage else output.penultimate
+    assert features.shape[1:] == ((120, 1, 1) if stage else (84,))
     term = distiller.generator_terms(images)["activation"]
-    torch.testing.assert_close(term, -features[layer].abs().mean())
+    torch.testing.assert_close(term, -features.abs().mean())
 
 
 # Learning to retain

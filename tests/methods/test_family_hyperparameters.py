@@ -18,9 +18,8 @@ VISIBLE = {
     "adversary": "kl",
 }  # fmt: skip
 LABELLED: dict[str, Any] = {"track": Track.LABELLED, "images": 480, "size": 16}
-#: has an effect only if a probability is exactly 0, or if the last stage is not averaged into the features; both have
-#: tests of their own
-RARE = {("mosaickd", "legacy_entropy_rank"), ("dafl", "activation_of")}
+#: has an effect only if a probability is exactly 0; a test below covers it
+RARE = {("mosaickd", "legacy_entropy_rank")}
 #: those that it declares itself; the slow test of every method tries the inherited ones too
 KEYS = [(m, key) for m in DATA_FREE for key in registry.load_method(m).Hyperparameters.__annotations__]
 INHERITED = [("dfkd", key) for key in registry.load_method("dfkd").Hyperparameters.model_fields]
