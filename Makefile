@@ -8,8 +8,6 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 RECORDS := leaderboards/records/digits.jsonl.gz
-# with the reference rows and AuG-KD from the processor of the other methods
-TWO_LABELS := --runs $(RECORDS) --runs docs/processors.jsonl.gz --setting MO-P --shots 2 --track labelled
 
 .PHONY: demo figures test test-all bench lint on-path
 
@@ -28,7 +26,7 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 	for kind in bars cd pareto gap; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting M --output docs/plots || exit 1; done
 	for kind in bars retention stages; do \
-		$(BIN)/okdbench plot $$kind $(TWO_LABELS) --output docs/plots || exit 1; done
+		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --shots 2 --track labelled --output docs/plots || exit 1; done
 	$(BIN)/okdbench plot shots --runs $(RECORDS) --output docs/plots
 
 test: .venv/test.stamp  ## all tests except the slow ones

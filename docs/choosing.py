@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import torch
@@ -22,8 +22,11 @@ from okdbench.training.trial import check
 
 #: the setting of the digits that stands for each task, where methods are asked for what they need
 EXAMPLES = {TaskKind.ADAPT: "MP-O", TaskKind.TRANSFER: "MP@O", TaskKind.DATA_FREE: "MP"}
-#: a teacher without batch norm, and its student
-WITHOUT_BN = {"teacher": "lenet5", "student": "lenet5_half"}
+#: pairs that lack what some methods read: batch norm, and feature maps as well
+LACKING = {
+    "teacher without batch norm": {"teacher": "lenet5", "student": "lenet5_half"},
+    "vision transformers": {"teacher": "test_vit", "student": "test_vit"},
+}
 
 
 @cache
@@ -80,19 +83,21 @@ def coverage() -> str:
 
 
 def methods() -> str:
-    """Which methods run in which tasks and tracks, and with a teacher that has no batch norm."""
+    """Which methods run in which tasks and tracks, and with networks that lack what some methods read."""
     rows = []
     for name in plugins.method_names():
         card = registry.load_method(name).card
         if card.role != "privileged":
-            rows.append([f"`{name}`", ", ".join(card.tasks), ", ".join(card.tracks), _without_batch_norm(name)])
-    return markdown(["method", "tasks", "tracks", "teacher without batch norm"], rows)
+            first, second = (_answer(name, networks) for networks in LACKING.values())
+            answers = [first, "no: the same" if first == second != "yes" else second]
+            rows.append([f"`{name}`", ", ".join(card.tasks), ", ".join(card.tracks), *answers])
+    return markdown(["method", "tasks", "tracks", *LACKING], rows)
 
 
-def _without_batch_norm(name: str) -> str:
+def _answer(name: str, networks: Mapping[str, str]) -> str:
     """Yes, or what the method answers."""
     task = registry.load_method(name).card.tasks[0]
-    plan = make_plan({"method": name, "dataset": "digits", "setting": EXAMPLES[task], "device": "cpu", **WITHOUT_BN})
+    plan = make_plan({"method": name, "dataset": "digits", "setting": EXAMPLES[task], "device": "cpu", **networks})
     try:
         check(plan)
     except UserError as error:

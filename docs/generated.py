@@ -115,9 +115,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "origins": origins,
     "digits data-free": partial(leaderboard, [processors.GRID], f"digits, data-free, label-free, {DIGITS}"),
     "digits transfer": partial(leaderboard, [processors.GRID], f"digits, transfer, label-free, {DIGITS}"),
-    "digits two labels": partial(
-        leaderboard, [processors.GRID, processors.OTHER], f"digits, labelled, 2 shots, {DIGITS}", "MO-P"
-    ),
+    "digits two labels": partial(leaderboard, [processors.GRID], f"digits, labelled, 2 shots, {DIGITS}"),
+    "digits two labels by setting": label_gains.two_labels,
     "digits labels": label_gains.table,
     "digits comparisons": label_gains.comparisons,
     "office10 five labels": partial(

@@ -14,6 +14,7 @@ from tables import markdown, signed
 from okdbench.core.protocol import PROTOCOL_VERSION, Track
 from okdbench.core.settings import TaskKind
 from okdbench.results import label_gains
+from okdbench.results.estimates import mean
 from okdbench.results.frames import finished_runs, load_records
 from okdbench.results.grouping import ALL, Cell
 from okdbench.results.records import Record
@@ -37,6 +38,18 @@ def table() -> str:
     ]
     heads = ["setting", "labels per class", "seeds", *(f"`{method}`" for method in methods)]
     return markdown(heads, rows)
+
+
+def two_labels() -> str:
+    """With two labels per class, a row for each method, the largest mean gain first, and a column for each setting."""
+    found = {(each.method, each.setting): each for each in label_gains.label_gains({"2": _runs()["2"]})}
+    settings = sorted({setting for _, setting in found})
+    means = {method: mean([found[method, place].gain for place in settings]) for method, _ in found}
+    rows = [
+        [f"`{method}`", f"{means[method]:+.1f}", *(_text(found[method, place]) for place in settings)]
+        for method in sorted(means, key=lambda method: -means[method])
+    ]
+    return markdown(["row", "mean", *settings], rows)
 
 
 def comparisons() -> str:
@@ -69,5 +82,5 @@ def _bold(value: float, low: float, high: float) -> str:
 
 
 if __name__ == "__main__":
-    print(table())
-    print(comparisons())
+    for each in (table, two_labels, comparisons):
+        print(each())

@@ -1,6 +1,6 @@
 """What another processor does to the same runs, from the records: ``python docs/processors.py``.
 
-The runs of ``docs/processors.jsonl.gz`` have the libraries and seeds of those in the leaderboards.
+The runs of ``docs/processors.jsonl.gz`` have libraries and seeds of those in the leaderboards, on another processor.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ GRID, OTHER = ROOT / "leaderboards" / "records" / "digits.jsonl.gz", ROOT / "doc
 
 
 def table() -> str:
-    """A line for each row: its mean on the one processor and the other, the paired difference, and that of one seed."""
+    """A line for each row in a setting: its means, the paired difference, and the largest difference of a seed."""
     here, there = _accuracies(GRID), _accuracies(OTHER)
     lines = []
-    for method in sorted({method for method, *_ in there}):
-        cells = [cell for cell in there if cell[0] == method]
-        differences = [there[cell] - here[cell] for cell in cells]
-        means = " -> ".join(f"{mean([found[cell] for cell in cells]):.1f}" for found in (here, there))
+    for row in dict.fromkeys(cell[:4] for cell in sorted(there, key=str)):
+        cells = [cell for cell in there if cell[:4] == row]
+        differences = [here[cell] - there[cell] for cell in cells]
+        means = " -> ".join(f"{mean([found[cell] for cell in cells]):.1f}" for found in (there, here))
         largest = f"{max(map(abs, differences)):.1f}"
-        lines.append([f"`{method}`", str(len(cells)), means, signed(mean(differences), interval(differences)), largest])
-    return markdown(["row", "seeds", "accuracy", "difference", "largest of a seed"], lines)
+        method, setting, track, _ = row
+        shown = [f"`{method}`", f"{setting}, {track}", str(len(cells)), means]
+        lines.append([*shown, signed(mean(differences), interval(differences)), largest])
+    return markdown(["row", "setting, track", "seeds", "accuracy", "difference", "largest of a seed"], lines)
 
 
 def _accuracies(archive: Path) -> dict[tuple[object, ...], float]:

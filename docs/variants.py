@@ -56,6 +56,12 @@ AUGKD = [
         )
     ),
     Pair("augkd[uncertainty=max_softmax]", "augkd", "an uncertainty with a bound", Place("MO-P", 2)),
+    Pair(
+        "augkd[anchor_steps=2000,lr_encoder=0.001,uncertainty=max_softmax]",
+        "augkd[lr_encoder=0.001,use_anchor=false]",
+        "anchors of a trained encoder, with a bound, or none",
+        Place("MO-P", 2),
+    ),
 ]
 
 #: why distillation costs accuracy where the labels know more than the teacher
@@ -104,6 +110,11 @@ OTHERS = [
     Pair("ltr", "replay", "the meta-gradient", Place("M")),
     Pair("ltr[bn=1.0]", "ltr", "the teacher's batch-norm statistics", Place("M")),
     Pair("replay[bn=1.0]", "replay", "the teacher's batch-norm statistics", Place("M")),
+    Pair("ltr[lr_generator=0.001]", "ltr", "a twentieth of the generator's rate", Place("M")),
+    Pair("replay[lr_generator=0.001]", "replay", "the same", Place("M")),
+    Pair("dafl[lr_generator=0.001]", "dafl", "the same", Place("M")),
+    Pair("dafl[norm_epsilon=0.8]", "dafl", "the release's epsilon of the generator's batch norms", Place("M")),
+    Pair("dafl[inner_steps=2]", "dafl", "half as many steps of the generator", Place("M")),
     Pair("mad", "mad[ema=false]", "images of the slow copy of the generator", Place("M")),
     Pair("mosaickd", "mosaickd[local=0.0]", "the discriminator of patches", Place("MO@P")),
 ]
