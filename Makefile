@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 RECORDS := leaderboards/records/digits.jsonl.gz
 
-.PHONY: demo figures test test-all bench lint on-path
+.PHONY: demo figures grid test test-all bench lint on-path
 
 demo: .venv/demo.stamp  ## what a teacher is good for, on digits: a table, a figure and a page
 	$(BIN)/okdbench demo --data-root demo/data
@@ -28,6 +28,18 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 	for kind in bars retention stages; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --shots 2 --track labelled --output docs/plots || exit 1; done
 	$(BIN)/okdbench plot shots --runs $(RECORDS) --output docs/plots
+
+SWEEP := $(BIN)/okdbench sweep --datasets digits --seeds 0-4 --jobs 2
+
+grid: .venv/demo.stamp  ## run the rows of digits in leaderboards/ again; finished runs are not repeated
+	for n in 1 2 5 10 20 all; do $(SWEEP) --methods teacher,finetune,kd,augkd --shots $$n || exit 1; done
+	$(SWEEP) --methods mad,dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay --shots 2
+	$(SWEEP) --methods mad --shots 10
+	$(SWEEP) --methods finetune,kd,mosaickd --setting MO-P --track semi --shots 2
+	$(SWEEP) --methods teacher,kd,mosaickd --setting MO-P --track label-free
+	$(SWEEP) --methods teacher,mosaickd,kd --setting MO@P
+	$(SWEEP) --methods teacher,original,scratch,mad,dfkd,dfq,replay,ltr,dfad,zskt,dafl --setting M
+	$(SWEEP) --methods teacher,dfkd,dfad --setting M --teacher test_resnet --student test_byobnet
 
 test: .venv/test.stamp  ## all tests except the slow ones
 	$(PYTEST) -n 3 --dist worksteal -m "not slow"

@@ -40,6 +40,25 @@ class CIFAR10(FolderDataset):
     mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
     teacher_recipes: ClassVar = {
         "dafl": TeacherRecipe("sgd", 0.1, 5e-4, 128, 199, drops=(0.4, 0.6), source=f"{DAFL}:80, :109-118"),
+        "cmi": TeacherRecipe(
+            "sgd",
+            0.1,
+            1e-4,
+            256,
+            200,
+            drops=(0.6, 0.75, 0.9),
+            source="zju-vipa/CMI@3f791f9 train_scratch.py",
+            missing="the choice of the epoch on the test images",
+        ),
+        "dfad": TeacherRecipe(
+            "sgd",
+            0.1,
+            5e-4,
+            128,
+            200,
+            source="VainF/Data-Free-Adversarial-Distillation@9828a84 README.md; train_teacher.py",
+            missing="the choice of the epoch on the test images",
+        ),
     }
     teacher, student = "cifar_resnet34", "cifar_resnet18"
     page = "https://www.cs.toronto.edu/~kriz/cifar.html"

@@ -53,6 +53,35 @@ class CIFAR100(FolderDataset):
     mean, std = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
     teacher_recipes: ClassVar = {
         "dafl": TeacherRecipe("sgd", 0.1, 5e-4, 128, 199, drops=(0.4, 0.6), source=f"{DAFL}:106-118"),
+        "cmi": TeacherRecipe(
+            "sgd",
+            0.1,
+            1e-4,
+            256,
+            200,
+            drops=(0.6, 0.75, 0.9),
+            source="zju-vipa/CMI@3f791f9 train_scratch.py",
+            missing="the choice of the epoch on the test images",
+        ),
+        "dfad": TeacherRecipe(
+            "sgd",
+            0.1,
+            5e-4,
+            128,
+            200,
+            source="VainF/Data-Free-Adversarial-Distillation@9828a84 README.md; train_teacher.py",
+            missing="the choice of the epoch on the test images",
+        ),
+        "mosaickd": TeacherRecipe(
+            "sgd",
+            0.1,
+            1e-4,
+            256,
+            200,
+            cosine=True,
+            source="zju-vipa/MosaicKD@a8d8e2c train_scratch.py",
+            missing="the choice of the epoch on the test images",
+        ),
     }
     teacher, student = "cifar_resnet34", "cifar_resnet18"
     page = "https://www.cs.toronto.edu/~kriz/cifar.html"

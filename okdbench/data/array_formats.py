@@ -98,10 +98,10 @@ class _Stored:
             ValueError: it is not.
         """
         _, shape, kind, in_columns, data = self.state
-        if kind.arguments[0] != "u1" or in_columns:
+        if kind.arguments[0] != "u1":
             raise ValueError("it holds no array of bytes")
         content = data.encode("latin1") if isinstance(data, str) else data
-        return np.frombuffer(content, np.uint8).reshape(shape)
+        return np.frombuffer(content, np.uint8).reshape(shape, order="F" if in_columns else "C")
 
 
 class _Unpickler(pickle.Unpickler):

@@ -47,6 +47,7 @@ class TeacherRecipe:
         batch_size: images per update.
         epochs: passes over the teacher's training images.
         drops: shares of the training from which on the learning rate is a tenth; without any it is constant.
+        cosine: whether it falls to 0 in a cosine instead.
         source: repository, commit, file and lines, or section of the paper.
         missing: what the source has and this does not repeat.
     """
@@ -57,6 +58,7 @@ class TeacherRecipe:
     batch_size: int
     epochs: int
     drops: tuple[float, ...] = ()
+    cosine: bool = False
     source: str = ""
     missing: str = ""
 

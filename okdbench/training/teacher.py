@@ -83,7 +83,7 @@ class Supervised(Trainable):
             (recipe.optimizer, recipe.learning_rate, recipe.weight_decay) if recipe else own
         )
         optimizer = {"adam": adam, "sgd": sgd}[name](net, learning_rate, weight_decay=weight_decay)
-        schedule = drops(steps, recipe.drops) if recipe else _rise_and_fall(steps)
+        schedule = _schedule(recipe, steps) if recipe else _rise_and_fall(steps)
         self._learner = self.own("teacher", net, optimizer, schedule)
 
     def stages(self) -> Sequence[Stage]:
@@ -94,6 +94,10 @@ class Supervised(Trainable):
         loss = F.cross_entropy(self._net(batch.images), batch.labels)
         self._learner.update(loss)
         return {"cross_entropy": loss}
+
+
+def _schedule(recipe: TeacherRecipe, steps: int) -> Schedule:
+    return cosine(steps) if recipe.cosine else drops(steps, recipe.drops)
 
 
 def _rise_and_fall(steps: int) -> Schedule:

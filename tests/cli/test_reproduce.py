@@ -47,7 +47,7 @@ def test_numbers_on_the_same_networks_share_a_run() -> None:
 
 def test_a_source_that_chooses_images_is_repeated_with_its_choice() -> None:
     chosen = {(row.config.setting, row.config.ood_subset) for row in paper_rows("cifar100", ["mosaickd"]).rows}
-    assert chosen == {("C@T", None), ("C@I", 50_000)}
+    assert chosen == {("C@T", None), ("C@S", None), ("C@I", 50_000), ("C@P", 50_000)}
 
 
 def test_a_share_of_the_sources_steps_is_a_variant() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import md5
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -111,8 +112,9 @@ def test_svhn_is_read_with_and_without_its_labels(tmp_path: Path, root: Path) ->
     check("cifar10", "svhn", root, expected, [-1] * 30)
 
 
-def test_cifar10_is_read_from_its_archive(tmp_path: Path, root: Path) -> None:
-    archive, expected = cifar10(tmp_path)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_cifar10_is_read_from_its_archive(tmp_path: Path, root: Path, order: Literal["C", "F"]) -> None:
+    archive, expected = cifar10(tmp_path, order)
     datastore.add("cifar10", archive, root)
     datastore.add("cifar100", archive, root)
     check("cifar10", "cifar10", root, expected)

@@ -8,7 +8,7 @@ import pickle
 import struct
 import tarfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,7 @@ def batch(file: Path, content: dict[Any, Any]) -> None:
     file.write_bytes(old)
 
 
-def cifar10(folder: Path) -> tuple[Path, Bytes]:
+def cifar10(folder: Path, order: Literal["C", "F"] = "C") -> tuple[Path, Bytes]:
     """The archive of CIFAR-10, each training batch with six images; and the training images."""
     inner = folder / "cifar-10-batches-py"
     inner.mkdir(parents=True)
@@ -73,8 +73,11 @@ def cifar10(folder: Path) -> tuple[Path, Bytes]:
     rows = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
     for number in range(5):
         part = slice(6 * number, 6 * number + 6)
-        batch(inner / f"data_batch_{number + 1}", {b"data": rows[part], b"labels": LABELS[part].tolist()})
-    batch(inner / "test_batch", {b"data": rows, b"labels": LABELS.tolist()})
+        batch(
+            inner / f"data_batch_{number + 1}",
+            {b"data": np.array(rows[part], order=order), b"labels": LABELS[part].tolist()},
+        )
+    batch(inner / "test_batch", {b"data": np.array(rows, order=order), b"labels": LABELS.tolist()})
     archive = folder / "cifar-10-python.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(inner, inner.name)

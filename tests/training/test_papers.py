@@ -81,14 +81,18 @@ def test_a_recipe_that_does_not_exist_or_trains_nothing_is_refused(make: Make, t
         make("teacher", teacher_recipe="dafl", teacher_weights=str(weights))
 
 
-def test_a_teacher_is_trained_by_a_recipe(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("fall", "last"), [(False, 0.01), (True, 0.0)])
+def test_a_teacher_is_trained_by_a_recipe(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fall: bool, last: float
+) -> None:
     plan = make("teacher")
-    recipe = TeacherRecipe("sgd", 0.01, 1e-4, batch_size=10, epochs=4)
+    recipe = TeacherRecipe("sgd", 0.01, 1e-4, batch_size=10, epochs=4, cosine=fall)
     monkeypatch.setattr(type(plan.dataset), "teacher_recipes", {"mine": recipe})
     updates = record_calls(monkeypatch, torch.optim.SGD, "step")
     execute(plan, tmp_path, quiet)
     assert len(updates) == 4 * 3
-    assert {optimizer.param_groups[0]["lr"] for optimizer in updates} == {0.01}
+    # the schedule has passed its last step
+    assert updates[0].param_groups[0]["lr"] == last
 
 
 @pytest.mark.parametrize("name", plugins.method_names())
