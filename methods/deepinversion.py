@@ -62,7 +62,7 @@ class DeepInversion(Synthesis):
                 "mirrored views",
                 "always",
                 "where the data set's own augmentation mirrors",
-                where="datafree/synthesis/deepinversion.py",
+                where="datafree/synthesis/deepinversion.py:20-22",
             ),
             POOL_DRAWS,
         ),
@@ -84,7 +84,7 @@ class DeepInversion(Synthesis):
         legacy_best_is_last: bool = legacy(
             "the best images are no copy, so the last are kept",
             "the best ones",
-            "datafree/synthesis/deepinversion.py",
+            "datafree/synthesis/deepinversion.py:83, :100",
         )
         legacy_student_bn: bool = legacy(
             "0.001 times the student's distance from its own statistics is subtracted; no total variation",

@@ -23,8 +23,9 @@ SOURCES: dict[Kind, str] = {
     "cam": "feature maps of equal size whose mean the last layer reads",
     "grad_cam": "stages with feature maps of equal size",
 }
-#: the release's file
-V37 = "models/model_CFE_mSARC_bases/model_CFE_mSARC_base_V37.py"
+#: the release's folder and its main file
+CODE = "code/SpaceshipNet"
+V37 = f"{CODE}/models/model_CFE_mSARC_bases/model_CFE_mSARC_base_V37.py"
 
 
 class SpaceshipNet(GeneratorSynthesis):
@@ -56,7 +57,7 @@ class SpaceshipNet(GeneratorSynthesis):
                 "Grad-CAM maps",
                 "of the first four stages of one family of networks",
                 "of all stages; on if the sizes of their maps agree",
-                where="networks/resnet_cifar_1028.py; networks/vgg_1028_R2.py",
+                where=f"{CODE}/networks/resnet_cifar_1028.py; {CODE}/networks/vgg_1028_R2.py",
             ),
             Deviation(
                 "gradients of Grad-CAM",
@@ -68,7 +69,7 @@ class SpaceshipNet(GeneratorSynthesis):
                 "stored maps",
                 "float32, of all images",
                 "float16, of the newest; of all at budget paper",
-                where="datafree/utils/_utils_skyu.py",
+                where=f"{CODE}/datafree/utils/_utils_skyu.py",
             ),
             Deviation("student's batches", "all stored maps in turn", "drawn with replacement", where=f"{V37} train_S"),
             Deviation("mirrored images", "always", "where the data set's own augmentation mirrors", where=V37),
@@ -78,8 +79,10 @@ class SpaceshipNet(GeneratorSynthesis):
                 "those of the run, which all methods have",
                 where="scripts/DFKD_Cifar100_ResNet34_ResNet18_V37_conv012_seed40.yaml student_net.init",
             ),
-            Deviation("generator's first weights", "He's", "PyTorch's", where="networks/init.py weights_init"),
-            Deviation("learning rate", "falls after a round", "after each step", where="train/train_cvpr2023.py"),
+            Deviation("generator's first weights", "He's", "PyTorch's", where=f"{CODE}/networks/init.py"),
+            Deviation(
+                "learning rate", "falls after a round", "after each step", where=f"{CODE}/train/train_cvpr2023.py"
+            ),
         ),
     )
 
