@@ -23,8 +23,8 @@ SOURCES: dict[Kind, str] = {
     "cam": "feature maps of equal size whose mean the last layer reads",
     "grad_cam": "stages with feature maps of equal size",
 }
-#: the release's folder and its main file
-CODE = "code/SpaceshipNet"
+#: the release's
+CODE, SCRIPT = "code/SpaceshipNet", "scripts/DFKD_Cifar100_ResNet34_ResNet18_V37_conv012_seed40.yaml"
 V37 = f"{CODE}/models/model_CFE_mSARC_bases/model_CFE_mSARC_base_V37.py"
 
 
@@ -77,7 +77,7 @@ class SpaceshipNet(GeneratorSynthesis):
                 "student's first weights",
                 "Xavier's",
                 "those of the run, which all methods have",
-                where="scripts/DFKD_Cifar100_ResNet34_ResNet18_V37_conv012_seed40.yaml student_net.init",
+                where=f"{SCRIPT} student_net.init",
             ),
             Deviation("generator's first weights", "He's", "PyTorch's", where=f"{CODE}/networks/init.py"),
             Deviation(
@@ -116,12 +116,7 @@ class SpaceshipNet(GeneratorSynthesis):
         "quick": {**QUICK, "rounds": 5, "synthesis_steps": 150, "lr_images": 5e-3, "lr_student": 0.02},
     }
     papers: ClassVar = {
-        "": Paper(
-            256,
-            {"pool_size": 51_200, "student_steps": 2000},
-            "scripts/DFKD_Cifar100_ResNet34_ResNet18_V37_conv012_seed40.yaml",
-            "400 rounds for Tiny-ImageNet",
-        )
+        "": Paper(256, {"pool_size": 51_200, "student_steps": 2000}, SCRIPT, "400 rounds for Tiny-ImageNet")
     }
 
     every_class_in_turn = True

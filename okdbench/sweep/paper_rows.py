@@ -17,7 +17,6 @@ from okdbench.core.errors import UserError
 from okdbench.core.notices import say
 from okdbench.core.settings import task_of
 from okdbench.data.dataset import TeacherRecipe
-from okdbench.distill.method import Method
 from okdbench.results.obstacles import lacking, unmeasured
 from okdbench.results.published import LENGTHS, published_numbers
 from okdbench.results.table import Row, rows_of
@@ -134,7 +133,7 @@ def _config(number: Row, share: float, device: str) -> tuple[str, RunConfig | No
     paper = method.paper(number["dataset"])
     if not paper.source and method.Hyperparameters.model_fields:
         return f"how its source trains {name} is unknown", None
-    if share < 1 and _has_no_length(method, number["dataset"]):
+    if share < 1 and _has_no_length(name, number["dataset"]):
         return f"how long its source trains {name} is unknown, so --share has no meaning", None
     told: dict[str, Any] = {key: number[key] or None for key in (*_TOLD, "teacher_recipe")}
     told |= {"pretrained": True} if number["pretrained"] == "true" else {}
@@ -153,29 +152,30 @@ def _unpublished(name: str, table: str, share: float, device: str) -> PaperRow:
     settings = [text for task in method.card.tasks for text in dataset.default_settings(task)]
     if not settings:
         raise UserError(f"{name} plays no task that {table} has default settings of; name another method")
-    if share < 1 and _has_no_length(method, table):
+    if share < 1 and _has_no_length(name, table):
         raise UserError(f"how long its source trains {name} is unknown; leave it or --share out")
     told = {"dataset": table, "setting": settings[-1], "teacher": dataset.teacher, "student": dataset.student}
     config = _resolved(name, told, share, device)
     return PaperRow(config, (), method.paper(table).source or "okdbench's own training")
 
 
-def _lengths(method: type[Method], dataset: str) -> dict[str, int]:
+def _lengths(name: str, dataset: str) -> dict[str, int]:
     """The numbers of steps or rounds that a source takes."""
+    method = registry.load_method(name)
     paper, fields = method.paper(dataset).values, method.Hyperparameters.model_fields
-    values = {name: paper.get(name, fields[name].default) for name in LENGTHS if name in fields}
-    return {name: value for name, value in values.items() if value}
+    values = {key: paper.get(key, fields[key].default) for key in LENGTHS if key in fields}
+    return {key: value for key, value in values.items() if value}
 
 
-def _has_no_length(method: type[Method], dataset: str) -> bool:
+def _has_no_length(name: str, dataset: str) -> bool:
     """Whether a method trains for a time that its source does not tell; a warm-up alone is none."""
-    trains = bool(method.Hyperparameters.model_fields)
-    return trains and not {"data_free_steps", "rounds"} & _lengths(method, dataset).keys()
+    trains = bool(registry.load_method(name).Hyperparameters.model_fields)
+    return trains and not {"data_free_steps", "rounds"} & _lengths(name, dataset).keys()
 
 
 def _resolved(name: str, told: Mapping[str, Any], share: float, device: str) -> RunConfig:
-    lengths = _lengths(registry.load_method(name), told["dataset"])
-    part = {key: max(1, round(share * value)) for key, value in lengths.items()} if share < 1 else {}
+    lengths = _lengths(name, told["dataset"]) if share < 1 else {}
+    part = {key: max(1, round(share * value)) for key, value in lengths.items()}
     own = {**told.get("hyperparameters", {}), **part}
     return configuration.resolve({**told, "method": name, "budget": "paper", "device": device, "hyperparameters": own})
 
