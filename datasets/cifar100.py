@@ -61,7 +61,7 @@ class CIFAR100(FolderDataset):
             200,
             drops=(0.6, 0.75, 0.9),
             source="zju-vipa/CMI@3f791f9 train_scratch.py",
-            missing="the choice of the epoch on the test images",
+            missing="the choice of the epoch on the test images, and the weights that CMI, Fast and MosaicKD share",
         ),
         "dfad": TeacherRecipe(
             "sgd",
@@ -70,7 +70,7 @@ class CIFAR100(FolderDataset):
             128,
             200,
             source="VainF/Data-Free-Adversarial-Distillation@9828a84 README.md; train_teacher.py",
-            missing="the choice of the epoch on the test images",
+            missing="the choice of the epoch on the test images; its README names a step size, and no scheduler",
         ),
         "mosaickd": TeacherRecipe(
             "sgd",

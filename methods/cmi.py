@@ -73,7 +73,7 @@ class CMI(GeneratorSynthesis):
             Deviation(
                 "memory of the contrast",
                 "on the CPU",
-                "on the device, and in checkpoints: 40,960 images of 2,000 features are 0.7 GB",
+                "on the device, and in checkpoints: 0.9 GB for WRN-40-2",
                 where="datafree/synthesis/contrastive.py",
             ),
             POOL_DRAWS,
@@ -88,12 +88,7 @@ class CMI(GeneratorSynthesis):
         contrast_temperature: float = hyper(0.1, "temperature of the contrast", paper=0.1, gt=0, search=(0.05, 0.5))
         projection: int = hyper(256, "dimensions in which images are contrasted", paper=256, ge=2, le=4096)
         negatives: int = hyper(4096, "images of the memory in each step; time grows with its square", paper=4096, ge=0)
-        bank_size: int = hyper(
-            40_960,
-            "images in the memory, twice their features as float32 each; the oldest go first",
-            paper=40_960,
-            ge=1,
-        )
+        bank_size: int = hyper(40_960, "images in the memory; the oldest go first", paper=40_960, ge=1)
         legacy_empty_contrast: bool = legacy(
             "once the memory is exactly full, a round draws nothing from it; its loss is NaN, and it keeps its first, "
             "untrained images",

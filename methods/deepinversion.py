@@ -97,7 +97,6 @@ class DeepInversion(Synthesis):
         **Synthesis.presets,
         "quick": {"rounds": 10, "synthesis_steps": 200},
     }
-    # 200 rounds of 400 steps of the student
     papers: ClassVar = {"": Paper(256, {"student_steps": 400}, "datafree_kd.py; scripts/deepinversion")}
 
     def make_source(self) -> Learner:

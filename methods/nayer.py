@@ -104,7 +104,7 @@ class NAYER(AveragedSynthesis):
             10, "rounds of the release after which the generator starts anew; 0: never", paper=10, ge=0
         )
         legacy_carried_best: bool = legacy(
-            "the second call of a round keeps images only below the lowest loss of the first, or else its first, "
+            "the later calls of a round keep images only below the lowest loss of those before, or else their first, "
             "untrained ones",
             "each call keeps its best",
         )

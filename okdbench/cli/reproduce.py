@@ -45,7 +45,7 @@ def reproduce(
         float,
         typer.Option(
             metavar="S",
-            help="Share of the sources' steps.",
+            help="Share of the sources' steps and rounds.",
             min=0.0001,
             max=1,
             rich_help_panel=WHAT,

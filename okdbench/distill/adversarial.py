@@ -157,7 +157,7 @@ class DataFree(Method):
         self.priors = {name: prior for name, prior in self.available_priors().items() if getattr(hp, name, 0)}
         if "bn" in self.priors and not self.teacher.norm_layers():
             raise HyperparameterError("this teacher has no batch-norm statistics to match", bn=0)
-        if "activation" in self.priors:
+        if self.priors.get("activation") is PRIORS["activation"]:
             self.require_penultimate("activation")
         self.iterations = self.count_iterations(student_images)
         generator = self.make_generator()

@@ -175,8 +175,8 @@ def _has_no_length(name: str, dataset: str) -> bool:
 
 def _resolved(name: str, told: Mapping[str, Any], share: float, device: str) -> RunConfig:
     lengths = _lengths(name, told["dataset"]) if share < 1 else {}
-    part = {key: max(1, round(share * value)) for key, value in lengths.items()}
-    own = {**told.get("hyperparameters", {}), **part}
+    own = told.get("hyperparameters", {})
+    own = own | {key: max(1, round(share * own.get(key, value))) for key, value in lengths.items()}
     return configuration.resolve({**told, "method": name, "budget": "paper", "device": device, "hyperparameters": own})
 
 
