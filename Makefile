@@ -24,7 +24,8 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 	$(BIN)/okdbench plot samples --runs figures/trained --output figures
 	cp figures/*-mixup.png docs/plots/augkd-trained-anchors.png
 	for kind in bars cd pareto gap; do \
-		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting M --output docs/plots || exit 1; done
+		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --setting M --output figures || exit 1; \
+		cp figures/*data-free*lenet5_bn*-$$kind.png docs/plots/digits-data-free-label-free-quick-$$kind.png; done
 	for kind in bars retention stages; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --shots 2 --track labelled --output docs/plots || exit 1; done
 	$(BIN)/okdbench plot shots --runs $(RECORDS) --output docs/plots

@@ -56,12 +56,6 @@ AUGKD = [
         )
     ),
     Pair("augkd[uncertainty=max_softmax]", "augkd", "an uncertainty with a bound", Place("MO-P", 2)),
-    Pair(
-        "augkd[anchor_steps=2000,lr_encoder=0.001,uncertainty=max_softmax]",
-        "augkd[lr_encoder=0.001,use_anchor=false]",
-        "anchors of a trained encoder, with a bound, or none",
-        Place("MO-P", 2),
-    ),
 ]
 
 #: why distillation costs accuracy where the labels know more than the teacher

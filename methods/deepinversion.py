@@ -90,7 +90,6 @@ class DeepInversion(Synthesis):
             "0.001 times the student's distance from its own statistics is subtracted; no total variation",
             "the teacher's statistics alone, and total variation",
             "zju-vipa/Fast-Datafree@7627110 datafree/synthesis/deepinversion.py:101",
-            when={"bn": 10.0},
         )
 
     presets = {
