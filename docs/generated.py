@@ -7,7 +7,7 @@ through ``okdbench leaderboard``, so that a page never shows a number that no re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from okdbench.results.columns import shown_in
 from okdbench.results.frames import RUN_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORDS = ROOT / "leaderboards" / "records"
+OFFICE10_RECORDS = ROOT / "leaderboards" / "records" / "office10.jsonl.gz"
 #: the ends of the titles of tables
 DIGITS = "quick, lenet5_bn -> lenet5_half_bn"
 OFFICE10 = "quick, test_resnet[image_size=64] -> test_byobnet"
@@ -44,21 +44,20 @@ def updated(page: str) -> str:
     return PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]().strip()}\n\n{part[3]}", page)
 
 
-def leaderboard(archives: Sequence[Path], title: str, setting: str = "") -> str:
-    """Heading and table of one comparison group as Markdown: its rows over all settings, those of one, or of each."""
-    (section,) = (text for text in _sections(*archives) if text.partition("\n")[0].strip() == title)
+def leaderboard(archive: Path, title: str) -> str:
+    """Heading and table of one comparison group as Markdown: its rows over all settings, or those of each."""
+    (section,) = (text for text in _sections(archive) if text.partition("\n")[0].strip() == title)
     head, rule, *rows = (line for line in section.splitlines() if line.startswith("|"))
     place = _cells(head).index("setting")
-    whole = [row for row in rows if _cells(row)[place] == (setting or "all")]
-    assert whole or not setting, f"no row of {setting}"
+    whole = [row for row in rows if _cells(row)[place] == "all"]
     return "\n".join([f"### {title}", "", head, rule, *(whole or _single(rows, place))])
 
 
 @cache
-def _sections(*archives: Path) -> list[str]:
+def _sections(archive: Path) -> list[str]:
     """The tables of all comparison groups, each with its title in the first line."""
-    words = [word for archive in archives for word in ("--runs", str(archive))]
-    result = CliRunner().invoke(app, ["leaderboard", *words, "--format", "md"], catch_exceptions=False)
+    words = ["leaderboard", "--runs", str(archive), "--format", "md"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
     return result.stdout.split("### ")
 
 
@@ -113,16 +112,14 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "columns": columns,
     "frames": frames,
     "origins": origins,
-    "digits data-free": partial(leaderboard, [processors.GRID], f"digits, data-free, label-free, {DIGITS}"),
-    "digits transfer": partial(leaderboard, [processors.GRID], f"digits, transfer, label-free, {DIGITS}"),
-    "digits two labels": partial(leaderboard, [processors.GRID], f"digits, labelled, 2 shots, {DIGITS}"),
+    "digits data-free": partial(leaderboard, processors.GRID, f"digits, data-free, label-free, {DIGITS}"),
+    "digits transfer": partial(leaderboard, processors.GRID, f"digits, transfer, label-free, {DIGITS}"),
+    "digits two labels": partial(leaderboard, processors.GRID, f"digits, labelled, 2 shots, {DIGITS}"),
     "digits two labels by setting": label_gains.two_labels,
     "digits labels": label_gains.table,
     "digits comparisons": label_gains.comparisons,
-    "office10 five labels": partial(
-        leaderboard, [RECORDS / "office10.jsonl.gz"], f"office10, labelled, 5 shots, {OFFICE10}"
-    ),
-    "office10 all labels": partial(leaderboard, [RECORDS / "office10.jsonl.gz"], f"office10, labelled, {OFFICE10}"),
+    "office10 five labels": partial(leaderboard, OFFICE10_RECORDS, f"office10, labelled, 5 shots, {OFFICE10}"),
+    "office10 all labels": partial(leaderboard, OFFICE10_RECORDS, f"office10, labelled, {OFFICE10}"),
     "processors": processors.table,
     "precisions": precisions.table,
     "versions": versions.table,

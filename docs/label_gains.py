@@ -7,8 +7,8 @@ interval.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
+import processors
 from tables import markdown, signed
 
 from okdbench.core.protocol import PROTOCOL_VERSION, Track
@@ -20,8 +20,6 @@ from okdbench.results.grouping import ALL, Cell
 from okdbench.results.records import Record
 from okdbench.results.significance import compare
 from okdbench.results.store import read_records
-
-ARCHIVE = Path(__file__).resolve().parent.parent / "leaderboards" / "records" / "digits.jsonl.gz"
 
 
 def table() -> str:
@@ -54,7 +52,7 @@ def two_labels() -> str:
 
 def comparisons() -> str:
     """AuG-KD beside the others over all default settings, by the test of ``okdbench compare``."""
-    others, records = ("finetune", "kd"), load_records([ARCHIVE])
+    others, records = ("finetune", "kd"), load_records([processors.GRID])
     rows = []
     for labels in ("1", "2", "5", "10", "20", ALL):
         found = compare(records, "augkd", *others, task=TaskKind.ADAPT, track=Track.LABELLED, shots=labels)
@@ -65,7 +63,7 @@ def comparisons() -> str:
 def _runs() -> dict[str, dict[str, dict[Cell, Record]]]:
     """Labels per class -> method -> cell -> run, of this protocol's labelled track with the default networks."""
     by_labels: dict[str, list[Record]] = {}
-    for record in read_records(ARCHIVE):
+    for record in read_records(processors.GRID):
         if (record.protocol, record.task, record.track) == (PROTOCOL_VERSION, TaskKind.ADAPT, Track.LABELLED):
             by_labels.setdefault(str(record.shots or ALL), []).append(record)
     return {labels: finished_runs(records) for labels, records in by_labels.items()}

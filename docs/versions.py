@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import processors
 from tables import markdown, with_interval
 
 from okdbench.core.settings import TaskKind
@@ -28,7 +29,7 @@ class Version(NamedTuple):
 VERSIONS = {
     3: Version(ROOT / "docs" / "protocol-3.jsonl.gz", "resnet18"),
     4: Version(ROOT / "docs" / "protocol-4.jsonl.gz", "lenet5_bn"),
-    5: Version(ROOT / "leaderboards" / "records" / "digits.jsonl.gz", "lenet5_bn"),
+    5: Version(processors.GRID, "lenet5_bn"),
 }
 
 

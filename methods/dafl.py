@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from okdbench.api import Card, Deviation, HyperparameterError, Losses, Paper, TaskKind, Track, hyper
 from okdbench.distill.adversarial import LN_10, LR_GENERATOR, PRIORS, QUICK, DataFree, Priors, SGDHyperparameters
 from okdbench.distill.networks.generators import HeadKind
-from okdbench.distill.networks.wrapper import ClassifierOutput
+from okdbench.distill.networks.wrapper import Feature
 
 README = "huawei-noah/Efficient-Computing@38a6cfa Data-Efficient-Model-Compression/DAFL/README.md"
 #: 2,000 epochs of 120 iterations
@@ -137,10 +135,8 @@ class DAFL(DataFree):
             return PRIORS
         return PRIORS | {"activation": lambda output: -output.stages[stage - 1].abs().mean()}
 
-    def forward_teacher(self, images: Tensor) -> ClassifierOutput:
-        if self.hp.activation_stage is None:
-            return super().forward_teacher(images)
-        return self.teacher.forward_with_features(images, "stages")
+    def features(self) -> list[Feature]:
+        return super().features() if self.hp.activation_stage is None else ["stages"]
 
     def iteration(self) -> Losses:
         # G and S share one forward of the teacher; S trains on the images from before G's update

@@ -157,7 +157,7 @@ class DataFree(Method):
         self.priors = {name: prior for name, prior in self.available_priors().items() if getattr(hp, name, 0)}
         if "bn" in self.priors and not self.teacher.norm_layers():
             raise HyperparameterError("this teacher has no batch-norm statistics to match", bn=0)
-        if self.priors.get("activation") is PRIORS["activation"]:
+        if "penultimate" in self.features():
             self.require_penultimate("activation")
         self.iterations = self.count_iterations(student_images)
         generator = self.make_generator()
@@ -256,8 +256,11 @@ class DataFree(Method):
 
     def forward_teacher(self, images: Tensor) -> ClassifierOutput:
         """The teacher's logits on images, with the features that the priors read."""
-        features = [PRIOR_FEATURES[name] for name in self.priors if name in PRIOR_FEATURES]
-        return self.teacher.forward_with_features(images, *features)
+        return self.teacher.forward_with_features(images, *self.features())
+
+    def features(self) -> list[Feature]:
+        """What the priors read of the teacher beside the logits."""
+        return [PRIOR_FEATURES[name] for name in self.priors if name in PRIOR_FEATURES]
 
     def generator_terms(
         self, images: Tensor, teacher_output: ClassifierOutput | None = None, adversarial: bool = True
