@@ -1,8 +1,8 @@
 """The look of all figures: one colour and marker per method, sizes for one printed column.
 
 The colours are those of Okabe and Ito, which are distinguishable with any colour vision, without black, which marks the
-teacher, and without yellow, which is invisible on white. A style depends on the method's name alone, so a method looks
-the same in every figure, whatever it is compared with.
+teacher, and without yellow, which is invisible on white; rows that are no methods (finetune, kd, ...) are grey. A style
+depends on the method's name alone, so a method looks the same in every figure, whatever it is compared with.
 """
 
 from __future__ import annotations
@@ -83,26 +83,22 @@ class MethodStyle(NamedTuple):
 def method_style(method: str) -> MethodStyle:
     """Style of a method by its name in the tables; a variant has the colour of its method."""
     name, _, variant = method.partition("[")
-    known = _known()
-    # the style of a method that is not bundled never equals that of a bundled one, while styles are left
-    free = max(1, STYLES - len(known))
-    first = min(set(range(STYLES)) - set(known.values()), default=0)
-    index = known.get(name, first + _checksum(name) % free)
-    marker = VARIANT_MARKERS[_checksum(variant) % len(VARIANT_MARKERS)] if variant else MARKERS[index % len(MARKERS)]
-    return MethodStyle(COLOURS[index % len(COLOURS)], marker)
+    methods, others = _known()
+    if name in others:
+        style = MethodStyle(GREY, MARKERS[others.index(name) % len(MARKERS)])
+    else:
+        # the style of a method that is not bundled never equals that of a bundled one, while styles are left
+        free = max(1, STYLES - len(methods))
+        index = methods.index(name) if name in methods else len(methods) + _checksum(name) % free
+        style = MethodStyle(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
+    return style._replace(marker=VARIANT_MARKERS[_checksum(variant) % len(VARIANT_MARKERS)]) if variant else style
 
 
 @cache
-def _known() -> dict[str, int]:
-    """Number of the style of each bundled method.
-
-    Rows of another role are counted from the end, so that new methods leave them as they are, and kd has neither colour
-    nor marker of AuG-KD.
-    """
+def _known() -> tuple[list[str], list[str]]:
+    """Names of the bundled methods, and of the bundled rows that are none."""
     others = [name for name in method_names() if "role" in bundled_card(name)]
-    methods = [name for name in method_names() if name not in others]
-    numbers = {name: number for number, name in enumerate(methods)}
-    return numbers | {name: STYLES - 1 - number for number, name in enumerate(others)}
+    return [name for name in method_names() if name not in others], others
 
 
 def setting_styles(settings: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
