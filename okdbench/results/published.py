@@ -67,8 +67,7 @@ def compare_published(table: pd.DataFrame, numbers: pd.DataFrame | None = None) 
     if numbers.empty:
         return pd.DataFrame(columns=["dataset"])
     # A left join: a published number without a run of ours is listed too, with that as the reason.
-    names = pd.DataFrame([_without_part(name) for name in table["method"]], table.index, ["whole", "part"], dtype=str)
-    ours = pd.concat([table, names], axis=1)
+    ours = _under_both_names(table)
     pairs = numbers.reset_index(names="number").merge(
         ours[ours["acc"].notna()],
         how="left",
@@ -127,6 +126,16 @@ def _interval(pair: Row, column: str) -> tuple[float, float] | None:
     theirs = 2 * (pair["std"] or 0.0)
     middle, half = pair[column] - pair["value"], math.hypot(ours, theirs)
     return middle - half, middle + half
+
+
+def _under_both_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ours with ``whole``, a published row's name, and ``part``, what is left of theirs.
+
+    A row that says how long it trained is there twice: a source that says so too has the same name.
+    """
+    names = pd.DataFrame([_without_part(name) for name in table["method"]], table.index, ["whole", "part"], dtype=str)
+    parts = pd.concat([table, names], axis=1)
+    return pd.concat([table.assign(whole=table["method"], part=""), parts[parts["part"] != ""]], ignore_index=True)
 
 
 def _without_part(method: str) -> tuple[str, str]:

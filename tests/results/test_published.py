@@ -169,6 +169,15 @@ def test_a_longer_training_is_no_part(images: str) -> None:
     assert found["why"].startswith("ours has data_free_steps=500, which is not known to be part of theirs")
 
 
+def test_a_source_that_says_how_long_it_trained_is_compared_with_a_row_of_that_length() -> None:
+    both = pd.concat(
+        [row(method=f"augkd[data_free_steps={steps}]", acc=acc) for steps, acc in ((500, 84.0), (900, 50.0))]
+    )
+    found = compared(both, row="augkd[data_free_steps=500]", value=84.4, std=None)
+    assert (found["verdict"], found["ours"]) == ("reproduced", 84.0)
+    assert "data_free_steps" not in found["why"]
+
+
 def test_a_row_of_other_settings_is_no_row_of_the_method() -> None:
     other = compared(row(method="augkd[data_free_steps=500,lr_student=0.1]"))
     assert other["why"] == "no run of ours"
