@@ -93,7 +93,11 @@ def commands_in(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("labels", "track", "first"),
-    [("2", "labelled", "finetune"), ("all", "labelled", "finetune"), ("none", "label-free", "")],
+    [
+        pytest.param("2", "labelled", "finetune", marks=pytest.mark.slow),
+        ("all", "labelled", "finetune"),
+        ("none", "label-free", ""),
+    ],
 )
 def test_the_printed_commands_run(labels: str, track: str, first: str, here: Path) -> None:
     text = asked(here, "--shots", labels)

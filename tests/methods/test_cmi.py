@@ -147,7 +147,7 @@ def test_rounds_in_bfloat16_fill_the_memory() -> None:
 
 
 def test_rounds_with_a_memory_read_no_value() -> None:
-    method = cmi(bank_size=2 * BATCH)
+    method = cmi(bank_size=2 * BATCH, synthesis_steps=1)
     with FakeTensorMode(allow_non_fake_inputs=True):
         stage = method.stages()[-1]
         for step in range(stage.steps):

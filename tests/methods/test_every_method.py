@@ -24,8 +24,8 @@ from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 
 NAMES = plugins.method_names()
-#: slow for three whose steps are those of ltr, dfkd and dfq
-CASES = all_cases(usual=set(NAMES) - {"replay", "mad", "dfad"})
+#: slow for those whose steps are those of ltr, dfkd and cmi, with other losses
+CASES = all_cases(usual=set(NAMES) - {"replay", "pre", "mad", "dfad", "dfq", "fast", "nayer"})
 #: the others: tests/training/test_firewall.py withholds more, and hyper-parameters are tried in a slow test below
 CONTRACT = [check for check in CHECKS if check.find not in (checks.withheld, checks.idle_settings)]
 
