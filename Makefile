@@ -28,14 +28,14 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 		cp figures/*data-free*lenet5_bn*-$$kind.png docs/plots/digits-data-free-label-free-quick-$$kind.png; done
 	for kind in bars retention stages; do \
 		$(BIN)/okdbench plot $$kind --runs $(RECORDS) --shots 2 --track labelled --output docs/plots || exit 1; done
-	$(BIN)/okdbench plot shots --runs $(RECORDS) --output docs/plots
+	$(BIN)/okdbench plot shots --runs $(RECORDS) --output docs/plots \
+		--method augkd --method kd --method mad --method finetune --method teacher
 
 SWEEP := $(BIN)/okdbench sweep --datasets digits --seeds 0-4 --jobs 2
 
 grid: .venv/demo.stamp  ## run the rows of digits in leaderboards/ again; finished runs are not repeated
 	for n in 1 2 5 10 20 all; do $(SWEEP) --methods teacher,finetune,kd,augkd --shots $$n || exit 1; done
-	$(SWEEP) --methods mad,dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay --shots 2
-	$(SWEEP) --methods mad --shots 10
+	for n in 2 10; do $(SWEEP) --methods mad,dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay --shots $$n || exit 1; done
 	$(SWEEP) --methods finetune,kd,mosaickd --setting MO-P --track semi --shots 2
 	$(SWEEP) --methods teacher,kd,mosaickd --setting MO-P --track label-free
 	$(SWEEP) --methods teacher,mosaickd,kd --setting MO@P

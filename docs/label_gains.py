@@ -21,11 +21,14 @@ from okdbench.results.records import Record
 from okdbench.results.significance import compare
 from okdbench.results.store import read_records
 
+#: rows of the table over numbers of labels; the others have one or two of these numbers
+SHOWN = ("augkd", "kd", "mad", "teacher")
+
 
 def table() -> str:
-    """A row for each setting and number of labels per class, a column for each method and for the frozen teacher."""
+    """A row for each setting and number of labels per class, a column for each of ``SHOWN``."""
     found = label_gains.curves(label_gains.label_gains(_runs()))
-    methods = sorted({each.method for each in found})
+    methods = sorted({each.method for each in found}.intersection(SHOWN))
     cells = {(each.setting, each.shots, each.method): each for each in found}
     # The gains are sorted.
     places = dict.fromkeys((each.setting, each.shots) for each in found)
@@ -38,9 +41,9 @@ def table() -> str:
     return markdown(heads, rows)
 
 
-def two_labels() -> str:
-    """With two labels per class, a row for each method, the largest mean gain first, and a column for each setting."""
-    found = {(each.method, each.setting): each for each in label_gains.label_gains({"2": _runs()["2"]})}
+def by_setting(labels: str) -> str:
+    """A row for each method with so many labels, the largest mean gain first, and a column for each setting."""
+    found = {(each.method, each.setting): each for each in label_gains.label_gains({labels: _runs()[labels]})}
     settings = sorted({setting for _, setting in found})
     means = {method: mean([found[method, place].gain for place in settings]) for method, _ in found}
     rows = [
@@ -80,5 +83,4 @@ def _bold(value: float, low: float, high: float) -> str:
 
 
 if __name__ == "__main__":
-    for each in (table, two_labels, comparisons):
-        print(each())
+    print(table(), by_setting("2"), by_setting("10"), comparisons(), sep="\n")
