@@ -95,6 +95,9 @@ class MosaicKD(DataFree):
                 where="kd_mosaic.py:398",
             ),
             Deviation(
+                "student's schedule", "release: cosine, per round", "cosine, per update", where="kd_mosaic.py:469"
+            ),
+            Deviation(
                 "fine-tuning of form plus",
                 "unknown; with KL of the teacher beside it",
                 "labels alone, as after all methods",

@@ -36,6 +36,7 @@ class ZSKT(DataFree):
                 "once: they are the same",
                 where="solver.py:89",
             ),
+            Deviation("student's schedule", "release: cosine, per round", "cosine, per update", where="solver.py:168"),
             Deviation(
                 "attention",
                 "release: for a teacher and a student of one family",
