@@ -123,9 +123,9 @@ OTHERS = [
 
 
 def table(pairs: Sequence[Pair]) -> str:
-    """A line for each pair that has runs."""
+    """A line for each pair."""
     heads = ["row", "beside", "what it tells", "setting", "labels per class", "seeds", "accuracy", "difference"]
-    return markdown([*heads, "retention"], [line for pair in pairs if (line := _line(pair))])
+    return markdown([*heads, "retention"], list(map(_line, pairs)))
 
 
 def scores(place: Place) -> str:
@@ -175,8 +175,9 @@ def _teacher(record: Record) -> str:
 
 def _line(pair: Pair) -> list[str]:
     cells = effect(pair.row, pair.other, pair.place, pair.beside)
+    assert cells, f"no runs of {pair}"
     head = [f"`{pair.row}`", f"`{pair.other}`", pair.tells, pair.place.setting, str(pair.place.shots or "")]
-    return [*head, *cells] if cells else []
+    return [*head, *cells]
 
 
 def _shown(values: Sequence[float]) -> str:

@@ -34,8 +34,7 @@ def parts_of(paths: tuple[str, ...]) -> set[str]:
     return {path.split("/")[1] for path in paths}
 
 
-@pytest.mark.parametrize("test", ["test", "Testing"])
-@pytest.mark.parametrize("val", ["val", "valid", "Validation"])
+@pytest.mark.parametrize(("val", "test"), [("val", "test"), ("valid", "Testing"), ("Validation", "test")])
 def test_three_parts_are_the_splits(val: str, test: str, tmp_path: Path) -> None:
     name = described(tmp_path, {"train": 8, val: 2, test: 3})
     assert registry.load_dataset(name).classes == CLASSES

@@ -215,8 +215,9 @@ def width(theirs: str) -> int:
     return int(list(torchvision.models.get_model(theirs).parameters())[-2].shape[1])
 
 
-@pytest.mark.parametrize(("theirs", "ours", "layer"), HEADS)
-@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("depth", "theirs", "ours", "layer"), [(0, *HEADS[0]), (1, *HEADS[1]), *((2, *head) for head in HEADS)]
+)
 def test_a_last_layer_behind_dropout_gives_its_own_logits(
     depth: int, theirs: str, ours: str, layer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

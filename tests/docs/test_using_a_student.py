@@ -84,14 +84,17 @@ def code_of(use: str, lines: str = "") -> Callable[[Path], list[float]]:
     [
         ({"image_size": 96, "architecture": "resnet10t"}, "", (TIMM, ONNX)),
         ({"image_size": 64, "resize": "crop", "channel_order": "bgr", "mean": (0.4, 0.5, 0.3)}, CROP, (TIMM, ONNX)),
-        ({"image_size": 84, "resize": "crop:0.875", "exif_rotation": False}, CROP, (TIMM,)),
+        pytest.param(
+            {"image_size": 84, "resize": "crop:0.875", "exif_rotation": False}, CROP, (TIMM,), marks=pytest.mark.slow
+        ),
         ({"image_size": 84, "resize": "stretch:0.6", "channel_order": "grey"}, CROP, (TIMM, ONNX)),
         ({"image_size": 128, "resize": "pad", "mean": (0.5,), "std": (0.25,)}, PAD, (TIMM,)),
-        ({"image_size": 48, "resize": "pad", "interpolation": "cv2"}, PAD, (TIMM,)),
-        (
+        pytest.param({"image_size": 48, "resize": "pad", "interpolation": "cv2"}, PAD, (TIMM,), marks=pytest.mark.slow),
+        pytest.param(
             {"image_size": 84, "resize": "crop:0.875", "interpolation": "nearest", "model_args": {"act_layer": "silu"}},
             CROP,
             (TIMM,),
+            marks=pytest.mark.slow,
         ),
         ({"image_size": 96, "max_value": 4095}, "", (TIMM, ONNX)),
     ],

@@ -102,7 +102,7 @@ def test_several_rows_are_scipys_games_and_howell() -> None:
 
 
 def test_the_table_of_quantiles_is_scipys_and_so_is_what_is_between() -> None:
-    for rows, line in zip(ROWS[::3], QUANTILES[::3], strict=True):
+    for rows, line in zip(ROWS[::6], QUANTILES[::6], strict=True):
         assert line == pytest.approx(studentized_range.ppf(0.95, rows, FREEDOMS), abs=1e-4)
     for rows, freedom in [(2, 4.4), (7, 1.2), (15, 7.7), (35, 14.0), (120, 8.0)]:
         assert quantile(rows, freedom) == pytest.approx(studentized_range.ppf(0.95, rows, freedom), rel=1e-3)
@@ -140,11 +140,10 @@ REGIMES = {
 }
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("regime", REGIMES)
-def test_of_equal_methods_at_most_6_percent_of_the_tables_claim_a_difference(regime: str, seeds: int) -> None:
+def test_of_equal_methods_at_most_6_percent_of_the_tables_claim_a_difference(regime: str) -> None:
     # Of 600 tables the share has a standard error of 0.9 points.
-    assert share_of_false_claims(600, seeds, **REGIMES[regime]) <= 0.06 + 3 * 0.009
+    assert share_of_false_claims(600, 5, **REGIMES[regime]) <= 0.06 + 3 * 0.009
 
 
 @pytest.mark.slow

@@ -31,17 +31,17 @@ def weights(seed: int, classes: int = 10, channels: int = 1) -> dict[str, torch.
 
 
 def test_a_teacher_that_was_overwritten_between_two_methods_is_in_two_tables(
-    plan: Callable[..., Plan], tmp_path: Path
+    light_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
     best, runs = tmp_path / "best.pt", tmp_path / "runs"
     torch.save(weights(0), best)
-    execute(plan("teacher", teacher_weights=str(best)), runs, quiet)
+    execute(light_plan("teacher", teacher_weights=str(best)), runs, quiet)
     save_file(weights(0), tmp_path / "copy.safetensors")
-    execute(plan("finetune", teacher_weights=str(tmp_path / "copy.safetensors")), runs, quiet)
+    execute(light_plan("finetune", teacher_weights=str(tmp_path / "copy.safetensors")), runs, quiet)
     (group,) = comparison_groups(read_records(runs))
     assert group.teacher == "test_resnet[teacher_weights=best.pt]"
     torch.save(weights(1), best)
-    second = execute(plan("kd", teacher_weights=str(best)), runs, quiet)
+    second = execute(light_plan("kd", teacher_weights=str(best)), runs, quiet)
     groups = comparison_groups(read_records(runs))
     assert [len(members) for members in groups.values()] in ([1, 2], [2, 1])
     assert second.teacher_score

@@ -179,9 +179,9 @@ def test_no_checkpoint_contains_a_state_after_a_bad_loss(tmp_path: Path) -> None
 
 
 def test_a_failed_run_is_recorded_with_its_reason_and_tried_again(
-    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    light_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    healthy = plan("kd")
+    healthy = light_plan("kd")
     step = healthy.method.step
 
     def broken(self: Any, batch: Any) -> Losses:
