@@ -116,7 +116,6 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "digits transfer": partial(leaderboard, processors.GRID, f"digits, transfer, label-free, {DIGITS}"),
     "digits two labels": partial(leaderboard, processors.GRID, f"digits, labelled, 2 shots, {DIGITS}"),
     "digits two labels by setting": partial(label_gains.by_setting, "2"),
-    "digits ten labels": partial(leaderboard, processors.GRID, f"digits, labelled, 10 shots, {DIGITS}"),
     "digits ten labels by setting": partial(label_gains.by_setting, "10"),
     "digits labels": label_gains.table,
     "digits comparisons": label_gains.comparisons,

@@ -7,6 +7,7 @@ interval.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import processors
 from tables import markdown, signed
@@ -42,15 +43,21 @@ def table() -> str:
 
 
 def by_setting(labels: str) -> str:
-    """A row for each method with so many labels, the largest mean gain first, and a column for each setting."""
+    """A row for each method with so many labels, best first where all were run, and a column for each setting."""
     found = {(each.method, each.setting): each for each in label_gains.label_gains({labels: _runs()[labels]})}
-    settings = sorted({setting for _, setting in found})
-    means = {method: mean([found[method, place].gain for place in settings]) for method, _ in found}
+    methods, settings = (sorted({key[part] for key in found}) for part in (0, 1))
+    shared = [place for place in settings if all((method, place) in found for method in methods)]
+    methods.sort(key=lambda method: -mean([found[method, place].gain for place in shared]))
     rows = [
-        [f"`{method}`", f"{means[method]:+.1f}", *(_text(found[method, place]) for place in settings)]
-        for method in sorted(means, key=lambda method: -means[method])
+        [f"`{method}`", _mean([found.get((method, place)) for place in settings])]
+        + [_text(found.get((method, place))) for place in settings]
+        for method in methods
     ]
     return markdown(["row", "mean", *settings], rows)
+
+
+def _mean(gains: Sequence[label_gains.LabelGain | None]) -> str:
+    return f"{mean([each.gain for each in gains if each]):+.1f}" if all(gains) else ""
 
 
 def comparisons() -> str:
