@@ -35,7 +35,9 @@ SWEEP := $(BIN)/okdbench sweep --datasets digits --seeds 0-4 --jobs 2
 
 grid: .venv/demo.stamp  ## run the rows of digits in leaderboards/ again; finished runs are not repeated
 	for n in 1 2 5 10 20 all; do $(SWEEP) --methods teacher,finetune,kd,augkd --shots $$n || exit 1; done
-	for n in 2 10; do $(SWEEP) --methods mad,dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay --shots $$n || exit 1; done
+	$(SWEEP) --methods mad,dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay --shots 2
+	$(SWEEP) --methods mad --shots 10
+	$(SWEEP) --methods dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay --setting OP-M --shots 10
 	$(SWEEP) --methods finetune,kd,mosaickd --setting MO-P --track semi --shots 2
 	$(SWEEP) --methods teacher,kd,mosaickd --setting MO-P --track label-free
 	$(SWEEP) --methods teacher,mosaickd,kd --setting MO@P
