@@ -22,7 +22,7 @@ from okdbench.results.records import Record
 from okdbench.results.significance import compare
 from okdbench.results.store import read_records
 
-#: rows of the table over numbers of labels; the others have one or two of these numbers
+#: columns of the table over numbers of labels
 SHOWN = ("augkd", "kd", "mad", "teacher")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain, product
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,19 +130,13 @@ def table(pairs: Sequence[Pair]) -> str:
 def scores(place: Place) -> str:
     """Every row that has the leaderboards' teachers, the best mean first: accuracy with interval, worst seed, F1."""
     teachers = {_teacher(record) for record in read_records(processors.GRID)}
-    found = {
-        row: [
-            run.selected.evaluation.test
-            for each in seeds.values()
-            for run in each
-            if run.selected and _teacher(run) in teachers
-        ]
-        for row, seeds in runs()[place].items()
+    found = {row: list(chain(*seeds.values())) for row, seeds in runs()[place].items()}
+    found = {row: [run for run in each if run.selected and _teacher(run) in teachers] for row, each in found.items()}
+    scored = {
+        row: [run.selected.evaluation.test for run in each if run.selected] for row, each in found.items() if each
     }
     lines = []
-    for row, tests in sorted(
-        filter(itemgetter(1), found.items()), key=lambda each: -mean([test.acc for test in each[1]])
-    ):
+    for row, tests in sorted(scored.items(), key=lambda each: -mean([test.acc for test in each[1]])):
         values = [test.acc for test in tests]
         macro_f1 = mean([test.macro_f1 for test in tests])
         spread = with_interval(mean(values), interval(values), "{:.1f}")

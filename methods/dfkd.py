@@ -46,9 +46,7 @@ class DFKD(DataFree):
                 "unbiased, as AuG-KD's",
                 where="zju-vipa/CMI@9e79fa9 datafree/hooks.py",
             ),
-            Deviation(
-                "student's schedule", "release: cosine, per epoch", "cosine, per update", where="kd_datafree.py:285"
-            ),
+            Deviation("schedules", "release: cosine of G and S, per epoch", "per update", where="kd_datafree.py:285"),
             Deviation(
                 "student in the generator's step", "release: train mode", "eval mode", where="kd_datafree.py:322"
             ),

@@ -47,7 +47,7 @@ class DFQ(DataFree):
                 "1000; the student is not trained in it",
                 where="dfqad.py:146",
             ),
-            Deviation("student's schedule", "da2so: cosine, per epoch", "cosine, per update", where="dfqad.py:127"),
+            Deviation("schedules", "da2so: cosine of G and S, per epoch", "per update", where="dfqad.py:127"),
             Deviation("student", "da2so: Nesterov momentum", "momentum", where="@9c40587 utils/core.py:28"),
             Deviation(
                 "variance of a batch",

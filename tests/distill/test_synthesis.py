@@ -117,7 +117,7 @@ def test_a_round_may_have_a_number_of_steps_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("stop", [1, PERIOD + 1], ids=["synthesis", "half-filled pool"])
+@pytest.mark.parametrize("stop", [1, 4, PERIOD + 1], ids=["synthesis", "training", "half-filled pool"])
 def test_a_round_is_resumed_in_its_middle(name: str, stop: int) -> None:
     whole, before, after = (method_of(name) for _ in range(3))
     run(whole, 0, 2 * PERIOD)

@@ -24,8 +24,8 @@ from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 
 NAMES = plugins.method_names()
-#: slow for those whose steps are those of ltr, of augkd's first stage and of cmi, with other losses
-LIKE_OTHERS = {"replay", "pre", "dfkd", "mad", "dfad", "dfq", "fast", "nayer", "deepinversion"}
+#: slow for those whose steps are those of ltr and of augkd's first stage, with other losses
+LIKE_OTHERS = {"replay", "pre", "dfkd", "mad", "dfad", "dfq"}
 CASES = all_cases(usual=set(NAMES) - LIKE_OTHERS)
 #: the others: tests/training/test_firewall.py withholds more, and hyper-parameters are tried in a slow test below
 CONTRACT = [check for check in CHECKS if check.find not in (checks.withheld, checks.idle_settings)]

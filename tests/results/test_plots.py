@@ -175,6 +175,7 @@ def test_bars_show_the_numbers_of_the_table_and_what_is_missing() -> None:
 def test_the_style_of_a_method_depends_on_its_name_alone() -> None:
     known = [method_style(name) for name in method_names()]
     assert len(set(known)) == len(known)
+    assert not set(method_style("kd")) & set(method_style("augkd")), "they are compared most, also in grey print"
     assert method_style("kd[lr=0.1]").colour == method_style("kd").colour
     assert method_style("kd[lr=0.1]").marker not in MARKERS
     assert {method_style(f"mine{i}").colour for i in range(50)} <= set(COLOURS)

@@ -1,8 +1,8 @@
 """The look of all figures: one colour and marker per method, sizes for one printed column.
 
 The colours are those of Okabe and Ito, which are distinguishable with any colour vision, without black, which marks the
-teacher, and without yellow, which is invisible on white; rows that are no methods (finetune, kd, ...) are grey. A style
-depends on the method's name alone, so a method looks the same in every figure, whatever it is compared with.
+teacher's line, and without yellow, which is invisible on white; rows that are no methods (finetune, kd, ...) are grey.
+A style depends on the method's name alone, so a method looks the same in every figure, whatever it is compared with.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def method_style(method: str) -> MethodStyle:
     name, _, variant = method.partition("[")
     methods, others = _known()
     if name in others:
-        style = MethodStyle(GREY, MARKERS[others.index(name) % len(MARKERS)])
+        style = MethodStyle(GREY, MARKERS[-1 - others.index(name) % len(MARKERS)])
     else:
         # the style of a method that is not bundled never equals that of a bundled one, while styles are left
         free = max(1, STYLES - len(methods))
