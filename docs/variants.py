@@ -128,13 +128,13 @@ def table(pairs: Sequence[Pair]) -> str:
 
 
 def scores(place: Place) -> str:
-    """Every row that has the leaderboards' teachers, the best mean first: accuracy with interval, worst seed, F1."""
-    teachers = {_teacher(record) for record in read_records(processors.GRID)}
-    found = {row: list(chain(*seeds.values())) for row, seeds in runs()[place].items()}
-    found = {row: [run for run in each if run.selected and _teacher(run) in teachers] for row, each in found.items()}
-    scored = {
-        row: [run.selected.evaluation.test for run in each if run.selected] for row, each in found.items() if each
+    """Every row with the teachers of the row ``teacher``, best mean first: accuracy with interval, worst seed, F1."""
+    teachers = {_teacher(run) for run in chain(*runs()[place]["teacher"].values())}
+    found = {
+        row: [r.selected.evaluation.test for r in chain(*seeds.values()) if r.selected and _teacher(r) in teachers]
+        for row, seeds in runs()[place].items()
     }
+    scored = {row: tests for row, tests in found.items() if tests}
     lines = []
     for row, tests in sorted(scored.items(), key=lambda each: -mean([test.acc for test in each[1]])):
         values = [test.acc for test in tests]

@@ -53,6 +53,8 @@ def test_a_source_that_chooses_images_is_repeated_with_its_choice() -> None:
 def test_a_share_of_the_sources_steps_is_a_variant() -> None:
     (row,) = paper_rows("mnist", ["dfad"], share=0.25).rows
     assert row.title == "dfad[data_free_steps=500] M lenet5 -> lenet5_half"
+    (least,) = paper_rows("mnist", ["dfad"], share=0.0005).rows
+    assert least.title == "dfad[data_free_steps=1] M lenet5 -> lenet5_half"
     (whole,) = paper_rows("mnist", ["dfad"]).rows
     assert (whole.config.hyperparameters, whole.config.budget) == ({}, "paper")
 

@@ -202,15 +202,16 @@ def test_what_has_no_range_is_refused(tmp_path: Path) -> None:
     assert read_image(tmp_path / "c.tif", ImageForm(16)).max() == 0, "no number is black"
 
 
-def test_a_tiff_of_many_bands_is_named_in_one_line(tmp_path: Path) -> None:
-    """Without the lines that Pillow logs."""
+@pytest.mark.parametrize("bands", [4, pytest.param(13, marks=pytest.mark.slow)])
+def test_a_tiff_of_many_bands_is_named_in_one_line(bands: int, tmp_path: Path) -> None:
+    """As those of Sentinel-2, without the lines that Pillow logs."""
     (tmp_path / "phone" / "cup").mkdir(parents=True)
     for index in range(30):
-        (tmp_path / "phone" / "cup" / f"{index:02d}.tif").write_bytes(tiff(bands=4))
+        (tmp_path / "phone" / "cup" / f"{index:02d}.tif").write_bytes(tiff(bands))
     file = write(tmp_path / "own.yaml", domains={"phone": "phone"})
     words = [sys.executable, "-m", "okdbench", "run", "--method", "dafl", "--dataset", str(file), "--setting", "P"]
     words += ["--data-root", str(tmp_path / "root")]
     said = subprocess.run(words, capture_output=True, text=True, check=False).stderr
-    end = "19.tif and 10 more (a TIFF of 4 bands: save three of them as an image); replace or delete them, then"
+    end = f"19.tif and 10 more (a TIFF of {bands} bands: save three of them as an image); replace or delete them, then"
     assert said.count(end) == 1
     assert "samples per pixel" not in said.lower()

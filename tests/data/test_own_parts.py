@@ -34,7 +34,8 @@ def parts_of(paths: tuple[str, ...]) -> set[str]:
     return {path.split("/")[1] for path in paths}
 
 
-@pytest.mark.parametrize(("val", "test"), [("val", "test"), ("valid", "Testing"), ("Validation", "test")])
+@pytest.mark.parametrize("test", ["test", pytest.param("Testing", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("val", ["val", "valid", "Validation"])
 def test_three_parts_are_the_splits(val: str, test: str, tmp_path: Path) -> None:
     name = described(tmp_path, {"train": 8, val: 2, test: 3})
     assert registry.load_dataset(name).classes == CLASSES

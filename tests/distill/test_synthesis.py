@@ -20,6 +20,7 @@ METHODS = [name for name in plugins.method_names() if issubclass(registry.load_m
 #: of two rounds, each with three steps of synthesis and two of the student; images 0 to 5 fill a pool of twelve by half
 SIZES: dict[str, Any] = {"rounds": 2, "synthesis_steps": 3, "synthesis_batch": 6, "pool_size": 12}
 PERIOD = 5
+STOPS = ("synthesis", "half pool", "training", "second round")
 
 
 def method_of(name: str, **settings: Any) -> Any:
@@ -117,7 +118,7 @@ def test_a_round_may_have_a_number_of_steps_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("stop", [1, 4, PERIOD + 1], ids=["synthesis", "training", "half-filled pool"])
+@pytest.mark.parametrize("stop", [1, pytest.param(3, marks=pytest.mark.slow), 4, PERIOD + 1], ids=STOPS)
 def test_a_round_is_resumed_in_its_middle(name: str, stop: int) -> None:
     whole, before, after = (method_of(name) for _ in range(3))
     run(whole, 0, 2 * PERIOD)

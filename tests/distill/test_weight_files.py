@@ -215,9 +215,8 @@ def width(theirs: str) -> int:
     return int(list(torchvision.models.get_model(theirs).parameters())[-2].shape[1])
 
 
-@pytest.mark.parametrize(
-    ("depth", "theirs", "ours", "layer"), [(0, *HEADS[0]), (1, *HEADS[1]), *((2, *head) for head in HEADS)]
-)
+@pytest.mark.parametrize(("theirs", "ours", "layer"), HEADS)
+@pytest.mark.parametrize("depth", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_last_layer_behind_dropout_gives_its_own_logits(
     depth: int, theirs: str, ours: str, layer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

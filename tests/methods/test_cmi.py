@@ -146,8 +146,9 @@ def test_rounds_in_bfloat16_fill_the_memory() -> None:
     assert method.bank[torch.arange(2 * BATCH)].any(1).all()
 
 
-def test_rounds_with_a_memory_read_no_value() -> None:
-    method = cmi(bank_size=2 * BATCH, synthesis_steps=1)
+@pytest.mark.parametrize("steps", [1, pytest.param(STEPS, marks=pytest.mark.slow)])
+def test_rounds_with_a_memory_read_no_value(steps: int) -> None:
+    method = cmi(bank_size=2 * BATCH, synthesis_steps=steps)
     with FakeTensorMode(allow_non_fake_inputs=True):
         stage = method.stages()[-1]
         for step in range(stage.steps):

@@ -102,7 +102,7 @@ def test_several_rows_are_scipys_games_and_howell() -> None:
 
 
 def test_the_table_of_quantiles_is_scipys_and_so_is_what_is_between() -> None:
-    for rows, line in zip(ROWS[::6], QUANTILES[::6], strict=True):
+    for rows, line in zip(ROWS[::3], QUANTILES[::3], strict=True):
         assert line == pytest.approx(studentized_range.ppf(0.95, rows, FREEDOMS), abs=1e-4)
     for rows, freedom in [(2, 4.4), (7, 1.2), (15, 7.7), (35, 14.0), (120, 8.0)]:
         assert quantile(rows, freedom) == pytest.approx(studentized_range.ppf(0.95, rows, freedom), rel=1e-3)

@@ -38,7 +38,7 @@ def awkward_records(draw: st.DrawFn) -> list[Record]:
     return some + [record(name, "A-C", seed, draw(accuracy)) for name in "ab" for seed in range(count)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(awkward_records())
 def test_awkward_records_never_crash_and_have_no_rank_that_they_should_not_have(records: list[Record]) -> None:
     made = table(records)
@@ -60,7 +60,7 @@ def test_awkward_records_never_crash_and_have_no_rank_that_they_should_not_have(
         assert [row.rank for row in ranked] == sorted(row.rank for row in ranked)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(60, 90), min_size=8, max_size=8), st.sampled_from("ab"), st.floats(0, 100), st.booleans())
 def test_an_extra_seed_of_one_method_changes_no_other_row(
     accs: list[float], method: str, acc: float, fails: bool

@@ -32,7 +32,7 @@ METHODS = (
 )
 VARIANTS = ("mosaickd[form=joint]", "mad[ema=false]")
 SETTINGS = ("MO-P", "MP-O", "OP-M")
-WIDTHS = (60, 80)
+WIDTHS = (60, 80, 120)
 LONG = "temperature=2.0,an_extraordinarily_long_hyper_parameter=0.123456789"
 
 
