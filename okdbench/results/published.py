@@ -24,7 +24,7 @@ from okdbench.results.table import Row, rows_of
 _RARE = ("ood_subset", "teacher_recipe", "images")
 
 #: the hyper-parameters that say how long a training is, and nothing else of the method
-LENGTHS = ("data_free_steps", "rounds", "warm_up", "warm_up_rounds")
+LENGTHS = ("data_free_steps", "rounds", "warm_up", "warm_up_rounds", "anchor_steps", "mixup_epochs", "epochs")
 
 #: what a comparison takes over from the published number
 _TAKEN = (

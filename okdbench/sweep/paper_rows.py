@@ -78,7 +78,7 @@ def paper_rows(table: str, methods: Sequence[str] = (), share: float = 1.0, devi
     Args:
         table: the data set.
         methods: only these; those without a published number get a row as well. By default all with one.
-        share: of the steps or rounds that the sources took, in (0, 1].
+        share: of the steps, rounds and epochs that the sources took, in (0, 1].
         device: where the runs will be.
 
     Raises:
@@ -160,7 +160,7 @@ def _unpublished(name: str, table: str, share: float, device: str) -> PaperRow:
 
 
 def _lengths(name: str, dataset: str) -> dict[str, int]:
-    """The numbers of steps or rounds that a source takes."""
+    """The numbers of steps, rounds and epochs that a source takes."""
     method = registry.load_method(name)
     paper, fields = method.paper(dataset).values, method.Hyperparameters.model_fields
     values = {key: paper.get(key, fields[key].default) for key in LENGTHS if key in fields}
@@ -170,7 +170,7 @@ def _lengths(name: str, dataset: str) -> dict[str, int]:
 def _has_no_length(name: str, dataset: str) -> bool:
     """Whether a method trains for a time that its source does not tell; a warm-up alone is none."""
     trains = bool(registry.load_method(name).Hyperparameters.model_fields)
-    return trains and not {"data_free_steps", "rounds"} & _lengths(name, dataset).keys()
+    return trains and not {"data_free_steps", "rounds", "epochs"} & _lengths(name, dataset).keys()
 
 
 def _resolved(name: str, told: Mapping[str, Any], share: float, device: str) -> RunConfig:

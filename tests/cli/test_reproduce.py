@@ -72,6 +72,14 @@ def test_a_share_is_of_the_warm_up_and_of_rounds_too(method: str, title: str) ->
     assert row.title.startswith(f"{title} M ")
 
 
+def test_a_share_is_of_all_stages_of_a_method_that_adapts() -> None:
+    rows = paper_rows("office31", ["augkd", "4ds"], share=0.1).rows
+    assert {row.title.partition("]")[0] for row in rows} == {
+        "augkd[anchor_steps=200,data_free_steps=4000,mixup_epochs=20",
+        "4ds[epochs=12",
+    }
+
+
 def test_a_share_of_an_unknown_length_is_refused() -> None:
     with pytest.raises(UserError, match="how long its source trains mad is unknown; leave it or --share out"):
         paper_rows("mnist", ["mad"], share=0.1)
