@@ -32,15 +32,15 @@ figures: .venv/demo.stamp  ## draw docs/plots from the committed records, and ge
 		--method augkd --method kd --method mad --method finetune --method teacher
 
 SWEEP := $(BIN)/okdbench sweep --datasets digits --seeds 0-4 --jobs 2
+# the methods that make images, except AuG-KD
+MAKERS := mad,dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay
 
 grid: .venv/demo.stamp  ## run the rows of digits in leaderboards/ again; finished runs are not repeated
 	for n in 1 2 5 10 20 all; do $(SWEEP) --methods teacher,finetune,kd,augkd --shots $$n || exit 1; done
-	$(SWEEP) --methods mad,dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay --shots 2
-	$(SWEEP) --methods mad --shots 10
-	$(SWEEP) --methods dfq,mosaickd,dfad,zskt,dafl,dfkd,ltr,replay --setting OP-M --shots 10
-	$(SWEEP) --methods finetune,kd,mosaickd --setting MO-P --track semi --shots 2
-	$(SWEEP) --methods teacher,kd,mosaickd --setting MO-P --track label-free
-	$(SWEEP) --methods teacher,mosaickd,kd --setting MO@P
+	for n in 2 10 all; do $(SWEEP) --methods $(MAKERS) --shots $$n || exit 1; done
+	$(SWEEP) --methods teacher,finetune,kd,$(MAKERS) --setting MO-P --track semi --shots 2
+	$(SWEEP) --methods teacher,kd,$(MAKERS) --setting MO-P --track label-free
+	$(SWEEP) --methods teacher,kd,$(MAKERS) --setting MO@P
 	$(SWEEP) --methods teacher,original,scratch,mad,dfkd,dfq,replay,ltr,dfad,zskt,dafl --setting M
 	$(SWEEP) --methods teacher,dfkd,dfad --setting M --teacher test_resnet --student test_byobnet
 
