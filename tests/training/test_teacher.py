@@ -63,7 +63,7 @@ def test_a_teachers_key_covers_nothing_else(plan: Callable[..., Plan]) -> None:
 
 
 @pytest.mark.parametrize("name", ["mine.safetensors", "mine.pt", "wrapped.pt"])
-def test_weights_of_the_user_become_the_teacher(plan: Callable[..., Plan], tmp_path: Path, name: str) -> None:
+def test_weights_of_the_user_become_the_teacher(light_plan: Callable[..., Plan], tmp_path: Path, name: str) -> None:
     torch.manual_seed(5)
     state = build_classifier("test_resnet", 10, 32, channels=1).state_dict()
     path = tmp_path / name
@@ -71,7 +71,7 @@ def test_weights_of_the_user_become_the_teacher(plan: Callable[..., Plan], tmp_p
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
     else:
         torch.save({"state_dict": state} if name == "wrapped.pt" else state, path)
-    made = plan("teacher", teacher_weights=str(path))
+    made = light_plan("teacher", teacher_weights=str(path))
     record = runner.execute(made, tmp_path / "runs", quiet)
     assert record.status == "done"
     assert not list((tmp_path / "runs").glob("teachers/*/metrics.jsonl")), "nothing was trained"
