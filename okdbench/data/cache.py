@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -76,7 +77,7 @@ def _named(form: ImageForm) -> list[object]:
     """The form, of the last two only what is unusual, so that older caches keep their keys."""
     usual = ImageForm(form.size)
     late = [value for value, default in zip(form[4:], usual[4:], strict=True) if value != default]
-    return [form.shape, form.resize, form.max_value, *late]
+    return [list(form.shape), form.resize, form.max_value, *late]
 
 
 def _fingerprint(sample: Sample) -> tuple[str | int, ...]:
@@ -103,13 +104,22 @@ def _read(file: Path, key: str) -> Cached | None:
     """The cached pixels; None if there are none, or if they are not the bytes that were written."""
     try:
         manifest = json.loads(_manifest(file).read_bytes())
+        # Opened once: another process may put another array in its place at any time.
         with file.open("rb") as stream:
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+            if not isinstance(manifest, dict) or (manifest.get("key"), manifest.get("sha256")) != (key, checksum):
+                return None
+            return Cached(_mapped(stream), manifest.get("max_value"))
     except (OSError, ValueError):
         return None
-    if not isinstance(manifest, dict) or (manifest.get("key"), manifest.get("sha256")) != (key, checksum):
-        return None
-    return Cached(np.load(file, mmap_mode="r", allow_pickle=False), manifest.get("max_value"))
+
+
+def _mapped(stream: BinaryIO) -> npt.NDArray[np.uint8]:
+    """The ``.npy`` array of an open file, left on the disk."""
+    stream.seek(0)
+    np.lib.format.read_magic(stream)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    return np.memmap(stream, dtype, "r", stream.tell(), shape)
 
 
 def _build(file: Path, key: str, samples: Sequence[Sample], form: ImageForm, others: Sequence[Sample]) -> Cached:
@@ -135,6 +145,7 @@ def _write(file: Path, key: str, samples: Sequence[Sample], form: ImageForm, oth
     temporary = file.with_suffix(".part")
     try:
         files = (at for sample in [*samples, *others] if isinstance(at := sample.source, Path))
+        asked = _named(form)
         form = form._replace(max_value=form.max_value or measured_range(files))
         # Plain writes: on a full disk they raise an error, while a write to a memory map kills the process.
         with temporary.open("a+b") as stream:
@@ -142,10 +153,10 @@ def _write(file: Path, key: str, samples: Sequence[Sample], form: ImageForm, oth
             stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         # The manifest first: without its array it is ignored, and an array is never without its checksum.
-        manifest = {"key": key, "sha256": checksum, "max_value": form.max_value}
+        manifest = {"key": key, "sha256": checksum, "max_value": form.max_value, "form": asked}
         write_atomic(_manifest(file), json.dumps(manifest, indent=1).encode())
         os.replace(temporary, file)
-        _delete_older(file)
+        _delete_older(file, asked)
     except Exception:
         temporary.unlink(missing_ok=True)
         raise
@@ -188,9 +199,20 @@ def _fill(stream: BinaryIO, samples: Sequence[Sample], form: ImageForm, title: s
         raise UnreadableError(sorted(unreadable))
 
 
-def _delete_older(file: Path) -> None:
-    """Delete the caches of the same domain and size under other keys; a process that has one open keeps it."""
+def _delete_older(file: Path, form: list[object]) -> None:
+    """Delete the caches of the same domain and form under other keys; a process that has one open keeps it.
+
+    Those of another form are another run's, which may be reading them now.
+    """
     for other in file.parent.glob(f"{file.stem.rpartition('-')[0]}-*.npy"):
-        if other != file:
+        if other != file and _form_of(other) in (None, form):
             other.unlink(missing_ok=True)
             _manifest(other).unlink(missing_ok=True)
+
+
+def _form_of(file: Path) -> object:
+    """The form in which a cache has its images; None if it does not say."""
+    with suppress(OSError, ValueError):
+        manifest = json.loads(_manifest(file).read_bytes())
+        return manifest.get("form") if isinstance(manifest, dict) else None
+    return None

@@ -153,6 +153,23 @@ def test_sizes_have_caches_of_their_own(folder: Folder, root: Path) -> None:
     assert load_domain(folder, "any", 16, root).pixels.shape == (12, 16, 16, 3)
 
 
+def test_runs_that_see_the_images_in_another_form_keep_theirs(
+    folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forms = (ImageForm(32), ImageForm(32, resize="pad"), ImageForm(32, channels=1))
+
+    def load() -> list[str]:
+        digests = []
+        for form in forms:
+            monkeypatch.setattr(Folder, "form", lambda *_, form=form: form)
+            digests.append(load_domain(folder, "any", 32, root).digest)
+        return digests
+
+    before = load()
+    monkeypatch.setattr(cache, "decode", no_decoding)
+    assert load() == before
+
+
 def build(samples: Sequence[Sample], root: Path, log: Path, start: Any, results: Any) -> None:
     """Load the cache at the same time as the other process; every decoded image leaves a byte in ``log``."""
     decode = cache.decode
