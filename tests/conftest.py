@@ -12,7 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
-from support.tiny_task import TINY
+from support.tiny_task import PAIR
 
 from okdbench.checks.sandbox import with_few_evaluated
 from okdbench.training.plan import Plan, make_plan
@@ -55,10 +55,10 @@ def double() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def plan(data_root: Path) -> Callable[..., Plan]:
-    """make_plan() with defaults: a tiny pair of networks on the digits with budget smoke."""
+    """make_plan() with defaults: the digits' pair of networks on them with budget smoke."""
 
     def make(method: str = "augkd", **options: Any) -> Plan:
-        usual = {"dataset": "digits", "setting": "MO-P", "budget": "smoke", "teacher": TINY, "student": TINY}
+        usual = {"dataset": "digits", "setting": "MO-P", "budget": "smoke", **PAIR}
         return make_plan({**usual, "method": method, "device": "cpu", **options}, data_root=data_root)
 
     return make

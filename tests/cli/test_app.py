@@ -20,7 +20,7 @@ from okdbench.cli.app import app
 from okdbench.core.settings import TaskKind
 from okdbench.training.plan_checks import players
 
-TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
+TINY = "--teacher lenet5_bn --student lenet5_half_bn --budget smoke --device cpu"
 COMMANDS = (
     "run", "sweep", "ls", "show", "doctor", "leaderboard", "compare", "merge", "errors", "report", "export", "predict",
     "verify", "plot", "check", "runs ls", "runs show", "runs source", "runs prune", "data add", "data download",

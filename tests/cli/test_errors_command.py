@@ -28,7 +28,7 @@ from okdbench.results.predictions import FILE, Predictions, read_predictions, wr
 from okdbench.results.records import Record
 from okdbench.results.store import read_all, write_archive, write_record
 
-TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
+TINY = "--teacher lenet5_bn --student lenet5_half_bn --budget smoke --device cpu"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from support.fork_server import Command
 from support.leaderboard_files import HEADER
 
-TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
+TINY = "--teacher lenet5_bn --student lenet5_half_bn --budget smoke --device cpu"
 
 
 def okdbench(line: str, folder: Path, data_root: Path) -> CompletedProcess[str]:

@@ -24,7 +24,7 @@ from okdbench.sweep.grid import Grid
 from okdbench.training.plan import Plan
 
 ROOT = Path(__file__).parents[2]
-TINY = "--budget smoke --teacher test_resnet --student test_resnet --device cpu"
+TINY = "--budget smoke --teacher lenet5_bn --student lenet5_half_bn --device cpu"
 CELL = f"--dataset digits --setting MO-P {TINY}"
 
 

@@ -23,7 +23,7 @@ from okdbench.distill.networks.classifiers import build_classifier
 from okdbench.results.frames import comparison_groups
 from okdbench.results.store import read_records
 
-TINY = "--teacher test_resnet --student test_resnet --budget smoke --device cpu"
+TINY = "--teacher lenet5_bn --student lenet5_half_bn --budget smoke --device cpu"
 
 
 @pytest.mark.parametrize("command", ["run", "sweep"])
@@ -133,7 +133,7 @@ def test_labels_are_counted_per_class_and_have_a_table_of_their_own(tmp_path: Pa
     assert found == {("labelled", 3), ("semi", 3)}
     table = Command(["leaderboard"], tmp_path, data_root).wait().stdout
     for track in ("labelled", "semi"):
-        assert f"digits, {track}, 3 shots, smoke, test_resnet -> test_resnet\n" in table
+        assert f"digits, {track}, 3 shots, smoke, lenet5_bn -> lenet5_half_bn\n" in table
 
 
 def test_a_failed_run_ends_with_exit_code_1(tmp_path: Path, data_root: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from support.error_text import refusal
 from support.leaderboard_files import command, rewrite
-from support.tiny_task import TINY
+from support.tiny_task import PAIR
 from typer.testing import CliRunner
 
 from okdbench.cli.app import app
@@ -27,7 +27,7 @@ from okdbench.sweep.grid import Grid
 from okdbench.sweep.sequential import run_grid
 
 ROW = 3  # line 2 is the row over all settings
-OPTIONS = {"budget": "smoke", "teacher": TINY, "student": TINY, "device": "cpu"}
+OPTIONS = {"budget": "smoke", **PAIR, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from okdbench.training.plan import Plan, make_plan
 from okdbench.training.trial import class_embeddings
 
 CLASSES = ("cup", "lamp", "pen")
-TINY = {"budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "setting": "S-P", "track": "label-free"}
+TINY = {"budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "setting": "S-P", "track": "label-free"}
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from okdbench.data.image_form import ImageForm
 from okdbench.training.plan import make_plan
 
 CLASSES = ("cup", "lamp", "pen")
-TINY = {"method": "kd", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "teacher_weights": None}
+TINY = {"method": "kd", "budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "teacher_weights": None}
 
 
 @pytest.fixture

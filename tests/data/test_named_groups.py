@@ -202,6 +202,6 @@ def test_an_age_at_the_beginning_of_names_is_no_thing() -> None:
 def test_a_run_says_so_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grow(tmp_path / "photos", [image.path for image in images_of("{c}/vid{i}_{j}.png", groups=5)])
     file = write(tmp_path / "plain.yaml", domains={"photos": "photos"})
-    values = {"method": "dafl", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+    values = {"method": "dafl", "budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "device": "cpu"}
     execute(make_plan({**values, "dataset": str(file), "setting": "P"}, data_root=tmp_path), tmp_path / "runs", quiet)
     assert "by their paths 10 groups of images may each be of one thing, such as vid0 " in capsys.readouterr().err

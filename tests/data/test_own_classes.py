@@ -17,7 +17,7 @@ from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 from okdbench.training.student import unpack
 
-TINY = {"method": "kd", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+TINY = {"method": "kd", "budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "device": "cpu"}
 
 
 def described(folder: Path, class_folders: list[str], images: int = 10, **content: object) -> str:

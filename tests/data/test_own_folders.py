@@ -19,7 +19,7 @@ from okdbench.results.store import read_records
 from okdbench.training.plan import make_plan
 
 CLASSES = ("cup", "lamp")
-TINY = {"method": "kd", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+TINY = {"method": "kd", "budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "device": "cpu"}
 
 
 def two_domains(folder: Path) -> Path:

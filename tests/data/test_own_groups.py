@@ -26,7 +26,7 @@ from okdbench.training.plan import make_plan
 from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 
-TINY = {"method": "dafl", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+TINY = {"method": "dafl", "budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "device": "cpu"}
 CLASSES = ("cup", "lamp", "pen")
 
 

@@ -147,7 +147,7 @@ def test_the_record_says_what_was_accepted(tmp_path: Path) -> None:
     copy, root = pacs(tmp_path / "copy"), tmp_path / "root"
     lose_two(copy)
     datastore.add("pacs", copy, root, accept_differences=True)
-    usual = {"dataset": "pacs", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+    usual = {"dataset": "pacs", "budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "device": "cpu"}
     record = execute(make_plan({**usual, "method": "kd", "setting": "AC-S"}, data_root=root), tmp_path / "runs", quiet)
     assert (record.status, record.data_note) == (
         "done",

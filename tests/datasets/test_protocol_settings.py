@@ -36,7 +36,7 @@ def test_augkd_runs_on_small_copies(name: str, settings: int, tmp_path: Path, mo
     shrunk(type(dataset), monkeypatch, 10)
     copy = visda(tmp_path / "copy") if name == "visda" else grow(tmp_path / "copy", official(dataset.counts))
     datastore.add(name, copy, tmp_path)
-    done = run(name, tmp_path, monkeypatch, "--teacher test_resnet --student test_resnet")
+    done = run(name, tmp_path, monkeypatch, "--teacher lenet5_bn --student lenet5_half_bn")
     assert sorted(done) == sorted(dataset.settings)
     assert len(done) == settings
 

@@ -53,7 +53,7 @@ def test_the_official_test_list_is_the_test_split_unless_it_is_refused(tmp_path:
 
 def test_official_test_images_in_the_other_tasks(tmp_path: Path, root: Path) -> None:
     datastore.add("visda", visda(tmp_path / "copy"), root)
-    options = {"dataset": "visda", "teacher": "test_resnet", "student": "test_resnet", "budget": "smoke"}
+    options = {"dataset": "visda", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "budget": "smoke"}
 
     def made(method: str, setting: str, test_split: str | None = None) -> Plan:
         return make_plan(options | {"method": method, "setting": setting, "test_split": test_split}, data_root=root)

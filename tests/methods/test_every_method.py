@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 from support.cases import all_cases, all_methods, one_per_task, options_of
 from support.dataset_trees import grow, official
+from support.tiny_task import PAIR
 
 from okdbench import registry
 from okdbench.checks import CHECKS, Sandbox, checks
@@ -40,7 +41,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(runs: Path, data_root: Path) -> Callable[[str], Sandbox]:
     """A sandbox for each method; all share their teachers."""
     made: dict[str, Sandbox] = {}
-    return lambda method: made.setdefault(method, Sandbox(method, runs, data_root, dataset="digits", setting="MO-P"))
+    task = {"dataset": "digits", "setting": "MO-P", **PAIR}
+    return lambda method: made.setdefault(method, Sandbox(method, runs, data_root, **task))
 
 
 @pytest.mark.parametrize(("method", "case"), CASES)

@@ -23,7 +23,7 @@ from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 
 HERE = Path(__file__).parent
-TINY = "--dataset digits --setting MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
+TINY = "--dataset digits --setting MO-P --budget smoke --teacher lenet5_bn --student lenet5_half_bn --device cpu"
 
 
 @pytest.mark.slow

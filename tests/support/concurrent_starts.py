@@ -68,7 +68,7 @@ def main(number: int, runs: Path, data_root: Path) -> None:
     (runs.parent / "few.py").write_text(FEW)
     options = {
         "method": "kd", "dataset": str(runs.parent / "few.py"), "budget": "smoke", "device": "cpu", "image_size": 32,
-        "teacher": "test_resnet", "student": "test_resnet",
+        "teacher": "lenet5_bn", "student": "lenet5_half_bn",
     }  # fmt: skip
     torch.set_num_threads(1)
     make_plan(options, data_root=data_root)  # decodes the images and imports the method

@@ -9,7 +9,7 @@ from support.own_images import write
 
 CLASSES = ("cup", "lamp")
 NAMES = [f"img {index}.jpg" for index in range(20)]
-TINY = {"method": "dafl", "budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+TINY = {"method": "dafl", "budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "device": "cpu"}
 
 
 def listed(folder: Path, text: str, name: str = "phone.csv", **content: object) -> str:

@@ -17,7 +17,7 @@ from okdbench.cli import app as cli
 from okdbench.sweep import child_process
 from support.fork_server import Command, nothing
 
-TINY = "--datasets digits --settings MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
+TINY = "--datasets digits --settings MO-P --budget smoke --teacher lenet5_bn --student lenet5_half_bn --device cpu"
 FORK = multiprocessing.get_context("fork")
 
 

@@ -31,19 +31,19 @@ def test_what_no_run_tells_is_estimated_from_timed_steps(tmp_path: Path, data_ro
     told = (
         r"^time left with 2 at a time: (\d+ (s|min|h).*), from a dozen timed steps here.*: finetune, kd, the teacher "
     )
-    assert re.search(told + "test_resnet$", stdout, re.MULTILINE), stdout
+    assert re.search(told + "lenet5_bn$", stdout, re.MULTILINE), stdout
     assert not (tmp_path / "runs").exists()
 
 
 def test_runs_of_another_protocol_do_not_say_how_long_a_budget_takes(tmp_path: Path, data_root: Path) -> None:
     told = {}
     for protocol in (PROTOCOL_VERSION, PROTOCOL_VERSION - 1):
-        networks = {"teacher": "test_resnet", "student": "test_resnet"}
+        networks = {"teacher": "lenet5_bn", "student": "lenet5_half_bn"}
         made = record("finetune", "MO-P", 0, 60, **networks, budget="smoke", protocol=protocol)
         put(tmp_path / "runs", made.model_copy(update={"config": {"image_size": 32, **networks}}), 1)
         _, told[protocol], _ = Sweep("--methods finetune --jobs 2 --dry-run", tmp_path, data_root).end()
-    assert "where no finished run tells, of: the teacher test_resnet" in told[PROTOCOL_VERSION]
-    assert "where no finished run tells, of: finetune, the teacher test_resnet" in told[PROTOCOL_VERSION - 1]
+    assert "where no finished run tells, of: the teacher lenet5_bn" in told[PROTOCOL_VERSION]
+    assert "where no finished run tells, of: finetune, the teacher lenet5_bn" in told[PROTOCOL_VERSION - 1]
 
 
 def test_a_method_whose_steps_fail_has_no_estimate(tmp_path: Path, data_root: Path) -> None:

@@ -27,7 +27,7 @@ from okdbench.training.runner import execute
 from okdbench.training.teacher import teacher_file
 
 ROOT = Path(__file__).parents[2]
-TINY = "--budget smoke --teacher test_resnet --student test_resnet --device cpu"
+TINY = "--budget smoke --teacher lenet5_bn --student lenet5_half_bn --device cpu"
 
 SECONDS = 600
 

@@ -14,7 +14,7 @@ from okdbench.sweep.grid import Grid, parse_grid
 from okdbench.sweep.plans import checked_plans, plans_of
 from okdbench.training.plan import Plan, make_plan
 
-TINY = {"budget": "smoke", "teacher": "test_resnet", "student": "test_resnet", "device": "cpu"}
+TINY = {"budget": "smoke", "teacher": "lenet5_bn", "student": "lenet5_half_bn", "device": "cpu"}
 
 
 def grid(*methods: str, **fields: Any) -> Grid:

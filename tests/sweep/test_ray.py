@@ -26,7 +26,7 @@ from okdbench.training.progress import quiet
 from okdbench.training.runner import execute
 
 ROOT = Path(__file__).parents[2]
-TINY = "--datasets digits --settings MO-P --budget smoke --teacher test_resnet --student test_resnet --device cpu"
+TINY = "--datasets digits --settings MO-P --budget smoke --teacher lenet5_bn --student lenet5_half_bn --device cpu"
 #: two runs that are long enough to be killed half-way
 LONG = [{"anchor_steps": steps, "data_free_steps": 12} for steps in (30, 31)]
 VARIANTS = [f"augkd[anchor_steps={steps},data_free_steps=12]" for steps in (30, 31)]

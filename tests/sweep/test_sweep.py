@@ -95,7 +95,7 @@ def test_a_sweep_gives_the_records_of_single_runs(
     assert len(list(sweep.runs.glob("*/record.json"))) == 4, "two methods are not in the label-free track"
     assert [len(children(folder)) for folder in sweep.runs.glob("teachers/*")] == [1]
     lines = stderr.splitlines()
-    assert lines[0] == "teacher test_resnet digits MO-P seed 0: done"
+    assert lines[0] == "teacher lenet5_bn digits MO-P seed 0: done"
     assert [line[:5] for line in lines[1:]] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert re.search(r"^\[./4\] kd digits MO-P seed 0 label-free: [\d.]+ % in \d+ s$", stderr, re.MULTILINE)
     assert f"{VARIANT} digits MO-P seed 0: " in stderr
@@ -207,7 +207,7 @@ def test_runs_fail_with_their_teacher(tmp_path: Path, data_root: Path, plan: Cal
     assert len(stderr.splitlines()) == 3
     record = read_record(sweep.runs / made.key)
     assert record is not None
-    assert "teacher test_resnet digits MO-P seed 0 failed: ended early 2 times" in (record.error or "")
+    assert "teacher lenet5_bn digits MO-P seed 0 failed: ended early 2 times" in (record.error or "")
     assert not children(sweep.runs / made.key)
 
 

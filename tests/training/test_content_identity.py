@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,12 @@ def weights(seed: int, classes: int = 10, channels: int = 1) -> dict[str, torch.
     return {key: tensor.contiguous() for key, tensor in state.items()}
 
 
+@pytest.mark.usefixtures("untried")
 def test_a_teacher_that_was_overwritten_between_two_methods_is_in_two_tables(
     light_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
     best, runs = tmp_path / "best.pt", tmp_path / "runs"
+    light_plan = partial(light_plan, teacher="test_resnet")
     torch.save(weights(0), best)
     execute(light_plan("teacher", teacher_weights=str(best)), runs, quiet)
     save_file(weights(0), tmp_path / "copy.safetensors")

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from support.tiny_task import TINY
+from support.tiny_task import PAIR
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -36,6 +36,7 @@ from okdbench.training.runner import execute
 from okdbench.training.student_lookup import load
 
 CPU = torch.device("cpu")
+STUDENT = PAIR["student"]
 ENDINGS = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
 
 
@@ -67,7 +68,7 @@ def exported(runs: Path, key: str, tmp_path_factory: pytest.TempPathFactory) -> 
         words = ["export", key[:9], "--format", form, "--output", str(file), "--runs", str(runs)]
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.exception
-        assert result.stdout.startswith(f"{file}: {TINY} of kd digits MO-P")
+        assert result.stdout.startswith(f"{file}: {PAIR['student']} of kd digits MO-P")
     return files
 
 
@@ -131,7 +132,7 @@ def test_the_card_can_be_read_without_okdbench(form: str, exported: dict[str, Pa
     record = record_of(runs, key)
     assert record.selected is not None
     assert card == {
-        "architecture": TINY, "model_args": {}, "classes": list("0123456789"), "image_size": 32, "resize": "stretch",
+        "architecture": STUDENT, "model_args": {}, "classes": list("0123456789"), "image_size": 32, "resize": "stretch",
         "interpolation": "bilinear", "channel_order": "rgb", "value_range": 1, "mean": [0.111], "std": [0.28],
         "max_value": None, "exif_rotation": True, "start": "",
         "method": "kd", "dataset": "digits", "setting": "MO-P", "key": key,
@@ -230,7 +231,7 @@ def test_mistakes_are_reported_in_one_line(runs: Path, key: str, plan: Callable[
         ("empty", tmp_path): r"\) was deleted; train it again: okdbench run --method",
         (str(tmp_path / "damaged.safetensors"), runs): "is not a student: it is damaged",
         (str(tmp_path / "foreign.safetensors"), runs): "is not a student: it does not name its classes",
-        (str(tmp_path / "wrong.safetensors"), runs): f"its weights are not those of a {TINY}",
+        (str(tmp_path / "wrong.safetensors"), runs): f"its weights are not those of a {PAIR['student']}",
     }
     for (name, folder), reason in mistakes.items():
         with pytest.raises(UserError, match=reason) as caught:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.cases import one_per_task, options_of
-from support.tiny_task import CPU, untrained_classifier
+from support.tiny_task import CPU, TINY, untrained_classifier
 
 from okdbench.core import plugins
 from okdbench.distill.adversarial import DataFree
@@ -28,7 +28,8 @@ METHODS = plugins.method_names()
 
 
 def trial(light_plan: Callable[..., Plan], folder: Path, method: str, **options: Any) -> Trial:
-    return Trial(light_plan(method, **options), untrained_classifier(1, channels=1).lock(), folder, CPU, quiet)
+    plan = light_plan(method, **{"teacher": TINY, "student": TINY, **options})
+    return Trial(plan, untrained_classifier(1, channels=1).lock(), folder, CPU, quiet)
 
 
 def everything(made: Trial) -> dict[str, Any]:

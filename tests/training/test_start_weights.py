@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,18 @@ from okdbench.training.trial import check
 Make = Callable[..., Plan]
 
 
+@pytest.fixture
+def make(plan: Make) -> Make:
+    """Plans with a network of timm, which has files of weights."""
+    return partial(plan, teacher="test_resnet", student="test_resnet")
+
+
+@pytest.fixture
+def light(light_plan: Make) -> Make:
+    """The same with few images to evaluate on."""
+    return partial(light_plan, teacher="test_resnet", student="test_resnet")
+
+
 def trained(name: str = "test_resnet", classes: int = 1000, channels: int = 1, seed: int = 5) -> nn.Module:
     torch.manual_seed(seed)
     net: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels)
@@ -53,9 +66,9 @@ def imagenet(tmp_path: Path) -> Path:
 
 
 def test_a_student_starts_from_a_file_with_a_last_layer_of_its_own(
-    imagenet: Path, plan: Make, capsys: pytest.CaptureFixture[str]
+    imagenet: Path, make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    usual, made = plan("kd"), plan("kd", student_weights=str(imagenet))
+    usual, made = make("kd"), make("kd", student_weights=str(imagenet))
     state, new = initial_network("student", made).state_dict(), initial_network("student", usual).state_dict()
     there = trained().state_dict()
     for name, tensor in state.items():
@@ -65,44 +78,44 @@ def test_a_student_starts_from_a_file_with_a_last_layer_of_its_own(
     assert capsys.readouterr().err.count(note) == 1
 
 
-def test_a_student_of_another_seed_has_learned_from_the_test_images(light_plan: Make, tmp_path: Path) -> None:
-    made = light_plan("kd")
+def test_a_student_of_another_seed_has_learned_from_the_test_images(light: Make, tmp_path: Path) -> None:
+    made = light("kd")
     execute(made, tmp_path / "runs", quiet)
     export(made.key, "safetensors", tmp_path / "student.safetensors", tmp_path / "runs")
     for role in ("student_weights", "teacher_weights", "teacher_init"):
         named = {role: str(tmp_path / "student.safetensors")}
-        (line,) = student_warnings(light_plan("kd", seed=1, **named))
+        (line,) = student_warnings(light("kd", seed=1, **named))
         assert (
             "a student of digits, seed 0, and has learned from images that seed 1 tests on; take one of seed 1" in line
         )
         same = [{"seed": 0}, {"seed": 5}, {"seed": 1, "setting": "MP-O"}]  # one fold, or other images
-        assert not [*chain.from_iterable(student_warnings(light_plan("kd", **named, **others)) for others in same)]
+        assert not [*chain.from_iterable(student_warnings(light("kd", **named, **others)) for others in same)]
 
 
-def test_a_student_with_the_same_classes_starts_from_all_of_a_file(plan: Make, tmp_path: Path) -> None:
+def test_a_student_with_the_same_classes_starts_from_all_of_a_file(make: Make, tmp_path: Path) -> None:
     there = trained(classes=10).state_dict()
     torch.save(there, tmp_path / "student.pt")
-    state = initial_network("student", plan("kd", student_weights=str(tmp_path / "student.pt"))).state_dict()
+    state = initial_network("student", make("kd", student_weights=str(tmp_path / "student.pt"))).state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in there.items())
 
 
-def test_a_file_without_a_last_layer_is_a_start(plan: Make, tmp_path: Path) -> None:
+def test_a_file_without_a_last_layer_is_a_start(make: Make, tmp_path: Path) -> None:
     there = {f"backbone.{key}": value for key, value in trained(classes=0).state_dict().items()}
     torch.save(there, tmp_path / "backbone.pt")
-    state = initial_network("student", plan("kd", student_weights=str(tmp_path / "backbone.pt"))).state_dict()
+    state = initial_network("student", make("kd", student_weights=str(tmp_path / "backbone.pt"))).state_dict()
     assert torch.equal(state["conv1.0.weight"], there["backbone.conv1.0.weight"])
-    message = refusal(check, plan("kd", teacher_weights=str(tmp_path / "backbone.pt")))
+    message = refusal(check, make("kd", teacher_weights=str(tmp_path / "backbone.pt")))
     assert "has no last layer, so it is no trained classifier; --teacher-init" in message
 
 
-def test_keys_and_records_have_the_content_of_the_file(imagenet: Path, light_plan: Make, tmp_path: Path) -> None:
+def test_keys_and_records_have_the_content_of_the_file(imagenet: Path, light: Make, tmp_path: Path) -> None:
     other = tmp_path / "copied" / "imagenet.pth.tar"
     other.parent.mkdir()
     other.write_bytes(imagenet.read_bytes())
     changed = tmp_path / "changed.pt"
     torch.save(trained(seed=6).state_dict(), changed)
     usual, made, copied, different = (
-        light_plan("finetune", **({"student_weights": str(path)} if path else {}))
+        light("finetune", **({"student_weights": str(path)} if path else {}))
         for path in (None, imagenet, other, changed)
     )
     assert made.key == copied.key
@@ -116,52 +129,52 @@ def test_keys_and_records_have_the_content_of_the_file(imagenet: Path, light_pla
     assert f"--student-weights {imagenet}" in record.command
 
 
-def test_a_teachers_training_starts_from_a_file(imagenet: Path, plan: Make) -> None:
-    usual, made = plan("teacher"), plan("teacher", teacher_init=str(imagenet))
+def test_a_teachers_training_starts_from_a_file(imagenet: Path, make: Make) -> None:
+    usual, made = make("teacher"), make("teacher", teacher_init=str(imagenet))
     assert teacher_key(usual) != teacher_key(made)
     state, there = initial_network("teacher", made).state_dict(), trained().state_dict()
     assert torch.equal(state["conv1.0.weight"], there["conv1.0.weight"])
-    message = refusal(plan, "teacher", teacher_init=str(imagenet), teacher_weights=str(imagenet))
+    message = refusal(make, "teacher", teacher_init=str(imagenet), teacher_weights=str(imagenet))
     assert message.startswith("--teacher-init starts a training and --teacher-weights names a trained teacher")
 
 
-def test_a_file_that_changes_after_the_plan_is_refused(imagenet: Path, plan: Make) -> None:
-    made = plan("kd", student_weights=str(imagenet))
+def test_a_file_that_changes_after_the_plan_is_refused(imagenet: Path, make: Make) -> None:
+    made = make("kd", student_weights=str(imagenet))
     torch.save(trained(seed=6).state_dict(), imagenet)
     assert "was replaced since the run was planned; run the same command again" in refusal(check, made)
 
 
-def test_a_user_network_starts_from_a_file_as_well(plan: Make, tmp_path: Path) -> None:
+def test_a_user_network_starts_from_a_file_as_well(make: Make, tmp_path: Path) -> None:
     path = write_net(tmp_path)
-    made = plan("kd", student=path)
+    made = make("kd", student=path)
     torch.manual_seed(4)
     assert made.student.builder is not None
     there: dict[str, Tensor] = made.student.builder(5, 1).state_dict()
     torch.save(there, tmp_path / "five.pt")
-    state = initial_network("student", plan("kd", student=path, student_weights=str(tmp_path / "five.pt"))).state_dict()
+    state = initial_network("student", make("kd", student=path, student_weights=str(tmp_path / "five.pt"))).state_dict()
     assert torch.equal(state["first.conv.weight"], there["first.conv.weight"])
     assert state["fc.weight"].shape[0] == 10
 
 
-def test_pretrained_beside_files_for_both_networks_is_no_other_run(imagenet: Path, plan: Make) -> None:
+def test_pretrained_beside_files_for_both_networks_is_no_other_run(imagenet: Path, make: Make) -> None:
     start, file = {"teacher_init": str(imagenet)}, {"student_weights": str(imagenet)}
-    both, said = plan("kd", **start, **file), plan("kd", **start, **file, pretrained=True)
+    both, said = make("kd", **start, **file), make("kd", **start, **file, pretrained=True)
     assert (said.key, said.command) == (both.key, both.command)
-    assert plan("kd", **file, pretrained=True).key != plan("kd", **file).key
-    one = plan("kd", **start, pretrained=True)
-    assert one.key != plan("kd", **start).key
+    assert make("kd", **file, pretrained=True).key != make("kd", **file).key
+    one = make("kd", **start, pretrained=True)
+    assert one.key != make("kd", **start).key
     assert teacher_key(one) == teacher_key(both), "the teacher starts from its file"
 
 
 def test_files_replace_pretrained_weights_where_there_is_no_network(
-    imagenet: Path, plan: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    imagenet: Path, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     files = {"teacher_init": str(imagenet), "student_weights": str(imagenet)}
-    check(plan("kd", pretrained=True, **files))
+    check(make("kd", pretrained=True, **files))
     began = time.monotonic()
-    message = refusal(check, plan("kd", pretrained=True))
+    message = refusal(check, make("kd", pretrained=True))
     assert time.monotonic() - began < 2
     assert message.startswith("test_resnet with its weights is not in the cache, and 127.0.0.1:9 cannot be reached")
 

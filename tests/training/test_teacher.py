@@ -71,7 +71,7 @@ def test_weights_of_the_user_become_the_teacher(light_plan: Callable[..., Plan],
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
     else:
         torch.save({"state_dict": state} if name == "wrapped.pt" else state, path)
-    made = light_plan("teacher", teacher_weights=str(path))
+    made = light_plan("teacher", teacher="test_resnet", teacher_weights=str(path))
     record = runner.execute(made, tmp_path / "runs", quiet)
     assert record.status == "done"
     assert not list((tmp_path / "runs").glob("teachers/*/metrics.jsonl")), "nothing was trained"
@@ -84,7 +84,7 @@ def test_weights_of_another_network_are_refused_before_anything_is_written(
 ) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match="is not a weights file of test_resnet"):
+    with pytest.raises(UserError, match="is not a weights file of lenet5_bn"):
         runner.execute(plan("kd", teacher_weights=str(path)), tmp_path / "runs", quiet)
     assert not (tmp_path / "runs").exists()
 

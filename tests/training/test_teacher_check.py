@@ -105,12 +105,6 @@ def test_classes_that_people_count_in_another_order_are_noticed(
     assert any("with the classes in the order 1, 2, ..., 10 it has" in line for line in lines[1:])
 
 
-@pytest.fixture
-def untried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other way to give the teacher its images is tried."""
-    monkeypatch.setattr(teacher_check, "_trials", lambda *_: iter(()))
-
-
 @pytest.mark.usefixtures("untried")
 def test_a_teacher_far_below_what_its_file_says_is_a_warning(make: Make, runs: Path, tmp_path: Path) -> None:
     state, found = load_file(weights_of(make(), runs)), []
