@@ -98,8 +98,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
 
 
 def test_runs_are_done_setting_by_setting_and_seed_by_seed(made: Path) -> None:
-    records = sorted(read_records(made / "runs"), key=lambda record: record.environment["finished"])
-    assert [(record.method, record.seed) for record in records] == [
+    records = {made / "runs" / record.key / "record.json": record for record in read_records(made / "runs")}
+    files = sorted(records, key=lambda file: file.stat().st_mtime_ns)
+    assert [(records[file].method, records[file].seed) for file in files] == [
         ("teacher", 0), ("finetune", 0), ("teacher", 1), ("finetune", 1),
     ]  # fmt: skip
 

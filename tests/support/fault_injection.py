@@ -23,7 +23,7 @@ from support.fork_server import CONTEXT, Command
 #: three stages, one of which generates samples that the run keeps
 SMALL = (
     "run --method augkd --dataset digits --setting MO-P --budget smoke --device cpu --seed 3 --set anchor_steps=6 "
-    "--set data_free_steps=4 --teacher lenet5_bn --student lenet5_half_bn"
+    "--set data_free_steps=4 --teacher test_resnet --student test_resnet"
 )
 #: files of a run and of its teacher, without locks
 RUN_FILES = {"config.yaml", "metrics.jsonl", "checkpoint.pt", "student.safetensors", "samples.npz", "record.json"}
